@@ -1,0 +1,84 @@
+"""Squashing, bounds, one-hot rows, round trips and refusals."""
+
+import json
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.spaces import Box, Discrete
+
+from world_models.envs.actions import ActionSpace, Squash
+
+CAR = Box(np.array([-1, 0, 0], np.float32), np.ones(3, np.float32))
+CAR_SQUASH = [Squash.affine, Squash.affine, Squash.positive]
+
+
+def test_squash_values_against_the_formulas() -> None:
+    space = ActionSpace.from_gymnasium(CAR, CAR_SQUASH)
+    raw = np.array([[0, 0, 0], [0.5, -0.5, 0.5], [-2, 2, -2]], np.float32)
+    expected = np.stack([np.tanh(raw[:, 0]), (np.tanh(raw[:, 1]) + 1) / 2, np.maximum(np.tanh(raw[:, 2]), 0)], axis=1)
+    assert space.from_raw(raw).dtype == np.float32
+    np.testing.assert_allclose(space.from_raw(raw), expected, atol=1e-6)
+
+
+def test_affine_reaches_both_bounds_and_no_further() -> None:
+    box = Box(np.array([-2, 3], np.float32), np.array([2, 7], np.float32))
+    space = ActionSpace.from_gymnasium(box, [])
+    assert space.squash == ("affine", "affine")
+    np.testing.assert_array_equal(space.from_raw(np.full((1, 2), 50, np.float32)), [[2, 7]])
+    np.testing.assert_array_equal(space.from_raw(np.full((1, 2), -50, np.float32)), [[-2, 3]])
+    noise = np.random.default_rng(0).normal(size=(1000, 2)).astype(np.float32) * 3
+    assert all(box.contains(action) for action in space.from_raw(noise))
+
+
+def test_discrete_is_argmax_from_start_and_one_hot() -> None:
+    space = ActionSpace.from_gymnasium(Discrete(3, start=5), [])
+    actions = space.from_raw(np.array([[0, 2, 1], [9, 0, 0]], np.float32))
+    assert actions.dtype == np.int64
+    np.testing.assert_array_equal(actions, [6, 5])
+    np.testing.assert_array_equal(space.to_model(actions), np.array([[0, 1, 0], [1, 0, 0]], np.float32))
+    assert space.to_model(actions.reshape(2, 1)).shape == (2, 1, 3)
+    assert space.to_model(actions).dtype == np.float32
+
+
+def test_the_model_sees_box_actions_unchanged() -> None:
+    actions = np.array([[0.1, 0.2, 0.3]], np.float32)
+    np.testing.assert_array_equal(ActionSpace.from_gymnasium(CAR, CAR_SQUASH).to_model(actions), actions)
+
+
+@pytest.mark.parametrize("space", [CAR, Discrete(4, start=2)])
+def test_round_trips(space: gymnasium.Space) -> None:
+    described = ActionSpace.from_gymnasium(space, [])
+    assert ActionSpace.from_dict(json.loads(json.dumps(described.to_dict()))) == described
+    assert described.to_gymnasium() == space
+    assert (described.dtype, described.shape) == (space.dtype, space.shape)
+
+
+@pytest.mark.parametrize("space", [CAR, Discrete(4, start=2)])
+def test_samples_are_uniform_seeded_actions(space: gymnasium.Space) -> None:
+    described = ActionSpace.from_gymnasium(space, [])
+    actions = described.sample(np.random.default_rng(1), 4000)
+    assert actions.dtype == described.dtype and actions.shape == (4000, *described.shape)
+    assert all(space.contains(action) for action in actions)
+    np.testing.assert_array_equal(actions, described.sample(np.random.default_rng(1), 4000))
+    expected = (CAR.low + CAR.high) / 2 if isinstance(space, Box) else 3.5
+    np.testing.assert_allclose(actions.mean(axis=0), expected, atol=0.06)
+
+
+@pytest.mark.parametrize(
+    ("space", "squash", "words"),
+    [
+        (gymnasium.spaces.MultiDiscrete([2, 3]), [], "not supported"),
+        (gymnasium.spaces.Dict({"a": Discrete(2)}), [], "not supported"),
+        (Box(-np.inf, np.inf, (2,)), [], "finite bounds"),
+        (Box(-1, 1, (2, 2)), [], "1-D"),
+        (Box(0, 5, (2,), np.int64), [], "of floats"),
+        (CAR, [Squash.affine], "env.squash has 1 entries"),
+        (Box(1, 2, (1,)), [Squash.positive], "low <= 0 < high"),
+        (Discrete(3), [Squash.affine], "env.squash"),
+    ],
+)
+def test_refusals_are_one_sentence(space: gymnasium.Space, squash: list[Squash], words: str) -> None:
+    with pytest.raises(ValueError, match=words) as caught:
+        ActionSpace.from_gymnasium(space, squash)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,148 @@
+import pytest
+import torch
+from torch import Tensor
+
+from world_models.losses import mdrnn_loss
+from world_models.models.mdrnn import LOG_SIGMA_RANGE, MDRNN, MDRNNCell, sample_latent
+
+T, B, A, L, H, K = 6, 3, 2, 4, 16, 5
+
+
+def inputs(seed: int = 0) -> tuple[Tensor, Tensor]:
+    draw = torch.Generator().manual_seed(seed)
+    return torch.randn(T, B, A, generator=draw), torch.randn(T, B, L, generator=draw)
+
+
+def test_parameter_count_is_the_contracts() -> None:
+    assert sum(weight.numel() for weight in MDRNN(32, 3, 256, 5).parameters()) == 384_071
+
+
+def test_shapes() -> None:
+    mus, sigmas, logpi, rewards, dones = MDRNN(L, A, H, K)(*inputs())
+    assert mus.shape == sigmas.shape == (T, B, K, L)
+    assert logpi.shape == (T, B, K)
+    assert rewards.shape == dones.shape == (T, B)
+    assert (sigmas > 0).all()
+    torch.testing.assert_close(logpi.exp().sum(-1), torch.ones(T, B))
+
+
+@pytest.mark.parametrize("size", [1, 8])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_initial_hidden(size: int, dtype: torch.dtype) -> None:
+    for model in (MDRNN(L, A, H, K).to(dtype), MDRNNCell(L, A, H, K).to(dtype)):
+        for state in model.get_init_hidden(size):
+            assert state.shape == (size, H) and state.dtype == dtype and not state.any()
+
+
+def test_cell_equals_sequence_model() -> None:
+    mdrnn = MDRNN(L, A, H, K)
+    cell = MDRNNCell.from_mdrnn(mdrnn)
+    actions, latents = inputs()
+    expected, hidden = mdrnn(actions, latents), cell.get_init_hidden(B)
+    for t in range(T):
+        *outputs, hidden = cell(actions[t], latents[t], hidden)
+        for output, wanted in zip(outputs, expected, strict=True):
+            torch.testing.assert_close(output, wanted[t], atol=1e-4, rtol=1e-3)
+
+
+def test_cell_has_its_own_copy_of_the_weights() -> None:
+    mdrnn = MDRNN(L, A, H, K)
+    cell = MDRNNCell.from_mdrnn(mdrnn)
+    with torch.no_grad():
+        mdrnn.gmm_linear.bias.add_(1)
+    assert not torch.equal(cell.gmm_linear.bias, mdrnn.gmm_linear.bias)
+
+
+def test_advance_is_forward_without_the_head() -> None:
+    cell = MDRNNCell(L, A, H, K)
+    actions, latents = inputs()
+    start = cell.get_init_hidden(B)
+    hidden = cell.advance(actions[0], latents[0], start)
+    for state, wanted, before in zip(hidden, cell(actions[0], latents[0], start)[-1], start, strict=True):
+        assert torch.equal(state, wanted) and not torch.equal(state, before)
+
+
+def test_action_comes_before_latent() -> None:
+    cell = MDRNNCell(L, A, H, K)
+    with torch.no_grad():
+        cell.rnn.weight_ih[:, :A].zero_()
+    actions, latents = inputs()
+    start = cell.get_init_hidden(B)
+    blind = [cell.advance(action, latents[0], start)[0] for action in (actions[0], actions[1])]
+    assert torch.equal(*blind)
+
+
+def test_log_sigma_is_clamped() -> None:
+    mdrnn = MDRNN(L, A, H, K)
+    with torch.no_grad():
+        mdrnn.gmm_linear.bias[K * L : 2 * K * L] = torch.tensor([-1e3, 1e3]).repeat(K * L // 2)
+    sigmas = mdrnn(*inputs())[1]
+    torch.testing.assert_close(sigmas.log().aminmax(), torch.return_types.aminmax(torch.tensor(LOG_SIGMA_RANGE)))
+
+
+def test_gradient_reaches_every_parameter() -> None:
+    mdrnn = MDRNN(L, A, H, K)
+    actions, latents = inputs()
+    ones = torch.ones(T, B)
+    mdrnn_loss(mdrnn(actions, latents), latents, ones, ones, ones, include_reward=True)[0].backward()
+    assert [name for name, weight in mdrnn.named_parameters() if weight.grad is None or not weight.grad.any()] == []
+
+
+def test_config_rebuilds_the_model() -> None:
+    mdrnn = MDRNN(L, A, H, K)
+    MDRNN(**mdrnn.config).load_state_dict(mdrnn.state_dict())
+    assert MDRNNCell.from_mdrnn(mdrnn).config == mdrnn.config
+
+
+def test_overfits_one_batch() -> None:
+    torch.manual_seed(0)
+    mdrnn = MDRNN(L, A, 32, K)
+    actions, latents = inputs()
+    targets, rewards = torch.roll(latents, -1, 0), actions[..., 0]
+    dones, mask = (torch.arange(T)[:, None] == T - 1).float().expand(T, B), torch.ones(T, B)
+    optimizer = torch.optim.Adam(mdrnn.parameters(), 1e-2)
+    for _ in range(500):
+        loss, metrics = mdrnn_loss(mdrnn(actions, latents), targets, rewards, dones, mask, include_reward=True)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert metrics["gmm"] < 0 and metrics["bce"] < 0.05 and metrics["mse"] < 0.1, metrics
+
+
+def mixture(rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    mus = torch.tensor([[-2.0, 1.0], [3.0, 0.0], [0.5, -4.0]])
+    sigmas = torch.tensor([[0.5, 1.0], [1.5, 0.2], [1.0, 0.7]])
+    logpi = torch.tensor([0.2, 0.5, 0.3]).log()
+    return mus.expand(rows, 3, 2), sigmas.expand(rows, 3, 2), logpi.expand(rows, 3)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.3])
+def test_samples_have_the_mixtures_moments(temperature: float) -> None:
+    mus, sigmas, logpi = mixture(200_000)
+    drawn = sample_latent(mus, sigmas, logpi, torch.Generator().manual_seed(0), temperature)
+    weight = torch.softmax(logpi[0] / temperature, -1)[:, None]
+    mean = (weight * mus[0]).sum(0)
+    variance = (weight * (temperature * sigmas[0] ** 2 + mus[0] ** 2)).sum(0) - mean**2
+    torch.testing.assert_close(drawn.mean(0), mean, atol=0.03, rtol=0)
+    torch.testing.assert_close(drawn.var(0), variance, atol=0, rtol=0.02)
+
+
+def test_temperature_zero_gives_the_most_probable_components_mean() -> None:
+    assert torch.equal(sample_latent(*mixture(4), temperature=0.0), torch.tensor([3.0, 0.0]).expand(4, 2))
+
+
+def test_each_row_samples_its_own_mixture() -> None:
+    mus = torch.arange(6.0).view(2, 3, 1)
+    logpi = torch.tensor([[-50.0, 0.0, -50.0], [-50.0, -50.0, 0.0]])
+    drawn = sample_latent(mus, torch.full((2, 3, 1), 1e-4), logpi, torch.Generator().manual_seed(0))
+    torch.testing.assert_close(drawn, torch.tensor([[1.0], [5.0]]), atol=1e-2, rtol=0)
+
+
+def test_sampling_is_a_function_of_the_generator() -> None:
+    first, again, other = (sample_latent(*mixture(9), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_negative_temperature_is_refused() -> None:
+    with pytest.raises(ValueError, match="temperature must be 0 or more"):
+        sample_latent(*mixture(1), temperature=-1.0)

@@ -1,0 +1,131 @@
+"""A run that was stopped and resumed equals one that never was, bit for bit."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from conftest import STAGES, newest, small
+
+from world_models.agents.evolution import Evolution
+from world_models.data import store
+from world_models.main import main
+from world_models.runs.files import read_json
+from world_models.runs.training import Training
+from world_models.stages import rollout
+
+ROOT = Path(__file__).parents[2]
+
+
+def same(left: Any, right: Any) -> bool:
+    if isinstance(left, torch.Tensor):
+        return torch.equal(left, right)
+    if isinstance(left, dict):
+        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left)
+    if isinstance(left, list | tuple):
+        return len(left) == len(right) and all(map(same, left, right))
+    return bool(left == right)
+
+
+def assert_equal_runs(left: Path, right: Path) -> None:
+    """Checkpoints tensor by tensor; CSVs, episodes, latents and scores byte by byte."""
+    for path in sorted(left.rglob("*")):
+        other = right / path.relative_to(left)
+        if path.suffix == ".pt":
+            assert same(torch.load(path), torch.load(other)), path
+        elif path.suffix in (".csv", ".npy") and path.stem != "timing":
+            assert path.read_bytes() == other.read_bytes(), path
+        elif path.name == "scores.json":
+            assert read_json(path) == read_json(other)
+
+
+def fails_at(call: int, function: Callable[..., Any]) -> Callable[..., Any]:
+    """The same function, but its n-th call is a Ctrl-C."""
+    calls = iter(range(1, 10_000))
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        return function(*args, **kwargs)
+
+    return interrupted
+
+
+def upstream_of(stage: str, finished: Path) -> list[str]:
+    index = STAGES.index(stage)
+    return [f"upstream={finished / STAGES[index - 1]}"] if index else []
+
+
+INTERRUPTS = {
+    "rollout": (rollout, "write_shard", 3),
+    "vae": (Training, "update", 40),
+    "mdrnn": (Training, "update", 17),
+    "controller": (Evolution, "tell", 2),
+    "evaluate": (None, "", 0),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES[:-1])
+def test_ctrl_c_then_resume_equals_uninterrupted(stage: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    owner, name, call = INTERRUPTS[stage]
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fails_at(call, getattr(owner, name)))
+        assert main(small(stage, *upstream_of(stage, finished), f"outputs={tmp_path}")) == 130
+    run = newest(tmp_path)
+    assert read_json(run / "manifest.json")["status"] == "interrupted"
+    assert main([f"resume={run}"]) == 0
+    assert read_json(run / "manifest.json")["status"] == "finished"
+    assert_equal_runs(finished / stage, run)
+
+
+MARKS = {
+    "rollout": "episodes/shard_00001.json",
+    "vae": "checkpoints/last.pt",
+    "mdrnn": "checkpoints/last.pt",
+    "controller": "checkpoints/last.pt",
+    "evaluate": "log.txt",
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_kill_9_then_resume_equals_uninterrupted(stage: str, finished: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "world_models.main", *small(stage, *upstream_of(stage, finished), f"outputs={tmp_path}")]
+    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while process.poll() is None and not list(tmp_path.glob(f"*/*/*/{MARKS[stage]}")):
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    run = newest(tmp_path)
+    assert main([f"resume={run}"]) == 0
+    assert_equal_runs(finished / stage, run)
+
+
+def test_a_longer_budget_goes_on_from_where_the_run_ended(finished: Path, tmp_path: Path) -> None:
+    run = tmp_path / "longer"
+    shutil.copytree(finished, run)
+    assert main([f"resume={run / 'vae'}", "stage.num_epochs=3"]) == 0
+    assert torch.load(run / "vae/checkpoints/last.pt")["epoch"] == 3
+    assert main(small("vae", f"upstream={finished / 'rollout'}", "stage.num_epochs=3", f"outputs={tmp_path / 'fresh'}")) == 0
+    fresh = newest(tmp_path / "fresh")
+    assert same(torch.load(run / "vae/checkpoints/last.pt")["model"], torch.load(fresh / "checkpoints/last.pt")["model"])
+
+
+def test_one_worker_equals_many(finished: Path, tmp_path: Path) -> None:
+    for stage, key in (("rollout", "stage.workers=2"), ("controller", "stage.max_workers=2")):
+        assert main(small(stage, *upstream_of(stage, finished), key, f"outputs={tmp_path}")) == 0
+        assert_equal_runs(finished / stage, newest(tmp_path))
+
+
+def test_writing_order_leaves_no_shard_half_done(tmp_path: Path) -> None:
+    assert store.StoreWriter(tmp_path, {}).finished_shards() == set()
+    (tmp_path / "shard_00000_frames.npy").write_bytes(b"cut off")
+    assert store.StoreWriter(tmp_path, {}).finished_shards() == set()

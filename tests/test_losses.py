@@ -1,0 +1,144 @@
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
+
+from world_models.losses import conv_vae_loss, gmm_loss, mdrnn_loss, vae_terms
+
+T, B, K, L = 4, 3, 5, 6
+
+
+def draw(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_kl_equals_torchs() -> None:
+    mu, logsigma, x = draw(7, 5), draw(7, 5, seed=1), draw(7, 3, 8, 8)
+    _, kl = vae_terms(x, x, mu, logsigma)
+    expected = kl_divergence(Normal(mu, logsigma.exp()), Normal(0.0, 1.0)).sum()
+    torch.testing.assert_close(kl, expected)
+
+
+def test_kl_is_zero_for_the_prior() -> None:
+    x, zero = draw(2, 3, 8, 8), torch.zeros(2, 5)
+    assert vae_terms(x, x, zero, zero)[1] == 0
+
+
+def test_vae_loss_is_the_sum_over_everything() -> None:
+    x, mu, logsigma = torch.zeros(2, 3, 8, 8), draw(2, 5), draw(2, 5, seed=1)
+    recon = torch.full_like(x, 0.5)
+    reconstruction, kl = vae_terms(recon, x, mu, logsigma)
+    assert reconstruction == 0.25 * x.numel()
+    assert conv_vae_loss(recon, x, mu, logsigma) == reconstruction + kl
+
+
+def test_better_reconstruction_costs_less() -> None:
+    x, zero = torch.rand(2, 3, 8, 8), torch.zeros(2, 5)
+    costs = [conv_vae_loss(x + error, x, zero, zero) for error in (0.0, 0.1, 0.4)]
+    assert costs[0] == 0 and costs[0] < costs[1] < costs[2]
+
+
+def test_half_precision_is_summed_in_single() -> None:
+    mu, logsigma, x = draw(64, 32).bfloat16(), draw(64, 32, seed=1).bfloat16(), draw(64, 3, 8, 8)
+    loss = conv_vae_loss(x.bfloat16(), x, mu, logsigma)
+    assert loss.dtype == torch.float32
+    torch.testing.assert_close(loss, conv_vae_loss(x.bfloat16().float(), x, mu.float(), logsigma.float()))
+
+
+def mixture() -> tuple[Tensor, Tensor, Tensor]:
+    return draw(T, B, K, L), draw(T, B, K, L, seed=1).exp(), torch.log_softmax(draw(T, B, K, seed=2), -1)
+
+
+def test_gmm_loss_equals_torchs() -> None:
+    mus, sigmas, logpi = mixture()
+    target = draw(T, B, L, seed=3)
+    expected = -MixtureSameFamily(Categorical(logits=logpi), Independent(Normal(mus, sigmas), 1)).log_prob(target)
+    torch.testing.assert_close(gmm_loss(target, mus, sigmas, logpi, reduce=False), expected)
+    torch.testing.assert_close(gmm_loss(target, mus, sigmas, logpi), expected.mean())
+
+
+@pytest.mark.parametrize("distance", [1e2, 1e5, 1e8])
+def test_gmm_loss_is_stable_far_away(distance: float) -> None:
+    mus, sigmas, logpi = mixture()
+    mus.requires_grad_()
+    loss = gmm_loss(torch.full((T, B, L), distance), mus, sigmas, logpi)
+    loss.backward()
+    assert torch.isfinite(loss) and torch.isfinite(mus.grad).all() and mus.grad.any()
+
+
+def test_gmm_loss_keeps_single_sizes_apart() -> None:
+    mus, sigmas, logpi = torch.zeros(5, 1, 1, 1), torch.ones(5, 1, 1, 1), torch.zeros(5, 1, 1)
+    loss = gmm_loss(torch.zeros(5, 1, 1), mus, sigmas, logpi, reduce=False)
+    torch.testing.assert_close(loss, torch.full((5, 1), 0.5 * math.log(2 * math.pi)))
+
+
+def test_nearer_mean_costs_less() -> None:
+    target, sigmas, logpi = draw(T, B, L), torch.ones(T, B, 1, L), torch.zeros(T, B, 1)
+    near, far = (gmm_loss(target, (target + shift).unsqueeze(-2), sigmas, logpi) for shift in (0.1, 2.0))
+    assert near < far
+
+
+def outputs() -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    return *mixture(), draw(T, B, seed=4), draw(T, B, seed=5)
+
+
+def targets() -> tuple[Tensor, Tensor, Tensor]:
+    return draw(T, B, L, seed=6), draw(T, B, seed=7), (draw(T, B, seed=8) > 0).float()
+
+
+def test_mdrnn_loss_is_the_scaled_sum_of_its_terms() -> None:
+    mask = torch.ones(T, B)
+    with_reward, metrics = mdrnn_loss(outputs(), *targets(), mask, include_reward=True)
+    gmm, bce, mse = metrics["gmm"], metrics["bce"], metrics["mse"]
+    torch.testing.assert_close(with_reward, (gmm + bce + mse) / (L + 2))
+    without, _ = mdrnn_loss(outputs(), *targets(), mask, include_reward=False)
+    torch.testing.assert_close(without, (gmm + bce) / (L + 1))
+
+
+def test_mdrnn_terms_are_means() -> None:
+    mus, sigmas, logpi, rewards, dones = outputs()
+    latents, target_rewards, target_dones = targets()
+    metrics = mdrnn_loss(outputs(), *targets(), torch.ones(T, B), include_reward=True)[1]
+    torch.testing.assert_close(metrics["gmm"], gmm_loss(latents, mus, sigmas, logpi))
+    torch.testing.assert_close(metrics["mse"], torch.nn.functional.mse_loss(rewards, target_rewards))
+    bce = torch.nn.functional.binary_cross_entropy_with_logits(dones, target_dones)
+    torch.testing.assert_close(metrics["bce"], bce)
+
+
+@pytest.mark.parametrize("garbage", [1e6, float("nan"), float("inf")])
+def test_masked_steps_change_nothing(garbage: float) -> None:
+    mask = torch.ones(T, B)
+    mask[2:, 1] = 0
+    clean, _ = mdrnn_loss(outputs(), *targets(), mask, include_reward=True)
+    spoilt = tuple(value.masked_fill(mask.view(T, B, *[1] * (value.ndim - 2)) == 0, garbage) for value in targets())
+    loss, _ = mdrnn_loss(outputs(), *spoilt, mask, include_reward=True)
+    assert loss == clean
+    shorter, _ = mdrnn_loss(outputs(), *targets(), torch.ones(T, B), include_reward=True)
+    assert shorter != clean
+
+
+def test_masked_steps_have_no_gradient() -> None:
+    mask = torch.ones(T, B)
+    mask[1:, 0] = 0
+    given = [value.detach().requires_grad_() for value in outputs()]
+    mdrnn_loss(tuple(given), *targets(), mask, include_reward=True)[0].backward()
+    for value in given:
+        assert not value.grad[1:, 0].any() and value.grad[0, 0].any()
+
+
+def test_metrics_are_detached_scalars() -> None:
+    given = tuple(value.requires_grad_() for value in outputs())
+    _, metrics = mdrnn_loss(given, *targets(), torch.ones(T, B), include_reward=False)
+    assert set(metrics) == {"gmm", "bce", "mse"}
+    assert all(value.ndim == 0 and not value.requires_grad for value in metrics.values())
+
+
+def test_better_predictions_cost_less() -> None:
+    latents, rewards, dones = targets()
+    good = (latents.unsqueeze(-2), torch.ones(T, B, 1, L), torch.zeros(T, B, 1), rewards, 10 * (dones - 0.5))
+    bad = (good[0] + 3, *good[1:3], rewards + 1, -good[4])
+    mask = torch.ones(T, B)
+    good_metrics, bad_metrics = (mdrnn_loss(given, *targets(), mask, True)[1] for given in (good, bad))
+    assert all(good_metrics[name] < bad_metrics[name] for name in good_metrics)

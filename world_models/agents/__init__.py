@@ -1,0 +1,1 @@
+"""Where models meet environments: policies, the environment loop, evolution, workers."""

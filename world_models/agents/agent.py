@@ -1,0 +1,202 @@
+"""The agent: V, M, C, preprocessing and action mapping in one file, and the policy that plays with them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from world_models.data.datasets import to_float
+from world_models.envs.actions import ActionSpace
+from world_models.envs.make import EnvSpec
+from world_models.models.controller import Controller, act_many, controller_features
+from world_models.models.convvae import ConvVAE
+from world_models.models.mdrnn import MDRNN, MDRNNCell, sample_latent
+from world_models.runs import seeding
+from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
+from world_models.runs.provenance import versions
+
+WIDTH = 8
+"""Inference batches are padded to a multiple of this: smaller ones run through other float kernels."""
+
+
+@dataclass
+class WorldModel:
+    """V and M, ready to act: what every controller of a run shares."""
+
+    vae: ConvVAE
+    mdrnn: MDRNN
+    env: EnvSpec
+
+    def __post_init__(self) -> None:
+        self.vae.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.cell = MDRNNCell.from_mdrnn(self.mdrnn.eval()).eval()
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.vae.parameters()).device
+
+    @property
+    def controller_config(self) -> dict[str, int]:
+        """Constructor arguments of the controllers that fit this model."""
+        sizes = self.mdrnn.config
+        return {"latent_size": sizes["latents"], "hidden_size": sizes["hiddens"], "action_size": sizes["actions"]}
+
+    @torch.inference_mode()
+    def encode(self, frames: np.ndarray) -> torch.Tensor:
+        """Mean latents (n, L) of frames (n, H, W, C) uint8."""
+        mu, _ = self.vae.encoder(to_float(torch.from_numpy(np.require(frames, requirements="W")), self.device))
+        return mu
+
+    @torch.inference_mode()
+    def decode(self, latents: torch.Tensor) -> np.ndarray:
+        """Frames (n, H, W, C) uint8 of latents (n, L)."""
+        pixels = self.vae.decoder(latents).permute(0, 2, 3, 1)
+        return (pixels * 255).round().to(torch.uint8).cpu().numpy()
+
+    @torch.inference_mode()
+    def dream(self, frames: np.ndarray, actions: np.ndarray, horizon: int, temperature: float = 1.0, seed: int = 0) -> np.ndarray:
+        """Go on from real frames in M alone: open loop, with the recorded actions.
+
+        frames (n, H, W, C) uint8 and actions (n + horizon, ...): M first sees the n frames, then its own samples.
+        Returns the `horizon` decoded frames (horizon, H, W, C) uint8 that follow the last real one.
+        """
+        executed = torch.from_numpy(self.env.action_space.to_model(actions)).to(self.device)
+        latents, hidden = self.encode(frames), self.cell.get_init_hidden(1)
+        draw = seeding.torch_generator(seed, "dream", device=self.device)
+        dreamt, latent = [], latents[:1]
+        for step in range(len(frames) + horizon - 1):
+            latent = latents[step : step + 1] if step < len(frames) else latent
+            mus, sigmas, logpi, _, _, hidden = self.cell(executed[step : step + 1], latent, hidden)
+            latent = sample_latent(mus, sigmas, logpi, draw, temperature)
+            dreamt.append(latent)
+        return self.decode(torch.cat(dreamt[-horizon:]))
+
+
+class WorldModelPolicy:
+    """Plays row i with controller i: z from V, h from M, action from C, and M sees the executed action."""
+
+    def __init__(self, world: WorldModel, vectors: np.ndarray, noise: float = 0.0) -> None:
+        """`vectors` (N, parameters), one controller per row, or (1, parameters) for one that plays every row.
+
+        `noise` is the standard deviation added to C's raw output (Box), or the share of uniform actions (Discrete).
+        """
+        self.world, self.noise = world, noise
+        self.vectors = torch.from_numpy(np.asarray(vectors, np.float32)).to(world.device)
+
+    @torch.inference_mode()
+    def reset(self, seeds: Sequence[int]) -> None:
+        assert len(self.vectors) in (1, len(seeds)), (self.vectors.shape, len(seeds))
+        self.rows_of = self.vectors.expand(len(seeds), -1)
+        self.h, self.c = self.world.cell.get_init_hidden(len(seeds))
+        self.generators = [seeding.generator(seed, "policy") for seed in seeds] if self.noise else []
+
+    @torch.inference_mode()
+    def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        count = len(rows)
+        padded = np.resize(rows, -(-count // WIDTH) * WIDTH)
+        frames = frames if len(padded) == count else np.resize(frames, (len(padded), *frames.shape[1:]))
+        latents = self.world.encode(frames)
+        index = torch.from_numpy(padded).to(latents.device)
+        h, c = self.h[index], self.c[index]
+        raw = act_many(self.rows_of[index], controller_features(latents, h)).cpu().numpy()
+        actions = self._explore(self._space.from_raw, raw, rows)
+        executed = torch.from_numpy(self._space.to_model(np.resize(actions, (len(padded), *actions.shape[1:]))))
+        h, c = self.world.cell.advance(executed.to(latents.device), latents, (h, c))
+        self.h[index[:count]], self.c[index[:count]] = h[:count], c[:count]
+        return actions
+
+    @property
+    def _space(self) -> ActionSpace:
+        return self.world.env.action_space
+
+    def _explore(self, from_raw: Any, raw: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        raw = raw[: len(rows)]
+        if not self.noise:
+            return from_raw(raw)
+        if self._space.kind == "box":
+            raw = raw + self.noise * np.stack([self.generators[row].standard_normal(raw.shape[1], np.float32) for row in rows])
+            return from_raw(raw)
+        actions = from_raw(raw)
+        for i, row in enumerate(rows):
+            if self.generators[row].random() < self.noise:
+                actions[i] = self._space.sample(self.generators[row], 1)[0]
+        return actions
+
+
+class Agent:
+    """A trained agent for notebooks: `reset(n)`, then `act(frames)` once per step; `dream` and `reconstruct` to look inside.
+
+    Frames are uint8 (n, size, size, channels) as `make_vector_env(agent.env, backend, n)` gives them.
+    """
+
+    def __init__(self, world: WorldModel, controllers: dict[str, np.ndarray], which: str = "best") -> None:
+        if which not in controllers:
+            raise ValueError(f"which={which} is no controller of this agent; it has {', '.join(controllers)}")
+        self.world, self.controllers, self.which = world, controllers, which
+
+    @property
+    def env(self) -> EnvSpec:
+        """The environment that the agent was made for, preprocessing included."""
+        return self.world.env
+
+    def policy(self, noise: float = 0.0) -> WorldModelPolicy:
+        """The agent as a policy for `interact`."""
+        return WorldModelPolicy(self.world, self.controllers[self.which][None], noise)
+
+    def reset(self, num_envs: int = 1) -> None:
+        """Begin `num_envs` episodes: M's memory is emptied."""
+        self._policy = self.policy()
+        self._policy.reset(range(num_envs))
+
+    def act(self, frames: np.ndarray) -> np.ndarray:
+        """Environment actions (n, ...) for frames (n, size, size, channels) uint8 of all n episodes."""
+        return self._policy.act(frames, np.arange(len(frames)))
+
+    def reconstruct(self, frames: np.ndarray) -> np.ndarray:
+        """What V keeps of frames (n, size, size, channels) uint8."""
+        return self.world.decode(self.world.encode(frames))
+
+    def dream(self, frames: np.ndarray, actions: np.ndarray, horizon: int, temperature: float = 1.0, seed: int = 0) -> np.ndarray:
+        """See `WorldModel.dream`."""
+        return self.world.dream(frames, actions, horizon, temperature, seed)
+
+    def save(self, path: Path, inputs: list[dict[str, str]]) -> None:
+        """Write agent.pt; `inputs` is the lineage that stands in it."""
+        content = {
+            "env": self.env.to_dict(),
+            "vae": {"config": self.world.vae.config, "model": self.world.vae.state_dict()},
+            "mdrnn": {"config": self.world.mdrnn.config, "model": self.world.mdrnn.state_dict()},
+            "controller": {"config": self.world.controller_config},
+            "controllers": {name: torch.from_numpy(vector) for name, vector in self.controllers.items()},
+            "inputs": inputs,
+            "versions": versions(),
+        }
+        save_checkpoint(path, "agent", content)
+
+
+def load_agent(path: str | Path, which: str = "best", device: str = "cpu") -> Agent:
+    """Read agent.pt; `which` is "best" (highest selection score) or "mean" (the search's last mean vector)."""
+    state = load_checkpoint(Path(path), "agent", device)
+    world = _world(state["vae"], state["mdrnn"], EnvSpec.from_dict(state["env"]), device)
+    return Agent(world, {name: vector.cpu().numpy() for name, vector in state["controllers"].items()}, which)
+
+
+def load_world_model(vae: Path, mdrnn: Path, env: EnvSpec, device: str = "cpu") -> WorldModel:
+    """V and M from the checkpoints of their stages."""
+    return _world(load_checkpoint(vae, "vae", device), load_checkpoint(mdrnn, "mdrnn", device), env, device)
+
+
+def _world(vae: dict[str, Any], mdrnn: dict[str, Any], env: EnvSpec, device: str) -> WorldModel:
+    v, m = ConvVAE(**vae["config"]), MDRNN(**mdrnn["config"])
+    v.load_state_dict(vae["model"])
+    m.load_state_dict(mdrnn["model"])
+    return WorldModel(v.to(device), m.to(device), env)
+
+
+def controller_size(world: WorldModel) -> int:
+    """Number of parameters that the search has to find."""
+    return sum(weight.numel() for weight in Controller(**world.controller_config).parameters())

@@ -1,0 +1,116 @@
+"""Policies: batched, frames in, actions out. Scripted explorers here; the trained agent's is `WorldModelPolicy`."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+from world_models.envs.actions import ActionSpace
+from world_models.runs import seeding
+
+GAS_BIAS = {"CarRacing-v3": (0.0, 0.4, -1.0)}
+"""Mean of the brownian policy's raw actions (steer, gas, brake): without it the car hardly leaves the start."""
+
+
+class Policy(Protocol):
+    """Plays one episode per row. What a row does depends on its own seed and frames alone."""
+
+    def reset(self, seeds: Sequence[int]) -> None:
+        """Begin one episode per seed."""
+
+    def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """Actions (n, ...) for frames (n, H, W, C) uint8 of the episodes `rows` (n,)."""
+
+
+class RandomPolicy:
+    """Every action uniform over the action space."""
+
+    def __init__(self, space: ActionSpace) -> None:
+        self.space = space
+
+    def reset(self, seeds: Sequence[int]) -> None:
+        self.generators = [seeding.generator(seed, "policy") for seed in seeds]
+
+    def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        return np.concatenate([self.space.sample(self.generators[row], 1) for row in rows])
+
+
+class BrownianPolicy:
+    """Smooth noise for Box actions: an Ornstein-Uhlenbeck process around `bias`, squashed to the bounds.
+
+    The process has standard deviation 1 before squashing and forgets with a time constant of `memory` steps.
+    """
+
+    def __init__(self, space: ActionSpace, bias: Sequence[float], memory: float = 20.0) -> None:
+        if space.kind != "box":
+            raise ValueError("stage.policy=brownian needs Box actions; this environment's are Discrete: use sticky")
+        self.space, self.bias = space, np.array(bias, np.float32)
+        self.keep = float(np.exp(-1.0 / memory))
+
+    def reset(self, seeds: Sequence[int]) -> None:
+        self.generators = [seeding.generator(seed, "policy") for seed in seeds]
+        self.state = self._noise(np.arange(len(seeds)))
+
+    def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        self.state[rows] = self.keep * self.state[rows] + np.sqrt(1 - self.keep**2) * self._noise(rows)
+        return self.space.from_raw(self.state[rows] + self.bias)
+
+    def _noise(self, rows: np.ndarray) -> np.ndarray:
+        return np.stack([self.generators[row].standard_normal(self.space.size, np.float32) for row in rows])
+
+
+class StickyPolicy:
+    """For Discrete actions: keep the last action with probability `stickiness`, else draw a uniform one."""
+
+    def __init__(self, space: ActionSpace, stickiness: float = 0.75) -> None:
+        if space.kind != "discrete":
+            raise ValueError("stage.policy=sticky needs Discrete actions; this environment's are Box: use brownian")
+        self.space, self.stickiness = space, stickiness
+
+    def reset(self, seeds: Sequence[int]) -> None:
+        self.generators = [seeding.generator(seed, "policy") for seed in seeds]
+        self.last = np.concatenate([self.space.sample(generator, 1) for generator in self.generators])
+
+    def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        for row in rows:
+            if self.generators[row].random() >= self.stickiness:
+                self.last[row] = self.space.sample(self.generators[row], 1)[0]
+        return self.last[rows]
+
+
+class CarRacingExplorer:
+    """Scripted driving for CarRacing: full gas for a while, then one scripted action held for five steps, again and again.
+
+    The mixture is HumbleRL's: 60 steps of gas, every fifth of them random; then nothing 10 %, gas 40 %, left 30 %,
+    right 10 %, brake 10 % (left prevails because the track runs counter-clockwise).
+    """
+
+    moves = np.array([[0, 0, 0], [0, 1, 0], [-1, 0.2, 0], [1, 0.2, 0], [0, 0, 0.8]], np.float32)
+    weights = (0.1, 0.4, 0.3, 0.1, 0.1)
+
+    def __init__(self, space: ActionSpace) -> None:
+        if space.kind != "box" or space.size != 3:
+            raise ValueError("stage.policy=car_racing drives CarRacing's three Box actions (steer, gas, brake) only")
+        self.space = space
+
+    def reset(self, seeds: Sequence[int]) -> None:
+        self.generators = [seeding.generator(seed, "policy") for seed in seeds]
+        self.steps = np.zeros(len(seeds), int)
+        self.held = np.tile(self.moves[1], (len(seeds), 1))
+
+    def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        for row in rows:
+            self.held[row] = self._next(row)
+        self.steps[rows] += 1
+        return self.held[rows]
+
+    def _next(self, row: int) -> np.ndarray:
+        step, generator = self.steps[row], self.generators[row]
+        if step < 60:
+            return self.space.sample(generator, 1)[0] if step % 5 == 4 else self.moves[1]
+        return self.moves[generator.choice(5, p=self.weights)] if step % 5 == 0 else self.held[row]
+
+
+def brownian_bias(env_id: str, size: int) -> Sequence[float]:
+    """Where smooth noise is centred for this environment: on driving forward in CarRacing, else on zero."""
+    return GAS_BIAS.get(env_id, (0.0,) * size)

@@ -1,0 +1,114 @@
+"""The only loop over an environment: collection, fitness, evaluation and videos consume its steps."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from world_models.agents.policy import Policy
+from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, Episode
+from world_models.envs.vector import PixelVectorEnv
+
+
+@dataclass
+class Step:
+    """One step of the episodes still running; row i of every array belongs to episode `rows[i]`.
+
+    `done` is RUNNING, TERMINATED or TRUNCATED; a limit of ours (`max_steps`, `early_cut`) truncates.
+    """
+
+    rows: np.ndarray  # (n,) int, positions in the list of seeds
+    frames: np.ndarray  # (n, H, W, C) uint8, what the policy saw
+    actions: np.ndarray  # (n, ...) what the environment received
+    rewards: np.ndarray  # (n,) float32
+    done: np.ndarray  # (n,) uint8
+    next_frames: np.ndarray  # (n, H, W, C) uint8
+
+
+@dataclass(frozen=True)
+class Score:
+    """What an episode came to."""
+
+    seed: int
+    total_return: float
+    length: int
+
+
+def interact(
+    envs: PixelVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None, early_cut: int = 0
+) -> Iterator[Step]:
+    """Play one episode per seed, all side by side, until the last has ended.
+
+    `max_steps` truncates every episode at that length (None: the environment's own limit alone); `early_cut` truncates
+    one that brought no positive reward for that many steps (0: never).
+    """
+    assert len(seeds) <= envs.num_envs, (len(seeds), envs.num_envs)
+    frames = _begin(envs, seeds)
+    policy.reset(seeds)
+    rows = np.arange(len(seeds))
+    length, last_reward = np.zeros(len(seeds), int), np.zeros(len(seeds), int)
+    actions = np.zeros((envs.num_envs, *envs.env_spec.action_space.shape), envs.env_spec.action_space.dtype)
+    while rows.size:
+        chosen = policy.act(frames[rows], rows)
+        actions[rows] = chosen
+        next_frames, rewards, terminated, truncated, _ = envs.step(actions)
+        length[rows] += 1
+        last_reward[rows] = np.where(rewards[rows] > 0, length[rows], last_reward[rows])
+        limit = _over_limit(length[rows], last_reward[rows], max_steps, early_cut)
+        done = np.full(rows.size, RUNNING, np.uint8)
+        done[truncated[rows] | limit] = TRUNCATED
+        done[terminated[rows]] = TERMINATED
+        yield Step(rows, frames[rows], chosen, rewards[rows], done, next_frames[rows])
+        _stop(envs, rows[done != RUNNING])
+        rows, frames = rows[done == RUNNING], next_frames
+
+
+def _begin(envs: PixelVectorEnv, seeds: Sequence[int]) -> np.ndarray:
+    mask = np.arange(envs.num_envs) < len(seeds)
+    envs.stop(~mask)
+    frames, _ = envs.reset(seed=list(seeds), options={"reset_mask": mask})
+    return frames
+
+
+def _over_limit(length: np.ndarray, last_reward: np.ndarray, max_steps: int | None, early_cut: int) -> np.ndarray:
+    over = length >= max_steps if max_steps is not None else np.zeros(length.shape, bool)
+    return over | (length - last_reward >= early_cut) if early_cut > 0 else over
+
+
+def _stop(envs: PixelVectorEnv, rows: np.ndarray) -> None:
+    if rows.size:
+        mask = np.zeros(envs.num_envs, bool)
+        mask[rows] = True
+        envs.stop(mask)
+
+
+def play(envs: PixelVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None, early_cut: int = 0) -> list[Score]:
+    """Return and length of one episode per seed."""
+    returns, lengths = np.zeros(len(seeds)), np.zeros(len(seeds), int)
+    for step in interact(envs, policy, seeds, max_steps=max_steps, early_cut=early_cut):
+        returns[step.rows] += step.rewards
+        lengths[step.rows] += 1
+    return [Score(*item) for item in zip(map(int, seeds), returns.tolist(), lengths.tolist(), strict=True)]
+
+
+def collect(envs: PixelVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None) -> list[Episode]:
+    """One recorded episode per seed."""
+    steps: list[list[tuple[np.ndarray, np.ndarray, float, int]]] = [[] for _ in seeds]
+    final: dict[int, np.ndarray] = {}
+    for step in interact(envs, policy, seeds, max_steps=max_steps):
+        for i, row in enumerate(step.rows):
+            steps[row].append((step.frames[i], step.actions[i], float(step.rewards[i]), int(step.done[i])))
+            if step.done[i]:
+                final[int(row)] = step.next_frames[i]
+    return [_episode(seed, steps[row], final[row]) for row, seed in enumerate(seeds)]
+
+
+def _episode(seed: int, steps: list[tuple[np.ndarray, np.ndarray, float, int]], final: np.ndarray) -> Episode:
+    frames, actions, rewards, done = zip(*steps, strict=True)
+    return Episode(
+        seed=int(seed),
+        frames=np.stack([*frames, final]),
+        actions=np.stack([*actions, np.zeros_like(actions[0])]),
+        rewards=np.array([*rewards, 0.0], np.float32),
+        done=np.array([*done, RUNNING], np.uint8),
+    )

@@ -1,0 +1,1 @@
+"""Episodes on disk and the data sets that read them."""

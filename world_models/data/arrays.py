@@ -1,0 +1,168 @@
+"""Sharded array files: streamed to disk whole or not at all, memory-mapped with their size checked, gathered by row."""
+
+import hashlib
+import io
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numpy.lib import format as npy
+
+from world_models.runs.files import read_json, replacing, sha256, write_json
+
+Array = npt.NDArray[Any]
+
+
+def shard_name(index: int, part: str = "") -> str:
+    """Stem of a shard's files: shard_00003, or shard_00003_frames for one of its arrays."""
+    return f"shard_{index:05d}_{part}" if part else f"shard_{index:05d}"
+
+
+def write_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, chunks: Iterable[Array]) -> str:
+    """Write chunks, joined along axis 0 to `shape`, as one .npy file; returns its SHA-256 as hexadecimal text.
+
+    Only one chunk at a time is in memory, and the file appears under its name once it is complete and on the disk.
+    """
+    digest, rows = hashlib.sha256(), 0
+    with replacing(path) as file:
+        header = _header(shape, np.dtype(dtype))
+        file.write(header)
+        digest.update(header)
+        for chunk in chunks:
+            assert chunk.dtype == dtype and chunk.shape[1:] == shape[1:], (path.name, chunk.shape, chunk.dtype, shape)
+            content = np.ascontiguousarray(chunk).data
+            file.write(content)
+            digest.update(content)
+            rows += len(chunk)
+        assert rows == shape[0], f"{path.name}: {rows} rows written, {shape[0]} announced"
+    return digest.hexdigest()
+
+
+def write_shard(folder: Path, index: int, columns: dict[str, list[Array]], extra: dict[str, Any]) -> dict[str, Any]:
+    """Write one shard's arrays, each given as chunks of rows, and then its commit mark, whose content is returned.
+
+    The mark shard_00000.json says index, rows, the SHA-256 of each file, and `extra`. Each file takes its name only when
+    whole and an earlier mark goes first, so an interrupted shard has no mark and is simply written again.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    mark_path = folder / f"{shard_name(index)}.json"
+    mark_path.unlink(missing_ok=True)
+    rows = sum(len(chunk) for chunk in next(iter(columns.values())))
+    files = {}
+    for part, chunks in columns.items():
+        name = f"{shard_name(index, part)}.npy"
+        files[name] = write_array(folder / name, (rows, *chunks[0].shape[1:]), chunks[0].dtype, chunks)
+    mark = {"index": index, "rows": rows, "files": files, **extra}
+    write_json(mark_path, mark)
+    return mark
+
+
+def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
+    """The bytes that start a .npy file (format version 1.0)."""
+    buffer = io.BytesIO()
+    description = {"descr": npy.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    npy.write_array_header_1_0(buffer, description)
+    return buffer.getvalue()
+
+
+def check_array(path: Path, rows: int) -> None:
+    """A .npy file that is missing, is not as long as its header says, or has not `rows` rows is a ValueError naming it."""
+    remedy = "restore it or make this folder again"
+    try:
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            npy.read_magic(file)
+            shape, _, dtype = npy.read_array_header_1_0(file)
+            expected = file.tell() + int(np.prod(shape)) * dtype.itemsize
+    except FileNotFoundError:
+        raise ValueError(f"{path} is missing: {remedy}") from None
+    except ValueError:
+        raise ValueError(f"{path} is damaged, its header cannot be read: {remedy}") from None
+    if size != expected:
+        raise ValueError(f"{path} is damaged, it has {size} bytes where its header says {expected}: {remedy}")
+    if shape[:1] != (rows,):
+        raise ValueError(f"{path} has the shape {shape} where the manifest says {rows} rows: {remedy}")
+
+
+def map_array(path: Path) -> Array:
+    """The array in a .npy file, read only, its pages loaded as they are touched and shared between processes."""
+    return np.load(path, mmap_mode="r").view(np.ndarray)
+
+
+def read_manifest(folder: Path, kind: str, schema: int, remedy: str) -> dict[str, Any]:
+    """`manifest.json` of a finished folder; a missing one, another kind or schema is a ValueError naming it."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        raise ValueError(f"{path} does not exist, so there are no finished {kind} here: {remedy}")
+    manifest = read_json(path)
+    found = (manifest.get("kind"), manifest.get("schema"))
+    if found != (kind, schema):
+        raise ValueError(
+            f"{path} is of kind {found[0]!r}, schema {found[1]}, where {kind!r}, schema {schema} is needed: {remedy}"
+        )
+    return manifest
+
+
+def finished_shards(folder: Path) -> dict[int, dict[str, Any]]:
+    """The shards whose commit mark (shard_00000.json, written after their arrays) exists, by index, in order."""
+    marks = [read_json(path) for path in sorted(folder.glob("shard_?????.json"))]
+    return {int(mark["index"]): mark for mark in marks}
+
+
+def write_manifest(folder: Path, manifest: dict[str, Any]) -> Path:
+    """Finish a folder: remove what interrupted writers left, then write `manifest.json`; returns its path."""
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink()
+    write_json(folder / "manifest.json", manifest)
+    return folder / "manifest.json"
+
+
+class ShardedFolder:
+    """A finished folder of shards, read through memory maps. It can be sent to another process, which maps the files anew."""
+
+    columns: tuple[str, ...]
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        """A missing or truncated file is a ValueError naming it."""
+        self.folder, self.manifest = folder, manifest
+        self._maps: dict[int, tuple[Array, ...]] = {}
+        for shard in manifest["shards"]:
+            for name in shard["files"]:
+                check_array(folder / name, shard["rows"])
+
+    def shards(self) -> list[int]:
+        """Indices of all shards."""
+        return [shard["index"] for shard in self.manifest["shards"]]
+
+    def maps(self, shard: int) -> tuple[Array, ...]:
+        """The memory-mapped columns of one shard, read only; mapped once."""
+        if shard not in self._maps:
+            paths = (self.folder / f"{shard_name(shard, column)}.npy" for column in self.columns)
+            self._maps[shard] = tuple(map(map_array, paths))
+        return self._maps[shard]
+
+    def altered(self) -> Iterator[tuple[Path, int]]:
+        """Read every file; yields those altered since they were written (another SHA-256), each with its shard."""
+        for shard in self.manifest["shards"]:
+            for name, expected in shard["files"].items():
+                if sha256(self.folder / name) != expected:
+                    yield self.folder / name, shard["index"]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_maps": {}}
+
+
+def gather(column: Callable[[int], Array], shards: Array, rows: Array) -> Array:
+    """Rows (B,) or (B, R) of the arrays column(shard), one shard per item (B,), as a new array (B, ...) or (B, R, ...).
+
+    One vectorised read per shard.
+    """
+    assert len(shards) == len(rows) > 0, (shards.shape, rows.shape)
+    like = column(int(shards[0]))
+    out = np.empty((*rows.shape, *like.shape[1:]), like.dtype)
+    for shard in np.unique(shards):
+        chosen = shards == shard
+        out[chosen] = column(int(shard))[rows[chosen]]
+    return out

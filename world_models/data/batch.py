@@ -1,0 +1,46 @@
+"""What the data sets give: batches as named tensors."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class TransitionBatch:
+    """Single transitions: what was seen, done, and followed."""
+
+    frames: Tensor  # (B, H, W, C) uint8
+    actions: Tensor  # (B, A) float32 or (B,) int64, as executed
+    rewards: Tensor  # (B,) float32
+    done: Tensor  # (B,) uint8: RUNNING, TERMINATED or TRUNCATED
+
+
+@dataclass(frozen=True)
+class SequenceBatch:
+    """Windows of T transitions; where mask is 0, frames repeat the last valid one and the rest is 0."""
+
+    frames: Tensor  # (B, T+1, H, W, C) uint8
+    actions: Tensor  # (B, T, A) float32 or (B, T) int64, as executed
+    rewards: Tensor  # (B, T) float32
+    done: Tensor  # (B, T) uint8: RUNNING, TERMINATED or TRUNCATED
+    mask: Tensor  # (B, T) float32: 1 inside the episode, 0 for padding
+
+
+@dataclass(frozen=True)
+class LatentBatch:
+    """Windows of T transitions for M, time first; where mask is 0, latents repeat the last valid one and the rest is 0.
+
+    (z[t], actions[t]) leads to z[t+1], rewards[t] and terminated[t].
+    """
+
+    mu: Tensor  # (T+1, B, L) float32
+    logsigma: Tensor  # (T+1, B, L) float32
+    actions: Tensor  # (T, B, A) float32, as the model takes them (one-hot where actions are numbered)
+    rewards: Tensor  # (T, B) float32
+    terminated: Tensor  # (T, B) float32: 1 where the episode ended by its rules, 0 where it ran on or was cut off
+    mask: Tensor  # (T, B) float32: 1 inside the episode, 0 for padding
+
+    def to(self, device: torch.device | str) -> "LatentBatch":
+        """The same batch on `device`."""
+        return LatentBatch(*(value.to(device, non_blocking=True) for value in vars(self).values()))

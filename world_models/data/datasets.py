@@ -1,0 +1,219 @@
+"""Data sets over an episode store: frames, transitions, windows of frames or latents, and the order of their batches."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from world_models.data.arrays import Array, gather
+from world_models.data.batch import LatentBatch, SequenceBatch, TransitionBatch
+from world_models.data.episode import TERMINATED
+from world_models.data.latents import LatentStore
+from world_models.data.store import EpisodeStore
+from world_models.runs import seeding
+
+Indices = Sequence[int] | npt.NDArray[np.int64]
+Batch = TypeVar("Batch")
+
+
+def batches(
+    num_items: int,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    count: int | None = None,
+    shuffle: bool = True,
+) -> Iterator[npt.NDArray[np.int64]]:
+    """The batches of item indices of one epoch: a function of its arguments alone; the last batch may be smaller.
+
+    `start` skips the batches already done, `count` uses only that many items of the (shuffled) order. Four bytes per item.
+    """
+    order = np.arange(num_items, dtype=np.uint32)
+    if shuffle:
+        seeding.generator(seed, "batches", epoch).shuffle(order)
+    used = order[:count]
+    for first in range(start * batch_size, len(used), batch_size):
+        yield used[first : first + batch_size].astype(np.int64)
+
+
+def to_float(frames: Tensor, device: torch.device | str) -> Tensor:
+    """frames (B, H, W, C) uint8 -> (B, C, H, W) float32 in [0, 1] on `device`, channels last in memory; moved as bytes."""
+    assert frames.ndim == 4 and frames.dtype == torch.uint8, (frames.shape, frames.dtype)
+    return frames.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
+
+
+def identity(batch: Batch) -> Batch:
+    """The collate_fn for a torch DataLoader over these data sets, whose batches come already joined."""
+    return batch
+
+
+class _EpisodeItems(Dataset[Any], Generic[Batch]):
+    """Items numbered episode by episode; a table of episodes, not of items, says where one lies."""
+
+    def __init__(self, store: EpisodeStore, split: str | None) -> None:
+        rows = store.episodes(split)
+        self.store = store
+        self._shard = np.array([row.shard for row in rows], np.int64)
+        self._start = np.array([row.start for row in rows], np.int64)
+        self._length = np.array([row.length for row in rows], np.int64)
+        self._ends = np.cumsum(self._items_per_episode())
+
+    def _items_per_episode(self) -> npt.NDArray[np.int64]:
+        raise NotImplementedError
+
+    def __getitems__(self, indices: Indices) -> Batch:
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def __getitem__(self, index: int) -> Batch:
+        """One item, as a batch of one."""
+        return self.__getitems__([index])
+
+    def _locate(self, indices: Indices) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """Item numbers (B,) -> the number of the episode and of the item within it, each (B,)."""
+        items = np.asarray(indices, np.int64)
+        assert items.min() >= 0 and items.max() < len(self), (items.min(), items.max(), len(self))
+        episode = np.searchsorted(self._ends, items, side="right")
+        before = np.where(episode > 0, self._ends[episode - 1], 0)
+        return episode, items - before
+
+    def _gather(self, column: str, shards: Array, rows: Array) -> Array:
+        """Rows of one of the store's four columns."""
+        return gather(lambda shard: getattr(self.store.arrays(shard), column), shards, rows)
+
+
+class ObservationDataset(_EpisodeItems[Tensor]):
+    """Single frames: (B, H, W, C) uint8. Final frames are left out where the store says that they are not valid."""
+
+    def __init__(self, store: EpisodeStore, split: str | None = None) -> None:
+        super().__init__(store, split)
+
+    def _items_per_episode(self) -> npt.NDArray[np.int64]:
+        return self._length + self.store.has_final_frame
+
+    def __getitems__(self, indices: Indices) -> Tensor:
+        episode, offset = self._locate(indices)
+        return torch.from_numpy(self._gather("frames", self._shard[episode], self._start[episode] + offset))
+
+
+class RolloutDataset(_EpisodeItems[TransitionBatch]):
+    """Single transitions."""
+
+    def __init__(self, store: EpisodeStore, split: str | None = None) -> None:
+        super().__init__(store, split)
+
+    def _items_per_episode(self) -> npt.NDArray[np.int64]:
+        return self._length
+
+    def __getitems__(self, indices: Indices) -> TransitionBatch:
+        episode, offset = self._locate(indices)
+        shards, rows = self._shard[episode], self._start[episode] + offset
+        columns = (self._gather(column, shards, rows) for column in ("frames", "actions", "rewards", "done"))
+        return TransitionBatch(*map(torch.from_numpy, columns))
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the windows of a batch lie."""
+
+    shards: npt.NDArray[np.int64]  # (B,)
+    frames: npt.NDArray[np.int64]  # (B, T+1) rows of the frames, the last valid one repeated
+    steps: npt.NDArray[np.int64]  # (B, T) rows of the transitions, the last valid one repeated
+    mask: npt.NDArray[np.bool_]  # (B, T)
+
+
+class _Windows(_EpisodeItems[Batch]):
+    """Windows of `seq_len` transitions, `stride` apart, each inside one episode; the last of an episode may be padded.
+
+    Every transition is in a window where stride <= seq_len. Without valid final frames an episode's last transition has
+    no next frame and is left out, and with it the episode's termination: M cannot learn ends from such a store.
+    """
+
+    def __init__(self, store: EpisodeStore, split: str | None, seq_len: int, stride: int) -> None:
+        assert seq_len >= 1 and stride >= 1, (seq_len, stride)
+        self.seq_len, self.stride = seq_len, stride
+        super().__init__(store, split)
+
+    @property
+    def _transitions(self) -> npt.NDArray[np.int64]:
+        """Transitions per episode whose next frame is valid."""
+        return self._length - (not self.store.has_final_frame)
+
+    def _items_per_episode(self) -> npt.NDArray[np.int64]:
+        beyond_first = -(-np.maximum(self._transitions - self.seq_len, 0) // self.stride)
+        return np.where(self._transitions > 0, 1 + beyond_first, 0)
+
+    def _place(self, indices: Indices) -> _Place:
+        episode, window = self._locate(indices)
+        steps = window[:, None] * self.stride + np.arange(self.seq_len + 1)
+        last = self._transitions[episode][:, None]
+        start = self._start[episode][:, None]
+        transitions = start + np.minimum(steps[:, :-1], last - 1)
+        return _Place(self._shard[episode], start + np.minimum(steps, last), transitions, steps[:, :-1] < last)
+
+    def _steps(self, column: str, place: _Place) -> Array:
+        """Rows of actions, rewards or done (B, T, ...), 0 where padded."""
+        values = self._gather(column, place.shards, place.steps)
+        values[~place.mask] = 0
+        return values
+
+
+class SequenceDataset(_Windows[SequenceBatch]):
+    """Windows of frames, actions, rewards and done."""
+
+    def __init__(self, store: EpisodeStore, split: str | None, seq_len: int, stride: int = 1) -> None:
+        super().__init__(store, split, seq_len, stride)
+
+    def __getitems__(self, indices: Indices) -> SequenceBatch:
+        place = self._place(indices)
+        frames = self._gather("frames", place.shards, place.frames)
+        steps = [self._steps(column, place) for column in ("actions", "rewards", "done")]
+        return SequenceBatch(*map(torch.from_numpy, [frames, *steps, place.mask.astype(np.float32)]))
+
+
+class LatentSequenceDataset(_Windows[LatentBatch]):
+    """Windows of latents for M. `to_model` turns executed actions (N, ...) into model actions (N, A) float32."""
+
+    def __init__(
+        self,
+        store: EpisodeStore,
+        latents: LatentStore,
+        split: str | None,
+        seq_len: int,
+        stride: int = 1,
+        *,
+        to_model: Callable[[Any], Any],
+    ) -> None:
+        super().__init__(store, split, seq_len, stride)
+        self.latents, self.to_model = latents, to_model
+
+    def __getitems__(self, indices: Indices) -> LatentBatch:
+        place = self._place(indices)
+        mu, logsigma = (self._latents(part, place) for part in (0, 1))
+        actions = self._model_actions(place)
+        rewards, done = self._steps("rewards", place), self._steps("done", place)
+        return LatentBatch(*map(_time_first, [mu, logsigma, actions, rewards, done == TERMINATED, place.mask]))
+
+    def _latents(self, part: int, place: _Place) -> Array:
+        """mu (part 0) or logsigma (part 1) of the windows: (B, T+1, L)."""
+        return gather(lambda shard: self.latents.arrays(shard)[part], place.shards, place.frames)
+
+    def _model_actions(self, place: _Place) -> Array:
+        """Model actions (B, T, A), 0 where padded; only actions that were executed are ever converted."""
+        actions = self._gather("actions", place.shards, place.steps)
+        flat = np.asarray(self.to_model(actions.reshape(-1, *actions.shape[2:])), np.float32)
+        return flat.reshape(*place.mask.shape, -1) * place.mask[..., None]
+
+
+def _time_first(values: Array) -> Tensor:
+    """(B, T, ...) -> float32 tensor (T, B, ...)."""
+    return torch.from_numpy(np.ascontiguousarray(values.swapaxes(0, 1), np.float32))

@@ -1,0 +1,113 @@
+"""Latents of a whole episode store, keyed by the VAE and the data they were made from."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from world_models.data import arrays
+from world_models.data.arrays import ShardedFolder, shard_name
+from world_models.data.store import EpisodeStore
+
+KIND, SCHEMA = "latents", 1
+COLUMNS = ("mu", "logsigma")
+KEYS = ("data", "vae")
+REMEDY = "finish the vae stage, which encodes the episodes, or resume its run folder"
+
+Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
+Floats = npt.NDArray[np.float32]
+
+
+def encode_store(
+    encode: Encode,
+    store: EpisodeStore,
+    folder: Path,
+    key: dict[str, str],
+    batch_size: int = 256,
+    progress: Callable[[int], None] | None = None,
+) -> Path:
+    """Encode every row of `store` and write mu and logsigma (N, L) float32 per shard; returns the manifest's path.
+
+    `encode` takes frames (B, H, W, C) uint8 and gives mu, logsigma (B, L). `key` is {"vae": SHA-256 of the checkpoint,
+    "data": digest of the store}. Shards already encoded under the same key are kept, so an interrupted call resumes.
+    `progress` is told the number of frames after each shard. Latents that are not finite are a ValueError.
+    """
+    assert tuple(sorted(key)) == KEYS, key
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "manifest.json").unlink(missing_ok=True)
+    finished = arrays.finished_shards(folder)
+    marks = []
+    for shard in store.shards():
+        mark = finished.get(shard)
+        if mark is None or mark["key"] != key:
+            mark = _encode_shard(encode, store, folder, shard, key, batch_size)
+        marks.append(mark)
+        if progress is not None:
+            progress(mark["rows"])
+    return arrays.write_manifest(folder, _manifest(key, marks))
+
+
+def _manifest(key: dict[str, str], marks: list[dict[str, Any]]) -> dict[str, Any]:
+    """The manifest of encoded shards."""
+    shards = [{name: mark[name] for name in ("index", "rows", "files")} for mark in marks]
+    return {"kind": KIND, "schema": SCHEMA, **key, "latent_size": marks[0]["latent_size"], "shards": shards}
+
+
+def _encode_shard(
+    encode: Encode, store: EpisodeStore, folder: Path, shard: int, key: dict[str, str], batch_size: int
+) -> dict[str, Any]:
+    """Encode one shard, write its two arrays and then its commit mark."""
+    batches = list(_encoded(encode, store.arrays(shard).frames, batch_size))
+    columns = {"mu": [mu for mu, _ in batches], "logsigma": [logsigma for _, logsigma in batches]}
+    for part, chunks in columns.items():
+        if not all(np.isfinite(chunk).all() for chunk in chunks):
+            frames = store.folder / f"{shard_name(shard, 'frames')}.npy"
+            raise ValueError(
+                f"the VAE's {part} is not finite for {frames}: train it again with a smaller learning rate"
+            )
+    latent_size = columns["mu"][0].shape[1]
+    return arrays.write_shard(folder, shard, columns, {"latent_size": latent_size, "key": key})
+
+
+def _encoded(encode: Encode, frames: npt.NDArray[np.uint8], batch_size: int) -> Iterator[tuple[Floats, Floats]]:
+    """mu and logsigma (B, L) of consecutive batches of frames, without gradients."""
+    with torch.no_grad():
+        for start in range(0, len(frames), batch_size):
+            mu, logsigma = encode(torch.from_numpy(frames[start : start + batch_size].copy()))
+            yield mu.float().cpu().numpy(), logsigma.float().cpu().numpy()
+
+
+class LatentStore(ShardedFolder):
+    """Finished latents, read through memory maps; their rows lie as the episode store's rows."""
+
+    columns = COLUMNS
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        super().__init__(folder, manifest)
+        self.latent_size: int = manifest["latent_size"]
+
+    @classmethod
+    def open(cls, folder: Path, vae: str, data: str) -> "LatentStore":
+        """The latents in `folder`; made by another VAE, from other data, unfinished or truncated is a ValueError."""
+        manifest = arrays.read_manifest(folder, KIND, SCHEMA, REMEDY)
+        for name, origin, expected in (("vae", "by another VAE", vae), ("data", "from other episodes", data)):
+            found = manifest[name]
+            if found != expected:
+                raise ValueError(f"{folder} was made {origin} ({found[:12]} where {expected[:12]} is needed): {REMEDY}")
+        return cls(folder, manifest)
+
+    def verify(self) -> None:
+        """Read every file; one altered since it was written is a ValueError naming it."""
+        for path, _ in self.altered():
+            raise ValueError(
+                f"{path} has changed since it was written (its SHA-256 differs): restore it, or delete {self.folder} and encode again"
+            )
+
+    def arrays(self, shard: int) -> tuple[Floats, Floats]:
+        """The memory-mapped mu and logsigma (N, L) of one shard, read only."""
+        mu, logsigma = self.maps(shard)
+        return mu, logsigma

@@ -1,0 +1,158 @@
+"""The episode store: a folder of sharded arrays, each frame stored once, and the manifest that describes them."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from world_models.data import arrays
+from world_models.data.arrays import ShardedFolder, read_manifest
+from world_models.data.episode import Episode
+from world_models.runs.files import sha256
+
+KIND, SCHEMA = "episodes", 1
+META_KEYS = ("env", "backend", "policy", "seed", "has_final_frame", "versions")
+SPLITS = ("train", "validation")
+COLUMNS = ("frames", "actions", "rewards", "done")
+REMEDY = "finish the rollout stage, or resume its run folder"
+
+
+def split_episodes(episodes: int, val_fraction: float) -> list[str]:
+    """The split of each of `episodes` episodes: the last round(val_fraction * episodes) are "validation", the rest "train".
+
+    0 means none; a larger fraction gives at least one where there are two episodes or more, and always leaves one for
+    training. A fraction outside [0, 1) is a ValueError.
+    """
+    if not 0 <= val_fraction < 1:
+        raise ValueError(f"val_fraction must be at least 0 and below 1, not {val_fraction}")
+    wanted = max(1, round(val_fraction * episodes)) if val_fraction > 0 else 0
+    validation = max(0, min(wanted, episodes - 1))
+    return ["train"] * (episodes - validation) + ["validation"] * validation
+
+
+def write_shard(folder: Path, index: int, episodes: list[Episode], splits: list[str]) -> dict[str, Any]:
+    """Write one shard of at least one episode; returns its commit mark: index, rows, files (SHA-256), episodes (table).
+
+    An interrupted shard has no mark and is simply written again.
+    """
+    columns = {column: [getattr(episode, column) for episode in episodes] for column in COLUMNS}
+    return arrays.write_shard(folder, index, columns, {"episodes": list(_episode_rows(index, episodes, splits))})
+
+
+def _episode_rows(shard: int, episodes: list[Episode], splits: list[str]) -> Iterator[dict[str, Any]]:
+    """The episode table's entries for one shard."""
+    start = 0
+    for episode, split in zip(episodes, splits, strict=True):
+        assert split in SPLITS, split
+        place = {"seed": episode.seed, "shard": shard, "start": start, "length": episode.length}
+        yield {**place, "return": episode.total_return, "split": split}
+        start += episode.length + 1
+
+
+class StoreWriter:
+    """Writes a store shard by shard; a writer opened again on the same folder finds what is finished."""
+
+    def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
+        """`meta` goes into the manifest: env (a specification as a dict), backend, policy, seed, has_final_frame, versions."""
+        missing = [key for key in META_KEYS if key not in meta]
+        assert not missing, f"the store's meta lacks {missing}"
+        self.folder, self.meta = folder, meta
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def write_shard(self, index: int, episodes: list[Episode], splits: list[str]) -> dict[str, Any]:
+        """Write one shard, in this process; a worker process calls the module's `write_shard`."""
+        return write_shard(self.folder, index, episodes, splits)
+
+    def finished_shards(self) -> set[int]:
+        """Indices of the shards that are whole on the disk."""
+        return set(arrays.finished_shards(self.folder))
+
+    def finish(self) -> Path:
+        """Join the shards' tables into manifest.json, written last; returns its path."""
+        marks = list(arrays.finished_shards(self.folder).values())
+        indices = [mark["index"] for mark in marks]
+        assert indices and indices == list(range(len(marks))), f"shards are missing, finished are {indices}"
+        episodes = [row for mark in marks for row in mark["episodes"]]
+        shards = [{key: mark[key] for key in ("index", "rows", "files")} for mark in marks]
+        return arrays.write_manifest(
+            self.folder, {"kind": KIND, "schema": SCHEMA, **self.meta, "episodes": episodes, "shards": shards}
+        )
+
+
+@dataclass(frozen=True)
+class EpisodeRow:
+    """Where one episode lies: rows start to start+length (its last frame) of a shard, hence length+1 rows."""
+
+    index: int
+    seed: int
+    shard: int
+    start: int
+    length: int  # transitions
+    total_return: float
+    split: str  # "train" or "validation"
+
+
+@dataclass(frozen=True)
+class ShardArrays:
+    """The four arrays of a shard, memory-mapped, N rows; fields as in Episode."""
+
+    frames: npt.NDArray[np.uint8]  # (N, H, W, C)
+    actions: npt.NDArray[np.float32] | npt.NDArray[np.int64]  # (N, A) or (N,)
+    rewards: npt.NDArray[np.float32]  # (N,)
+    done: npt.NDArray[np.uint8]  # (N,)
+
+
+class EpisodeStore(ShardedFolder):
+    """A finished store, read through memory maps."""
+
+    columns = COLUMNS
+
+    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
+        super().__init__(folder, manifest)
+        self.has_final_frame: bool = manifest["has_final_frame"]
+        self.rows = [_episode_row(index, row) for index, row in enumerate(manifest["episodes"])]
+
+    @classmethod
+    def open(cls, folder: Path) -> "EpisodeStore":
+        """The store in `folder`; unfinished, or with a missing or truncated file, it is a ValueError naming the file."""
+        return cls(folder, read_manifest(folder, KIND, SCHEMA, REMEDY))
+
+    def verify(self) -> None:
+        """Read every file; one altered since it was written is a ValueError naming it and its episodes."""
+        for path, shard in self.altered():
+            affected = [row.index for row in self.rows if row.shard == shard]
+            raise ValueError(
+                f"{path} has changed since it was written (its SHA-256 differs), so episodes {affected[0]} to {affected[-1]} "
+                "cannot be trusted: restore the file or collect the episodes again"
+            )
+
+    def episodes(self, split: str | None = None) -> list[EpisodeRow]:
+        """The episodes of one split, or all, in the order they were collected."""
+        assert split is None or split in SPLITS, split
+        return [row for row in self.rows if split is None or row.split == split]
+
+    def num_frames(self, split: str | None = None) -> int:
+        """Number of frames to train on: without valid final frames, one per transition."""
+        return sum(row.length + self.has_final_frame for row in self.episodes(split))
+
+    def arrays(self, shard: int) -> ShardArrays:
+        """The memory-mapped arrays of one shard, read only."""
+        return ShardArrays(*self.maps(shard))
+
+    def episode(self, row: EpisodeRow) -> Episode:
+        """One episode as views of its shard."""
+        shard, part = self.arrays(row.shard), slice(row.start, row.start + row.length + 1)
+        return Episode(row.seed, shard.frames[part], shard.actions[part], shard.rewards[part], shard.done[part])
+
+    def digest(self) -> str:
+        """SHA-256 of manifest.json, which holds the hash of every file: it names the store's whole content."""
+        return sha256(self.folder / "manifest.json")
+
+
+def _episode_row(index: int, row: dict[str, Any]) -> EpisodeRow:
+    """An entry of the manifest's episode table as an EpisodeRow."""
+    place = {key: row[key] for key in ("seed", "shard", "start", "length", "split")}
+    return EpisodeRow(index=index, total_return=row["return"], **place)

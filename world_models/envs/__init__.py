@@ -1,0 +1,17 @@
+"""Environments as batches of pixels; importing this package registers its own with Gymnasium."""
+
+import gymnasium
+
+from world_models.envs.procgen import PREFIX, Game
+from world_models.envs.quiet import quiet_pygame
+
+quiet_pygame()
+
+gymnasium.register(id="WorldModels/Pellet-v0", entry_point="world_models.envs.pellet:PelletEnv", max_episode_steps=20)
+for game in Game:
+    gymnasium.register(
+        id=f"{PREFIX}{game.name}-v0",
+        entry_point="world_models.envs.procgen_gymnasium:make_registered",
+        kwargs={"game": game.name},
+        disable_env_checker=True,
+    )

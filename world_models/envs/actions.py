@@ -1,0 +1,109 @@
+"""The action space as plain values: squashing to an environment's bounds, and the form a model reads."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import Enum
+from functools import cached_property
+from typing import Any
+
+import gymnasium
+import numpy as np
+
+
+class Squash(Enum):
+    """How a raw number becomes an action: `affine` spans [low, high]; `positive` is max(tanh, 0) * high."""
+
+    affine = "affine"
+    positive = "positive"
+
+
+@dataclass(frozen=True)
+class ActionSpace:
+    """A one-dimensional box or a discrete space."""
+
+    kind: str  # "box" or "discrete"
+    size: int  # A: dimensions of the box, or number of discrete actions
+    low: tuple[float, ...]  # per box dimension
+    high: tuple[float, ...]
+    squash: tuple[str, ...]  # per box dimension, a name of `Squash`
+    start: int = 0  # the first discrete action
+
+    @classmethod
+    def from_gymnasium(cls, space: gymnasium.Space, squash: Sequence[Squash]) -> "ActionSpace":
+        """Describe a Gymnasium space; an empty `squash` means affine everywhere. ValueError if it is not supported."""
+        if isinstance(space, gymnasium.spaces.Discrete):
+            if squash:
+                raise ValueError(f"env.squash is for box actions, but this environment has {space}: leave it empty")
+            return cls("discrete", int(space.n), (), (), (), int(space.start))
+        if not isinstance(space, gymnasium.spaces.Box):
+            raise ValueError(f"action space {space} is not supported: use an environment with a Box or Discrete one")
+        return cls._from_box(space, list(squash) or [Squash.affine] * int(np.prod(space.shape)))
+
+    @classmethod
+    def _from_box(cls, space: gymnasium.spaces.Box, squash: list[Squash]) -> "ActionSpace":
+        finite = bool(np.isfinite(space.low).all() and np.isfinite(space.high).all())
+        if len(space.shape) != 1 or not finite or not np.issubdtype(space.dtype, np.floating):
+            raise ValueError(f"action space {space} is not supported: a Box must be 1-D, of floats, with finite bounds")
+        if len(squash) != space.shape[0]:
+            raise ValueError(f"env.squash has {len(squash)} entries, but {space} needs {space.shape[0]}, one each")
+        low, high = tuple(map(float, space.low)), tuple(map(float, space.high))
+        for dim, kind in enumerate(squash):
+            if kind is Squash.positive and not low[dim] <= 0 < high[dim]:
+                raise ValueError(f"env.squash[{dim}]=positive needs low <= 0 < high, not [{low[dim]}, {high[dim]}]")
+        return cls("box", len(low), low, high, tuple(kind.value for kind in squash))
+
+    def to_gymnasium(self) -> gymnasium.Space:
+        """The same space for Gymnasium."""
+        if self.kind == "discrete":
+            return gymnasium.spaces.Discrete(self.size, start=self.start)
+        return gymnasium.spaces.Box(*self._bounds, dtype=np.float32)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "ActionSpace":
+        """The inverse of `to_dict`."""
+        return cls(**{**values, **{key: tuple(values[key]) for key in ("low", "high", "squash")}})
+
+    @property
+    def dtype(self) -> np.dtype:
+        """float32 for a box, int64 for a discrete space."""
+        return np.dtype(np.float32 if self.kind == "box" else np.int64)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of one action: (A,) or ()."""
+        return (self.size,) if self.kind == "box" else ()
+
+    def from_raw(self, raw: np.ndarray) -> np.ndarray:
+        """Environment actions of unbounded numbers: (B, A) float32 -> (B, A) float32 squashed, or (B,) int64 argmax."""
+        if self.kind == "discrete":
+            return self.start + raw.argmax(axis=-1).astype(np.int64)
+        low, high = self._bounds
+        tanh = np.tanh(raw, dtype=np.float32)
+        affine = low + (tanh + 1) / 2 * (high - low)
+        squashed = np.where(self._positive, np.maximum(tanh, 0) * high, affine)
+        return np.clip(squashed, low, high).astype(np.float32)
+
+    def to_model(self, actions: np.ndarray) -> np.ndarray:
+        """What a model reads: (..., A) float32; box actions unchanged, discrete ones as one-hot rows."""
+        if self.kind == "box":
+            return np.asarray(actions, np.float32)
+        return np.eye(self.size, dtype=np.float32)[np.asarray(actions) - self.start]
+
+    def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
+        """`count` actions, uniform over the space: (count, A) float32 or (count,) int64."""
+        if self.kind == "discrete":
+            return self.start + rng.integers(self.size, size=count, dtype=np.int64)
+        low, high = self._bounds
+        return np.clip(rng.uniform(low, high, (count, self.size)).astype(np.float32), low, high)
+
+    @cached_property
+    def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
+        return np.array(self.low, np.float32), np.array(self.high, np.float32)
+
+    @cached_property
+    def _positive(self) -> np.ndarray:
+        return np.array([kind == Squash.positive.value for kind in self.squash])

@@ -1,0 +1,84 @@
+"""The one function between an environment's picture and a frame: crop, resize, grayscale."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+
+MIN_SIZE = 16
+
+cv2.setNumThreads(1)  # a frame is too small to share out, and processes do the spreading
+
+
+@dataclass
+class Crop:
+    """Pixels cut from each side of the raw picture."""
+
+    top: int = 0
+    bottom: int = 0
+    left: int = 0
+    right: int = 0
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """Crop, area resize to a square, grayscale (ITU-R 601), in this order."""
+
+    crop: tuple[int, int, int, int]  # pixels off the top, bottom, left, right
+    size: int  # side of the frame
+    grayscale: bool
+
+    def __post_init__(self) -> None:
+        if self.size < MIN_SIZE:
+            raise ValueError(f"env.size={self.size} is too small: use at least {MIN_SIZE}")
+        if min(self.crop) < 0:
+            raise ValueError(f"env.crop={list(self.crop)} is negative: give the pixels cut from each side, 0 or more")
+
+    @property
+    def channels(self) -> int:
+        """1 for grayscale, else 3."""
+        return 1 if self.grayscale else 3
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        return {**asdict(self), "crop": list(self.crop)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Preprocessing":
+        """The inverse of `to_dict`."""
+        return cls(**{**values, "crop": tuple(values["crop"])})
+
+    def check(self, height: int, width: int) -> None:
+        """ValueError if the crop leaves nothing of a `height` x `width` picture."""
+        top, bottom, left, right = self.crop
+        if top + bottom >= height or left + right >= width:
+            raise ValueError(f"env.crop={list(self.crop)} leaves nothing of a picture of {height}x{width}: cut less")
+
+    def apply(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Frames of pictures: uint8 (B, H, W, 3) or B arrays (H, W, 3) -> a new uint8 (B, size, size, channels)."""
+        frames = np.empty((len(pictures), self.size, self.size, self.channels), np.uint8)
+        for frame, picture in zip(frames, pictures, strict=True):
+            self._one(picture, frame)
+        return frames
+
+    __call__ = apply
+
+    def _one(self, picture: np.ndarray, frame: np.ndarray) -> None:
+        height, width = picture.shape[:2]
+        if any(self.crop):
+            self.check(height, width)
+            top, bottom, left, right = self.crop
+            picture = picture[top : height - bottom, left : width - right]
+        if self.grayscale:
+            frame[..., 0] = cv2.cvtColor(self._resize(picture), cv2.COLOR_RGB2GRAY)
+        else:
+            self._resize(picture, frame)
+
+    def _resize(self, picture: np.ndarray, frame: np.ndarray | None = None) -> np.ndarray:
+        if picture.shape[:2] != (self.size, self.size):
+            return cv2.resize(picture, (self.size, self.size), dst=frame, interpolation=cv2.INTER_AREA)
+        if frame is not None:
+            frame[:] = picture
+        return picture

@@ -1,0 +1,28 @@
+"""Silence around third-party packages that print or warn at whoever imports them."""
+
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+def quiet_pygame() -> None:
+    """Keep pygame from greeting, and SDL from looking for a screen where there is none."""
+    os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
+    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+        os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
+
+
+@contextmanager
+def quiet_gym() -> Iterator[None]:
+    """Within it, the old `gym` (which Procgen and EnvPool import) neither prints its notice nor warns."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            from gym_notices import notices
+        except ImportError:
+            pass
+        else:
+            notices.notices.clear()
+        yield

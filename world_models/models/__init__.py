@@ -1,0 +1,1 @@
+"""V, M and C as torch modules: tensors in, tensors out."""

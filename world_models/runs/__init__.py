@@ -1,0 +1,1 @@
+"""Run folders, checkpoints, metrics, seeds, schedules, media and the report; no machine learning here."""

@@ -1,0 +1,238 @@
+"""The run folder: its manifest, its lock, its lineage and its log."""
+
+import fcntl
+import logging
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from world_models.runs.device import Device
+from world_models.runs.files import read_json, sha256, write_json, write_text
+from world_models.runs.metrics import MetricsLog, Mirror
+from world_models.runs.provenance import provenance, uncommitted_changes
+
+log = logging.getLogger(__name__)
+
+RUNTIME = {"resume": "free"}
+"""Metadata of a config field that may differ when a run is resumed: it changes no result."""
+BUDGET = {"resume": "longer"}
+"""Metadata of a config field that may grow when a run is resumed."""
+
+SCHEMA = 1
+
+
+@dataclass
+class Run:
+    """One run of one stage, as its `execute` sees it."""
+
+    path: Path
+    seed: int
+    device: Device
+    backend: str
+    env: dict[str, Any]
+    upstream: Path | None = None
+    mirror: Mirror | None = None
+    manifest: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """The run folder as a person would type it."""
+        return shown(self.path)
+
+    def metrics(self, offsets: dict[str, int] | None) -> MetricsLog:
+        """The run's CSV logs, cut to the `offsets` of the checkpoint that is resumed (None: begun anew)."""
+        return MetricsLog(self.path, offsets, self.mirror)
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint from which this run is resumed."""
+        return self.path / "checkpoints" / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint that the next stage reads."""
+        return self.path / "checkpoints" / "best.pt"
+
+    def add_input(self, kind: str, path: Path) -> str:
+        """Record a file that this run is built on; returns its SHA-256. One that changed since is a ValueError."""
+        entry = {"kind": kind, "path": os.path.relpath(path, self.path), "sha256": sha256(path)}
+        known = {item["kind"]: item for item in self.manifest["inputs"]}
+        if kind in known and known[kind]["sha256"] != entry["sha256"]:
+            raise ValueError(f"{shown(path)} has changed since this run began: start a new run instead of resuming {self.name}")
+        if kind not in known:
+            self.manifest["inputs"].append(entry)
+            self.save_manifest()
+        return str(entry["sha256"])
+
+    def save_manifest(self) -> None:
+        """Write manifest.json."""
+        write_json(self.path / "manifest.json", self.manifest)
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Hold the folder's lock, keep its log and its status while a stage runs."""
+        with locked(self.path), _logging_to(self.path / "log.txt"), _terminable():
+            began, before = time.monotonic(), self.manifest.get("wall_seconds", 0.0)
+            self._set(status="running", error=None)
+            try:
+                yield
+            except KeyboardInterrupt:
+                self._set(status="interrupted", wall_seconds=before + time.monotonic() - began)
+                log.warning("interrupted; continue with %s", shlex.quote(str(self.path / "resume.sh")))
+                raise
+            except BaseException as error:
+                log.debug("the run failed", exc_info=True)
+                self._set(status="failed", error=str(error), wall_seconds=before + time.monotonic() - began)
+                raise
+            self._set(status="finished", wall_seconds=before + time.monotonic() - began)
+
+    def _set(self, **values: Any) -> None:
+        self.manifest.update(values)
+        self.save_manifest()
+
+
+def shown(path: Path) -> str:
+    """A path relative to the working folder where that is shorter."""
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)
+
+
+def new_folder(parent: Path, name: str) -> Path:
+    """Make `parent/name`, or `parent/name-2` and so on when it exists."""
+    for suffix in ["", *(f"-{number}" for number in range(2, 1000))]:
+        path = parent / f"{name}{suffix}"
+        try:
+            path.mkdir(parents=True, exist_ok=False)
+        except FileExistsError:
+            if not path.is_dir():
+                raise ValueError(f"{shown(path)} cannot be made a run folder: a file of that name is in the way") from None
+        except (NotADirectoryError, PermissionError, OSError) as error:
+            raise ValueError(f"{shown(path)} cannot be made: {error.strerror}; choose another folder with outputs=") from None
+        else:
+            return path
+    raise ValueError(f"{shown(parent)} holds too many runs of the name {name}")
+
+
+def dated_folder(root: Path) -> Path:
+    """Make `root/<YYYY-MM-DD>/<HH-MM-SS>`."""
+    now = datetime.now()
+    return new_folder(root / now.strftime("%Y-%m-%d"), now.strftime("%H-%M-%S"))
+
+
+def begin(run: Run, stage: str, config: str, overrides: list[str], choices: dict[str, Any]) -> None:
+    """Fill a new run folder: config.yaml, overrides.yaml, manifest.json and its scripts."""
+    run.manifest = {
+        "schema": SCHEMA,
+        "stage": stage,
+        "status": "interrupted",
+        "created": datetime.now().isoformat(timespec="seconds"),
+        "command": ["python", "-m", "world_models.main", *sys.argv[1:]],
+        "experiment": choices.get("experiment"),
+        "choices": choices,
+        "seed": run.seed,
+        "device": run.device.value,
+        "env": run.env,
+        "backend": run.backend,
+        "upstream": os.path.relpath(run.upstream, run.path) if run.upstream else None,
+        "inputs": [],
+        "error": None,
+        "wall_seconds": 0.0,
+        **provenance(),
+    }
+    write_text(run.path / "config.yaml", config)
+    write_text(run.path / "overrides.yaml", "".join(f"- {override}\n" for override in overrides))
+    patch = uncommitted_changes()
+    if patch:
+        write_text(run.path / "source.patch", patch)
+    _write_scripts(run.path, stage, choices, overrides)
+    run.save_manifest()
+
+
+def read_manifest(path: Path) -> dict[str, Any]:
+    """The manifest of a run folder; a folder that is none is a ValueError."""
+    if not (path / "manifest.json").is_file():
+        raise ValueError(f"{shown(path)} is no run folder: it has no manifest.json")
+    manifest = read_json(path / "manifest.json")
+    if not isinstance(manifest, dict) or "stage" not in manifest:
+        raise ValueError(f"{shown(path)} is no run folder: its manifest.json names no stage")
+    return manifest
+
+
+def _write_scripts(path: Path, stage: str, choices: dict[str, Any], overrides: list[str]) -> None:
+    _write_script(path / "resume.sh", "Continue this run where it stopped.", 'resume="$here"')
+    agent = {"pipeline": "$here/controller", "controller": "$here"}.get(stage)
+    if agent:
+        env = [f"env={choices['env']}", *(item for item in overrides if item.startswith("env."))]
+        arguments = f'stage=evaluate {shlex.join(env)} upstream="{agent}"'
+        _write_script(path / "eval.sh", "Evaluate this run's agent on the final-test seeds.", arguments)
+
+
+def _write_script(path: Path, purpose: str, arguments: str) -> None:
+    python = shlex.quote(sys.executable)
+    here = 'here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)'
+    write_text(path, f'#!/bin/sh\n# {purpose}\n{here}\nexec {python} -m world_models.main {arguments} "$@"\n')
+    path.chmod(0o755)
+
+
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Be the only writer of a run folder; a ValueError when another process is."""
+    with (path / ".lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"{shown(path)} is being written by another process: wait until it ends, or stop it") from None
+        yield
+
+
+def is_live(path: Path) -> bool:
+    """Whether a process is writing this run folder now."""
+    if not (path / ".lock").is_file():
+        return False
+    with (path / ".lock").open("r") as file:
+        return not _can_lock(file)
+
+
+def _can_lock(file: IO[str]) -> bool:
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(file, fcntl.LOCK_UN)
+    return True
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    handler = logging.FileHandler(path)
+    handler.setLevel(logging.DEBUG)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger("world_models")
+    root.addHandler(handler)
+    try:
+        yield
+    finally:
+        root.removeHandler(handler)
+        handler.close()
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Let SIGTERM end a run as Ctrl-C does."""
+
+    def interrupt(signum: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

@@ -1,0 +1,51 @@
+"""Which run feeds which: finding the newest upstream, following recorded inputs, checking their hashes."""
+
+from pathlib import Path
+from typing import Any
+
+from world_models.runs.files import read_json, sha256
+from world_models.runs.folder import is_live, read_manifest, shown
+
+
+def all_runs(outputs: Path) -> list[Path]:
+    """Every run folder below `outputs`, sub-runs of pipelines and sweep jobs included, oldest first."""
+    found = [path.parent for path in outputs.glob("**/manifest.json") if _is_run(path)]
+    return sorted(found, key=lambda path: (read_json(path / "manifest.json")["created"], str(path)))
+
+
+def _is_run(manifest: Path) -> bool:
+    try:
+        content = read_json(manifest)
+    except ValueError:
+        return False
+    return isinstance(content, dict) and "stage" in content and "created" in content
+
+
+def status(path: Path) -> str:
+    """The status of a run; one that says running but that no process writes was cut off: interrupted."""
+    stated = str(read_manifest(path)["status"])
+    return "interrupted" if stated == "running" and not is_live(path) else stated
+
+
+def latest(outputs: Path, stage: str, env: dict[str, Any], experiment: str | None, before: str) -> Path | None:
+    """The newest finished run of `stage` with this env and experiment, created before `before`; sweep jobs excluded."""
+    for path in reversed(all_runs(outputs)):
+        manifest = read_manifest(path)
+        same = manifest["stage"] == stage and manifest["env"] == env and manifest["experiment"] == experiment
+        swept = (outputs / "sweeps") in path.parents
+        if same and not swept and manifest["status"] == "finished" and manifest["created"] <= before:
+            return path
+    return None
+
+
+def input_of(run: Path, kind: str) -> Path:
+    """The file of `kind` that a run was built on, found through its manifest and checked against its hash."""
+    for entry in read_manifest(run)["inputs"]:
+        if entry["kind"] == kind:
+            path = (run / entry["path"]).resolve()
+            if not path.is_file():
+                raise ValueError(f"{shown(path)}, on which {shown(run)} was built, is gone")
+            if sha256(path) != entry["sha256"]:
+                raise ValueError(f"{shown(path)} has changed since {shown(run)} was built on it: train that run again")
+            return path
+    raise ValueError(f"{shown(run)} records no input of kind {kind!r}")

@@ -1,0 +1,168 @@
+"""Pictures and videos: labelled grids, panels side by side, PNG and MP4 files."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from world_models.runs.files import replacing
+
+Colour = tuple[int, int, int]
+
+PAPER, PAPER_INK = (250, 250, 250), (72, 78, 87)
+NIGHT, NIGHT_INK = (20, 23, 28), (196, 202, 211)
+GAP = 4  # pixels between tiles
+MARGIN = 12  # pixels around a grid, and between panels
+ROW_FONT, PANEL_FONT = 15, 16  # pixels
+LABEL_STRIP = 34  # pixels above a panel
+SMALL_TILE, SMALL_PANEL = 64, 128  # up to this size pixels stay visible as squares
+CRF = "28"  # x264's quality: larger is smaller
+
+
+def save_png(path: Path, image: np.ndarray) -> None:
+    """Write `image`, uint8 (H, W, C) with C 1 or 3, as a PNG in one step; its folder is made."""
+    _require_pictures("image", image, 3)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, format="PNG", optimize=True)
+
+
+def labelled_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
+    """A grid with one labelled row of tiles per entry, uint8 (H', W', 3).
+
+    Values are uint8 (N, H, W, C) with C 1 or 3 and equal N, H, W. Tiles of at most 64 pixels are drawn at twice their
+    size. Other arrays, unequal sizes and no rows at all are a ValueError.
+    """
+    _require_rows(rows)
+    count, height, width = next(iter(rows.values())).shape[:3]
+    scale = 2 if max(height, width) <= SMALL_TILE else 1
+    height, width = height * scale, width * scale
+    left = MARGIN + _text_width(rows, ROW_FONT) + MARGIN
+    size = (2 * MARGIN + len(rows) * (height + GAP) - GAP, left + count * (width + GAP) - GAP + MARGIN, 3)
+    canvas = np.full(size, PAPER, np.uint8)
+    tops = [MARGIN + index * (height + GAP) for index in range(len(rows))]
+    for top, tiles in zip(tops, rows.values(), strict=True):
+        for index, tile in enumerate(tiles):
+            start = left + index * (width + GAP)
+            canvas[top : top + height, start : start + width] = tile.repeat(scale, 0).repeat(scale, 1)
+    places = [(left - MARGIN, top + height / 2) for top in tops]
+    return _write(canvas, list(rows), places, "rm", ROW_FONT, PAPER_INK)
+
+
+def side_by_side(panels: dict[str, np.ndarray], height: int = 320) -> Iterator[np.ndarray]:
+    """T frames that show the panels next to each other, each under its label, uint8 (H', W', 3) with even H' and W'.
+
+    Values are uint8 (T, H, W, C) with C 1 or 3 and equal T; every panel is scaled to `height` pixels, small ones without
+    smoothing. Frames are made one by one, so a long video needs little memory. Other arrays, unequal T and no panels at
+    all are a ValueError.
+    """
+    _require_panels(panels)
+    widths = [max(1, round(panel.shape[2] * height / panel.shape[1])) for panel in panels.values()]
+    slots = [max(width, _text_width([name], PANEL_FONT)) for name, width in zip(panels, widths, strict=True)]
+    lefts = [MARGIN + sum(slots[:index]) + index * MARGIN for index in range(len(slots))]
+    canvas = np.full((_even(LABEL_STRIP + height + MARGIN), _even(lefts[-1] + slots[-1] + MARGIN), 3), NIGHT, np.uint8)
+    canvas = _write(canvas, list(panels), [(left, LABEL_STRIP / 2) for left in lefts], "lm", PANEL_FONT, NIGHT_INK)
+    return (_filled(canvas, pictures, lefts, widths, height) for pictures in zip(*panels.values(), strict=True))
+
+
+def save_video(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
+    """Write frames, uint8 (H, W, 3) of one size, as an MP4 that browsers play (H.264, yuv420p) in one step.
+
+    Its folder is made. An odd side is made even by repeating the last row or column; no frames at all, or frames of
+    another type or size, are a ValueError.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        _encode(file.name, frames, fps, path)
+
+
+def _encode(target: str, frames: Iterable[np.ndarray], fps: int, path: Path) -> None:
+    stream, shape = None, None
+    with av.open(target, "w", format="mp4", options={"movflags": "+faststart"}) as container:
+        for index, picture in enumerate(frames):
+            _require_pictures("a video frame", picture, 3)
+            picture = _evened(picture)
+            if stream is None:
+                shape = picture.shape
+                stream = container.add_stream("libx264", rate=fps, options={"crf": CRF, "preset": "medium"})
+                stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], "yuv420p"
+            if picture.shape != shape:
+                raise ValueError(f"{path.name}: frame {index} is {picture.shape} and the first one {shape}")
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        if stream is None:
+            raise ValueError(f"{path.name}: a video needs at least one frame")
+        container.mux(stream.encode())
+
+
+def _filled(
+    canvas: np.ndarray, pictures: Iterable[np.ndarray], lefts: list[int], widths: list[int], height: int
+) -> np.ndarray:
+    frame = canvas.copy()
+    for picture, left, width in zip(pictures, lefts, widths, strict=True):
+        frame[LABEL_STRIP : LABEL_STRIP + height, left : left + width] = _scaled(picture, width, height)
+    return frame
+
+
+def _evened(picture: np.ndarray) -> np.ndarray:
+    rows, columns = picture.shape[0] % 2, picture.shape[1] % 2
+    return np.ascontiguousarray(np.pad(_rgb(picture), ((0, rows), (0, columns), (0, 0)), mode="edge"))
+
+
+def _even(size: int) -> int:
+    return size + size % 2
+
+
+def _scaled(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    if picture.shape[0] <= SMALL_PANEL:
+        how = cv2.INTER_NEAREST
+    else:
+        how = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_LINEAR
+    return cv2.resize(_rgb(picture), (width, height), interpolation=how)
+
+
+def _rgb(picture: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(picture, (*picture.shape[:-1], 3)) if picture.shape[-1] == 1 else picture
+
+
+def _write(
+    canvas: np.ndarray, labels: list[str], places: list[tuple[float, float]], anchor: str, size: int, ink: Colour
+) -> np.ndarray:
+    picture = Image.fromarray(canvas)
+    draw = ImageDraw.Draw(picture)
+    for label, place in zip(labels, places, strict=True):
+        draw.text(place, label, fill=ink, font=ImageFont.load_default(size), anchor=anchor)
+    return np.array(picture)
+
+
+def _text_width(labels: Iterable[str], size: int) -> int:
+    font = ImageFont.load_default(size)
+    return max(int(np.ceil(font.getlength(label))) for label in labels)
+
+
+def _require_rows(rows: dict[str, np.ndarray]) -> None:
+    if not rows:
+        raise ValueError("a labelled picture needs at least one row")
+    for label, tiles in rows.items():
+        _require_pictures(f"row {label!r}", tiles, 4)
+    if len({tiles.shape[:3] for tiles in rows.values()}) > 1:
+        raise ValueError(
+            f"rows differ in number or size of tiles: { {label: tiles.shape for label, tiles in rows.items()} }"
+        )
+
+
+def _require_panels(panels: dict[str, np.ndarray]) -> None:
+    if not panels:
+        raise ValueError("a video side by side needs at least one panel")
+    for label, frames in panels.items():
+        _require_pictures(f"panel {label!r}", frames, 4)
+    if len({len(frames) for frames in panels.values()}) > 1:
+        raise ValueError(f"panels differ in length: { {label: len(frames) for label, frames in panels.items()} }")
+
+
+def _require_pictures(name: str, array: np.ndarray, ndim: int) -> None:
+    axes = "(N, H, W, C)" if ndim == 4 else "(H, W, C)"
+    if array.dtype != np.uint8 or array.ndim != ndim or array.shape[-1] not in (1, 3) or 0 in array.shape:
+        raise ValueError(f"{name} is {array.dtype} {array.shape}; it must be uint8 {axes} with C 1 or 3")

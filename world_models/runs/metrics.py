@@ -1,0 +1,51 @@
+"""CSV logs that a resumed run continues without a gap or a double row."""
+
+import csv
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+Value = int | float | str
+Mirror = Callable[[str, dict[str, Value]], None]
+
+
+class MetricsLog:
+    """One CSV file per name in a run folder; `offsets` says how many bytes of each are valid.
+
+    A checkpoint stores `offsets`; a run that resumes hands them back and each file is cut to that length.
+    """
+
+    def __init__(self, folder: Path, offsets: dict[str, int] | None = None, mirror: Mirror | None = None) -> None:
+        self._folder = folder
+        self._offsets: dict[str, int] = dict(offsets or {})
+        self._mirror = mirror
+        for path in folder.glob("*.csv"):
+            os.truncate(path, self._offsets.get(path.stem, 0))
+
+    @property
+    def offsets(self) -> dict[str, int]:
+        """Bytes written so far to each file."""
+        return dict(self._offsets)
+
+    def write(self, name: str, row: dict[str, Value]) -> None:
+        """Append a row to `<name>.csv`; the first row of a file also writes its header."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
+        if self._offsets.get(name, 0) == 0:
+            writer.writeheader()
+        writer.writerow(row)
+        data = text.getvalue().encode()
+        with (self._folder / f"{name}.csv").open("ab") as file:
+            file.write(data)
+        self._offsets[name] = self._offsets.get(name, 0) + len(data)
+        if self._mirror is not None:
+            self._mirror(name, row)
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV file as text; none when the file does not exist."""
+    if not path.is_file():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))

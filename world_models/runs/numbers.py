@@ -1,0 +1,19 @@
+"""Checks and choices about numbers that several stages make."""
+
+import os
+from typing import Any
+
+
+def require_positive(prefix: str, config: Any, *names: str) -> None:
+    """Refuse a zero or negative value of these fields; None passes."""
+    for name in names:
+        value = getattr(config, name)
+        if value is not None and not value > 0:
+            raise ValueError(f"{prefix}.{name} is {value}; it must be above 0")
+
+
+def num_workers(workers: int) -> int:
+    """-1 becomes one per core; 0 (this process) and more stay."""
+    if workers < -1:
+        raise ValueError(f"stage.workers is {workers}; it must be -1 (one per core), 0 (this process) or more")
+    return len(os.sched_getaffinity(0)) if workers == -1 else workers

@@ -1,0 +1,206 @@
+"""The report's plots: small SVGs whose colours are the page's own."""
+
+import hashlib
+import io
+import itertools
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from markupsafe import Markup, escape
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+Table = dict[str, np.ndarray]  # a CSV file's columns, float64 (rows,), NaN where a cell is no number
+
+BLUE, ORANGE, GREY, INK, GRID = "#2a6499", "#c8662a", "#8b9199", "#5a626c", "#e3e6ea"
+VARIABLES = {BLUE: "--blue", ORANGE: "--orange", GREY: "--grey", INK: "--soft", GRID: "--line"}
+STYLE = {
+    "svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 11.5, "font.family": ["DejaVu Sans"],
+    "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": GRID,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.facecolor": "none",
+    "axes.axisbelow": True, "axes.grid": True, "axes.grid.axis": "y", "grid.color": GRID, "grid.linewidth": 0.9,
+    "xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0, "ytick.minor.size": 0, "lines.linewidth": 1.4,
+    "lines.solid_capstyle": "round", "lines.solid_joinstyle": "round",
+}  # fmt: skip
+WIDE, HALF, THIRD = (920, 270), (448, 190), (290, 170)  # width and height in CSS pixels
+MOST_POINTS = 320
+
+
+@dataclass(frozen=True)
+class Line:
+    """A curve: its name on the plot, its colour, its points, and whether they are marked."""
+
+    name: str
+    colour: str
+    x: np.ndarray
+    y: np.ndarray
+    marked: bool = False
+
+
+def curves(lines: Sequence[Line], xlabel: str, size: tuple[int, int], title: str) -> Markup | None:
+    """Lines over a common axis, named at their right ends when the plot is wide; None without a finite point.
+
+    Long curves are averaged in blocks. The y axis is logarithmic where all values are positive and span a factor of 20.
+    """
+    lines = [thinned for line in lines if (thinned := _thinned(line)).y.size]
+    if not lines:
+        return None
+
+    def draw(axes: Axes) -> None:
+        for line in lines:
+            style = {"marker": "o", "markersize": 3.5} if line.marked or line.y.size == 1 else {}
+            axes.plot(line.x, line.y, color=line.colour, **style)
+        _scale_y(axes, np.concatenate([line.y for line in lines]))
+        if size == WIDE:
+            _name_ends(axes, [(line.name, line.colour, line.x[-1], line.y[-1]) for line in lines])
+        axes.set_xlabel(xlabel)
+
+    return _svg(draw, size, title)
+
+
+def search(metrics: Table, selection: Table, title: str) -> Markup | None:
+    """Best, mean and worst of each generation as a band, with the selection scores and their intervals."""
+    names = ("generation", "worst", "mean", "best")
+    if not set(names) <= set(metrics) or not (keep := np.isfinite([metrics[name] for name in names]).all(0)).any():
+        return None
+    generation, worst, mean, best = (metrics[name][keep] for name in names)
+
+    def draw(axes: Axes) -> None:
+        axes.fill_between(generation, worst, best, color=BLUE, alpha=0.12, linewidth=0)
+        ends = []
+        for name, values, width in (("best", best, 0.8), ("mean", mean, 1.8), ("worst", worst, 0.8)):
+            axes.plot(generation, values, color=BLUE, linewidth=width, marker="o" if keep.sum() == 1 else None)
+            ends.append((name, BLUE, generation[-1], values[-1]))
+        axes.set_xlabel("generation")
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        _name_ends(axes, [*ends, *_draw_selection(axes, selection)])
+
+    return _svg(draw, WIDE, title)
+
+
+def _draw_selection(axes: Axes, selection: Table) -> list[tuple[str, str, float, float]]:
+    names = ("generation", "mean", "low", "high")
+    if not set(names) <= set(selection) or not (keep := np.isfinite([selection[name] for name in names]).all(0)).any():
+        return []
+    generation, mean, low, high = (selection[name][keep] for name in names)
+    axes.vlines(generation, low, high, color=ORANGE, linewidth=1.4)
+    axes.plot(generation, mean, color=ORANGE, linewidth=0, marker="o", markersize=5)
+    return [("selection", ORANGE, generation[-1], mean[-1])]
+
+
+def histogram(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str) -> Markup | None:
+    """How often each value occurs; None without a finite value."""
+    values = values[np.isfinite(values)]
+    if not values.size:
+        return None
+
+    def draw(axes: Axes) -> None:
+        axes.hist(values, bins=min(30, max(5, round(np.sqrt(values.size) * 1.5))), color=BLUE, alpha=0.75, rwidth=0.9)
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.set_xlabel(xlabel)
+
+    return _svg(draw, size, title)
+
+
+def strip(groups: Sequence[tuple[str, str, np.ndarray, tuple[float, float, float]]], title: str) -> Markup | None:
+    """One row of dots per group (name, colour, values, (mean, low, high)) with its mean and interval; None without a value."""
+    groups = [(name, colour, values[np.isfinite(values)], mean) for name, colour, values, mean in groups]
+    if not any(values.size for _, _, values, _ in groups):
+        return None
+
+    def draw(axes: Axes) -> None:
+        for row, (_, colour, values, (mean, low, high)) in enumerate(groups):
+            spread = (np.arange(values.size) * 0.618034) % 1 - 0.5  # golden ratio: even and the same every time
+            axes.plot(values, row + 0.34 * spread, "o", color=colour, alpha=0.5, markersize=6.5, markeredgewidth=0)
+            if np.isfinite([mean, low, high]).all():
+                axes.plot([low, high], [row + 0.36] * 2, color=colour, linewidth=2)
+                axes.plot([mean], [row + 0.36], "|", color=colour, markersize=11, markeredgewidth=2)
+        axes.set_yticks(range(len(groups)), [name for name, *_ in groups])
+        axes.set_ylim(len(groups) - 0.4, -0.5)
+        axes.grid(visible=True, axis="x")
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("return of an episode")
+
+    return _svg(draw, (WIDE[0], 60 + 62 * len(groups)), title, left=104)
+
+
+def _thinned(line: Line) -> Line:
+    keep = np.isfinite(line.x) & np.isfinite(line.y)
+    x, y = line.x[keep], line.y[keep]
+    if x.size > MOST_POINTS:
+        parts = np.array_split(np.arange(x.size), MOST_POINTS)
+        x, y = (np.array([values[part].mean() for part in parts]) for values in (x, y))
+    return Line(line.name, line.colour, x, y, line.marked)
+
+
+def _scale_y(axes: Axes, values: np.ndarray) -> None:
+    low, high = values.min(), values.max()
+    if low > 0 and high >= 20 * low:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 500 * low else (1,)))
+        axes.yaxis.set_major_formatter(FuncFormatter(_tick))
+        axes.yaxis.set_minor_formatter(NullFormatter())
+        return
+    axes.yaxis.set_major_locator(MaxNLocator(5))
+    usual = np.percentile(values, 98)  # the first steps of a training may lie far above the rest
+    if values.size > 50 and high - low > 3 * (usual - low) > 0:
+        axes.set_ylim(low - 0.08 * (usual - low), usual + 0.15 * (usual - low))
+
+
+def _name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
+    """Write names right of the plot at the height of each line's end, kept apart by a line's height."""
+    axes.get_xlim(), axes.get_ylim()  # brings the limits, and so the transform, up to date
+    to_axes = axes.transData + axes.transAxes.inverted()
+    heights = [float(np.clip(to_axes.transform((x, y))[1], 0, 1)) for _, _, x, y in ends]
+    order, apart = sorted(range(len(ends)), key=heights.__getitem__), 0.085
+    for below, index in itertools.pairwise(order):
+        heights[index] = max(heights[index], heights[below] + apart)
+    sink = max(0.0, heights[order[-1]] - 1)
+    for (name, colour, _, _), height in zip(ends, heights, strict=True):
+        place = {"xycoords": "axes fraction", "va": "center", "fontsize": 11.5, "annotation_clip": False}
+        axes.annotate(name, (1.012, height - sink), color=colour, **place)
+
+
+def _svg(draw: Callable[[Axes], None], size: tuple[int, int], title: str, left: int = 52) -> Markup:
+    width, height = size
+    with rc_context(STYLE):
+        figure = Figure((width / 72, height / 72))  # 72 SVG units to the inch: one unit is one CSS pixel
+        FigureCanvasSVG(figure)
+        right = 84 if size == WIDE else 10
+        axes = figure.add_axes((left / width, 44 / height, 1 - (left + right) / width, 1 - 54 / height))
+        axes.margins(x=0.015)
+        axes.xaxis.set_major_locator(MaxNLocator(8 if width == WIDE[0] else 5))
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_formatter(FuncFormatter(_tick))
+        draw(axes)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True)
+    return Markup(_for_page(file.getvalue(), title))
+
+
+def _for_page(text: str, title: str) -> str:
+    """The <svg> element alone, with ids made from its title, the page's colours and a name for screen readers."""
+    prefix = f"plot-{hashlib.sha256(title.encode()).hexdigest()[:8]}-"
+    text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
+    text = re.sub(r'\bid="', f'id="{prefix}', text)
+    text = re.sub(r'xlink:href="#|href="#', f'href="#{prefix}', text)
+    text = text.replace("url(#", f"url(#{prefix}")
+    for colour, variable in VARIABLES.items():
+        text = text.replace(colour, f"var({variable})")
+    box = re.search(r'viewBox="[^"]*"', text)
+    assert box is not None, text[:300]
+    return f'<svg {box.group()} role="img" aria-label="{escape(title)}">' + text[text.index(">") + 1 :].strip()
+
+
+def _tick(value: float, position: int | None = None) -> str:
+    """A tick's number as people write it: 2.5k, 1M, −40."""
+    for factor, unit in ((1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10_000 and abs(value) >= factor:
+            return f"{value / factor:g}{unit}".replace("-", "−")
+    return f"{round(value, 10):g}".replace("-", "−")

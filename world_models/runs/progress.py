@@ -1,0 +1,66 @@
+"""Progress of long work: a bar on a terminal, a log line now and then elsewhere; rate and time left in both."""
+
+import logging
+import sys
+import time
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+log = logging.getLogger(__name__)
+
+LOG_SECONDS = 15.0
+
+
+class ProgressBar:
+    """Counts from `start` to `total`; `rate_unit` names what `advance(work=...)` counts, for example "steps"."""
+
+    def __init__(self, label: str, total: int, start: int = 0, rate_unit: str = "steps") -> None:
+        self._label, self._total, self._done, self._unit = label, total, start, rate_unit
+        self._first, self._work = start, 0.0
+        self._began = self._logged = time.monotonic()
+        visible = sys.stderr.isatty() and logging.getLogger("world_models").isEnabledFor(logging.INFO)
+        self._bar = _bar() if visible else None
+
+    def __enter__(self) -> "ProgressBar":
+        if self._bar is not None:
+            self._bar.start()
+            self._task = self._bar.add_task(self._label, total=self._total, completed=self._done, note="")
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def advance(self, count: int = 1, work: float | None = None, note: str = "") -> None:
+        """Count `count` more items, `work` units of the rate (default: the items), and say `note` beside them."""
+        self._done += count
+        self._work += count if work is None else work
+        text = f"{self.rate:,.0f} {self._unit}/s {note}"
+        if self._bar is not None:
+            self._bar.update(self._task, completed=self._done, note=text)
+        elif time.monotonic() - self._logged >= LOG_SECONDS:
+            self._logged = time.monotonic()
+            log.info("%s %d/%d, %s, %s left", self._label, self._done, self._total, text.strip(), self._left())
+
+    @property
+    def rate(self) -> float:
+        """Work per second since the start of this bar."""
+        return self._work / max(time.monotonic() - self._began, 1e-9)
+
+    def _left(self) -> str:
+        pace = (self._done - self._first) / max(time.monotonic() - self._began, 1e-9)
+        seconds = int((self._total - self._done) / pace) if pace > 0 else 0
+        return f"{seconds // 60}:{seconds % 60:02d}"
+
+
+def _bar() -> Progress:
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TextColumn("{task.fields[note]}"),
+        TimeRemainingColumn(),
+    )
+    return Progress(*columns, console=Console(stderr=True), transient=True)

@@ -1,0 +1,53 @@
+"""When to stop: early stopping on a watched value."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass
+class EarlyStopping:
+    """Counts evaluations without improvement.
+
+    `mode` is "min" or "max"; `threshold` is the least improvement that counts, a share of the best value with
+    `threshold_mode="rel"` or the value itself with "abs" (the meaning torch's ReduceLROnPlateau gives them).
+    """
+
+    patience: int
+    mode: str = "min"
+    threshold: float = 0.0
+    threshold_mode: str = "rel"
+    best: float | None = None
+    waited: int = 0
+
+    def __post_init__(self) -> None:
+        if self.mode not in ("min", "max"):
+            raise ValueError(f"mode is {self.mode!r}; it must be 'min' or 'max'")
+        if self.threshold_mode not in ("rel", "abs"):
+            raise ValueError(f"threshold_mode is {self.threshold_mode!r}; it must be 'rel' or 'abs'")
+
+    def update(self, value: float) -> bool:
+        """Take the newest value; True when it is an improvement."""
+        if math.isnan(value):
+            raise ValueError("the watched value is NaN")
+        improved = self.best is None or self._better(value, self.best)
+        self.best = value if improved else self.best
+        self.waited = 0 if improved else self.waited + 1
+        return improved
+
+    @property
+    def should_stop(self) -> bool:
+        """True once `patience` evaluations in a row brought no improvement."""
+        return self.waited >= self.patience
+
+    def _better(self, value: float, best: float) -> bool:
+        margin = self.threshold * (abs(best) if self.threshold_mode == "rel" else 1.0)
+        return value < best - margin if self.mode == "min" else value > best + margin
+
+    def state_dict(self) -> dict[str, Any]:
+        """All fields as plain values."""
+        return asdict(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` gave; patience and mode stay those of the constructor."""
+        self.best, self.waited = state["best"], state["waited"]

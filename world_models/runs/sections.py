@@ -1,0 +1,262 @@
+"""The sections of the report: what each stage shows of its files."""
+
+import base64
+import csv
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from world_models.runs import plots
+from world_models.runs.files import read_json
+from world_models.runs.metrics import read_csv
+from world_models.runs.plots import BLUE, GREY, HALF, ORANGE, THIRD, WIDE, Line, Table
+from world_models.runs.statistics import Summary
+from world_models.runs.wording import number, plus_minus
+
+TITLES = {
+    "rollout": ("Episodes", "What the models learn from: episodes played by a simple policy."),
+    "vae": (
+        "V · vision",
+        "A variational autoencoder squeezes each frame into a short vector z, and draws it again from z.",
+    ),
+    "mdrnn": ("M · memory", "A recurrent network predicts the next z, so that it can dream on by itself."),
+    "controller": ("C · controller", "One linear layer acts on z and M's memory; CMA-ES searches for its weights."),
+    "evaluate": ("Evaluation", "The agent on episodes that it has never met, beside a policy that acts at random."),
+}
+SEARCH_CAPTION = "Best, mean and worst return of each generation; dots: the mean vector on the selection episodes, with 95 % interval"
+STAGES = tuple(TITLES)
+TERMS = {
+    "loss": "Loss",
+    "reconstruction": "Reconstruction error per frame",
+    "kl": "KL divergence per frame",
+    "gmm": "Next z: negative log-likelihood",
+    "bce": "End of episode: cross-entropy",
+    "mse": "Reward: squared error",
+}
+COLOURS = {"agent": BLUE, "random": GREY}
+MIME = {".png": "image/png", ".mp4": "video/mp4"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot (SVG) or a picture or video (a data URI) with its caption."""
+
+    source: Markup | str
+    caption: str
+    size: str = "wide"  # of a plot: wide, half or third
+
+
+@dataclass
+class Section:
+    """What the page says of one stage."""
+
+    stage: str
+    title: str
+    lead: str
+    folder: Path
+    status: str  # finished, running, failed, interrupted, not started or damaged
+    manifest: dict[str, Any]
+    headline: tuple[str, str] | None = None  # the number that matters, and what it is
+    aside: tuple[str, str] | None = None  # a number to compare the headline with
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    plots: list[Figure] = field(default_factory=list)
+    pictures: list[Figure] = field(default_factory=list)
+    videos: list[Figure] = field(default_factory=list)
+    more: list[Figure] = field(default_factory=list)  # pictures and videos that no stage names
+    notes: list[str] = field(default_factory=list)  # what is missing or damaged
+    shown: set[Path] = field(default_factory=set)  # media files that need not appear under `more`
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the stage."""
+        return float(self.manifest.get("wall_seconds") or 0)
+
+    @property
+    def message(self) -> str:
+        """What a reader must know of a stage that did not finish; empty when it did."""
+        error = self.manifest.get("error") or "no reason was recorded"
+        return {
+            "not started": "Not started.",
+            "running": "Still running when this page was written.",
+            "interrupted": "Interrupted before it was finished.",
+            "failed": f"Failed: {error}",
+        }.get(self.status, "")
+
+    def table(self, name: str) -> Table:
+        """The number columns of a CSV file; none when it is missing, damaged or empty."""
+        try:
+            rows = read_csv(self.folder / name)
+        except (ValueError, csv.Error) as error:
+            self.notes.append(f"{name} cannot be read: {error}")
+            return {}
+        names = [column for column in rows[0] if column] if rows else []
+        return {column: np.array([_as_float(row[column]) for row in rows]) for column in names}
+
+    def plot(self, source: Markup | None, caption: str, size: tuple[int, int] = WIDE) -> None:
+        """Add a plot unless there was nothing to draw."""
+        if source is not None:
+            self.plots.append(Figure(source, caption, {WIDE: "wide", HALF: "half", THIRD: "third"}[size]))
+
+    def show(self, path: Path, caption: str, where: list[Figure]) -> None:
+        """Add a picture or video if its file is there."""
+        if path.is_file() and path not in self.shown:
+            self.shown.add(path)
+            where.append(
+                Figure(f"data:{MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}", caption)
+            )
+
+
+def make_section(folder: Path, stage: str, manifest: dict[str, Any], status: str) -> Section:
+    """The section of the stage that ran in `folder`."""
+    section = Section(stage, *TITLES.get(stage, (stage, "")), folder, status, manifest)
+    FILL.get(stage, _fill_training)(section)
+    rates = _finite(section.table("timing.csv"), "rate")
+    if rates.size:
+        section.facts.append(("Speed", f"{number(float(np.median(rates)))} steps/s"))
+    for path in sorted([*folder.glob("images/*.png"), *folder.glob("videos/*.mp4")]):
+        section.show(path, path.stem.replace("_", " "), section.more)
+    if status not in ("not started", "damaged") and not (section.facts or section.plots or section.shown):
+        section.notes.append("Nothing has been recorded yet.")
+    return section
+
+
+def _fill_rollout(section: Section) -> None:
+    table = section.table("episodes.csv")
+    lengths, returns = _finite(table, "length"), _finite(table, "return")
+    if lengths.size:
+        section.headline = (f"{lengths.size:,}", f"episodes, {lengths.sum():,.0f} steps")
+        section.facts += [("Episodes", f"{lengths.size:,}"), ("Steps", f"{lengths.sum():,.0f}")]
+        section.facts.append(("Mean length", f"{number(lengths.mean())} steps"))
+    if returns.size:
+        section.facts.append(("Return", plus_minus(returns.mean(), returns.std())))
+    section.plot(plots.histogram(returns, "return", HALF, "Episodes by return"), "Episodes by return", HALF)
+    section.plot(plots.histogram(lengths, "steps", HALF, "Episodes by length"), "Episodes by length", HALF)
+    section.show(
+        section.folder / "images" / "frames.png", "Frames of some episodes, from first to last", section.pictures
+    )
+
+
+def _fill_training(section: Section) -> None:
+    train, val = section.table("metrics.csv"), section.table("val_metrics.csv")
+    losses, steps = _finite(val, "loss"), _finite(train, "step")
+    if losses.size:
+        section.headline = (number(losses.min()), "best validation loss")
+        section.facts += [("Best validation loss", number(losses.min())), ("Epochs", f"{losses.size:,}")]
+    if steps.size:
+        section.facts.append(("Training steps", f"{steps.max():,.0f}"))
+    terms = [name for name in (train or val) if name not in ("step", "epoch", "learning_rate", "loss")]
+    small = THIRD if len(terms) % 3 == 0 else HALF
+    for name, size in [("loss", WIDE), *((term, small) for term in terms)]:
+        lines = [*_line("training", BLUE, train, "step", name), *_line("validation", ORANGE, val, "step", name)]
+        section.plot(plots.curves(lines, "step", size, f"{section.title}: {name}"), TERMS.get(name, name), size)
+
+
+def _line(label: str, colour: str, table: Table, x: str, y: str) -> list[Line]:
+    return [Line(label, colour, table[x], table[y], marked=label == "validation")] if {x, y} <= set(table) else []
+
+
+def _fill_vae(section: Section) -> None:
+    _fill_training(section)
+    every = sorted(section.folder.glob("images/reconstructions_*.png"))
+    latest = [path for path in [section.folder / "images" / "reconstructions.png", *reversed(every)] if path.is_file()]
+    for path in latest[:1]:
+        section.show(path, "Frames that were held out, and what V draws from their z", section.pictures)
+    section.shown.update(every)
+
+
+def _fill_mdrnn(section: Section) -> None:
+    _fill_training(section)
+    section.show(
+        section.folder / "videos" / "dream.mp4",
+        "An episode beside M's dream of it, given the same actions",
+        section.videos,
+    )
+    section.show(
+        section.folder / "images" / "dream.png", "The dream from its first frame to its last", section.pictures
+    )
+
+
+def _fill_controller(section: Section) -> None:
+    metrics, selection = section.table("metrics.csv"), section.table("selection.csv")
+    title = "Return in each generation"
+    section.plot(plots.search(metrics, selection, title), SEARCH_CAPTION)
+    for name, colour, caption in (("sigma", BLUE, "Step size σ of the search"), ("length", BLUE, "Steps per episode")):
+        line = _line(name, colour, metrics, "generation", name)
+        section.plot(plots.curves(line, "generation", HALF, caption), caption, HALF)
+    best = _finite(selection, "best")
+    if best.size:
+        section.headline = (number(best[-1]), "best selection score")
+        section.facts.append(("Best selection score", number(best[-1])))
+    for name, label in (("generation", "Generations"), ("episodes", "Episodes"), ("env_steps", "Environment steps")):
+        if (values := _finite(metrics, name)).size:
+            section.facts.append((label, f"{values[-1]:,.0f}"))
+
+
+def _fill_evaluate(section: Section) -> None:
+    scores = _read_scores(section)
+    ranked: list[float] = []
+    if "agent" in scores:
+        returns, summary = scores["agent"]
+        ranked = sorted(returns.tolist(), reverse=True)
+        section.headline = (plus_minus(summary.mean, summary.std), f"mean return over {len(ranked)} unseen episodes")
+        interval = f"{number(summary.low, summary.mean)} to {number(summary.high, summary.mean)}"
+        section.facts = [
+            ("Mean", number(summary.mean)),
+            ("95 % interval", interval),
+            ("Median", number(summary.median)),
+        ]
+        section.facts.append(("Episodes", f"{len(ranked)}"))
+    if "random" in scores:
+        section.aside = (plus_minus(scores["random"][1].mean, scores["random"][1].std), "random policy")
+    rows = [(name, COLOURS[name], returns, (s.mean, s.low, s.high)) for name, (returns, s) in scores.items()]
+    title = "Return of every episode; the bar below is the mean with its 95 % interval"
+    section.plot(plots.strip(rows, title), title)
+    for name, place in (("best", 0), ("median", len(ranked) // 2), ("worst", -1)):
+        caption = f"{name} episode" + (f" · {number(ranked[place])}" if ranked else "")
+        section.show(section.folder / "videos" / f"{name}.mp4", caption, section.videos)
+
+
+def _read_scores(section: Section) -> dict[str, tuple[np.ndarray, Summary]]:
+    """Returns and summary of the agent and of the random policy, as far as scores.json has them."""
+    path = section.folder / "scores.json"
+    if not path.is_file():
+        return {}
+    try:
+        values = read_json(path)
+        found = {"agent": values, "random": values.get("random")}
+        return {name: _score(part) for name, part in found.items() if part}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        section.notes.append("scores.json is damaged.")
+        return {}
+
+
+def _score(part: dict[str, Any]) -> tuple[np.ndarray, Summary]:
+    low, high = part["interval95"]
+    returns = np.asarray(part["returns"], float).reshape(-1)
+    return returns, Summary(*(float(value) for value in (part["mean"], part["std"], part["median"], low, high)))
+
+
+FILL: dict[str, Callable[[Section], None]] = {
+    "rollout": _fill_rollout,
+    "vae": _fill_vae,
+    "mdrnn": _fill_mdrnn,
+    "controller": _fill_controller,
+    "evaluate": _fill_evaluate,
+}
+
+
+def _finite(table: Table, name: str) -> np.ndarray:
+    values = table.get(name, np.empty(0))
+    return values[np.isfinite(values)]
+
+
+def _as_float(text: Any) -> float:
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return math.nan

@@ -1,0 +1,62 @@
+"""Randomness as a tree: one root seed, a generator for every use, and disjoint ranges of episode seeds."""
+
+import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import Enum
+
+import numpy as np
+import torch
+
+HELD_OUT = 1 << 30
+"""Episode seeds from here on are never trained or searched on."""
+
+
+class Purpose(Enum):
+    """What an episode is for; each has its own range of `RANGE` episode seeds, all below 2**31."""
+
+    search = 0
+    collection = 1 << 29
+    validation = HELD_OUT
+    selection = HELD_OUT + (1 << 28)
+    final_test = HELD_OUT + (1 << 29)
+
+
+RANGE = 1 << 28
+
+
+def derive(seed: int, *labels: str | int) -> int:
+    """A 128-bit seed for one use, named by labels such as ("vae", "epoch", 3)."""
+    text = "/".join([str(seed), *map(str, labels)])
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "little")
+
+
+def generator(seed: int, *labels: str | int) -> np.random.Generator:
+    """The numpy generator of one use."""
+    return np.random.default_rng(derive(seed, *labels))
+
+
+def torch_generator(seed: int, *labels: str | int, device: str | torch.device = "cpu") -> torch.Generator:
+    """The torch generator of one use, on `device`."""
+    return torch.Generator(device=device).manual_seed(derive(seed, *labels) % (1 << 63))
+
+
+@contextmanager
+def seeded_weights(seed: int, *labels: str | int) -> Iterator[None]:
+    """Inside, torch modules are initialised (on the CPU) from this use's seed; the global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive(seed, *labels) % (1 << 63))
+        yield
+
+
+def fixed_seeds(purpose: Purpose, count: int) -> list[int]:
+    """The first `count` seeds of a range: the same for every run, so that scores compare."""
+    if not 0 <= count <= RANGE:
+        raise ValueError(f"{count} episodes asked for {purpose.name}; between 0 and {RANGE} can be had")
+    return [purpose.value + index for index in range(count)]
+
+
+def fresh_seeds(purpose: Purpose, count: int, seed: int, *labels: str | int) -> list[int]:
+    """`count` different seeds drawn from a range for one use of one run."""
+    drawn = generator(seed, purpose.name, *labels).choice(RANGE, size=count, replace=False, shuffle=True)
+    return [purpose.value + int(value) for value in drawn]

@@ -1,0 +1,108 @@
+"""Where training stands: everything, beside the configuration, that a checkpoint must hold to go on as if never stopped."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
+from world_models.runs.folder import Run
+from world_models.runs.metrics import MetricsLog
+from world_models.runs.schedule import EarlyStopping
+
+
+@dataclass
+class Training:
+    """Model, optimizer, schedules and position. `batch` counts inside `epoch`, `step` from the start.
+
+    `window` holds the metrics of the steps since the last row of metrics.csv; rows are means over `log_interval` steps.
+    """
+
+    kind: str
+    model: nn.Module
+    optimizer: Optimizer
+    scheduler: ReduceLROnPlateau
+    stopper: EarlyStopping
+    log_interval: int = 50
+    epoch: int = 0
+    batch: int = 0
+    step: int = 0
+    window: list[torch.Tensor] = field(default_factory=list)
+    names: tuple[str, ...] = ()
+
+    def resume(self, run: Run) -> dict[str, int] | None:
+        """Take over `last.pt` where there is one; returns the CSV offsets it holds."""
+        if not run.last.is_file():
+            return None
+        state = load_checkpoint(run.last, self.kind, run.device.value)
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.scheduler.load_state_dict(state["scheduler"])
+        self.stopper.load_state_dict(state["stopper"])
+        self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
+        self.window = list(state["window"])
+        return dict(state["csv_offsets"])
+
+    def save(self, run: Run, metrics: MetricsLog) -> None:
+        """Write `last.pt`."""
+        self._require_finite()
+        state = {
+            "optimizer": self.optimizer.state_dict(),
+            "scheduler": self.scheduler.state_dict(),
+            "stopper": self.stopper.state_dict(),
+            "batch": self.batch,
+            "window": self.window,
+            "csv_offsets": metrics.offsets,
+        }
+        save_checkpoint(run.last, self.kind, {**self._identity(run), **state})
+
+    def save_best(self, run: Run, validation: dict[str, float]) -> None:
+        """Write `best.pt`: weights and what they are, for the next stage."""
+        save_checkpoint(run.best, self.kind, {**self._identity(run), "validation": validation})
+
+    def _identity(self, run: Run) -> dict[str, Any]:
+        return {
+            "config": dict(self.model.config),  # type: ignore[arg-type]
+            "model": self.model.state_dict(),
+            "epoch": self.epoch,
+            "step": self.step,
+            "inputs": run.manifest["inputs"],
+        }
+
+    def update(self, loss: torch.Tensor, values: dict[str, torch.Tensor], metrics: MetricsLog, clip: float = 0.0) -> None:
+        """One step of the optimizer on `loss`, gradient norm clipped to `clip` (0: not), and its row in metrics.csv."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        if clip > 0:
+            nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+        self.optimizer.step()
+        self.step, self.batch = self.step + 1, self.batch + 1
+        self.names = tuple(values)
+        self.window.append(torch.stack([value.detach().float() for value in values.values()]))
+        if self.step % self.log_interval == 0:
+            self._write_window(metrics)
+
+    def _write_window(self, metrics: MetricsLog) -> None:
+        self._require_finite()
+        means = torch.stack(self.window).mean(0).tolist()
+        rate = self.optimizer.param_groups[0]["lr"]
+        row = {"step": self.step, "epoch": self.epoch, "learning_rate": rate}
+        metrics.write("metrics", {**row, **dict(zip(self.names, means, strict=True))})
+        self.window = []
+
+    def _require_finite(self) -> None:
+        values = [*self.window, *(weight.detach() for weight in self.model.parameters())]
+        if not all(bool(torch.isfinite(value).all()) for value in values):
+            raise ValueError(
+                f"the {self.kind} loss or a weight became NaN or infinite before step {self.step}: lower stage.learning_rate; "
+                "the last good state is in checkpoints/last.pt"
+            )
+
+    def end_epoch(self, watched: float) -> bool:
+        """Feed the watched loss to scheduler and early stopping and go to the next epoch; True when it is the best yet."""
+        self.scheduler.step(watched)
+        self.epoch, self.batch = self.epoch + 1, 0
+        return self.stopper.update(watched)

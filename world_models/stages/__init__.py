@@ -1,0 +1,1 @@
+"""One file per stage, each read from top to bottom: config, execute, helpers."""

@@ -1,0 +1,209 @@
+"""Stage controller: search C, the linear controller, with CMA-ES on returns."""
+
+import logging
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from world_models.agents.agent import Agent, WorldModel, controller_size, load_world_model
+from world_models.agents.evolution import Evolution
+from world_models.agents.fitness import Models, build_player, candidate_blocks, play_blocks, single_blocks
+from world_models.agents.rollout import Score
+from world_models.agents.workers import WorkerPool
+from world_models.envs.make import EnvSpec
+from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
+from world_models.runs.folder import BUDGET, RUNTIME, Run
+from world_models.runs.lineage import input_of
+from world_models.runs.metrics import MetricsLog
+from world_models.runs.numbers import num_workers, require_positive
+from world_models.runs.progress import ProgressBar
+from world_models.runs.seeding import Purpose, fixed_seeds, fresh_seeds
+from world_models.runs.statistics import Summary, summarize
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class ControllerConfig:
+    """The search ends after `generations`, after `minutes`, or when the mean vector reaches `target_return`.
+
+    `minutes` becomes a number of environment steps once, from the rate of the first generation. Every candidate plays
+    `n_samples` episodes, all candidates of a generation on the same fresh tracks. Each `test_interval` generations the
+    mean vector plays `selection_episodes` fixed tracks; the best mean so far is the agent.
+    """
+
+    pop_size: int = 64
+    n_samples: int = 4
+    generations: int | None = field(default=100, metadata=BUDGET)
+    minutes: float | None = field(default=None, metadata=BUDGET)
+    sigma0: float = 0.1
+    target_return: float | None = field(default=None, metadata=BUDGET)
+    time_limit: int | None = 1000
+    early_cut: int = 0  # steps without a positive reward after which a search episode is cut (0: never)
+    test_interval: int = 5
+    selection_episodes: int = 16
+    num_envs: int = 16  # environments that a worker steps side by side
+    max_workers: int = field(default=32, metadata=RUNTIME)  # 0: this process; never more than there are cores
+
+    def __post_init__(self) -> None:
+        require_positive("stage", self, "n_samples", "generations", "minutes", "sigma0", "time_limit")
+        require_positive("stage", self, "test_interval", "selection_episodes", "num_envs")
+        if self.pop_size < 2:
+            raise ValueError(f"stage.pop_size is {self.pop_size}; CMA-ES needs at least 2 candidates")
+        if self.generations is None and self.minutes is None:
+            raise ValueError("stage.generations and stage.minutes are both null: give the search an end")
+        if self.max_workers < 0 or self.early_cut < 0:
+            raise ValueError("stage.max_workers and stage.early_cut must be 0 or more")
+
+
+@dataclass
+class Search:
+    """Where the search stands: all that, with the returns told so far, makes it go on as if never stopped."""
+
+    evolution: Evolution
+    history: list[list[float]] = field(default_factory=list)  # mean return of each candidate, per generation
+    env_steps: int = 0
+    budget_steps: int | None = None
+    best: np.ndarray | None = None
+    best_score: float = -np.inf
+    tested: int = -1  # generation of the last test
+
+
+def execute(cfg: ControllerConfig, run: Run) -> None:
+    """Search; leaves `agent.pt` with the best and the last mean vector."""
+    models, world = open_world(run)
+    evolution = Evolution(controller_size(world), pop_size=cfg.pop_size, sigma0=cfg.sigma0, seed=run.seed)
+    search = Search(evolution)
+    metrics = run.metrics(resume(run, search))
+    workers = min(cfg.max_workers, num_workers(-1))
+    with (
+        WorkerPool(workers, build_player, (models, run.backend, cfg.num_envs, run.device.value)) as pool,
+        ProgressBar("controller", cfg.generations or 10_000, evolution.generation, "env steps") as bar,
+    ):
+        while not is_over(cfg, search):
+            one_generation(cfg, run, search, pool, metrics, bar)
+            if evolution.generation % cfg.test_interval == 0:
+                test_mean(cfg, search, pool, metrics)
+            save(run, search, metrics)
+        if search.tested != evolution.generation:
+            test_mean(cfg, search, pool, metrics)
+            save(run, search, metrics)
+    write_agent(run, search, world)
+
+
+def open_world(run: Run) -> tuple[Models, WorldModel]:
+    """M from the upstream run, and the very V on whose latents it was trained."""
+    assert run.upstream is not None
+    mdrnn, vae = run.upstream / "checkpoints" / "best.pt", input_of(run.upstream, "vae")
+    run.add_input("mdrnn", mdrnn)
+    run.add_input("vae", vae)
+    models = Models(run.env, vae=vae, mdrnn=mdrnn)
+    return models, load_world_model(vae, mdrnn, EnvSpec.from_dict(run.env))
+
+
+def is_over(cfg: ControllerConfig, search: Search) -> bool:
+    """Whether a budget is used up or the target reached."""
+    generation = search.evolution.generation
+    out_of_generations = cfg.generations is not None and generation >= cfg.generations
+    out_of_steps = search.budget_steps is not None and search.env_steps >= search.budget_steps
+    on_target = cfg.target_return is not None and search.best_score >= cfg.target_return
+    return out_of_generations or out_of_steps or on_target
+
+
+def one_generation(
+    cfg: ControllerConfig, run: Run, search: Search, pool: WorkerPool, metrics: MetricsLog, bar: ProgressBar
+) -> None:
+    """Ask, play every candidate on the same fresh tracks, tell."""
+    began, evolution = time.monotonic(), search.evolution
+    generation = evolution.generation
+    seeds = fresh_seeds(Purpose.search, cfg.n_samples, run.seed, "generation", generation)
+    blocks = candidate_blocks(evolution.ask(), seeds, cfg.num_envs, cfg.time_limit, cfg.early_cut)
+    scores = play_blocks(pool, blocks, lambda episodes, steps: bar.advance(0, steps))
+    returns = np.array([score.total_return for score in scores]).reshape(cfg.pop_size, cfg.n_samples).mean(1)
+    evolution.tell(returns.tolist())
+    search.history.append(returns.tolist())
+    steps = sum(score.length for score in scores)
+    search.env_steps += steps
+    seconds = time.monotonic() - began
+    if cfg.minutes is not None and search.budget_steps is None:
+        search.budget_steps = int(steps / seconds * cfg.minutes * 60)
+    bar.advance(1, 0, f"mean {returns.mean():.0f}")
+    metrics.write("metrics", row(search, returns, scores))
+    metrics.write("timing", {"generation": generation + 1, "seconds": round(seconds, 3), "rate": round(steps / seconds, 1)})
+
+
+def row(search: Search, returns: np.ndarray, scores: list[Score]) -> dict[str, Any]:
+    """A row of metrics.csv."""
+    return {
+        "generation": search.evolution.generation,
+        "episodes": search.evolution.generation * len(scores),
+        "env_steps": search.env_steps,
+        "best": float(returns.max()),
+        "mean": float(returns.mean()),
+        "median": float(np.median(returns)),
+        "worst": float(returns.min()),
+        "std": float(returns.std()),
+        "sigma": search.evolution.sigma,
+        "length": float(np.mean([score.length for score in scores])),
+    }
+
+
+def test_mean(cfg: ControllerConfig, search: Search, pool: WorkerPool, metrics: MetricsLog) -> None:
+    """Play the mean vector on the selection tracks and keep it if it is the best so far."""
+    mean, generation = search.evolution.mean, search.evolution.generation
+    seeds = fixed_seeds(Purpose.selection, cfg.selection_episodes)
+    width = min(cfg.num_envs, -(-cfg.selection_episodes // 2))
+    scores = play_blocks(pool, single_blocks(mean, seeds, width, cfg.time_limit), lambda episodes, steps: None)
+    summary = summarize([score.total_return for score in scores])
+    if summary.mean > search.best_score:
+        search.best, search.best_score = mean, summary.mean
+    search.tested = generation
+    report(generation, summary, search)
+    values = {"mean": summary.mean, "std": summary.std, "low": summary.low, "high": summary.high}
+    metrics.write("selection", {"generation": generation, **values, "best": search.best_score})
+
+
+def report(generation: int, summary: Summary, search: Search) -> None:
+    """Say how the mean vector does."""
+    interval = f"{summary.low:.1f} to {summary.high:.1f}"
+    log.info("generation %d: mean vector %.1f (95%% interval %s), best %.1f", generation, summary.mean, interval, search.best_score)
+
+
+def resume(run: Run, search: Search) -> dict[str, int] | None:
+    """Replay the search that `last.pt` holds, where there is one; returns its CSV offsets."""
+    if not run.last.is_file():
+        return None
+    state = load_checkpoint(run.last, "controller")
+    search.evolution.replay(state["history"])
+    search.history = state["history"]
+    search.env_steps, search.budget_steps = state["env_steps"], state["budget_steps"]
+    search.best = None if state["best"] is None else state["best"].numpy()
+    search.best_score, search.tested = state["best_score"], state["tested"]
+    return dict(state["csv_offsets"])
+
+
+def save(run: Run, search: Search, metrics: MetricsLog) -> None:
+    """Write `last.pt`."""
+    content = {
+        "history": search.history,
+        "env_steps": search.env_steps,
+        "budget_steps": search.budget_steps,
+        "best": None if search.best is None else torch.from_numpy(search.best),
+        "best_score": float(search.best_score),
+        "tested": search.tested,
+        "mean": torch.from_numpy(search.evolution.mean),
+        "inputs": run.manifest["inputs"],
+        "csv_offsets": metrics.offsets,
+    }
+    save_checkpoint(run.last, "controller", content)
+
+
+def write_agent(run: Run, search: Search, world: WorldModel) -> None:
+    """Write agent.pt."""
+    assert search.best is not None
+    controllers = {"best": search.best.astype(np.float32), "mean": search.evolution.mean.astype(np.float32)}
+    Agent(world, controllers).save(run.path / "agent.pt", run.manifest["inputs"])
+    log.info("the agent (selection score %.1f) is in %s/agent.pt", search.best_score, run.name)

@@ -1,0 +1,103 @@
+"""Stage evaluate: score the agent on the final-test seeds, beside the random policy, and film it."""
+
+import logging
+from dataclasses import asdict, dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from world_models.agents.agent import Agent, load_agent
+from world_models.agents.fitness import Models, build_player, play_blocks, single_blocks
+from world_models.agents.rollout import Score, interact
+from world_models.agents.workers import WorkerPool
+from world_models.envs.make import Backend, make_vector_env
+from world_models.runs.files import write_json
+from world_models.runs.folder import RUNTIME, Run
+from world_models.runs.media import save_video, side_by_side
+from world_models.runs.numbers import num_workers, require_positive
+from world_models.runs.progress import ProgressBar
+from world_models.runs.provenance import versions
+from world_models.runs.seeding import Purpose, fixed_seeds
+from world_models.runs.statistics import summarize
+
+log = logging.getLogger(__name__)
+
+
+class Which(Enum):
+    """Which of the agent's controllers plays."""
+
+    best = "best"
+    mean = "mean"
+
+
+@dataclass
+class EvaluateConfig:
+    """`num_envs` environments side by side in each worker; `workers` as for rollout."""
+
+    episodes: int = 100
+    which: Which = Which.best
+    num_envs: int = 8
+    workers: int = field(default=-1, metadata=RUNTIME)
+
+    def __post_init__(self) -> None:
+        require_positive("stage", self, "episodes", "num_envs")
+
+
+def execute(cfg: EvaluateConfig, run: Run) -> None:
+    """Write `scores.json` and videos of the best, the median and the worst episode."""
+    assert run.upstream is not None
+    path = run.upstream / "agent.pt"
+    run.add_input("agent", path)
+    agent = load_agent(path, cfg.which.value)
+    seeds = fixed_seeds(Purpose.final_test, cfg.episodes)
+    models = Models(run.env, agent=path)
+    vector = agent.controllers[cfg.which.value]
+    with (
+        WorkerPool(num_workers(cfg.workers), build_player, (models, run.backend, cfg.num_envs, "cpu")) as pool,
+        ProgressBar("evaluate", 2 * cfg.episodes) as bar,
+    ):
+        blocks = [*single_blocks(vector, seeds, cfg.num_envs), *single_blocks(None, seeds, cfg.num_envs)]
+        played = play_blocks(pool, blocks, bar.advance)
+    scores, random = played[: cfg.episodes], played[cfg.episodes :]
+    write_json(run.path / "scores.json", score_table(cfg, run, scores, random))
+    film(run, agent, scores)
+
+
+def score_table(cfg: EvaluateConfig, run: Run, scores: list[Score], random: list[Score]) -> dict[str, Any]:
+    """The content of scores.json."""
+    table = {
+        "env": run.env["id"],
+        "backend": run.backend,
+        "which": cfg.which.value,
+        "episodes": cfg.episodes,
+        "seeds": [score.seed for score in scores],
+        **described(scores),
+        "random": described(random),
+        "versions": versions(),
+    }
+    log.info("mean return %.1f +- %.1f over %d episodes; random policy %.1f", table["mean"], table["std"], cfg.episodes, table["random"]["mean"])
+    return table
+
+
+def described(scores: list[Score]) -> dict[str, Any]:
+    """Returns, lengths and their summary."""
+    returns = [score.total_return for score in scores]
+    summary = asdict(summarize(returns))
+    interval = [summary.pop("low"), summary.pop("high")]
+    return {"returns": returns, "lengths": [score.length for score in scores], **summary, "interval95": interval}
+
+
+def film(run: Run, agent: Agent, scores: list[Score]) -> None:
+    """Play the best, the median and the worst episode again: what the agent saw, beside what V keeps of it."""
+    ranked = sorted(scores, key=lambda score: -score.total_return)
+    chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
+    envs = make_vector_env(agent.env, Backend(run.backend), len(chosen))
+    seen: list[list[np.ndarray]] = [[] for _ in chosen]
+    for step in interact(envs, agent.policy(), [score.seed for score in chosen.values()]):
+        for i, episode in enumerate(step.rows):
+            seen[episode].append(step.frames[i])
+    envs.close()
+    for name, frames in zip(chosen, map(np.stack, seen), strict=True):
+        panels = {"frame": frames, "seen by V": agent.reconstruct(frames)}
+        save_video(run.path / "videos" / f"{name}.mp4", side_by_side(panels), fps=30)

@@ -1,0 +1,153 @@
+"""Stage rollout: collect episodes into the store."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from world_models.agents.agent import load_agent
+from world_models.agents.policy import BrownianPolicy, CarRacingExplorer, Policy, RandomPolicy, StickyPolicy, brownian_bias
+from world_models.agents.rollout import collect
+from world_models.agents.workers import WorkerPool
+from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
+from world_models.envs.make import Backend, EnvSpec, make_vector_env
+from world_models.runs.folder import RUNTIME, Run
+from world_models.runs.media import labelled_rows, save_png
+from world_models.runs.numbers import num_workers, require_positive
+from world_models.runs.progress import ProgressBar
+from world_models.runs.provenance import versions
+from world_models.runs.seeding import Purpose, fresh_seeds
+
+log = logging.getLogger(__name__)
+
+
+class PolicyName(Enum):
+    """Who acts while episodes are collected; `auto` is brownian for Box actions and sticky for Discrete ones."""
+
+    auto = "auto"
+    random = "random"
+    brownian = "brownian"
+    sticky = "sticky"
+    car_racing = "car_racing"
+    agent = "agent"
+
+
+@dataclass
+class RolloutConfig:
+    """`workers`: processes (-1: one per core, 0: this process). A shard of `shard_size` episodes is played side by side."""
+
+    episodes: int = 128
+    max_steps: int | None = None  # None: the environment's own limit
+    workers: int = field(default=-1, metadata=RUNTIME)
+    shard_size: int = 8
+    policy: PolicyName = PolicyName.auto
+    val_fraction: float = 0.1
+    agent: str | None = None  # agent.pt that plays, for policy=agent
+    noise: float = 0.1  # exploration noise of policy=agent
+
+    def __post_init__(self) -> None:
+        require_positive("stage", self, "episodes", "max_steps", "shard_size")
+        if not 0 <= self.val_fraction < 1:
+            raise ValueError(f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1")
+        if (self.policy is PolicyName.agent) != (self.agent is not None):
+            raise ValueError("stage.policy=agent and stage.agent=<path of an agent.pt> go together: give both or neither")
+
+
+@dataclass(frozen=True)
+class Shard:
+    """A unit of work: the episodes of one shard."""
+
+    index: int
+    seeds: tuple[int, ...]
+    splits: tuple[str, ...]
+
+
+def execute(cfg: RolloutConfig, run: Run) -> None:
+    """Write `episodes/`; shards that are there already are kept."""
+    spec = EnvSpec.from_dict(run.env)
+    folder = run.path / "episodes"
+    build_policy(cfg, spec)  # refuse a policy that does not fit before any process starts
+    writer = StoreWriter(folder, _meta(cfg, run, spec))
+    finished = writer.finished_shards()
+    missing = [shard for shard in plan(cfg, run.seed) if shard.index not in finished]
+    args = (cfg, run.env, run.backend, folder)
+    total = sum(len(shard.seeds) for shard in missing)
+    with (
+        WorkerPool(min(num_workers(cfg.workers), len(missing)), build_collector, args) as pool,
+        ProgressBar("rollout", cfg.episodes, cfg.episodes - total) as bar,
+    ):
+        for index, steps in pool.map(missing):
+            bar.advance(len(missing[index].seeds), steps)
+    writer.finish()
+    _describe(EpisodeStore.open(folder), run)
+
+
+def plan(cfg: RolloutConfig, seed: int) -> list[Shard]:
+    """All shards; validation episodes come last and have seeds (and so tracks or levels) from a range of their own."""
+    splits = split_episodes(cfg.episodes, cfg.val_fraction)
+    train = fresh_seeds(Purpose.collection, splits.count("train"), seed, "rollout")
+    validation = fresh_seeds(Purpose.validation, splits.count("validation"), seed, "rollout")
+    seeds, size = [*train, *validation], cfg.shard_size
+    return [
+        Shard(index, tuple(seeds[start : start + size]), tuple(splits[start : start + size]))
+        for index, start in enumerate(range(0, cfg.episodes, size))
+    ]
+
+
+def build_collector(cfg: RolloutConfig, env: dict[str, Any], backend: str, folder: Path) -> Callable[[Shard], int]:
+    """What runs in a worker; returns the function that plays and writes a shard and says how many steps it took."""
+    spec = EnvSpec.from_dict(env)
+    envs = make_vector_env(spec, Backend(backend), cfg.shard_size)
+    policy = build_policy(cfg, spec)
+
+    def collect_shard(shard: Shard) -> int:
+        episodes = collect(envs, policy, shard.seeds, max_steps=cfg.max_steps)
+        write_shard(folder, shard.index, episodes, list(shard.splits))
+        return sum(episode.length for episode in episodes)
+
+    return collect_shard
+
+
+def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
+    """The policy that `cfg.policy` names; one that does not fit the action space is a ValueError."""
+    space, name = spec.action_space, cfg.policy
+    if name is PolicyName.auto:
+        name = PolicyName.brownian if space.kind == "box" else PolicyName.sticky
+    if name is PolicyName.agent:
+        assert cfg.agent is not None
+        agent = load_agent(cfg.agent)
+        if agent.env != spec:
+            raise ValueError(f"{cfg.agent} was trained on {agent.env.id} with other settings than env has here: use the same env keys")
+        return agent.policy(cfg.noise)
+    if name is PolicyName.brownian:
+        return BrownianPolicy(space, brownian_bias(spec.id, space.size))
+    return {PolicyName.random: RandomPolicy, PolicyName.sticky: StickyPolicy, PolicyName.car_racing: CarRacingExplorer}[name](space)
+
+
+def _meta(cfg: RolloutConfig, run: Run, spec: EnvSpec) -> dict[str, Any]:
+    has_final_frame = make_vector_env(spec, Backend(run.backend), 1).has_final_frame
+    facts = {"policy": cfg.policy.value, "seed": run.seed, "has_final_frame": has_final_frame}
+    return {"env": run.env, "backend": run.backend, **facts, "versions": versions()}
+
+
+def _describe(store: EpisodeStore, run: Run) -> None:
+    metrics = run.metrics(None)
+    for row in store.rows:
+        values = {"seed": row.seed, "split": row.split, "length": row.length, "return": row.total_return}
+        metrics.write("episodes", {"episode": row.index, **values})
+    returns = [row.total_return for row in store.rows]
+    steps = sum(row.length for row in store.rows)
+    log.info("%d episodes, %d steps, mean return %.1f, in %s", len(returns), steps, np.mean(returns), run.name)
+    _save_picture(store, run)
+
+
+def _save_picture(store: EpisodeStore, run: Run) -> None:
+    rows = {}
+    for row in store.rows[:4]:
+        frames = store.episode(row).frames
+        rows[f"episode {row.index}"] = frames[np.linspace(0, row.length - 1, 8).astype(int)]
+    save_png(run.path / "images" / "frames.png", labelled_rows(rows))
