@@ -77,7 +77,9 @@ def test_seeds_below_held_out_stay_in_the_range_and_cover_it() -> None:
     assert {level_of(seed, 10, 3) for seed in range(100)} == {10, 11, 12}
 
 
-@pytest.mark.parametrize(("start", "count"), [(0, 200), (10, 3), (NUM_LEVELS - 6, 5), (2**30, 2**29)])
+@pytest.mark.parametrize(
+    ("start", "count"), [(0, 200), (10, 3), (NUM_LEVELS - 6, 5), (2**30, 2**29), (5, 2**31 - 2000)]
+)
 def test_held_out_levels_lie_outside_the_range(start: int, count: int) -> None:
     seeds = [*np.random.default_rng(0).integers(HELD_OUT, 2**31, 2000).tolist(), HELD_OUT, 2**31 - 1]
     levels = [level_of(seed, start, count) for seed in seeds]

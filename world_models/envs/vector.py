@@ -76,7 +76,7 @@ class PixelVectorEnv(gymnasium.vector.VectorEnv):
             shown, gained, terminated[slots], truncated[slots] = self._advance(slots, actions[slots])
             rewards[slots] += gained
             pictures.update(zip(slots.tolist(), shown, strict=True))
-            pass
+            self.alive &= ~(terminated | truncated)
         self._keep(stepped, [pictures[slot] for slot in stepped.tolist()])
         return self._frames.copy(), rewards, terminated, truncated, {}
 

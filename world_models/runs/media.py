@@ -1,6 +1,6 @@
 """Pictures and videos: labelled grids, panels side by side, PNG and MP4 files."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -12,12 +12,12 @@ from world_models.runs.files import replacing
 
 Colour = tuple[int, int, int]
 
-PAPER, PAPER_INK = (250, 250, 250), (72, 78, 87)
+PAPER, PAPER_INK = (252, 252, 251), (72, 78, 87)
 NIGHT, NIGHT_INK = (20, 23, 28), (196, 202, 211)
 GAP = 4  # pixels between tiles
 MARGIN = 12  # pixels around a grid, and between panels
-ROW_FONT, PANEL_FONT = 15, 16  # pixels
-LABEL_STRIP = 34  # pixels above a panel
+ROW_FONT, PANEL_FONT = 18, 20  # pixels
+LABEL_STRIP = 38  # pixels above a panel
 SMALL_TILE, SMALL_PANEL = 64, 128  # up to this size pixels stay visible as squares
 CRF = "28"  # x264's quality: larger is smaller
 
@@ -128,7 +128,7 @@ def _rgb(picture: np.ndarray) -> np.ndarray:
 
 
 def _write(
-    canvas: np.ndarray, labels: list[str], places: list[tuple[float, float]], anchor: str, size: int, ink: Colour
+    canvas: np.ndarray, labels: list[str], places: Sequence[tuple[float, float]], anchor: str, size: int, ink: Colour
 ) -> np.ndarray:
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)

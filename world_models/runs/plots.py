@@ -6,6 +6,7 @@ import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from markupsafe import Markup, escape
@@ -19,16 +20,17 @@ Table = dict[str, np.ndarray]  # a CSV file's columns, float64 (rows,), NaN wher
 
 BLUE, ORANGE, GREY, INK, GRID = "#2a6499", "#c8662a", "#8b9199", "#5a626c", "#e3e6ea"
 VARIABLES = {BLUE: "--blue", ORANGE: "--orange", GREY: "--grey", INK: "--soft", GRID: "--line"}
-STYLE = {
+STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 11.5, "font.family": ["DejaVu Sans"],
     "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": GRID,
     "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.facecolor": "none",
     "axes.axisbelow": True, "axes.grid": True, "axes.grid.axis": "y", "grid.color": GRID, "grid.linewidth": 0.9,
-    "xtick.major.size": 0, "ytick.major.size": 0, "xtick.minor.size": 0, "ytick.minor.size": 0, "lines.linewidth": 1.4,
+    "xtick.major.size": 0, "ytick.major.size": 0, "xtick.major.pad": 7, "xtick.minor.size": 0, "ytick.minor.size": 0, "lines.linewidth": 1.4,
     "lines.solid_capstyle": "round", "lines.solid_joinstyle": "round",
 }  # fmt: skip
 WIDE, HALF, THIRD = (920, 270), (448, 190), (290, 170)  # width and height in CSS pixels
 MOST_POINTS = 320
+ROUND = (1, 2, 5, 10)  # what steps between ticks may be
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Line:
 def curves(lines: Sequence[Line], xlabel: str, size: tuple[int, int], title: str) -> Markup | None:
     """Lines over a common axis, named at their right ends when the plot is wide; None without a finite point.
 
-    Long curves are averaged in blocks. The y axis is logarithmic where all values are positive and span a factor of 20.
+    Long curves are averaged in blocks. The y axis is logarithmic where all values are positive and span a factor of 8.
     """
     lines = [thinned for line in lines if (thinned := _thinned(line)).y.size]
     if not lines:
@@ -53,7 +55,7 @@ def curves(lines: Sequence[Line], xlabel: str, size: tuple[int, int], title: str
 
     def draw(axes: Axes) -> None:
         for line in lines:
-            style = {"marker": "o", "markersize": 3.5} if line.marked or line.y.size == 1 else {}
+            style: dict[str, Any] = {"marker": "o", "markersize": 3.5} if line.marked or line.y.size == 1 else {}
             axes.plot(line.x, line.y, color=line.colour, **style)
         _scale_y(axes, np.concatenate([line.y for line in lines]))
         if size == WIDE:
@@ -77,7 +79,7 @@ def search(metrics: Table, selection: Table, title: str) -> Markup | None:
             axes.plot(generation, values, color=BLUE, linewidth=width, marker="o" if keep.sum() == 1 else None)
             ends.append((name, BLUE, generation[-1], values[-1]))
         axes.set_xlabel("generation")
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=ROUND))
         _name_ends(axes, [*ends, *_draw_selection(axes, selection)])
 
     return _svg(draw, WIDE, title)
@@ -89,7 +91,7 @@ def _draw_selection(axes: Axes, selection: Table) -> list[tuple[str, str, float,
         return []
     generation, mean, low, high = (selection[name][keep] for name in names)
     axes.vlines(generation, low, high, color=ORANGE, linewidth=1.4)
-    axes.plot(generation, mean, color=ORANGE, linewidth=0, marker="o", markersize=5)
+    axes.plot(generation, mean, color=ORANGE, linewidth=0, marker="o", markersize=4)
     return [("selection", ORANGE, generation[-1], mean[-1])]
 
 
@@ -101,8 +103,8 @@ def histogram(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str
 
     def draw(axes: Axes) -> None:
         axes.hist(values, bins=min(30, max(5, round(np.sqrt(values.size) * 1.5))), color=BLUE, alpha=0.75, rwidth=0.9)
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
-        axes.xaxis.set_major_locator(MaxNLocator(6))
+        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, steps=ROUND))
+        axes.xaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
         axes.set_xlabel(xlabel)
 
     return _svg(draw, size, title)
@@ -141,13 +143,13 @@ def _thinned(line: Line) -> Line:
 
 def _scale_y(axes: Axes, values: np.ndarray) -> None:
     low, high = values.min(), values.max()
-    if low > 0 and high >= 20 * low:
+    if low > 0 and high >= 8 * low:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 500 * low else (1,)))
         axes.yaxis.set_major_formatter(FuncFormatter(_tick))
         axes.yaxis.set_minor_formatter(NullFormatter())
         return
-    axes.yaxis.set_major_locator(MaxNLocator(5))
+    axes.yaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
     usual = np.percentile(values, 98)  # the first steps of a training may lie far above the rest
     if values.size > 50 and high - low > 3 * (usual - low) > 0:
         axes.set_ylim(low - 0.08 * (usual - low), usual + 0.15 * (usual - low))
@@ -163,7 +165,12 @@ def _name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
         heights[index] = max(heights[index], heights[below] + apart)
     sink = max(0.0, heights[order[-1]] - 1)
     for (name, colour, _, _), height in zip(ends, heights, strict=True):
-        place = {"xycoords": "axes fraction", "va": "center", "fontsize": 11.5, "annotation_clip": False}
+        place: dict[str, Any] = {
+            "xycoords": "axes fraction",
+            "va": "center",
+            "fontsize": 11.5,
+            "annotation_clip": False,
+        }
         axes.annotate(name, (1.012, height - sink), color=colour, **place)
 
 
@@ -172,10 +179,10 @@ def _svg(draw: Callable[[Axes], None], size: tuple[int, int], title: str, left: 
     with rc_context(STYLE):
         figure = Figure((width / 72, height / 72))  # 72 SVG units to the inch: one unit is one CSS pixel
         FigureCanvasSVG(figure)
-        right = 84 if size == WIDE else 10
+        right = 84 if size == WIDE else 20
         axes = figure.add_axes((left / width, 44 / height, 1 - (left + right) / width, 1 - 54 / height))
         axes.margins(x=0.015)
-        axes.xaxis.set_major_locator(MaxNLocator(8 if width == WIDE[0] else 5))
+        axes.xaxis.set_major_locator(MaxNLocator(8 if width == WIDE[0] else 5, steps=ROUND))
         for axis in (axes.xaxis, axes.yaxis):
             axis.set_major_formatter(FuncFormatter(_tick))
         draw(axes)
@@ -199,8 +206,8 @@ def _for_page(text: str, title: str) -> str:
 
 
 def _tick(value: float, position: int | None = None) -> str:
-    """A tick's number as people write it: 2.5k, 1M, −40."""
+    """A tick's number as people write it: 2,500, 25k, 1M, −40."""
     for factor, unit in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= 10_000 and abs(value) >= factor:
             return f"{value / factor:g}{unit}".replace("-", "−")
-    return f"{round(value, 10):g}".replace("-", "−")
+    return f"{round(value, 10):,g}".replace("-", "−")

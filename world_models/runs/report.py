@@ -10,10 +10,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from world_models.runs.files import write_text
 from world_models.runs.folder import read_manifest
 from world_models.runs.lineage import status
-from world_models.runs.sections import STAGES, Figure, Section, make_section
+from world_models.runs.page import Figure, Section
+from world_models.runs.sections import STAGES, make_section
 from world_models.runs.wording import duration
 
 TEMPLATE = "report.html.j2"
+SCORED = ("controller", "evaluate")  # the stages whose headline may head the page of a pipeline
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Page:
     kind: str  # pipeline, or the stage's title
     date: str
     status: str
+    error: str | None  # why a pipeline failed
     sections: list[Section]
     hero: Section | None  # the section whose headline heads the page
     film: Figure | None  # the video beside it
@@ -57,16 +60,18 @@ def _page(folder: Path) -> Page:
     manifest = read_manifest(folder)
     whole = manifest["stage"] == "pipeline"
     sections = [_part(folder / name, name) for name in STAGES] if whole else [_part(folder, manifest["stage"])]
-    headed = [section for section in sections if section.headline]
+    heads = [section for section in sections if section.headline and (section.stage in SCORED or not whole)]
+    hero = heads[-1] if heads else None
     return Page(
         title=str((manifest.get("env") or {}).get("id", "World model")),
         experiment=manifest.get("experiment"),
         kind="World model" if whole else sections[0].title,
         date=_date(str(manifest.get("created", ""))),
         status=status(folder),
+        error=manifest.get("error") if whole else None,
         sections=sections,
-        hero=headed[-1] if headed else None,
-        film=_film(headed[-1]) if headed else None,
+        hero=hero,
+        film=_film(hero) if hero else None,
         seconds=sum(section.seconds for section in sections),
         lineage=[row for section in sections for row in _lineage(section)],
         facts=_facts(manifest),

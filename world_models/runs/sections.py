@@ -1,19 +1,14 @@
 """The sections of the report: what each stage shows of its files."""
 
-import base64
-import csv
-import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from markupsafe import Markup
 
 from world_models.runs import plots
 from world_models.runs.files import read_json
-from world_models.runs.metrics import read_csv
+from world_models.runs.page import Section
 from world_models.runs.plots import BLUE, GREY, HALF, ORANGE, THIRD, WIDE, Line, Table
 from world_models.runs.statistics import Summary
 from world_models.runs.wording import number, plus_minus
@@ -28,7 +23,7 @@ TITLES = {
     "controller": ("C · controller", "One linear layer acts on z and M's memory; CMA-ES searches for its weights."),
     "evaluate": ("Evaluation", "The agent on episodes that it has never met, beside a policy that acts at random."),
 }
-SEARCH_CAPTION = "Best, mean and worst return of each generation; dots: the mean vector on the selection episodes, with 95 % interval"
+SEARCH_NOTE = "Best, mean and worst candidate; dots: the mean vector on the selection episodes, with its 95 % interval"
 STAGES = tuple(TITLES)
 TERMS = {
     "loss": "Loss",
@@ -39,76 +34,6 @@ TERMS = {
     "mse": "Reward: squared error",
 }
 COLOURS = {"agent": BLUE, "random": GREY}
-MIME = {".png": "image/png", ".mp4": "video/mp4"}
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A plot (SVG) or a picture or video (a data URI) with its caption."""
-
-    source: Markup | str
-    caption: str
-    size: str = "wide"  # of a plot: wide, half or third
-
-
-@dataclass
-class Section:
-    """What the page says of one stage."""
-
-    stage: str
-    title: str
-    lead: str
-    folder: Path
-    status: str  # finished, running, failed, interrupted, not started or damaged
-    manifest: dict[str, Any]
-    headline: tuple[str, str] | None = None  # the number that matters, and what it is
-    aside: tuple[str, str] | None = None  # a number to compare the headline with
-    facts: list[tuple[str, str]] = field(default_factory=list)
-    plots: list[Figure] = field(default_factory=list)
-    pictures: list[Figure] = field(default_factory=list)
-    videos: list[Figure] = field(default_factory=list)
-    more: list[Figure] = field(default_factory=list)  # pictures and videos that no stage names
-    notes: list[str] = field(default_factory=list)  # what is missing or damaged
-    shown: set[Path] = field(default_factory=set)  # media files that need not appear under `more`
-
-    @property
-    def seconds(self) -> float:
-        """Wall time of the stage."""
-        return float(self.manifest.get("wall_seconds") or 0)
-
-    @property
-    def message(self) -> str:
-        """What a reader must know of a stage that did not finish; empty when it did."""
-        error = self.manifest.get("error") or "no reason was recorded"
-        return {
-            "not started": "Not started.",
-            "running": "Still running when this page was written.",
-            "interrupted": "Interrupted before it was finished.",
-            "failed": f"Failed: {error}",
-        }.get(self.status, "")
-
-    def table(self, name: str) -> Table:
-        """The number columns of a CSV file; none when it is missing, damaged or empty."""
-        try:
-            rows = read_csv(self.folder / name)
-        except (ValueError, csv.Error) as error:
-            self.notes.append(f"{name} cannot be read: {error}")
-            return {}
-        names = [column for column in rows[0] if column] if rows else []
-        return {column: np.array([_as_float(row[column]) for row in rows]) for column in names}
-
-    def plot(self, source: Markup | None, caption: str, size: tuple[int, int] = WIDE) -> None:
-        """Add a plot unless there was nothing to draw."""
-        if source is not None:
-            self.plots.append(Figure(source, caption, {WIDE: "wide", HALF: "half", THIRD: "third"}[size]))
-
-    def show(self, path: Path, caption: str, where: list[Figure]) -> None:
-        """Add a picture or video if its file is there."""
-        if path.is_file() and path not in self.shown:
-            self.shown.add(path)
-            where.append(
-                Figure(f"data:{MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}", caption)
-            )
 
 
 def make_section(folder: Path, stage: str, manifest: dict[str, Any], status: str) -> Section:
@@ -184,7 +109,7 @@ def _fill_mdrnn(section: Section) -> None:
 def _fill_controller(section: Section) -> None:
     metrics, selection = section.table("metrics.csv"), section.table("selection.csv")
     title = "Return in each generation"
-    section.plot(plots.search(metrics, selection, title), SEARCH_CAPTION)
+    section.plot(plots.search(metrics, selection, title), title, note=SEARCH_NOTE)
     for name, colour, caption in (("sigma", BLUE, "Step size σ of the search"), ("length", BLUE, "Steps per episode")):
         line = _line(name, colour, metrics, "generation", name)
         section.plot(plots.curves(line, "generation", HALF, caption), caption, HALF)
@@ -214,8 +139,8 @@ def _fill_evaluate(section: Section) -> None:
     if "random" in scores:
         section.aside = (plus_minus(scores["random"][1].mean, scores["random"][1].std), "random policy")
     rows = [(name, COLOURS[name], returns, (s.mean, s.low, s.high)) for name, (returns, s) in scores.items()]
-    title = "Return of every episode; the bar below is the mean with its 95 % interval"
-    section.plot(plots.strip(rows, title), title)
+    title = "Return of every episode"
+    section.plot(plots.strip(rows, title), title, note="Below each row: the mean with its 95 % interval")
     for name, place in (("best", 0), ("median", len(ranked) // 2), ("worst", -1)):
         caption = f"{name} episode" + (f" · {number(ranked[place])}" if ranked else "")
         section.show(section.folder / "videos" / f"{name}.mp4", caption, section.videos)
@@ -253,10 +178,3 @@ FILL: dict[str, Callable[[Section], None]] = {
 def _finite(table: Table, name: str) -> np.ndarray:
     values = table.get(name, np.empty(0))
     return values[np.isfinite(values)]
-
-
-def _as_float(text: Any) -> float:
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return math.nan

@@ -8,17 +8,11 @@ def number(value: float, scale: float | None = None) -> str:
     if not math.isfinite(value):
         return "–"
     size = abs(value if scale is None else scale)
-    decimals = (
-        0
-        if size >= 100
-        else 1
-        if size >= 10
-        else 2
-        if size >= 0.1 or size == 0
-        else min(8, 1 - math.floor(math.log10(size)))
-    )
-    text = f"{value:,.{decimals}f}"
-    return text.replace("-", "−")
+    if size == 0 or size >= 100:
+        decimals = 0
+    else:
+        decimals = 1 if size >= 10 else 2 if size >= 0.1 else min(8, 1 - math.floor(math.log10(size)))
+    return f"{value:,.{decimals}f}".replace("-", "−")
 
 
 def plus_minus(mean: float, std: float) -> str:
@@ -28,8 +22,11 @@ def plus_minus(mean: float, std: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """12 s, 4 min 20 s, 1 h 12 min."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    return f"{whole // 60} min {whole % 60} s" if whole < 3600 else f"{whole // 3600} h {whole % 3600 // 60} min"
+    """12 s, 4 min 20 s, 33 min, 1 h 12 min."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        parts = [f"{hours} h", f"{minutes} min"]
+    else:
+        parts = [f"{minutes} min", f"{rest} s"]
+    return " ".join(part for part in parts if not part.startswith("0 ")) or "0 s"
