@@ -15,7 +15,7 @@ SMALL = {
     "rollout": ["episodes=24", "shard_size=6", "workers=0"],
     "vae": ["num_epochs=2", "train_batch_size=16", "latent_size=4", "checkpoint_interval=7", "sample_interval=1"],
     "mdrnn": ["num_epochs=2", "batch_size=4", "seq_len=8", "hidden_size=12", "checkpoint_interval=5"],
-    "controller": ["generations=3", "pop_size=6", "n_samples=2", "num_envs=8", "test_interval=2", "selection_episodes=4", "max_workers=0"],
+    "controller": ["generations=3", "pop_size=6", "n_samples=2", "num_envs=8", "test_interval=2", "selection_episodes=4", "max_workers=0", "sigma0=1.0"],
     "evaluate": ["episodes=5", "num_envs=4", "workers=0"],
 }
 STAGES = list(SMALL)

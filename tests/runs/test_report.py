@@ -81,7 +81,9 @@ def write_vae(folder: Path) -> Path:
     write_training(folder, "vae", {"loss": 38.0, "reconstruction": 24.0, "kl": 14.0}, wall_seconds=430.0)
     for epoch in (5, 10):
         save_png(folder / "images" / f"reconstructions_{epoch:04d}.png", tiles(1)[0] // epoch)
-    save_png(folder / "images" / "reconstructions.png", labelled_rows({"frame": tiles(7), "reconstruction": tiles(7) // 2}))
+    save_png(
+        folder / "images" / "reconstructions.png", labelled_rows({"frame": tiles(7), "reconstruction": tiles(7) // 2})
+    )
     save_png(folder / "images" / "samples_of_z.png", labelled_rows({"z": tiles(7)}))
     return folder
 
@@ -108,7 +110,9 @@ def write_controller(folder: Path, **changes: Any) -> Path:
     score = 890 * (1 - np.exp(-at / 12))
     columns = {"generation": at, "mean": score, "std": score * 0 + 40, "low": score - 22, "high": score + 18}
     write_csv(folder / "selection.csv", columns | {"best": np.maximum.accumulate(score)})
-    write_csv(folder / "timing.csv", {"generation": generation, "seconds": generation * 0 + 33, "rate": generation + 2000})
+    write_csv(
+        folder / "timing.csv", {"generation": generation, "seconds": generation * 0 + 33, "rate": generation + 2000}
+    )
     return folder
 
 
@@ -124,7 +128,13 @@ def write_evaluate(folder: Path) -> Path:
         "median": float(np.median(x)),
         "interval95": [x.mean() - 20, x.mean() + 20],
     }
-    scores = {"env": "CarRacing-v3", "episodes": 16, "seeds": list(range(16)), **summary(agent), "random": summary(random)}
+    scores = {
+        "env": "CarRacing-v3",
+        "episodes": 16,
+        "seeds": list(range(16)),
+        **summary(agent),
+        "random": summary(random),
+    }
     (folder / "scores.json").write_text(json.dumps(scores))
     for name in ("best", "median", "worst"):
         save_video(folder / "videos" / f"{name}.mp4", tiles(20, 128))
@@ -188,7 +198,12 @@ def pipeline_page(tmp_path_factory: pytest.TempPathFactory) -> Page:
 
 
 def test_page_asks_nothing_of_the_network(pipeline_page: Page) -> None:
-    links = [values[name] for _, values in pipeline_page.tags for name in ("src", "href", "xlink:href", "poster") if name in values]
+    links = [
+        values[name]
+        for _, values in pipeline_page.tags
+        for name in ("src", "href", "xlink:href", "poster")
+        if name in values
+    ]
     assert links
     assert all(link.startswith(("data:", "#")) for link in links)
     assert not pipeline_page.all("script")
@@ -209,9 +224,22 @@ def test_pipeline_page_has_a_section_per_stage_in_order(pipeline_page: Page) -> 
 
 def test_pipeline_page_shows_what_the_files_hold(pipeline_page: Page) -> None:
     text = " ".join(pipeline_page.text.split())
-    for words in ("CarRacing-v3", "demo", "20 November 2026, 14:03", "mean return over 16 unseen episodes", "random policy"):
+    for words in (
+        "CarRacing-v3",
+        "demo",
+        "20 November 2026, 14:03",
+        "mean return over 16 unseen episodes",
+        "random policy",
+    ):
         assert words in text
-    for words in ("best selection score", "best validation loss", "beefbeefbeef", "with uncommitted changes", "7 min 10 s", "44 min 43 s"):
+    for words in (
+        "best selection score",
+        "best validation loss",
+        "beefbeefbeef",
+        "with uncommitted changes",
+        "7 min 10 s",
+        "44 min 43 s",
+    ):
         assert words in text
     assert len(pipeline_page.all("video")) == 1 + 3 + 1  # beside the headline, evaluation, dream
     assert len(pipeline_page.all("img")) == 4  # frames, latest reconstructions, samples under More, dream
@@ -235,7 +263,9 @@ def test_one_stage_alone(tmp_path: Path, stage: str) -> None:
 @pytest.mark.parametrize("stage", [*WRITERS, "pixel"])
 @pytest.mark.parametrize("status", ["running", "failed", "interrupted"])
 def test_a_run_without_files_says_so(tmp_path: Path, stage: str, status: str) -> None:
-    page = report(write_run(tmp_path / "run", stage, status=status, error="the disk is full" if status == "failed" else None))
+    page = report(
+        write_run(tmp_path / "run", stage, status=status, error="the disk is full" if status == "failed" else None)
+    )
     assert "Nothing has been recorded yet" in page.text
     assert ("Failed: the disk is full" in page.text) == (status == "failed")
     assert "Interrupted" in page.text or status == "failed"
@@ -253,7 +283,13 @@ def test_unfinished_pipeline_names_what_is_missing(tmp_path: Path) -> None:
 
 def test_hostile_text_is_escaped(tmp_path: Path) -> None:
     inputs = [{"kind": HOSTILE, "path": HOSTILE, "sha256": HOSTILE}]
-    hostile = {"experiment": HOSTILE, "error": HOSTILE, "env": {"id": HOSTILE}, "created": HOSTILE, "command": [HOSTILE]}
+    hostile = {
+        "experiment": HOSTILE,
+        "error": HOSTILE,
+        "env": {"id": HOSTILE},
+        "created": HOSTILE,
+        "command": [HOSTILE],
+    }
     write_run(tmp_path, HOSTILE, status="failed", inputs=inputs, versions={HOSTILE: HOSTILE}, **hostile)
     (tmp_path / "config.yaml").write_text(HOSTILE)
     write_csv(tmp_path / "metrics.csv", {"step": [1, 2], "epoch": [0, 0], "loss": [3, 2], HOSTILE: [1, 2]})
@@ -310,4 +346,10 @@ def test_numbers_are_rounded_for_people() -> None:
     assert [number(value) for value in values] == ["884", "12.3", "1.23", "0.0031", "−40.2", "123,457", "–", "0"]
     assert plus_minus(884.3, 4.4) == "884 ± 4"
     assert plus_minus(6.25, 4.841) == "6.25 ± 4.84"
-    assert [duration(value) for value in (0, 12, 1980, 260, 4320)] == ["0 s", "12 s", "33 min", "4 min 20 s", "1 h 12 min"]
+    assert [duration(value) for value in (0, 12, 1980, 260, 4320)] == [
+        "0 s",
+        "12 s",
+        "33 min",
+        "4 min 20 s",
+        "1 h 12 min",
+    ]

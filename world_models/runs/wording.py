@@ -25,8 +25,5 @@ def duration(seconds: float) -> str:
     """12 s, 4 min 20 s, 33 min, 1 h 12 min."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
-    if hours:
-        parts = [f"{hours} h", f"{minutes} min"]
-    else:
-        parts = [f"{minutes} min", f"{rest} s"]
+    parts = [f"{hours} h", f"{minutes} min"] if hours else [f"{minutes} min", f"{rest} s"]
     return " ".join(part for part in parts if not part.startswith("0 ")) or "0 s"
