@@ -103,7 +103,9 @@ def bare_envpool(threads: int, num_envs: int = 32) -> float:
     with quiet_gym():
         import envpool
 
-    pool = envpool.make("CarRacing-v3", env_type="gymnasium", num_envs=num_envs, num_threads=threads, seed=list(range(num_envs)))
+    pool = envpool.make(
+        "CarRacing-v3", env_type="gymnasium", num_envs=num_envs, num_threads=threads, seed=list(range(num_envs))
+    )
     pool.reset()
     actions = np.tile(ACTION, (num_envs, 1))
     began = time.perf_counter()

@@ -1,40 +1,12 @@
-"""What all tests share: the command line run in this process, and one finished V-M-C pipeline on Pellet."""
+"""One finished V-M-C pipeline on Pellet, made once through the command line, for all tests."""
 
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from commands import newest, small_pipeline
 
 from world_models.main import main
-
-Command = Callable[..., Path]
-
-ENV = ["env=pellet"]
-SMALL = {
-    "rollout": ["episodes=24", "shard_size=6", "workers=0"],
-    "vae": ["num_epochs=2", "train_batch_size=16", "latent_size=4", "checkpoint_interval=7", "sample_interval=1"],
-    "mdrnn": ["num_epochs=2", "batch_size=4", "seq_len=8", "hidden_size=12", "checkpoint_interval=5"],
-    "controller": ["generations=3", "pop_size=6", "n_samples=2", "num_envs=8", "test_interval=2", "selection_episodes=4", "max_workers=0", "sigma0=1.0"],
-    "evaluate": ["episodes=5", "num_envs=4", "workers=0"],
-}
-STAGES = list(SMALL)
-
-
-def small(stage: str, *more: str) -> list[str]:
-    """Arguments that run a stage on Pellet in about a second."""
-    return [f"stage={stage}", *ENV, *(f"stage.{item}" for item in SMALL[stage]), *more]
-
-
-def small_pipeline(*more: str) -> list[str]:
-    """Arguments that run all stages on Pellet in a few seconds."""
-    keys = [f"stage.{stage}.{item}" for stage, items in SMALL.items() for item in items]
-    return ["stage=pipeline", *ENV, *keys, *more]
-
-
-def newest(outputs: Path) -> Path:
-    """The run folder that was made last."""
-    return max(outputs.glob("*/*/*/manifest.json"), key=lambda path: path.stat().st_mtime_ns).parent
 
 
 @pytest.fixture(scope="session")

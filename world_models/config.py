@@ -134,12 +134,16 @@ def explain(error: Exception, overrides: list[str]) -> str:
         return f"{group[1]}={group[2]} does not exist; choose one of: {', '.join(options(group[1]))}"
     if "must specify 'stage'" in text:
         return f"stage is missing; choose one: {', '.join(f'stage={name}' for name in options('stage'))}"
-    unknown = re.search(r"Key '([^']+)' (?:is )?not in '?(\w+)", text) or re.search(r"Could not override '([^']+)'", text)
+    unknown = re.search(r"Key '([^']+)' (?:is )?not in '?(\w+)", text) or re.search(
+        r"Could not override '([^']+)'", text
+    )
     if unknown:
         return _unknown_key(_full_key(text, unknown[1], overrides), overrides)
     merging = re.search(r"Error merging override (\S+?)=(.*)", text)
     full_key = re.search(r"full_key: (\S+)", text)
-    reason = next((line.strip() for line in text.splitlines() if line.startswith(("Value ", "Invalid ", "Cannot ", "field "))), "")
+    reason = next(
+        (line.strip() for line in text.splitlines() if line.startswith(("Value ", "Invalid ", "Cannot ", "field "))), ""
+    )
     reason = reason or text.strip().splitlines()[0]
     key = merging[1].lstrip("+") if merging else full_key[1] if full_key else ""
     return f"{key}: {reason}" if key else reason
@@ -221,4 +225,6 @@ def check_resumable(old: Config, new: Config) -> None:
         if rule == "longer" and (value is None or before[key] is None or value > before[key]):
             continue
         hint = "may only grow" if rule == "longer" else "cannot change"
-        raise ValueError(f"{key} was {before[key]} and is now {value}: it {hint} when a run is resumed; start a new run instead")
+        raise ValueError(
+            f"{key} was {before[key]} and is now {value}: it {hint} when a run is resumed; start a new run instead"
+        )

@@ -196,7 +196,9 @@ def check_upstream(path: Path, stage: str, needs: str, env: dict[str, Any]) -> P
     if manifest["stage"] != needs:
         raise ValueError(f"upstream={shown(path)} is a {manifest['stage']} run; stage={stage} needs a {needs} run")
     if status(path) != "finished":
-        raise ValueError(f"upstream={shown(path)} is not finished ({status(path)}): continue it with resume={shown(path)}")
+        raise ValueError(
+            f"upstream={shown(path)} is not finished ({status(path)}): continue it with resume={shown(path)}"
+        )
     if manifest["env"] != env:
         raise ValueError(f"upstream={shown(path)} was made with another env: {_difference(manifest['env'], env)}")
     return path

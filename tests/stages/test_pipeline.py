@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import STAGES, newest, small
+from commands import STAGES, newest, small
 
 import world_models
 from world_models.envs.make import Backend, make_vector_env
@@ -18,7 +18,13 @@ from world_models.runs.files import read_json, sha256
 
 FILES = {
     "rollout": ["episodes/manifest.json", "episodes.csv", "images/frames.png"],
-    "vae": ["checkpoints/best.pt", "checkpoints/last.pt", "val_metrics.csv", "images/reconstructions.png", "latents/manifest.json"],
+    "vae": [
+        "checkpoints/best.pt",
+        "checkpoints/last.pt",
+        "val_metrics.csv",
+        "images/reconstructions.png",
+        "latents/manifest.json",
+    ],
     "mdrnn": ["checkpoints/best.pt", "checkpoints/last.pt", "val_metrics.csv", "images/dream.png", "videos/dream.mp4"],
     "controller": ["checkpoints/last.pt", "metrics.csv", "selection.csv", "timing.csv", "agent.pt", "eval.sh"],
     "evaluate": ["scores.json", "videos/best.mp4", "videos/median.mp4", "videos/worst.mp4"],
@@ -59,7 +65,9 @@ def test_the_controller_is_paired_with_the_vae_of_its_mdrnn(finished: Path) -> N
 def test_scores_are_the_returns_of_the_final_test_seeds(finished: Path) -> None:
     scores = read_json(finished / "evaluate/scores.json")
     assert scores["backend"] == "gymnasium" and len(scores["returns"]) == len(scores["seeds"]) == 5
-    assert scores["mean"] == pytest.approx(np.mean(scores["returns"])) and scores["std"] == pytest.approx(np.std(scores["returns"]))
+    assert scores["mean"] == pytest.approx(np.mean(scores["returns"])) and scores["std"] == pytest.approx(
+        np.std(scores["returns"])
+    )
     assert scores["interval95"][0] <= scores["mean"] <= scores["interval95"][1]
     assert len(scores["random"]["returns"]) == 5
     agent = world_models.load(finished / "controller/agent.pt")
@@ -107,7 +115,10 @@ def test_scripts_work_from_another_directory(pipeline: Path, tmp_path: Path) -> 
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
     manifest = read_json(pipeline / "vae/manifest.json")
     (pipeline / "vae/manifest.json").write_text(json.dumps({**manifest, "status": "interrupted"}))
-    for command in ([pipeline / "vae/resume.sh"], [pipeline / "eval.sh", f"outputs={elsewhere}", "stage.episodes=2", "stage.workers=0"]):
+    for command in (
+        [pipeline / "vae/resume.sh"],
+        [pipeline / "eval.sh", f"outputs={elsewhere}", "stage.episodes=2", "stage.workers=0"],
+    ):
         done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=120)
         assert done.returncode == 0, done.stderr
     assert read_json(pipeline / "vae/manifest.json")["status"] == "finished"

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from conftest import STAGES, newest, small
+from commands import STAGES, newest, small
 
 from world_models.agents.evolution import Evolution
 from world_models.main import main
@@ -27,7 +27,9 @@ def same(left: Any, right: Any) -> bool:
     if isinstance(left, torch.Tensor):
         return torch.equal(left, right)
     if isinstance(left, dict):
-        return left.keys() == right.keys() and all(same(left[key], right[key]) for key in left if key not in ("inputs", "timing"))
+        return left.keys() == right.keys() and all(
+            same(left[key], right[key]) for key in left if key not in ("inputs", "timing")
+        )
     if isinstance(left, list | tuple):
         return len(left) == len(right) and all(map(same, left, right))
     return bool(left == right)
@@ -72,7 +74,9 @@ INTERRUPTS = {
 
 
 @pytest.mark.parametrize("stage", STAGES[:-1])
-def test_ctrl_c_then_resume_equals_uninterrupted(stage: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_then_resume_equals_uninterrupted(
+    stage: str, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     owner, name, call = INTERRUPTS[stage]
     with monkeypatch.context() as patch:
         patch.setattr(owner, name, fails_at(call, getattr(owner, name)))
@@ -95,8 +99,15 @@ MARKS = {
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_kill_9_then_resume_equals_uninterrupted(stage: str, finished: Path, tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "world_models.main", *small(stage, *upstream_of(stage, finished), f"outputs={tmp_path}")]
-    process = subprocess.Popen(command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL)
+    command = [
+        sys.executable,
+        "-m",
+        "world_models.main",
+        *small(stage, *upstream_of(stage, finished), f"outputs={tmp_path}"),
+    ]
+    process = subprocess.Popen(
+        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 60
     while process.poll() is None and not list(tmp_path.glob(f"*/*/*/{MARKS[stage]}")):
         assert time.monotonic() < deadline
@@ -113,9 +124,14 @@ def test_a_longer_budget_goes_on_from_where_the_run_ended(finished: Path, tmp_pa
     shutil.copytree(finished, run)
     assert main([f"resume={run / 'vae'}", "stage.num_epochs=3"]) == 0
     assert torch.load(run / "vae/checkpoints/last.pt")["epoch"] == 3
-    assert main(small("vae", f"upstream={finished / 'rollout'}", "stage.num_epochs=3", f"outputs={tmp_path / 'fresh'}")) == 0
+    assert (
+        main(small("vae", f"upstream={finished / 'rollout'}", "stage.num_epochs=3", f"outputs={tmp_path / 'fresh'}"))
+        == 0
+    )
     fresh = newest(tmp_path / "fresh")
-    assert same(torch.load(run / "vae/checkpoints/last.pt")["model"], torch.load(fresh / "checkpoints/last.pt")["model"])
+    assert same(
+        torch.load(run / "vae/checkpoints/last.pt")["model"], torch.load(fresh / "checkpoints/last.pt")["model"]
+    )
 
 
 def test_one_worker_equals_many(finished: Path, tmp_path: Path) -> None:

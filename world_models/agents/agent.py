@@ -18,7 +18,7 @@ from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.provenance import versions
 
-WIDTH = 8
+WIDTH = 4
 """Inference batches are padded to a multiple of this: smaller ones run through other float kernels."""
 
 
@@ -58,13 +58,15 @@ class WorldModel:
         return (pixels * 255).round().to(torch.uint8).cpu().numpy()
 
     @torch.inference_mode()
-    def dream(self, frames: np.ndarray, actions: np.ndarray, horizon: int, temperature: float = 1.0, seed: int = 0) -> np.ndarray:
+    def dream(
+        self, frames: np.ndarray, actions: np.ndarray, horizon: int, temperature: float = 1.0, seed: int = 0
+    ) -> np.ndarray:
         """Go on from real frames in M alone: open loop, with the recorded actions.
 
         frames (n, H, W, C) uint8 and actions (n + horizon, ...): M first sees the n frames, then its own samples.
         Returns the `horizon` decoded frames (horizon, H, W, C) uint8 that follow the last real one.
         """
-        executed = torch.from_numpy(self.env.action_space.to_model(actions)).to(self.device)
+        executed = torch.from_numpy(self.env.action_space.to_model(np.array(actions))).to(self.device)
         latents, hidden = self.encode(frames), self.cell.get_init_hidden(1)
         draw = seeding.torch_generator(seed, "dream", device=self.device)
         dreamt, latent = [], latents[:1]
@@ -118,7 +120,9 @@ class WorldModelPolicy:
         if not self.noise:
             return from_raw(raw)
         if self._space.kind == "box":
-            raw = raw + self.noise * np.stack([self.generators[row].standard_normal(raw.shape[1], np.float32) for row in rows])
+            raw = raw + self.noise * np.stack(
+                [self.generators[row].standard_normal(raw.shape[1], np.float32) for row in rows]
+            )
             return from_raw(raw)
         actions = from_raw(raw)
         for i, row in enumerate(rows):
@@ -160,7 +164,9 @@ class Agent:
         """What V keeps of frames (n, size, size, channels) uint8."""
         return self.world.decode(self.world.encode(frames))
 
-    def dream(self, frames: np.ndarray, actions: np.ndarray, horizon: int, temperature: float = 1.0, seed: int = 0) -> np.ndarray:
+    def dream(
+        self, frames: np.ndarray, actions: np.ndarray, horizon: int, temperature: float = 1.0, seed: int = 0
+    ) -> np.ndarray:
         """See `WorldModel.dream`."""
         return self.world.dream(frames, actions, horizon, temperature, seed)
 

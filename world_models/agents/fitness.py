@@ -13,10 +13,13 @@ from world_models.agents.rollout import Score, play
 from world_models.agents.workers import WorkerPool
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 
+ROUNDS = 2
+"""Episodes per slot in a block of candidates: a slot that falls free early takes another, so that few stand idle."""
+
 
 @dataclass(frozen=True)
 class Block:
-    """Episodes played side by side by one worker: row i plays `seeds[i]` with controller `vectors[i]`.
+    """Episodes played by one worker: row i plays `seeds[i]` with controller `vectors[i]`.
 
     `vectors` (n, parameters) float32, (1, parameters) for one controller, or None for the random policy.
     """
@@ -67,17 +70,22 @@ def play_blocks(pool: WorkerPool, blocks: Sequence[Block], advance: Callable[[in
     return [score for scores in results for score in scores]
 
 
-def candidate_blocks(population: np.ndarray, seeds: Sequence[int], width: int, max_steps: int | None, early_cut: int) -> list[Block]:
-    """Every candidate (P, parameters) on every seed, candidate by candidate, cut into blocks of `width` episodes."""
+def candidate_blocks(
+    population: np.ndarray, seeds: Sequence[int], width: int, max_steps: int | None, early_cut: int
+) -> list[Block]:
+    """Every candidate (P, parameters) on every seed, candidate by candidate, cut into blocks for workers of `width` slots."""
+    size = ROUNDS * width
     vectors = np.repeat(population.astype(np.float32), len(seeds), axis=0)
     tracks = list(seeds) * len(population)
     return [
-        Block(vectors[start : start + width], tuple(tracks[start : start + width]), max_steps, early_cut)
-        for start in range(0, len(tracks), width)
+        Block(vectors[start : start + size], tuple(tracks[start : start + size]), max_steps, early_cut)
+        for start in range(0, len(tracks), size)
     ]
 
 
-def single_blocks(vector: np.ndarray | None, seeds: Sequence[int], width: int, max_steps: int | None = None) -> list[Block]:
+def single_blocks(
+    vector: np.ndarray | None, seeds: Sequence[int], width: int, max_steps: int | None = None
+) -> list[Block]:
     """One controller (None: the random policy) on every seed, cut into blocks of `width` episodes."""
     rows = None if vector is None else vector.astype(np.float32)[None]
     return [Block(rows, tuple(seeds[start : start + width]), max_steps) for start in range(0, len(seeds), width)]

@@ -1,5 +1,6 @@
 """The only loop over an environment: collection, fitness, evaluation and videos consume its steps."""
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -8,6 +9,9 @@ import numpy as np
 from world_models.agents.policy import Policy
 from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, Episode
 from world_models.envs.vector import PixelVectorEnv
+
+FREE = -1
+"""In a slot without an episode."""
 
 
 @dataclass
@@ -37,36 +41,42 @@ class Score:
 def interact(
     envs: PixelVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None, early_cut: int = 0
 ) -> Iterator[Step]:
-    """Play one episode per seed, all side by side, until the last has ended.
+    """Play one episode per seed, as many side by side as there are slots; a slot that falls free takes the next episode.
 
     `max_steps` truncates every episode at that length (None: the environment's own limit alone); `early_cut` truncates
     one that brought no positive reward for that many steps (0: never).
     """
-    assert len(seeds) <= envs.num_envs, (len(seeds), envs.num_envs)
-    frames = _begin(envs, seeds)
     policy.reset(seeds)
-    rows = np.arange(len(seeds))
+    envs.stop(np.ones(envs.num_envs, bool))
+    waiting, episode_in = deque(range(len(seeds))), np.full(envs.num_envs, FREE)
     length, last_reward = np.zeros(len(seeds), int), np.zeros(len(seeds), int)
     actions = np.zeros((envs.num_envs, *envs.env_spec.action_space.shape), envs.env_spec.action_space.dtype)
-    while rows.size:
-        chosen = policy.act(frames[rows], rows)
-        actions[rows] = chosen
+    frames = _refill(envs, episode_in, waiting, seeds)
+    while (episode_in != FREE).any():
+        slots = np.flatnonzero(episode_in != FREE)
+        rows = episode_in[slots]
+        actions[slots] = chosen = policy.act(frames[slots], rows)
         next_frames, rewards, terminated, truncated, _ = envs.step(actions)
         length[rows] += 1
-        last_reward[rows] = np.where(rewards[rows] > 0, length[rows], last_reward[rows])
-        limit = _over_limit(length[rows], last_reward[rows], max_steps, early_cut)
+        last_reward[rows] = np.where(rewards[slots] > 0, length[rows], last_reward[rows])
         done = np.full(rows.size, RUNNING, np.uint8)
-        done[truncated[rows] | limit] = TRUNCATED
-        done[terminated[rows]] = TERMINATED
-        yield Step(rows, frames[rows], chosen, rewards[rows], done, next_frames[rows])
-        _stop(envs, rows[done != RUNNING])
-        rows, frames = rows[done == RUNNING], next_frames
+        done[truncated[slots] | _over_limit(length[rows], last_reward[rows], max_steps, early_cut)] = TRUNCATED
+        done[terminated[slots]] = TERMINATED
+        yield Step(rows, frames[slots], chosen, rewards[slots], done, next_frames[slots])
+        episode_in[slots[done != RUNNING]] = FREE
+        envs.stop(episode_in == FREE)
+        frames = next_frames
+        if waiting and (episode_in == FREE).sum() >= max(1, envs.num_envs // 4):
+            frames = _refill(envs, episode_in, waiting, seeds)
 
 
-def _begin(envs: PixelVectorEnv, seeds: Sequence[int]) -> np.ndarray:
-    mask = np.arange(envs.num_envs) < len(seeds)
-    envs.stop(~mask)
-    frames, _ = envs.reset(seed=list(seeds), options={"reset_mask": mask})
+def _refill(envs: PixelVectorEnv, episode_in: np.ndarray, waiting: deque[int], seeds: Sequence[int]) -> np.ndarray:
+    """Give free slots to waiting episodes; frames of all slots. A few at once: each reset makes new environments."""
+    slots = np.flatnonzero(episode_in == FREE)[: len(waiting)]
+    episode_in[slots] = [waiting.popleft() for _ in slots]
+    mask = np.zeros(envs.num_envs, bool)
+    mask[slots] = True
+    frames, _ = envs.reset(seed=[int(seeds[row]) for row in episode_in[slots]], options={"reset_mask": mask})
     return frames
 
 
@@ -75,14 +85,9 @@ def _over_limit(length: np.ndarray, last_reward: np.ndarray, max_steps: int | No
     return over | (length - last_reward >= early_cut) if early_cut > 0 else over
 
 
-def _stop(envs: PixelVectorEnv, rows: np.ndarray) -> None:
-    if rows.size:
-        mask = np.zeros(envs.num_envs, bool)
-        mask[rows] = True
-        envs.stop(mask)
-
-
-def play(envs: PixelVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None, early_cut: int = 0) -> list[Score]:
+def play(
+    envs: PixelVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None, early_cut: int = 0
+) -> list[Score]:
     """Return and length of one episode per seed."""
     returns, lengths = np.zeros(len(seeds)), np.zeros(len(seeds), int)
     for step in interact(envs, policy, seeds, max_steps=max_steps, early_cut=early_cut):
@@ -91,7 +96,9 @@ def play(envs: PixelVectorEnv, policy: Policy, seeds: Sequence[int], *, max_step
     return [Score(*item) for item in zip(map(int, seeds), returns.tolist(), lengths.tolist(), strict=True)]
 
 
-def collect(envs: PixelVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None) -> list[Episode]:
+def collect(
+    envs: PixelVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None
+) -> list[Episode]:
     """One recorded episode per seed."""
     steps: list[list[tuple[np.ndarray, np.ndarray, float, int]]] = [[] for _ in seeds]
     final: dict[int, np.ndarray] = {}

@@ -44,7 +44,9 @@ class WorkerPool:
     times at most. `workers=0` does the jobs in this process, with the same numbers.
     """
 
-    def __init__(self, workers: int, build: Callable[..., Handler], args: Sequence[Any], deadline: float | None = None) -> None:
+    def __init__(
+        self, workers: int, build: Callable[..., Handler], args: Sequence[Any], deadline: float | None = None
+    ) -> None:
         self._build, self._args, self._deadline = build, tuple(args), deadline
         self._handler: Handler | None = None
         self._workers: list[_Worker] = []
@@ -54,7 +56,9 @@ class WorkerPool:
     def __enter__(self) -> "WorkerPool":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self.close()
 
     @property
@@ -127,7 +131,9 @@ class WorkerPool:
         worker.process.join()
         cause = f"exit code {worker.process.exitcode}"
         if attempts[index] >= ATTEMPTS:
-            raise WorkerError(f"job {index} lost its worker {ATTEMPTS} times (last: {cause}); look for memory or a hanging environment")
+            raise WorkerError(
+                f"job {index} lost its worker {ATTEMPTS} times (last: {cause}); look for memory or a hanging environment"
+            )
         log.warning("worker %d ended (%s); its job %d is redone", worker.process.pid, cause, index)
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._start()

@@ -66,7 +66,9 @@ class Run:
         entry = {"kind": kind, "path": os.path.relpath(path, self.path), "sha256": sha256(path)}
         known = {item["kind"]: item for item in self.manifest["inputs"]}
         if kind in known and known[kind]["sha256"] != entry["sha256"]:
-            raise ValueError(f"{shown(path)} has changed since this run began: start a new run instead of resuming {self.name}")
+            raise ValueError(
+                f"{shown(path)} has changed since this run began: start a new run instead of resuming {self.name}"
+            )
         if kind not in known:
             self.manifest["inputs"].append(entry)
             self.save_manifest()
@@ -113,9 +115,13 @@ def new_folder(parent: Path, name: str) -> Path:
             path.mkdir(parents=True, exist_ok=False)
         except FileExistsError:
             if not path.is_dir():
-                raise ValueError(f"{shown(path)} cannot be made a run folder: a file of that name is in the way") from None
+                raise ValueError(
+                    f"{shown(path)} cannot be made a run folder: a file of that name is in the way"
+                ) from None
         except (NotADirectoryError, PermissionError, OSError) as error:
-            raise ValueError(f"{shown(path)} cannot be made: {error.strerror}; choose another folder with outputs=") from None
+            raise ValueError(
+                f"{shown(path)} cannot be made: {error.strerror}; choose another folder with outputs="
+            ) from None
         else:
             return path
     raise ValueError(f"{shown(parent)} holds too many runs of the name {name}")
@@ -189,7 +195,9 @@ def locked(path: Path) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise ValueError(f"{shown(path)} is being written by another process: wait until it ends, or stop it") from None
+            raise ValueError(
+                f"{shown(path)} is being written by another process: wait until it ends, or stop it"
+            ) from None
         yield
 
 

@@ -14,9 +14,9 @@ LOG_SECONDS = 15.0
 
 
 class ProgressBar:
-    """Counts from `start` to `total`; `rate_unit` names what `advance(work=...)` counts, for example "steps"."""
+    """Counts from `start` to `total` (None: not known yet); `rate_unit` names what `advance(work=...)` counts."""
 
-    def __init__(self, label: str, total: int, start: int = 0, rate_unit: str = "steps") -> None:
+    def __init__(self, label: str, total: int | None, start: int = 0, rate_unit: str = "steps") -> None:
         self._label, self._total, self._done, self._unit = label, total, start, rate_unit
         self._first, self._work = start, 0.0
         self._began = self._logged = time.monotonic()
@@ -29,7 +29,9 @@ class ProgressBar:
             self._task = self._bar.add_task(self._label, total=self._total, completed=self._done, note="")
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         if self._bar is not None:
             self._bar.stop()
 
@@ -39,10 +41,14 @@ class ProgressBar:
         self._work += count if work is None else work
         text = f"{self.rate:,.0f} {self._unit}/s {note}"
         if self._bar is not None:
-            self._bar.update(self._task, completed=self._done, note=text)
+            self._bar.update(self._task, completed=self._done, total=self._total, note=text)
         elif time.monotonic() - self._logged >= LOG_SECONDS:
             self._logged = time.monotonic()
-            log.info("%s %d/%d, %s, %s left", self._label, self._done, self._total, text.strip(), self._left())
+            log.info("%s %d/%s, %s, %s left", self._label, self._done, self._total or "?", text.strip(), self._left())
+
+    def expect(self, total: int) -> None:
+        """Set what is counted to, once it is known or known better."""
+        self._total = total
 
     @property
     def rate(self) -> float:
@@ -51,7 +57,9 @@ class ProgressBar:
 
     def _left(self) -> str:
         pace = (self._done - self._first) / max(time.monotonic() - self._began, 1e-9)
-        seconds = int((self._total - self._done) / pace) if pace > 0 else 0
+        if self._total is None or pace == 0:
+            return "?"
+        seconds = max(0, int((self._total - self._done) / pace))
         return f"{seconds // 60}:{seconds % 60:02d}"
 
 

@@ -9,7 +9,17 @@ from typing import Any
 
 import torch
 
-PACKAGES = ("torch", "numpy", "gymnasium", "envpool", "procgen-mirror", "cma", "hydra-core", "omegaconf", "world-models")
+PACKAGES = (
+    "torch",
+    "numpy",
+    "gymnasium",
+    "envpool",
+    "procgen-mirror",
+    "cma",
+    "hydra-core",
+    "omegaconf",
+    "world-models",
+)
 SOURCE = Path(__file__).resolve().parents[2]
 
 

@@ -72,7 +72,9 @@ class Training:
             "inputs": run.manifest["inputs"],
         }
 
-    def update(self, loss: torch.Tensor, values: dict[str, torch.Tensor], metrics: MetricsLog, clip: float = 0.0) -> None:
+    def update(
+        self, loss: torch.Tensor, values: dict[str, torch.Tensor], metrics: MetricsLog, clip: float = 0.0
+    ) -> None:
         """One step of the optimizer on `loss`, gradient norm clipped to `clip` (0: not), and its row in metrics.csv."""
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

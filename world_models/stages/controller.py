@@ -1,6 +1,7 @@
 """Stage controller: search C, the linear controller, with CMA-ES on returns."""
 
 import logging
+import math
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -81,7 +82,7 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
     workers = min(cfg.max_workers, num_workers(-1))
     with (
         WorkerPool(workers, build_player, (models, run.backend, cfg.num_envs, run.device.value)) as pool,
-        ProgressBar("controller", cfg.generations or 10_000, evolution.generation, "env steps") as bar,
+        ProgressBar("controller", cfg.generations, evolution.generation, "env steps") as bar,
     ):
         while not is_over(cfg, search):
             one_generation(cfg, run, search, pool, metrics, bar)
@@ -130,9 +131,20 @@ def one_generation(
     seconds = time.monotonic() - began
     if cfg.minutes is not None and search.budget_steps is None:
         search.budget_steps = int(steps / seconds * cfg.minutes * 60)
+    bar.expect(expected_generations(cfg, search))
     bar.advance(1, 0, f"mean {returns.mean():.0f}")
     metrics.write("metrics", row(search, returns, scores))
-    metrics.write("timing", {"generation": generation + 1, "seconds": round(seconds, 3), "rate": round(steps / seconds, 1)})
+    metrics.write(
+        "timing", {"generation": generation + 1, "seconds": round(seconds, 3), "rate": round(steps / seconds, 1)}
+    )
+
+
+def expected_generations(cfg: ControllerConfig, search: Search) -> int:
+    """How many generations the budget allows, at the steps per generation so far."""
+    limits = [cfg.generations] if cfg.generations is not None else []
+    if search.budget_steps is not None:
+        limits.append(math.ceil(search.budget_steps * len(search.history) / search.env_steps))
+    return min(limits)
 
 
 def row(search: Search, returns: np.ndarray, scores: list[Score]) -> dict[str, Any]:
@@ -169,7 +181,13 @@ def test_mean(cfg: ControllerConfig, search: Search, pool: WorkerPool, metrics: 
 def report(generation: int, summary: Summary, search: Search) -> None:
     """Say how the mean vector does."""
     interval = f"{summary.low:.1f} to {summary.high:.1f}"
-    log.info("generation %d: mean vector %.1f (95%% interval %s), best %.1f", generation, summary.mean, interval, search.best_score)
+    log.info(
+        "generation %d: mean vector %.1f (95%% interval %s), best %.1f",
+        generation,
+        summary.mean,
+        interval,
+        search.best_score,
+    )
 
 
 def resume(run: Run, search: Search) -> dict[str, int] | None:

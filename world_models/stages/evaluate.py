@@ -76,7 +76,13 @@ def score_table(cfg: EvaluateConfig, run: Run, scores: list[Score], random: list
         "random": described(random),
         "versions": versions(),
     }
-    log.info("mean return %.1f +- %.1f over %d episodes; random policy %.1f", table["mean"], table["std"], cfg.episodes, table["random"]["mean"])
+    log.info(
+        "mean return %.1f +- %.1f over %d episodes; random policy %.1f",
+        table["mean"],
+        table["std"],
+        cfg.episodes,
+        table["random"]["mean"],
+    )
     return table
 
 

@@ -49,7 +49,9 @@ class MDRNNConfig:
 
     def __post_init__(self) -> None:
         require_positive("stage", self, "hidden_size", "gmm_components", "batch_size", "seq_len", "num_epochs")
-        require_positive("stage", self, "learning_rate", "early_stopping_patience", "sample_interval", "checkpoint_interval")
+        require_positive(
+            "stage", self, "learning_rate", "early_stopping_patience", "sample_interval", "checkpoint_interval"
+        )
 
 
 def execute(cfg: MDRNNConfig, run: Run) -> None:
@@ -88,12 +90,20 @@ def build(cfg: MDRNNConfig, run: Run, latent_size: int, action_size: int) -> Tra
         model = MDRNN(latent_size, action_size, cfg.hidden_size, cfg.gmm_components)
     model = model.to(run.device.value)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=cfg.learning_rate, alpha=0.9)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=cfg.scheduler_factor, patience=cfg.scheduler_patience)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=cfg.scheduler_factor, patience=cfg.scheduler_patience
+    )
     return Training("mdrnn", model, optimizer, scheduler, EarlyStopping(cfg.early_stopping_patience))
 
 
 def train_epoch(
-    cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset, windows: int, metrics: MetricsLog, bar: ProgressBar
+    cfg: MDRNNConfig,
+    run: Run,
+    training: Training,
+    data: LatentSequenceDataset,
+    windows: int,
+    metrics: MetricsLog,
+    bar: ProgressBar,
 ) -> None:
     """What is left of the current epoch."""
     training.model.train()
@@ -118,7 +128,9 @@ def loss_terms(
     return mdrnn_loss(outputs, latents[1:], batch.rewards, batch.terminated, batch.mask, cfg.include_reward)
 
 
-def finish_epoch(cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset, metrics: MetricsLog) -> None:
+def finish_epoch(
+    cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset, metrics: MetricsLog
+) -> None:
     """Validate, keep the best, save."""
     validation = validate(cfg, run, training, data)
     metrics.write("val_metrics", {"epoch": training.epoch + 1, "step": training.step, **validation})
@@ -147,7 +159,9 @@ def validate(cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenc
 def show_dream(run: Run, store: EpisodeStore) -> None:
     """A validation episode, what V keeps of it, and M's open-loop dream from its first frames with the same actions."""
     assert run.upstream is not None
-    world = load_world_model(run.upstream / "checkpoints" / "best.pt", run.best, EnvSpec.from_dict(run.env), run.device.value)
+    world = load_world_model(
+        run.upstream / "checkpoints" / "best.pt", run.best, EnvSpec.from_dict(run.env), run.device.value
+    )
     row = max(store.episodes("validation") or store.rows, key=lambda row: row.length)
     context, horizon = dream_span(row)
     panels = dream_panels(world, store, row, context, horizon, run.seed)
@@ -163,9 +177,13 @@ def dream_span(row: EpisodeRow) -> tuple[int, int]:
     return context, min(50, row.length - context)
 
 
-def dream_panels(world: WorldModel, store: EpisodeStore, row: EpisodeRow, context: int, horizon: int, seed: int) -> dict[str, np.ndarray]:
+def dream_panels(
+    world: WorldModel, store: EpisodeStore, row: EpisodeRow, context: int, horizon: int, seed: int
+) -> dict[str, np.ndarray]:
     """Frames (horizon, H, W, C) uint8: the truth, its reconstruction, the dream."""
     episode = store.episode(row)
     truth = np.asarray(episode.frames[context : context + horizon])
-    dream = world.dream(np.asarray(episode.frames[:context]), np.asarray(episode.actions[: context + horizon]), horizon, seed=seed)
+    dream = world.dream(
+        np.asarray(episode.frames[:context]), np.asarray(episode.actions[: context + horizon]), horizon, seed=seed
+    )
     return {"truth": truth, "seen by V": world.decode(world.encode(truth)), "dreamt by M": dream}

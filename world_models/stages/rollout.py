@@ -10,13 +10,21 @@ from typing import Any
 import numpy as np
 
 from world_models.agents.agent import load_agent
-from world_models.agents.policy import BrownianPolicy, CarRacingExplorer, Policy, RandomPolicy, StickyPolicy, brownian_bias
+from world_models.agents.policy import (
+    BrownianPolicy,
+    CarRacingExplorer,
+    Policy,
+    RandomPolicy,
+    StickyPolicy,
+    brownian_bias,
+)
 from world_models.agents.rollout import collect
 from world_models.agents.workers import WorkerPool
 from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.media import labelled_rows, save_png
+from world_models.runs.metrics import Value
 from world_models.runs.numbers import num_workers, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
@@ -54,7 +62,9 @@ class RolloutConfig:
         if not 0 <= self.val_fraction < 1:
             raise ValueError(f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1")
         if (self.policy is PolicyName.agent) != (self.agent is not None):
-            raise ValueError("stage.policy=agent and stage.agent=<path of an agent.pt> go together: give both or neither")
+            raise ValueError(
+                "stage.policy=agent and stage.agent=<path of an agent.pt> go together: give both or neither"
+            )
 
 
 @dataclass(frozen=True)
@@ -121,11 +131,15 @@ def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
         assert cfg.agent is not None
         agent = load_agent(cfg.agent)
         if agent.env != spec:
-            raise ValueError(f"{cfg.agent} was trained on {agent.env.id} with other settings than env has here: use the same env keys")
+            raise ValueError(
+                f"{cfg.agent} was trained on {agent.env.id} with other settings than env has here: use the same env keys"
+            )
         return agent.policy(cfg.noise)
     if name is PolicyName.brownian:
         return BrownianPolicy(space, brownian_bias(spec.id, space.size))
-    return {PolicyName.random: RandomPolicy, PolicyName.sticky: StickyPolicy, PolicyName.car_racing: CarRacingExplorer}[name](space)
+    return {PolicyName.random: RandomPolicy, PolicyName.sticky: StickyPolicy, PolicyName.car_racing: CarRacingExplorer}[
+        name
+    ](space)
 
 
 def _meta(cfg: RolloutConfig, run: Run, spec: EnvSpec) -> dict[str, Any]:
@@ -137,7 +151,12 @@ def _meta(cfg: RolloutConfig, run: Run, spec: EnvSpec) -> dict[str, Any]:
 def _describe(store: EpisodeStore, run: Run) -> None:
     metrics = run.metrics(None)
     for row in store.rows:
-        values = {"seed": row.seed, "split": row.split, "length": row.length, "return": row.total_return}
+        values: dict[str, Value] = {
+            "seed": row.seed,
+            "split": row.split,
+            "length": row.length,
+            "return": row.total_return,
+        }
         metrics.write("episodes", {"episode": row.index, **values})
     returns = [row.total_return for row in store.rows]
     steps = sum(row.length for row in store.rows)

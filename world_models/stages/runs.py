@@ -36,7 +36,15 @@ def describe(path: Path, outputs: Path) -> list[str]:
     upstream = manifest.get("upstream")
     built_on = os.path.relpath(path / upstream, outputs) if upstream else ""
     name = str(path.relative_to(outputs))
-    return [name, manifest["stage"], status(path), score(path), f"{manifest['wall_seconds'] / 60:.1f}", f"{size:.1f}", built_on]
+    return [
+        name,
+        manifest["stage"],
+        status(path),
+        score(path),
+        f"{manifest['wall_seconds'] / 60:.1f}",
+        f"{size:.1f}",
+        built_on,
+    ]
 
 
 def score(path: Path) -> str:

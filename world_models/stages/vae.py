@@ -42,7 +42,9 @@ class VAEConfig:
     precision: Precision = Precision.auto
 
     def __post_init__(self) -> None:
-        require_positive("stage", self, "latent_size", "train_batch_size", "num_epochs", "learning_rate", "sample_interval")
+        require_positive(
+            "stage", self, "latent_size", "train_batch_size", "num_epochs", "learning_rate", "sample_interval"
+        )
         require_positive("stage", self, "checkpoint_interval", "early_stopping_patience")
 
 
@@ -81,11 +83,15 @@ def build(cfg: VAEConfig, run: Run) -> Training:
         model = ConvVAE(channels, cfg.latent_size)
     model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.learning_rate, fused=True)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=cfg.scheduler_factor, patience=cfg.scheduler_patience)
+    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
+        optimizer, factor=cfg.scheduler_factor, patience=cfg.scheduler_patience
+    )
     return Training("vae", model, optimizer, scheduler, EarlyStopping(cfg.early_stopping_patience))
 
 
-def train_epoch(cfg: VAEConfig, run: Run, training: Training, data: ObservationDataset, metrics: MetricsLog, bar: ProgressBar) -> None:
+def train_epoch(
+    cfg: VAEConfig, run: Run, training: Training, data: ObservationDataset, metrics: MetricsLog, bar: ProgressBar
+) -> None:
     """What is left of the current epoch."""
     training.model.train()
     for indices in batches(len(data), cfg.train_batch_size, seed=run.seed, epoch=training.epoch, start=training.batch):
@@ -139,7 +145,7 @@ def save_pictures(run: Run, training: Training, data: ObservationDataset) -> Non
     """Originals above their reconstructions (from the mean latent)."""
     frames = data.__getitems__(np.linspace(0, len(data) - 1, 10).astype(int))
     x = to_float(frames, run.device.value)
-    recon = training.model.decoder(training.model.encoder(x)[0])  # type: ignore[operator,union-attr]
+    recon = training.model.decoder(training.model.encoder(x)[0])  # type: ignore[operator]
     pictures = (recon.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
     image = labelled_rows({"frame": frames.numpy(), "reconstruction": pictures})
     for name in (f"reconstructions_{training.epoch:04d}.png", "reconstructions.png"):

@@ -1,0 +1,125 @@
+"""Policies: inside the bounds, a function of their seed, row by row."""
+
+import numpy as np
+import pytest
+import torch
+
+from world_models.agents.agent import WorldModel, WorldModelPolicy
+from world_models.agents.policy import BrownianPolicy, CarRacingExplorer, Policy, RandomPolicy, StickyPolicy
+from world_models.envs.actions import ActionSpace
+from world_models.envs.preprocess import Preprocessing
+from world_models.envs.spec import EnvSpec
+from world_models.models.controller import Controller, load_parameters
+from world_models.models.convvae import ConvVAE
+from world_models.models.mdrnn import MDRNN
+
+CAR = ActionSpace("box", 3, (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), ("affine", "affine", "positive"))
+KEYS = ActionSpace("discrete", 5, (), (), ())
+POLICIES = [
+    RandomPolicy(CAR),
+    BrownianPolicy(CAR, (0.0, 0.4, -1.0)),
+    CarRacingExplorer(CAR),
+    RandomPolicy(KEYS),
+    StickyPolicy(KEYS),
+]
+
+
+def played(policy: Policy, seeds: list[int], steps: int) -> np.ndarray:
+    frames = np.zeros((len(seeds), 64, 64, 3), np.uint8)
+    policy.reset(seeds)
+    return np.stack([policy.act(frames, np.arange(len(seeds))).copy() for _ in range(steps)])
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=lambda policy: type(policy).__name__)
+def test_explorers_act_by_their_seed_inside_the_space(policy: Policy) -> None:
+    actions = played(policy, [5, 6, 5], 100)
+    np.testing.assert_array_equal(actions[:, 0], actions[:, 2])
+    assert not np.array_equal(actions[:, 0], actions[:, 1])
+    space = policy.space.to_gymnasium()  # type: ignore[attr-defined]
+    assert all(space.contains(action) for action in actions[:, 0])
+    np.testing.assert_array_equal(played(policy, [6], 100)[:, 0], actions[:, 1])
+
+
+def test_brownian_noise_is_smooth_and_drives_on() -> None:
+    actions = played(BrownianPolicy(CAR, (0.0, 0.4, -1.0)), list(range(20)), 300)
+    steps = np.abs(np.diff(actions[..., 0], axis=0)).mean()
+    jumps = np.abs(actions[1:, :, 0] - actions[np.random.default_rng(0).permutation(299), :, 0]).mean()
+    assert steps < 0.4 * jumps, "successive actions are much closer than random pairs"
+    assert actions[..., 1].mean() > 2 * actions[..., 2].mean(), "more gas than brake"
+
+
+def test_sticky_holds_actions() -> None:
+    actions = played(StickyPolicy(KEYS, 0.75), list(range(50)), 200)
+    assert (actions[1:] == actions[:-1]).mean() == pytest.approx(0.75 + 0.25 / 5, abs=0.02)
+
+
+def test_policies_refuse_action_spaces_that_do_not_fit() -> None:
+    for make, space in ((StickyPolicy, CAR), (CarRacingExplorer, KEYS)):
+        with pytest.raises(ValueError, match=r"stage\.policy"):
+            make(space)
+    with pytest.raises(ValueError, match="use sticky"):
+        BrownianPolicy(KEYS, ())
+
+
+@pytest.fixture(scope="module")
+def world() -> WorldModel:
+    torch.manual_seed(0)
+    env = EnvSpec("Any-v0", {}, Preprocessing((0, 0, 0, 0), 64, False), 1, CAR, None)
+    return WorldModel(ConvVAE(3, 8), MDRNN(8, 3, 16, 2), env)
+
+
+def vectors(world: WorldModel, count: int) -> np.ndarray:
+    size = sum(weight.numel() for weight in Controller(**world.controller_config).parameters())
+    return np.random.default_rng(1).normal(size=(count, size)).astype(np.float32)
+
+
+def frames_for(steps: int, rows: int) -> np.ndarray:
+    return np.random.default_rng(2).integers(0, 255, (steps, rows, 64, 64, 3), np.uint8)
+
+
+def test_the_agent_acts_on_z_and_h_and_remembers_what_it_did(world: WorldModel) -> None:
+    """Against a plain loop of one environment, module by module."""
+    vector, frames = vectors(world, 1), frames_for(4, 1)
+    policy, controller = WorldModelPolicy(world, vector), Controller(**world.controller_config)
+    load_parameters(controller, vector[0])
+    policy.reset([0])
+    h, c = world.cell.get_init_hidden(1)
+    for frame in frames:
+        x = torch.from_numpy(frame).permute(0, 3, 1, 2).float() / 255
+        z, _ = world.vae.encoder(x)
+        raw = controller(torch.cat([z, h], -1))
+        action = torch.stack([raw[:, 0].tanh(), (raw[:, 1].tanh() + 1) / 2, raw[:, 2].tanh().clamp(min=0)], -1)
+        np.testing.assert_allclose(policy.act(frame, np.array([0])), action.detach().numpy(), atol=1e-5)
+        *_, (h, c) = world.cell(action, z, (h, c))
+
+
+def test_a_row_acts_the_same_whoever_plays_beside_it(world: WorldModel) -> None:
+    many, frames = vectors(world, 20), frames_for(5, 20)
+    together = played_on(WorldModelPolicy(world, many), frames, np.arange(20))
+    for rows in (np.array([3]), np.array([0, 7, 19]), np.arange(4, 16)):
+        policy = WorldModelPolicy(world, many[rows])
+        apart = played_on(policy, frames[:, rows], np.arange(len(rows)))
+        np.testing.assert_array_equal(apart, together[:, rows])
+
+
+def played_on(policy: Policy, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    policy.reset(rows.tolist())
+    return np.stack([policy.act(frame, rows) for frame in frames])
+
+
+def test_rows_that_ended_leave_the_others_alone(world: WorldModel) -> None:
+    many, frames = vectors(world, 3), frames_for(3, 3)
+    whole, partly = WorldModelPolicy(world, many), WorldModelPolicy(world, many)
+    whole.reset([0, 1, 2])
+    partly.reset([0, 1, 2])
+    for step, rows in enumerate([np.array([0, 1, 2]), np.array([0, 2]), np.array([2])]):
+        expected = whole.act(frames[step], np.arange(3))
+        np.testing.assert_array_equal(partly.act(frames[step][rows], rows), expected[rows])
+
+
+def test_exploration_noise_moves_the_actions(world: WorldModel) -> None:
+    frames, vector = frames_for(1, 2), vectors(world, 1)
+    rows = np.arange(2)
+    plain, noisy = (played_on(WorldModelPolicy(world, vector, noise), frames, rows) for noise in (0.0, 0.5))
+    assert not np.allclose(plain, noisy)
+    np.testing.assert_array_equal(noisy, played_on(WorldModelPolicy(world, vector, 0.5), frames, rows))

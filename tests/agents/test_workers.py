@@ -1,0 +1,101 @@
+"""The pool: right results in any order of finishing, whoever dies, and nobody left behind."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+from worker_jobs import build_doubler, build_faulty, build_thread_counter
+
+from world_models.agents.workers import WorkerError, WorkerPool
+
+
+@pytest.mark.parametrize("workers", [0, 1, 3])
+def test_results_belong_to_their_jobs(workers: int, tmp_path: Path) -> None:
+    with WorkerPool(workers, build_doubler, [tmp_path]) as pool:
+        assert dict(pool.map(range(10))) == {index: 2 * index for index in range(10)}
+        assert dict(pool.map([7])) == {0: 14}
+    assert len(list(tmp_path.glob("built-*"))) <= max(workers, 1), "models are built once per worker"
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_workers_have_one_torch_thread(workers: int) -> None:
+    with WorkerPool(workers, build_thread_counter, []) as pool:
+        assert dict(pool.map([None] * 3)) == {0: 1, 1: 1, 2: 1}
+
+
+def test_a_dead_worker_is_replaced_and_its_job_redone(tmp_path: Path) -> None:
+    with WorkerPool(2, build_faulty, [tmp_path]) as pool:
+        before = set(pool.pids)
+        results = dict(pool.map(["a", "die", "b", "c"]))
+        assert set(pool.pids) != before
+    assert results == {0: "a done", 1: "die done", 2: "b done", 3: "c done"}
+
+
+def test_a_worker_killed_while_idle_is_replaced(tmp_path: Path) -> None:
+    with WorkerPool(2, build_doubler, [tmp_path]) as pool:
+        list(pool.map(range(4)))
+        for pid in pool.pids:
+            psutil.Process(pid).kill()
+        assert dict(pool.map(range(4))) == {index: 2 * index for index in range(4)}
+
+
+def test_a_hanging_worker_is_replaced_after_the_deadline(tmp_path: Path) -> None:
+    with WorkerPool(1, build_faulty, [tmp_path], deadline=6.0) as pool:
+        assert dict(pool.map(["hang", "a"])) == {0: "hang done", 1: "a done"}
+
+
+def test_an_exception_comes_with_the_workers_traceback(tmp_path: Path) -> None:
+    with WorkerPool(2, build_faulty, [tmp_path]) as pool:
+        with pytest.raises(WorkerError, match=r"(?s)in do\n.*ArithmeticError: the moon is in the way"):
+            list(pool.map(["a", "raise"]))
+        pids = pool.pids
+    assert not any(psutil.pid_exists(pid) for pid in pids)
+
+
+def test_a_job_that_kills_every_worker_ends_the_run(tmp_path: Path) -> None:
+    with WorkerPool(1, build_faulty, [tmp_path]) as pool, pytest.raises(WorkerError, match="lost its worker 3 times"):
+        list(pool.map(["always die"]))
+
+
+MASTER = """
+import sys
+from collections.abc import Callable
+from pathlib import Path
+sys.path[:0] = sys.argv[2:]
+from worker_jobs import build_sleeper
+from world_models.agents.workers import WorkerPool
+if __name__ == "__main__":
+    with WorkerPool(2, build_sleeper, [Path(sys.argv[1])]) as pool:
+        list(pool.map([600.0, 600.0]))
+"""
+
+
+@pytest.mark.parametrize("signal", ["SIGKILL", "SIGINT"])
+def test_no_worker_outlives_its_master(signal: str, tmp_path: Path) -> None:
+    import signal as signals
+
+    script = tmp_path / "master.py"
+    script.write_text(MASTER)
+    paths = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+    master = subprocess.Popen([sys.executable, str(script), str(tmp_path), *paths], stderr=subprocess.DEVNULL)
+    wait_for(lambda: len(list(tmp_path.glob("working-*"))) == 2)
+    workers = [int(path.name.split("-")[1]) for path in tmp_path.glob("working-*")]
+    os.kill(master.pid, getattr(signals, signal))
+    master.wait(timeout=30)
+    wait_for(lambda: not any(alive(pid) for pid in workers))
+
+
+def alive(pid: int) -> bool:
+    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

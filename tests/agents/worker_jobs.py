@@ -1,0 +1,47 @@
+"""What the workers of test_workers.py do; in a file of its own so that spawned processes can import it."""
+
+import os
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+
+def build_doubler(folder: Path) -> Callable[[int], int]:
+    """Doubles a number, and leaves a file that says in which process models were built."""
+    (folder / f"built-{os.getpid()}").touch()
+    return lambda value: 2 * value
+
+
+def build_faulty(folder: Path) -> Callable[[str], str]:
+    """Does what the job says, but only the first time that it is asked."""
+
+    def do(job: str) -> str:
+        first = not (folder / job).exists()
+        (folder / job).touch()
+        if job == "raise":
+            raise ArithmeticError("the moon is in the way")
+        if job == "always die" or (job == "die" and first):
+            os.kill(os.getpid(), signal.SIGKILL)
+        if job == "hang" and first:
+            time.sleep(600)
+        return f"{job} done"
+
+    return do
+
+
+def build_thread_counter() -> Callable[[None], int]:
+    """Tells torch's threads."""
+    return lambda job: torch.get_num_threads()
+
+
+def build_sleeper(folder: Path) -> Callable[[float], None]:
+    """Says that it works, then sleeps."""
+
+    def sleep(seconds: float) -> None:
+        (folder / f"working-{os.getpid()}").touch()
+        time.sleep(seconds)
+
+    return sleep

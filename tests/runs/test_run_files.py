@@ -1,0 +1,263 @@
+"""What a run folder is made of: files written whole, checkpoints, logs, locks, lineage, seeds, statistics."""
+
+import itertools
+import json
+import logging
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from world_models.runs import seeding
+from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
+from world_models.runs.files import read_json, replacing, sha256, write_json, write_text
+from world_models.runs.folder import dated_folder, is_live, locked, new_folder
+from world_models.runs.lineage import input_of, latest
+from world_models.runs.metrics import MetricsLog, read_csv
+from world_models.runs.numbers import num_workers
+from world_models.runs.progress import ProgressBar
+from world_models.runs.schedule import EarlyStopping
+from world_models.runs.statistics import summarize
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    write_text(path, "old")
+    with pytest.raises(KeyboardInterrupt), replacing(path) as file:
+        file.write(b"half of the n")
+        raise KeyboardInterrupt
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_damaged_json_is_named(tmp_path: Path) -> None:
+    write_json(tmp_path / "good.json", {"a": 1})
+    assert read_json(tmp_path / "good.json") == {"a": 1}
+    (tmp_path / "bad.json").write_text('{"a": ')
+    with pytest.raises(ValueError, match=r"bad\.json is damaged"):
+        read_json(tmp_path / "bad.json")
+
+
+def test_sha256_is_the_standard_one(tmp_path: Path) -> None:
+    (tmp_path / "abc").write_text("abc")
+    assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+def test_checkpoints_come_back_and_say_what_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "last.pt"
+    save_checkpoint(path, "vae", {"model": {"weight": torch.arange(3.0)}, "step": 4})
+    state = load_checkpoint(path, "vae")
+    assert torch.equal(state["model"]["weight"], torch.arange(3.0)) and state["step"] == 4
+    with pytest.raises(ValueError, match="kind 'vae' where 'mdrnn' is needed"):
+        load_checkpoint(path, "mdrnn")
+    with pytest.raises(ValueError, match="does not exist"):
+        load_checkpoint(tmp_path / "none.pt", "vae")
+
+
+@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half a zip", b"not a checkpoint at all"])
+def test_files_that_are_no_checkpoints_are_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "last.pt").write_bytes(content)
+    with pytest.raises(ValueError, match=r"last\.pt is truncated or no checkpoint of ours"):
+        load_checkpoint(tmp_path / "last.pt", "vae")
+
+
+def test_pickled_code_is_not_run(tmp_path: Path) -> None:
+    torch.save(Path("anything"), tmp_path / "last.pt")
+    with pytest.raises(ValueError, match="no checkpoint of ours"):
+        load_checkpoint(tmp_path / "last.pt", "vae")
+
+
+def test_resumed_logs_have_no_gap_and_no_double_row(tmp_path: Path) -> None:
+    log = MetricsLog(tmp_path)
+    for step in range(3):
+        log.write("metrics", {"step": step, "loss": step / 3})
+    offsets = log.offsets
+    log.write("metrics", {"step": 3, "loss": 9.0})
+    log.write("val_metrics", {"epoch": 1, "loss": 9.0})
+    resumed = MetricsLog(tmp_path, offsets)
+    resumed.write("metrics", {"step": 3, "loss": 1.0})
+    resumed.write("val_metrics", {"epoch": 1, "loss": 2.0})
+    assert [row["step"] for row in read_csv(tmp_path / "metrics.csv")] == ["0", "1", "2", "3"]
+    assert [float(row["loss"]) for row in read_csv(tmp_path / "metrics.csv")] == [0, 1 / 3, 2 / 3, 1.0]
+    assert read_csv(tmp_path / "val_metrics.csv") == [{"epoch": "1", "loss": "2.0"}]
+
+
+def test_the_mirror_sees_every_row(tmp_path: Path) -> None:
+    seen: list[tuple[str, dict[str, float]]] = []
+    MetricsLog(tmp_path, mirror=lambda name, row: seen.append((name, row))).write("metrics", {"step": 1})
+    assert seen == [("metrics", {"step": 1})]
+
+
+@pytest.mark.parametrize(
+    ("mode", "threshold", "threshold_mode", "values", "waited"),
+    [
+        ("min", 0.0, "rel", [3.0, 2.0, 2.0, 2.5], [0, 0, 1, 2]),
+        ("max", 0.0, "rel", [3.0, 2.0, 4.0, 4.0], [0, 1, 0, 1]),
+        ("min", 0.1, "rel", [10.0, 9.5, 8.9], [0, 1, 0]),
+        ("max", 0.1, "rel", [10.0, 10.5, 11.5], [0, 1, 0]),
+        ("min", 1.0, "abs", [10.0, 9.5, 8.5], [0, 1, 0]),
+        ("max", 1.0, "abs", [0.0, 0.5, 1.5], [0, 1, 0]),
+        ("min", 0.0, "rel", [0.0, 1.0, -1.0], [0, 1, 0]),
+        ("min", 0.1, "rel", [-10.0, -10.5, -11.5], [0, 1, 0]),
+    ],
+)
+def test_early_stopping_modes(
+    mode: str, threshold: float, threshold_mode: str, values: list[float], waited: list[int]
+) -> None:
+    stopper = EarlyStopping(2, mode, threshold, threshold_mode)
+    counts = []
+    for value in values:
+        stopper.update(value)
+        counts.append(stopper.waited)
+    assert counts == waited
+    assert stopper.should_stop == (waited[-1] >= 2)
+
+
+def test_early_stopping_state_round_trip() -> None:
+    stopper, other = EarlyStopping(3), EarlyStopping(3)
+    for value in (2.0, 1.0, 5.0):
+        stopper.update(value)
+    other.load_state_dict(stopper.state_dict())
+    assert other == stopper and not other.update(1.5) and other.waited == 2
+
+
+def test_early_stopping_refuses_nonsense() -> None:
+    for arguments in ({"mode": "best"}, {"threshold_mode": "both"}):
+        with pytest.raises(ValueError, match="must be"):
+            EarlyStopping(3, **arguments)
+    with pytest.raises(ValueError, match="NaN"):
+        EarlyStopping(3).update(float("nan"))
+
+
+def test_plateau_scheduler_halves_the_rate_and_survives_a_checkpoint(tmp_path: Path) -> None:
+    def made() -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.ReduceLROnPlateau]:
+        optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
+        return optimizer, torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+
+    optimizer, scheduler = made()
+    for loss in (3.0, 3.0):
+        scheduler.step(loss)
+    save_checkpoint(tmp_path / "last.pt", "vae", {"scheduler": scheduler.state_dict()})
+    optimizer, scheduler = made()
+    scheduler.load_state_dict(load_checkpoint(tmp_path / "last.pt", "vae")["scheduler"])
+    scheduler.step(3.0)
+    assert optimizer.param_groups[0]["lr"] == 5e-4
+
+
+def test_run_folders_never_collide(tmp_path: Path) -> None:
+    first, second = new_folder(tmp_path, "run"), new_folder(tmp_path, "run")
+    assert (first.name, second.name) == ("run", "run-2")
+    assert dated_folder(tmp_path).parent.parent == tmp_path
+
+
+def test_a_lock_tells_a_live_run_from_a_dead_one(tmp_path: Path) -> None:
+    assert not is_live(tmp_path)
+    with locked(tmp_path):
+        assert is_live(tmp_path)
+        with pytest.raises(ValueError, match="being written by another process"), locked(tmp_path):
+            pass
+    assert not is_live(tmp_path)
+
+
+def write_run(path: Path, **values: object) -> Path:
+    path.mkdir(parents=True)
+    base = {
+        "stage": "vae",
+        "status": "finished",
+        "env": {"id": "A"},
+        "experiment": None,
+        "created": "2026-01-01T00:00:00",
+        "inputs": [],
+    }
+    (path / "manifest.json").write_text(json.dumps({**base, **values}))
+    return path
+
+
+def test_latest_is_the_newest_finished_run_that_fits(tmp_path: Path) -> None:
+    write_run(tmp_path / "A/old", created="2026-01-01T00:00:00")
+    wanted = write_run(tmp_path / "A/pipeline/vae", created="2026-01-02T00:00:00")
+    write_run(tmp_path / "A/unfinished", created="2026-01-03T00:00:00", status="running")
+    write_run(tmp_path / "A/other-experiment", created="2026-01-03T00:00:00", experiment="demo")
+    write_run(tmp_path / "B/other-env", created="2026-01-03T00:00:00", env={"id": "B"})
+    write_run(tmp_path / "A/other-stage", created="2026-01-03T00:00:00", stage="mdrnn")
+    write_run(tmp_path / "sweeps/day/time/0", created="2026-01-03T00:00:00")
+    write_run(tmp_path / "A/later", created="2026-01-09T00:00:00")
+    assert latest(tmp_path, "vae", {"id": "A"}, None, before="2026-01-05T00:00:00") == wanted
+    assert latest(tmp_path, "vae", {"id": "C"}, None, before="2026-01-05T00:00:00") is None
+
+
+def test_recorded_inputs_are_checked(tmp_path: Path) -> None:
+    (tmp_path / "best.pt").write_text("weights")
+    entry = {"kind": "vae", "path": "../best.pt", "sha256": sha256(tmp_path / "best.pt")}
+    run = write_run(tmp_path / "run", inputs=[entry])
+    assert input_of(run, "vae") == tmp_path / "best.pt"
+    with pytest.raises(ValueError, match="records no input of kind 'mdrnn'"):
+        input_of(run, "mdrnn")
+    (tmp_path / "best.pt").write_text("other weights")
+    with pytest.raises(ValueError, match=r"best\.pt has changed since"):
+        input_of(run, "vae")
+    (tmp_path / "best.pt").unlink()
+    with pytest.raises(ValueError, match="is gone"):
+        input_of(run, "vae")
+
+
+def test_seeds_are_a_tree() -> None:
+    draw = seeding.generator(0, "vae", "epoch", 3).random(4)
+    np.testing.assert_array_equal(draw, seeding.generator(0, "vae", "epoch", 3).random(4))
+    for other in ((1, "vae", "epoch", 3), (0, "vae", "epoch", 4), (0, "mdrnn", "epoch", 3)):
+        assert not np.array_equal(draw, seeding.generator(*other).random(4))
+
+
+def test_ranges_of_episode_seeds_are_disjoint_and_fit_32_bits() -> None:
+    starts = sorted(purpose.value for purpose in seeding.Purpose)
+    assert all(after - before >= seeding.RANGE for before, after in itertools.pairwise(starts))
+    assert starts[-1] + seeding.RANGE <= 2**31
+    held_out = {purpose.name for purpose in seeding.Purpose if purpose.value >= seeding.HELD_OUT}
+    assert held_out == {"validation", "selection", "final_test"}
+
+
+def test_fresh_seeds_differ_by_use_and_fixed_ones_do_not() -> None:
+    search = seeding.Purpose.search
+    first = seeding.fresh_seeds(search, 50, 0, "generation", 1)
+    assert first == seeding.fresh_seeds(search, 50, 0, "generation", 1) and len(set(first)) == 50
+    assert first != seeding.fresh_seeds(search, 50, 0, "generation", 2)
+    assert seeding.fixed_seeds(seeding.Purpose.final_test, 3) == [
+        seeding.Purpose.final_test.value + i for i in range(3)
+    ]
+
+
+def test_seeded_weights_leave_the_global_generator_alone() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(1)
+    torch.manual_seed(5)
+    with seeding.seeded_weights(0, "a"):
+        first = torch.nn.Linear(3, 3).weight
+    with seeding.seeded_weights(0, "a"):
+        again = torch.nn.Linear(3, 3).weight
+    assert torch.equal(first, again) and torch.equal(torch.rand(1), expected)
+
+
+def test_summary_against_the_normal_interval() -> None:
+    values = np.random.default_rng(0).normal(700, 100, 400)
+    summary = summarize(values)
+    half = 1.96 * values.std() / np.sqrt(400)
+    assert summary.mean == pytest.approx(values.mean()) and summary.median == pytest.approx(np.median(values))
+    assert summary.low == pytest.approx(values.mean() - half, abs=1.0)
+    assert summary.high == pytest.approx(values.mean() + half, abs=1.0)
+    assert summarize([5.0]).low == summarize([5.0]).high == 5.0
+
+
+def test_progress_says_rate_and_time_left_when_there_is_no_terminal(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("world_models.runs.progress.LOG_SECONDS", 0.0)
+    with caplog.at_level(logging.INFO, "world_models"), ProgressBar("rollout", 10) as bar:
+        bar.advance(4, 400)
+    assert "rollout 4/10" in caplog.text and "steps/s" in caplog.text and "left" in caplog.text
+
+
+def test_number_of_workers() -> None:
+    assert num_workers(-1) == len(os.sched_getaffinity(0)) and num_workers(0) == 0 and num_workers(5) == 5
+    with pytest.raises(ValueError, match=r"stage\.workers is -2"):
+        num_workers(-2)

@@ -1,0 +1,176 @@
+"""Configuration: every file composes, mistakes end in one sentence, and what is written reads back the same."""
+
+import re
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+from commands import STAGES, small
+
+from world_models.config import (
+    CONFIG_FOLDERS,
+    Config,
+    check_resumable,
+    compose_config,
+    flatten,
+    from_yaml,
+    options,
+    register,
+    to_yaml,
+)
+from world_models.envs.make import ProcgenConfig
+from world_models.main import SCHEMAS, main
+from world_models.pipeline import PipelineConfig
+from world_models.runs.device import Device
+from world_models.runs.files import read_json
+from world_models.stages.controller import ControllerConfig
+from world_models.stages.mdrnn import MDRNNConfig
+from world_models.stages.rollout import RolloutConfig
+from world_models.stages.vae import VAEConfig
+
+
+@pytest.fixture(autouse=True)
+def schemas() -> None:
+    register(SCHEMAS)
+
+
+@pytest.mark.parametrize("env", ["car_racing", "coinrun", "gymnasium", "pellet"])
+@pytest.mark.parametrize("stage", sorted(SCHEMAS))
+def test_every_stage_composes_with_every_env(stage: str, env: str) -> None:
+    config = compose_config(
+        [f"stage={stage}", f"env={env}", "env.id=Acrobot-v1" if env == "gymnasium" else "seed=3"]
+    ).config
+    assert type(config.stage) is SCHEMAS[stage]
+
+
+def test_every_config_file_is_covered() -> None:
+    assert options("stage") == sorted(SCHEMAS)
+    assert options("env") == ["car_racing", "coinrun", "gymnasium", "pellet"]
+    for name in options("experiment"):
+        assert compose_config([f"experiment={name}"]).choices["experiment"] == name
+
+
+def test_yaml_holds_only_what_differs_from_the_defaults() -> None:
+    for stage, schema in SCHEMAS.items():
+        assert compose_config([f"stage={stage}"]).config.stage == schema(), stage
+
+
+def test_reference_defaults() -> None:
+    vae, mdrnn, controller = VAEConfig(), MDRNNConfig(), ControllerConfig()
+    assert (vae.latent_size, vae.train_batch_size, vae.num_epochs, vae.learning_rate) == (32, 32, 10, 1e-3)
+    assert (vae.scheduler_patience, vae.scheduler_factor, vae.early_stopping_patience, vae.sample_interval) == (
+        5,
+        0.5,
+        30,
+        5,
+    )
+    assert (mdrnn.hidden_size, mdrnn.gmm_components, mdrnn.batch_size, mdrnn.seq_len, mdrnn.num_epochs) == (
+        256,
+        5,
+        16,
+        32,
+        30,
+    )
+    assert mdrnn.include_reward and mdrnn.learning_rate == 1e-3
+    assert (controller.n_samples, controller.sigma0, controller.time_limit, controller.max_workers) == (
+        4,
+        0.1,
+        1000,
+        32,
+    )
+
+
+def test_a_game_of_procgen_is_one_key() -> None:
+    env = compose_config(["stage=rollout", "env=coinrun", "env.game=maze", "env.num_levels=200"]).config.env
+    assert isinstance(env, ProcgenConfig)
+    assert (env.id, env.num_levels) == ("WorldModels/Procgen-maze-v0", 200)
+
+
+def test_root_keys_can_be_set_by_the_command_line_and_experiment() -> None:
+    config = compose_config(["experiment=demo", "seed=7", "device=cpu"]).config
+    assert isinstance(config.stage, PipelineConfig)
+    assert (config.seed, config.device, config.env.id) == (7, Device.cpu, "CarRacing-v3")
+
+
+MISTAKES = [
+    (["stage=vae", "stage.num_epoch=3"], r"stage\.num_epoch is no key; did you mean stage\.num_epochs"),
+    (["stage=vae", "+stage.num_epoch=3"], r"stage\.num_epoch is no key; did you mean stage\.num_epochs"),
+    (["stage=vae", "sed=3"], r"sed is no key; did you mean seed"),
+    (["stage=vae", "env.xyzzy=3"], r"env\.xyzzy is no key; the keys there are env\.id"),
+    (["stage=vae", "stage.num_epochs=many"], r"stage\.num_epochs: .*'many'.*Integer"),
+    (["stage=vae", "stage.num_epochs=0"], r"stage\.num_epochs is 0; it must be above 0"),
+    (["stage=vae", "device=tpu"], r"device: .*'tpu'.*auto.*cpu.*cuda"),
+    (["stage=vea"], r"stage=vea does not exist; choose one of: .*vae"),
+    (["stage=vae", "env=mario"], r"env=mario does not exist; choose one of: car_racing"),
+    (["env=pellet"], r"stage is missing; choose one: .*stage=vae"),
+    (["stage=rollout", "env=gymnasium"], r"env\.id is missing: name a Gymnasium environment"),
+    (["stage=rollout", "stage.policy=drunk"], r"stage\.policy: .*'drunk'.*brownian"),
+    (["stage=rollout", "stage.val_fraction=1.5"], r"stage\.val_fraction is 1\.5; it must be at least 0 and below 1"),
+    (["stage=rollout", "stage.policy=agent"], r"stage\.policy=agent and stage\.agent=.* go together"),
+    (["stage=controller", "stage.pop_size=1"], r"stage\.pop_size is 1; CMA-ES needs at least 2"),
+    (["stage=controller", "stage.generations=null"], r"stage\.generations and stage\.minutes are both null"),
+    (["stage=vae", "stage.num_epochs="], r"stage\.num_epochs"),
+    (["stage=vae", "learning rate=3"], r"learning rate"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES, ids=[" ".join(item[0]) for item in MISTAKES])
+def test_mistakes_end_in_one_sentence_and_write_nothing(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, f"outputs={tmp_path / 'outputs'}"]) == 1
+    error = capsys.readouterr().err
+    assert re.search(sentence, error), error
+    assert error.count("\n") == 1 and "Traceback" not in error
+    assert not (tmp_path / "outputs").exists()
+
+
+@pytest.mark.parametrize("stage", [*STAGES, "pipeline"])
+def test_a_written_configuration_reads_back_the_same(stage: str, tmp_path: Path) -> None:
+    for env in (["env=pellet"], ["env=coinrun", "env.num_levels=7"], ["env=car_racing"]):
+        config = compose_config([f"stage={stage}", *env]).config
+        (tmp_path / "config.yaml").write_text(to_yaml(config))
+        old, new = from_yaml(tmp_path / "config.yaml", SCHEMAS[stage], ["seed=5"])
+        assert old == config and new.seed == 5
+
+
+def test_what_may_change_on_resume() -> None:
+    def config(*overrides: str) -> Config:
+        return compose_config(["stage=vae", "env=pellet", *overrides]).config
+
+    check_resumable(config(), config("stage.num_epochs=11", "device=cpu", "threads=1", "stage.checkpoint_interval=3"))
+    with pytest.raises(ValueError, match=r"stage\.num_epochs was 10 and is now 9: it may only grow"):
+        check_resumable(config(), config("stage.num_epochs=9"))
+    with pytest.raises(ValueError, match=r"stage\.learning_rate was 0\.001 and is now 0\.1: it cannot change"):
+        check_resumable(config(), config("stage.learning_rate=0.1"))
+
+
+def test_every_field_has_a_typed_default() -> None:
+    for schema in (RolloutConfig, VAEConfig, MDRNNConfig, ControllerConfig):
+        assert all(item.name in {key for key, _, _ in flatten(schema())} for item in fields(schema))
+
+
+def test_help_names_the_stages_and_no_schema(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in [*STAGES, "pipeline", "runs", "car_racing", "coinrun", "demo"])
+    assert "schema" not in text
+
+
+def test_conf_is_found_in_the_checkout() -> None:
+    assert (CONFIG_FOLDERS[1] / "config.yaml").is_file()
+
+
+def test_sweeps_run_every_job_in_one_folder(tmp_path: Path, finished: Path) -> None:
+    arguments = small(
+        "vae", f"upstream={finished / 'rollout'}", f"outputs={tmp_path}", "seed=1,2", "stage.num_epochs=1"
+    )
+    environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-m", "world_models.main", "-m", *arguments]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    jobs = sorted(path.parents[1] for path in tmp_path.glob("sweeps/*/*/*/checkpoints/best.pt"))
+    assert [job.name for job in jobs] == ["0", "1"]
+    assert [read_json(job / "manifest.json")["seed"] for job in jobs] == [1, 2]

@@ -1,0 +1,84 @@
+"""The project as others get it: a wheel that carries conf/, and a README whose commands run."""
+
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from commands import SMALL, newest
+
+from world_models.config import compose_config, register
+from world_models.main import SCHEMAS, main
+from world_models.runs.files import read_json
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+COMMANDS = [
+    line.split("#")[0].strip()
+    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
+    for line in block.splitlines()
+    if line.strip()
+]
+OURS = [shlex.split(line)[3:] for line in COMMANDS if line.startswith("python -m world_models.main")]
+
+
+def run(command: list[str], cwd: Path, **environment: str) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def test_an_installed_wheel_works_in_an_empty_directory(tmp_path: Path) -> None:
+    source, site, empty = tmp_path / "source", tmp_path / "site", tmp_path / "empty"
+    kept = shutil.ignore_patterns(".git", ".venv", "outputs", "__pycache__", "docs")
+    shutil.copytree(ROOT, source, ignore=kept)
+    empty.mkdir()
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+    run([*pip, "--no-deps", "--no-build-isolation", "--target", str(site), str(source)], tmp_path)
+    shutil.rmtree(source)
+    place = run(
+        [sys.executable, "-c", "import world_models; print(world_models.__file__)"], empty, PYTHONPATH=str(site)
+    )
+    assert place.startswith(str(site))
+    arguments = ["stage=rollout", "env=pellet", *(f"stage.{item}" for item in SMALL["rollout"])]
+    run([sys.executable, "-m", "world_models.main", *arguments], empty, PYTHONPATH=str(site))
+    manifest = read_json(newest(empty / "outputs") / "manifest.json")
+    assert manifest["status"] == "finished" and manifest["git"] is None
+    assert (site / "bin" / "world-models").is_file()
+
+
+def test_readme_commands_are_make_or_ours() -> None:
+    assert OURS, "README shows how to run a stage"
+    others = {
+        line for line in COMMANDS if not line.startswith(("python -m", "make ", "pip install", "git clone", "cd "))
+    }
+    assert others == set()
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert all(line.split()[1] in targets for line in COMMANDS if line.startswith("make "))
+
+
+@pytest.mark.parametrize(
+    "arguments", [item for item in OURS if not item[0].startswith(("resume=", "-m"))], ids=" ".join
+)
+def test_readme_commands_compose(arguments: list[str]) -> None:
+    register(SCHEMAS)
+    compose_config(arguments)
+
+
+def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
+    """The stage commands as README gives them, on Pellet and small."""
+    named = [item for item in OURS if any(text.removeprefix("stage=") in SMALL for text in item[:1])]
+    done = []
+    for arguments in named:
+        stage = arguments[0].removeprefix("stage=")
+        kept = [item for item in arguments if not item.startswith(("env=", "env.", "stage."))]
+        assert main([*kept, "env=pellet", *(f"stage.{item}" for item in SMALL[stage]), f"outputs={tmp_path}"]) == 0
+        done.append(stage)
+    assert done[:5] == list(SMALL)
+    assert main([f"resume={newest(tmp_path)}"]) == 0
