@@ -122,8 +122,20 @@ def typed(raw: DictConfig, hydra: Any) -> Composed:
     choices = {key: hydra.runtime.choices.get(key) for key in ("stage", "env", "experiment")}
     overrides = list(hydra.overrides.task)
     config = OmegaConf.to_object(raw)
+    for key in unknown_keys(OmegaConf.to_container(raw, enum_to_str=True), config):
+        raise ValueError(_unknown_key(key, overrides))
     assert isinstance(config, Config), type(config)
     return Composed(config, choices, overrides)
+
+
+def unknown_keys(content: Any, config: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted keys that were added (with Hydra's `+`) to a part of the configuration whose dataclass has no such field."""
+    names = {item.name for item in fields(config)}
+    for key, value in content.items():
+        if key not in names:
+            yield f"{prefix}{key}"
+        elif is_dataclass(getattr(config, key)):
+            yield from unknown_keys(value, getattr(config, key), f"{prefix}{key}.")
 
 
 def explain(error: Exception, overrides: list[str]) -> str:
@@ -134,6 +146,10 @@ def explain(error: Exception, overrides: list[str]) -> str:
         return f"{group[1]}={group[2]} does not exist; choose one of: {', '.join(options(group[1]))}"
     if "must specify 'stage'" in text:
         return f"stage is missing; choose one: {', '.join(f'stage={name}' for name in options('stage'))}"
+    missing = re.search(r"missing mandatory value: .*full_key: (\S+)", text, re.DOTALL)
+    if missing:
+        example = ": name a Gymnasium environment, for example env.id=Acrobot-v1" if missing[1] == "env.id" else ""
+        return f"{missing[1]} is missing{example}"
     unknown = re.search(r"Key '([^']+)' (?:is )?not in '?(\w+)", text) or re.search(
         r"Could not override '([^']+)'", text
     )

@@ -254,8 +254,21 @@ def _run_hydra(arguments: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         start(composed, folder)
 
-    sys.argv = [sys.argv[0], *map(_quoted, arguments)]
+    sys.argv = [sys.argv[0], *_flags_first(arguments)]
     hydra.main(config_path=str(config_folder().resolve()), config_name="config", version_base="1.3")(job)()
+
+
+def _flags_first(arguments: list[str]) -> list[str]:
+    """Hydra's parser stops taking overrides at a flag that stands between them."""
+    flags, overrides, values = [], [], iter(arguments)
+    for item in values:
+        if item in ("-c", "--cfg", "-p", "--package"):
+            flags += [item, next(values, "")]
+        elif item.startswith("-"):
+            flags.append(item)
+        else:
+            overrides.append(_quoted(item))
+    return [*flags, *overrides]
 
 
 if __name__ == "__main__":
