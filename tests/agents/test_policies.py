@@ -5,7 +5,15 @@ import pytest
 import torch
 
 from world_models.agents.agent import WorldModel, WorldModelPolicy
-from world_models.agents.policy import BrownianPolicy, CarRacingExplorer, Policy, RandomPolicy, StickyPolicy
+from world_models.agents.policy import (
+    DRIVING,
+    BrownianPolicy,
+    CarRacingExplorer,
+    Noise,
+    Policy,
+    RandomPolicy,
+    StickyPolicy,
+)
 from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
@@ -17,7 +25,7 @@ CAR = ActionSpace("box", 3, (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), ("affine", "affin
 KEYS = ActionSpace("discrete", 5, (), (), ())
 POLICIES = [
     RandomPolicy(CAR),
-    BrownianPolicy(CAR, (0.0, 0.4, -1.0)),
+    BrownianPolicy(CAR, DRIVING["CarRacing-v3"]),
     CarRacingExplorer(CAR),
     RandomPolicy(KEYS),
     StickyPolicy(KEYS),
@@ -41,7 +49,7 @@ def test_explorers_act_by_their_seed_inside_the_space(policy: Policy) -> None:
 
 
 def test_brownian_noise_is_smooth_and_drives_on() -> None:
-    actions = played(BrownianPolicy(CAR, (0.0, 0.4, -1.0)), list(range(20)), 300)
+    actions = played(BrownianPolicy(CAR, DRIVING["CarRacing-v3"]), list(range(20)), 300)
     steps = np.abs(np.diff(actions[..., 0], axis=0)).mean()
     jumps = np.abs(actions[1:, :, 0] - actions[np.random.default_rng(0).permutation(299), :, 0]).mean()
     assert steps < 0.4 * jumps, "successive actions are much closer than random pairs"
@@ -58,7 +66,7 @@ def test_policies_refuse_action_spaces_that_do_not_fit() -> None:
         with pytest.raises(ValueError, match=r"stage\.policy"):
             make(space)
     with pytest.raises(ValueError, match="use sticky"):
-        BrownianPolicy(KEYS, ())
+        BrownianPolicy(KEYS, Noise((), ()))
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Policies: batched, frames in, actions out. Scripted explorers here; the trained agent's is `WorldModelPolicy`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -8,8 +9,18 @@ import numpy as np
 from world_models.envs.actions import ActionSpace
 from world_models.runs import seeding
 
-GAS_BIAS = {"CarRacing-v3": (0.0, 0.4, -1.0)}
-"""Mean of the brownian policy's raw actions (steer, gas, brake): without it the car hardly leaves the start."""
+
+@dataclass(frozen=True)
+class Noise:
+    """Mean and standard deviation, per action, of the brownian policy's raw actions (before squashing)."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+
+DRIVING = {"CarRacing-v3": Noise(mean=(0.0, -0.8, -1.5), std=(0.3, 0.7, 1.0))}
+"""Steer, gas, brake: more gas than brake, and gentle steering. Full gas or full lock spins the car off the road at once;
+so driven, it is on the road in 15 % of the frames instead of 3 %."""
 
 
 class Policy(Protocol):
@@ -36,26 +47,26 @@ class RandomPolicy:
 
 
 class BrownianPolicy:
-    """Smooth noise for Box actions: an Ornstein-Uhlenbeck process around `bias`, squashed to the bounds.
+    """Smooth noise for Box actions: an Ornstein-Uhlenbeck process, squashed to the bounds.
 
-    The process has standard deviation 1 before squashing and forgets with a time constant of `memory` steps.
+    It forgets with a time constant of `memory` steps.
     """
 
-    def __init__(self, space: ActionSpace, bias: Sequence[float], memory: float = 20.0) -> None:
+    def __init__(self, space: ActionSpace, noise: Noise, memory: float = 20.0) -> None:
         if space.kind != "box":
             raise ValueError("stage.policy=brownian needs Box actions; this environment's are Discrete: use sticky")
-        self.space, self.bias = space, np.array(bias, np.float32)
-        self.keep = float(np.exp(-1.0 / memory))
+        self.space, self.keep = space, float(np.exp(-1.0 / memory))
+        self.mean, self.std = np.array(noise.mean, np.float32), np.array(noise.std, np.float32)
 
     def reset(self, seeds: Sequence[int]) -> None:
         self.generators = [seeding.generator(seed, "policy") for seed in seeds]
-        self.state = self._noise(np.arange(len(seeds)))
+        self.state = self._draw(np.arange(len(seeds)))
 
     def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        self.state[rows] = self.keep * self.state[rows] + np.sqrt(1 - self.keep**2) * self._noise(rows)
-        return self.space.from_raw(self.state[rows] + self.bias)
+        self.state[rows] = self.keep * self.state[rows] + np.sqrt(1 - self.keep**2) * self._draw(rows)
+        return self.space.from_raw(self.mean + self.std * self.state[rows])
 
-    def _noise(self, rows: np.ndarray) -> np.ndarray:
+    def _draw(self, rows: np.ndarray) -> np.ndarray:
         return np.stack([self.generators[row].standard_normal(self.space.size, np.float32) for row in rows])
 
 
@@ -111,6 +122,6 @@ class CarRacingExplorer:
         return self.moves[generator.choice(5, p=self.weights)] if step % 5 == 0 else self.held[row]
 
 
-def brownian_bias(env_id: str, size: int) -> Sequence[float]:
-    """Where smooth noise is centred for this environment: on driving forward in CarRacing, else on zero."""
-    return GAS_BIAS.get(env_id, (0.0,) * size)
+def brownian_noise(env_id: str, size: int) -> Noise:
+    """How the brownian policy moves in this environment: driving in CarRacing, else standard normal."""
+    return DRIVING.get(env_id, Noise((0.0,) * size, (1.0,) * size))

@@ -16,7 +16,7 @@ from world_models.agents.policy import (
     Policy,
     RandomPolicy,
     StickyPolicy,
-    brownian_bias,
+    brownian_noise,
 )
 from world_models.agents.rollout import collect
 from world_models.agents.workers import WorkerPool
@@ -136,7 +136,7 @@ def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
             )
         return agent.policy(cfg.noise)
     if name is PolicyName.brownian:
-        return BrownianPolicy(space, brownian_bias(spec.id, space.size))
+        return BrownianPolicy(space, brownian_noise(spec.id, space.size))
     return {PolicyName.random: RandomPolicy, PolicyName.sticky: StickyPolicy, PolicyName.car_racing: CarRacingExplorer}[
         name
     ](space)
