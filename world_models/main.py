@@ -34,7 +34,8 @@ from world_models.pipeline import STAGES, PipelineConfig, backend_for
 from world_models.runs.device import resolve_device
 from world_models.runs.files import read_json, write_json
 from world_models.runs.folder import Run, begin, dated_folder, read_manifest, shown
-from world_models.runs.lineage import latest, status
+from world_models.runs.lineage import check_upstream, latest
+from world_models.runs.provenance import provenance
 from world_models.runs.report import write_report
 from world_models.runs.wandb import wandb_mirror
 from world_models.stages.runs import RunsConfig, list_runs
@@ -143,7 +144,7 @@ def settle(config: Config, stage: str, spec: Any) -> Config:
     if config.env.backend is Backend.auto:
         backend = backend_for(stage, backend)
     env = replace(config.env, backend=backend)
-    stage_config = resolve_precisions(config.stage, device)
+    stage_config = pipeline.settled(resolve_precisions(config.stage, device), spec)
     return replace(config, device=device, env=env, stage=stage_config)
 
 
@@ -177,36 +178,16 @@ def find_upstream(
 
 def sweep_began(sweep: Path | None) -> str:
     """The moment at which `latest` is looked up: now, or for every job of a sweep the moment before its first job."""
-    now = datetime.now().isoformat(timespec="seconds")
     if sweep is None:
-        return now
+        return _now()
     note = sweep.parent / "sweep.json"
     if not note.is_file():
-        write_json(note, {"began": now, "command": sys.argv})
+        write_json(note, {"began": _now(), "command": sys.argv})
     return str(read_json(note)["began"])
 
 
-def check_upstream(path: Path, stage: str, needs: str, env: dict[str, Any]) -> Path:
-    """An explicit upstream must be a finished run of the right stage and env. A pipeline stands for its part."""
-    if not path.is_dir():
-        raise ValueError(f"upstream={shown(path)} does not exist")
-    manifest = read_manifest(path)
-    if manifest["stage"] == "pipeline" and (path / needs / "manifest.json").is_file():
-        path, manifest = path / needs, read_manifest(path / needs)
-    if manifest["stage"] != needs:
-        raise ValueError(f"upstream={shown(path)} is a {manifest['stage']} run; stage={stage} needs a {needs} run")
-    if status(path) != "finished":
-        raise ValueError(
-            f"upstream={shown(path)} is not finished ({status(path)}): continue it with resume={shown(path)}"
-        )
-    if manifest["env"] != env:
-        raise ValueError(f"upstream={shown(path)} was made with another env: {_difference(manifest['env'], env)}")
-    return path
-
-
-def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
-    keys = [key for key in ours if theirs.get(key) != ours[key]]
-    return "; ".join(f"{key} is {theirs.get(key)} there and {ours[key]} here" for key in keys)
+def _now() -> str:
+    return datetime.now().isoformat(timespec="seconds")
 
 
 def execute(stage: str, config: Config, run: Run, overrides: list[str]) -> None:
@@ -231,13 +212,12 @@ def resume(path: Path, overrides: list[str]) -> None:
     new = replace(new, device=resolve_device(new.device))
     run = new_run(new, path, manifest["env"], upstream)
     run.manifest = manifest
+    manifest["resumed"] = [*manifest.get("resumed", []), {"at": _now(), "overrides": overrides}]
     _warn_of_changes(manifest)
     execute(stage, new, run, overrides)
 
 
 def _warn_of_changes(manifest: dict[str, Any]) -> None:
-    from world_models.runs.provenance import provenance
-
     now = provenance()
     for key in ("machine", "threads", "versions"):
         if manifest[key] != now[key]:
@@ -252,6 +232,8 @@ def _run_hydra(arguments: list[str]) -> None:
         composed = typed(raw, info)
         folder = Path(info.sweep.dir).absolute() / str(info.sweep.subdir)
         folder.mkdir(parents=True, exist_ok=True)
+        if (folder / "manifest.json").exists():
+            raise ValueError(f"{shown(folder)} holds a run of another sweep: start this one again")
         start(composed, folder)
 
     sys.argv = [sys.argv[0], *_flags_first(arguments)]

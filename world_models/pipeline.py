@@ -6,8 +6,8 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from world_models.config import Config, to_yaml
-from world_models.envs.make import Backend
+from world_models.config import Config, flatten, from_yaml, to_yaml
+from world_models.envs.make import Backend, EnvSpec
 from world_models.runs.folder import Run, begin, read_manifest
 from world_models.runs.lineage import status
 from world_models.runs.report import write_report
@@ -52,15 +52,23 @@ class PipelineConfig:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 
+def settled(stage: Any, spec: EnvSpec) -> Any:
+    """A copy of a stage's configuration in which what depends on the environment is decided."""
+    if isinstance(stage, RolloutConfig):
+        return rollout.settled(stage, spec)
+    return replace(stage, rollout=rollout.settled(stage.rollout, spec)) if isinstance(stage, PipelineConfig) else stage
+
+
 def execute(cfg: Config, run: Run, overrides: list[str]) -> None:
     """Run every stage in a folder of its own inside `run`; finished ones are skipped, begun ones resumed."""
     upstream: Path | None = None
     for item in fields(PipelineConfig):
         path = run.path / item.name
+        config, part = part_of(cfg, run, item.name, upstream)
         if _is_begun(path) and status(path) == "finished":
+            _require_unchanged(path, item.name, config)
             log.info("%s: finished already", item.name)
         else:
-            config, part = part_of(cfg, run, item.name, upstream)
             _open(part, item.name, config, run, overrides)
             run_stage(item.name, config, part)
         upstream = path
@@ -77,6 +85,17 @@ def part_of(cfg: Config, run: Run, name: str, upstream: Path | None) -> tuple[Co
 
 def _is_begun(path: Path) -> bool:
     return (path / "manifest.json").is_file()
+
+
+def _require_unchanged(path: Path, name: str, config: Config) -> None:
+    """What follows a finished stage was built on it, so its keys are settled."""
+    before, _ = from_yaml(path / "config.yaml", STAGES[name].config, [])
+    new = {key: value for key, value, rule in flatten(config.stage) if rule != "free"}
+    for key, value, rule in flatten(before.stage):
+        if rule != "free" and new[key] != value:
+            raise ValueError(
+                f"stage.{name}.{key} cannot change from {value} to {new[key]}: {name} is finished; start a new pipeline"
+            )
 
 
 def _open(part: Run, name: str, config: Config, whole: Run, overrides: list[str]) -> None:

@@ -4,6 +4,7 @@ import csv
 import hashlib
 import json
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -143,3 +144,22 @@ def test_an_agent_acts_reconstructs_and_dreams(finished: Path) -> None:
     assert agent.dream(frames[:2], np.array([1, 2, 3, 4, 0]), horizon=3).shape == (3, 64, 64, 3)
     with pytest.raises(ValueError, match="which=worst is no controller"):
         world_models.load(finished / "controller/agent.pt", which="worst")
+
+
+def test_keys_of_a_finished_stage_are_settled(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main([f"resume={pipeline}", "stage.vae.num_epochs=5"]) == 1
+    assert "stage.vae.num_epochs cannot change from 2 to 5: vae is finished" in capsys.readouterr().err
+
+
+def test_a_pipeline_goes_on_where_it_was_cut_off(pipeline: Path) -> None:
+    scores = read_json(pipeline / "evaluate/scores.json")
+    shutil.rmtree(pipeline / "evaluate")
+    shutil.rmtree(pipeline / "controller")
+    before = sha256(pipeline / "mdrnn/checkpoints/last.pt")
+    assert main([f"resume={pipeline}"]) == 0
+    assert sha256(pipeline / "mdrnn/checkpoints/last.pt") == before
+    assert read_json(pipeline / "evaluate/scores.json")["returns"] == scores["returns"]
+
+
+def test_filmed_episodes_are_the_scored_ones(finished: Path) -> None:
+    assert "when it was filmed" not in (finished / "evaluate/log.txt").read_text()

@@ -72,7 +72,7 @@ class WorkerPool:
 
     def _map_here(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         for index, job in enumerate(jobs):
-            with _one_thread():
+            with one_thread():
                 self._handler = self._handler or self._build(*self._args)
                 result = self._handler(job)
             yield index, result
@@ -162,7 +162,8 @@ class WorkerPool:
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
+    """Inside, torch computes as a worker does: other thread counts give other last bits."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

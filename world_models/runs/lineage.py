@@ -49,3 +49,26 @@ def input_of(run: Path, kind: str) -> Path:
                 raise ValueError(f"{shown(path)} has changed since {shown(run)} was built on it: train that run again")
             return path
     raise ValueError(f"{shown(run)} records no input of kind {kind!r}")
+
+
+def check_upstream(path: Path, stage: str, needs: str, env: dict[str, Any]) -> Path:
+    """An explicit upstream must be a finished run of the right stage and env. A pipeline stands for its part."""
+    if not path.is_dir():
+        raise ValueError(f"upstream={shown(path)} does not exist")
+    manifest = read_manifest(path)
+    if manifest["stage"] == "pipeline" and (path / needs / "manifest.json").is_file():
+        path, manifest = path / needs, read_manifest(path / needs)
+    if manifest["stage"] != needs:
+        raise ValueError(f"upstream={shown(path)} is a {manifest['stage']} run; stage={stage} needs a {needs} run")
+    if status(path) != "finished":
+        raise ValueError(
+            f"upstream={shown(path)} is not finished ({status(path)}): continue it with resume={shown(path)}"
+        )
+    if manifest["env"] != env:
+        raise ValueError(f"upstream={shown(path)} was made with another env: {_difference(manifest['env'], env)}")
+    return path
+
+
+def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    keys = [key for key in ours if theirs.get(key) != ours[key]]
+    return "; ".join(f"{key} is {theirs.get(key)} there and {ours[key]} here" for key in keys)

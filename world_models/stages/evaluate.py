@@ -10,7 +10,7 @@ import numpy as np
 from world_models.agents.agent import Agent, load_agent
 from world_models.agents.fitness import Models, build_player, play_blocks, single_blocks
 from world_models.agents.rollout import Score, interact
-from world_models.agents.workers import WorkerPool
+from world_models.agents.workers import WorkerPool, one_thread
 from world_models.envs.make import Backend, make_vector_env
 from world_models.runs.files import write_json
 from world_models.runs.folder import RUNTIME, Run
@@ -49,12 +49,14 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
     assert run.upstream is not None
     path = run.upstream / "agent.pt"
     run.add_input("agent", path)
-    agent = load_agent(path, cfg.which.value)
+    agent = load_agent(path, cfg.which.value, run.device.value)
     seeds = fixed_seeds(Purpose.final_test, cfg.episodes)
     models = Models(run.env, agent=path)
     vector = agent.controllers[cfg.which.value]
     with (
-        WorkerPool(num_workers(cfg.workers), build_player, (models, run.backend, cfg.num_envs, "cpu")) as pool,
+        WorkerPool(
+            num_workers(cfg.workers), build_player, (models, run.backend, cfg.num_envs, run.device.value)
+        ) as pool,
         ProgressBar("evaluate", 2 * cfg.episodes) as bar,
     ):
         blocks = [*single_blocks(vector, seeds, cfg.num_envs), *single_blocks(None, seeds, cfg.num_envs)]
@@ -98,12 +100,25 @@ def film(run: Run, agent: Agent, scores: list[Score]) -> None:
     """Play the best, the median and the worst episode again: what the agent saw, beside what V keeps of it."""
     ranked = sorted(scores, key=lambda score: -score.total_return)
     chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
-    envs = make_vector_env(agent.env, Backend(run.backend), len(chosen))
-    seen: list[list[np.ndarray]] = [[] for _ in chosen]
-    for step in interact(envs, agent.policy(), [score.seed for score in chosen.values()]):
-        for i, episode in enumerate(step.rows):
-            seen[episode].append(step.frames[i])
-    envs.close()
-    for name, frames in zip(chosen, map(np.stack, seen), strict=True):
-        panels = {"frame": frames, "seen by V": agent.reconstruct(frames)}
+    with one_thread():
+        frames, returns = replay(run, agent, [score.seed for score in chosen.values()])
+    for (name, score), seen, total in zip(chosen.items(), frames, returns, strict=True):
+        if not np.isclose(total, score.total_return):
+            log.warning(
+                "the %s episode came to %.1f when it was filmed and to %.1f before", name, total, score.total_return
+            )
+        panels = {f"{name}: return {total:.0f}": seen, "seen by V": agent.reconstruct(seen)}
         save_video(run.path / "videos" / f"{name}.mp4", side_by_side(panels), fps=30)
+
+
+def replay(run: Run, agent: Agent, seeds: list[int]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Frames (T, H, W, C) uint8 and return of one episode per seed."""
+    envs = make_vector_env(agent.env, Backend(run.backend), len(seeds))
+    frames: list[list[np.ndarray]] = [[] for _ in seeds]
+    returns = np.zeros(len(seeds))
+    for step in interact(envs, agent.policy(), seeds):
+        returns[step.rows] += step.rewards
+        for i, episode in enumerate(step.rows):
+            frames[episode].append(step.frames[i])
+    envs.close()
+    return [np.stack(episode) for episode in frames], returns

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -96,6 +96,13 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
     _describe(EpisodeStore.open(folder), run)
 
 
+def settled(cfg: RolloutConfig, spec: EnvSpec) -> RolloutConfig:
+    """A copy in which `policy=auto` is decided."""
+    if cfg.policy is not PolicyName.auto:
+        return cfg
+    return replace(cfg, policy=PolicyName.brownian if spec.action_space.kind == "box" else PolicyName.sticky)
+
+
 def plan(cfg: RolloutConfig, seed: int) -> list[Shard]:
     """All shards; validation episodes come last and have seeds (and so tracks or levels) from a range of their own."""
     splits = split_episodes(cfg.episodes, cfg.val_fraction)
@@ -124,9 +131,7 @@ def build_collector(cfg: RolloutConfig, env: dict[str, Any], backend: str, folde
 
 def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
     """The policy that `cfg.policy` names; one that does not fit the action space is a ValueError."""
-    space, name = spec.action_space, cfg.policy
-    if name is PolicyName.auto:
-        name = PolicyName.brownian if space.kind == "box" else PolicyName.sticky
+    space, name = spec.action_space, settled(cfg, spec).policy
     if name is PolicyName.agent:
         assert cfg.agent is not None
         agent = load_agent(cfg.agent)
