@@ -156,34 +156,51 @@ def validate(cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenc
     return {name: value / steps for name, value in sums.items()}
 
 
+@dataclass(frozen=True)
+class Span:
+    """A stretch of an episode: M sees `context` frames before `start`, then dreams `horizon` frames."""
+
+    row: EpisodeRow
+    start: int
+    context: int
+    horizon: int
+
+
 def show_dream(run: Run, store: EpisodeStore) -> None:
-    """A validation episode, what V keeps of it, and M's open-loop dream from its first frames with the same actions."""
+    """What happened, what V keeps of it, and M's open-loop dream of it with the same actions."""
     assert run.upstream is not None
-    world = load_world_model(
-        run.upstream / "checkpoints" / "best.pt", run.best, EnvSpec.from_dict(run.env), run.device.value
-    )
-    row = max(store.episodes("validation") or store.rows, key=lambda row: row.length)
-    context, horizon = dream_span(row)
-    panels = dream_panels(world, store, row, context, horizon, run.seed)
-    picks = np.unique(np.linspace(0, horizon - 1, 10).astype(int))
+    vae = run.upstream / "checkpoints" / "best.pt"
+    world = load_world_model(vae, run.best, EnvSpec.from_dict(run.env), run.device.value)
+    span = liveliest(store, store.episodes("validation") or store.rows)
+    panels = dream_panels(world, store, span, run.seed)
+    picks = np.unique(np.linspace(0, span.horizon - 1, 10).astype(int))
     strip = labelled_rows({name: frames[picks] for name, frames in panels.items()})
     save_png(run.path / "images" / "dream.png", strip)
     save_video(run.path / "videos" / "dream.mp4", side_by_side(panels), fps=15)
 
 
-def dream_span(row: EpisodeRow) -> tuple[int, int]:
-    """How many frames M sees, and for how many it then dreams: 60 and 50 where the episode is long enough."""
+def liveliest(store: EpisodeStore, rows: list[EpisodeRow]) -> Span:
+    """The stretch whose frames change most (mean standard deviation over time), of ten in each episode."""
+    spans = [span for row in rows for span in _spans(row)]
+    return max(spans, key=lambda span: _frames(store, span, span.start)[::5].std(0).mean())
+
+
+def _spans(row: EpisodeRow) -> list[Span]:
     context = min(60, max(1, row.length // 3))
-    return context, min(50, row.length - context)
+    horizon = min(50, row.length - context) or 1
+    starts = np.unique(np.linspace(context, max(context, row.length - horizon), 10).astype(int))
+    return [Span(row, int(start), context, horizon) for start in starts]
 
 
-def dream_panels(
-    world: WorldModel, store: EpisodeStore, row: EpisodeRow, context: int, horizon: int, seed: int
-) -> dict[str, np.ndarray]:
+def _frames(store: EpisodeStore, span: Span, first: int) -> np.ndarray:
+    return np.asarray(store.episode(span.row).frames[first : span.start + span.horizon])
+
+
+def dream_panels(world: WorldModel, store: EpisodeStore, span: Span, seed: int) -> dict[str, np.ndarray]:
     """Frames (horizon, H, W, C) uint8: the truth, its reconstruction, the dream."""
-    episode = store.episode(row)
-    truth = np.asarray(episode.frames[context : context + horizon])
-    dream = world.dream(
-        np.asarray(episode.frames[:context]), np.asarray(episode.actions[: context + horizon]), horizon, seed=seed
-    )
+    first = span.start - span.context
+    frames = _frames(store, span, first)
+    actions = np.asarray(store.episode(span.row).actions[first : span.start + span.horizon])
+    truth = frames[span.context :]
+    dream = world.dream(frames[: span.context], actions, span.horizon, seed=seed)
     return {"truth": truth, "seen by V": world.decode(world.encode(truth)), "dreamt by M": dream}
