@@ -25,10 +25,10 @@ from world_models.agents.workers import WorkerPool
 from world_models.config import compose_config, register
 from world_models.envs.make import EnvSpec, make_spec
 from world_models.envs.quiet import quiet_gym
-from world_models.main import SCHEMAS
 from world_models.models.controller import Controller, num_parameters
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN, MDRNNCell
+from world_models.pipeline import SCHEMAS
 
 CORES = len(os.sched_getaffinity(0))
 STEPS = 500

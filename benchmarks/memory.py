@@ -2,8 +2,8 @@
 
     python -m benchmarks.memory
 
-Writes stores of random frames, trains one epoch of each stage on each store through the command line, and prints the
-largest RssAnon that the process showed, beside the size of the frames on disk.
+Writes stores of random frames, trains each stage on each store through the command line, for the same number of steps
+(one epoch of the largest store), and prints the largest RssAnon that the process showed, beside the frames' size on disk.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from world_models.config import compose_config, register, to_yaml
 from world_models.data.episode import TERMINATED, Episode
 from world_models.data.store import StoreWriter
 from world_models.envs.make import EnvSpec, make_spec
-from world_models.main import SCHEMAS
+from world_models.pipeline import SCHEMAS
 from world_models.runs.device import Device
 from world_models.runs.folder import Run, begin
 
@@ -92,7 +92,7 @@ def main() -> None:
     for frames in sizes:
         with tempfile.TemporaryDirectory() as folder:
             rollout = write_rollout(Path(folder) / "rollout", env, frames)
-            common = [*ENV, f"outputs={folder}/outputs", "stage.num_epochs=1"]
+            common = [*ENV, f"outputs={folder}/outputs", f"stage.num_epochs={max(sizes) // frames}"]
             vae = peak_private_memory(["stage=vae", f"upstream={rollout}", "stage.train_batch_size=64", *common])
             mdrnn = peak_private_memory(["stage=mdrnn", *common])
             print(f"{frames:9,} {frames * 64 * 64 * 3 / 2**20:10,.0f} {vae:10,.0f} {mdrnn:10,.0f}", flush=True)

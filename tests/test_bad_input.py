@@ -97,12 +97,15 @@ def test_missing_shard(pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFix
 def test_truncated_checkpoint(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     last = pipeline / "vae/checkpoints/last.pt"
     last.write_bytes(last.read_bytes()[:5000])
-    refused([f"resume={pipeline / 'vae'}"], r"last\.pt is truncated or no checkpoint of ours", capsys)
+    refused(
+        [f"resume={pipeline / 'vae'}", "stage.num_epochs=3"], r"last\.pt is truncated or no checkpoint of ours", capsys
+    )
 
 
 def test_checkpoint_of_another_kind(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (pipeline / "mdrnn/checkpoints/last.pt").write_bytes((pipeline / "vae/checkpoints/last.pt").read_bytes())
-    refused([f"resume={pipeline / 'mdrnn'}"], r"holds a checkpoint of kind 'vae' where 'mdrnn' is needed", capsys)
+    arguments = [f"resume={pipeline / 'mdrnn'}", "stage.num_epochs=3"]
+    refused(arguments, r"holds a checkpoint of kind 'vae' where 'mdrnn' is needed", capsys)
 
 
 def test_upstream_checkpoint_that_changed(pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -116,7 +119,9 @@ def test_upstream_checkpoint_that_changed(pipeline: Path, tmp_path: Path, capsys
         capsys,
     )
     refused(small("mdrnn", outputs, f"upstream={pipeline / 'vae'}"), r"latents", capsys)
-    refused([f"resume={pipeline / 'mdrnn'}"], r"best\.pt has changed since this run began", capsys)
+    refused(
+        [f"resume={pipeline / 'mdrnn'}", "stage.num_epochs=3"], r"best\.pt has changed since this run began", capsys
+    )
 
 
 @pytest.mark.parametrize("stage", ["vae", "mdrnn"])
@@ -147,7 +152,7 @@ def test_outputs_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_two_writers_on_one_folder(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with locked(pipeline / "vae"):
-        refused([f"resume={pipeline / 'vae'}"], r"is being written by another process", capsys)
+        refused([f"resume={pipeline / 'vae'}", "stage.num_epochs=3"], r"is being written by another process", capsys)
     assert main([f"resume={pipeline / 'vae'}"]) == 0
 
 
@@ -182,7 +187,9 @@ def test_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: 
     )
     arguments = ["stage=rollout", "env=car_racing", "env.backend=envpool", f"outputs={tmp_path}"]
     refused(arguments, r'env\.backend=envpool needs the extra "fast": pip install', capsys)
-    monkeypatch.setitem(sys.modules, "wandb", None)
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *rest: None if name == "wandb" else find_spec(name, *rest)
+    )
     refused(small("rollout", "wandb.mode=offline", f"outputs={tmp_path}"), r'needs the extra "wandb"', capsys)
 
 
@@ -219,3 +226,72 @@ def test_full_disk(pipeline: Path, tmp_path: Path) -> None:
     assert done.returncode == 1 and "error: " in done.stderr and "Traceback" not in done.stderr, done.stderr
     assert (pipeline / "vae/checkpoints/last.pt").read_bytes() == before
     assert not list((pipeline / "vae/checkpoints").glob(".*tmp"))
+
+
+def test_an_altered_shard_is_noticed_by_m_too(
+    pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = small("mdrnn", f"outputs={tmp_path / 'o'}", f"upstream={pipeline / 'vae'}")
+    for shard in (pipeline / "vae/latents/shard_00000_mu.npy", pipeline / "rollout/episodes/shard_00001_actions.npy"):
+        before = shard.read_bytes()
+        values = np.load(shard, mmap_mode="r+")
+        values[0] += 1
+        values.flush()
+        refused(arguments, shard.name, capsys)
+        shard.write_bytes(before)
+    assert main(arguments) == 0
+
+
+@pytest.mark.parametrize("stage", ["vae", "mdrnn"])
+def test_nan_before_the_first_checkpoint(
+    stage: str, pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    upstream = f"upstream={pipeline / {'vae': 'rollout', 'mdrnn': 'vae'}[stage]}"
+    arguments = small(
+        stage, f"outputs={tmp_path / 'o'}", upstream, "stage.learning_rate=1e30", "stage.checkpoint_interval=500"
+    )
+    refused(arguments, rf"the {stage} loss or a weight became NaN or infinite", capsys)
+    assert not list((tmp_path / "o").glob("*/*/*/checkpoints/*.pt"))
+
+
+def test_a_log_that_lost_rows(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (pipeline / "vae/val_metrics.csv").write_text("")
+    refused(
+        [f"resume={pipeline / 'vae'}", "stage.num_epochs=3"],
+        r"val_metrics\.csv has 0 bytes where the checkpoint saw \d+",
+        capsys,
+    )
+
+
+def test_an_upstream_that_would_be_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(
+        small("rollout", f"outputs={tmp_path}", f"upstream={tmp_path}"),
+        r"upstream=.* is of no use: stage=rollout reads no other",
+        capsys,
+    )
+
+
+def test_policies_that_do_not_fit_leave_no_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(small("rollout", "stage.policy=brownian", f"outputs={tmp_path}"), r"needs Box actions.*use sticky", capsys)
+    agent = ["stage.policy=agent", f"stage.agent={tmp_path / 'none.pt'}"]
+    refused(
+        small("rollout", *agent, f"outputs={tmp_path}"), r"none\.pt does not exist: finish the controller stage", capsys
+    )
+    refused(small("rollout", "stage.workers=-5", f"outputs={tmp_path}"), r"stage\.workers is -5", capsys)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["-m", "stage=vae", "stage.num_epoch=1,2"], r"stage\.num_epoch is no key; did you mean stage\.num_epochs"),
+        (["-m", "stage=vae", "env=pellet", "seed=1,2"], r"stage=vae needs a finished rollout run"),
+        (["-m", "stage=vae", "stage.learning_rate=-1,2"], r"stage\.learning_rate is -1\.0; it must be above 0"),
+    ],
+)
+def test_mistakes_in_a_sweep(arguments: list[str], sentence: str, tmp_path: Path) -> None:
+    environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": "/usr/bin:/bin"}
+    command = [sys.executable, "-m", "world_models.main", *arguments, f"outputs={tmp_path}"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    lines = done.stderr.splitlines()  # of a job that failed, Hydra names the overrides first
+    assert done.returncode == 1 and len(lines) <= 2 and re.search(f"^error: {sentence}", lines[-1]), done.stderr

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from dataclasses import fields
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,20 +14,19 @@ from world_models.config import (
     Config,
     check_resumable,
     compose_config,
-    flatten,
-    from_yaml,
+    env_keys,
     options,
     register,
+    stored_config,
     to_yaml,
 )
 from world_models.envs.make import ProcgenConfig
-from world_models.main import SCHEMAS, main
-from world_models.pipeline import PipelineConfig
+from world_models.main import main
+from world_models.pipeline import SCHEMAS, PipelineConfig
 from world_models.runs.device import Device
 from world_models.runs.files import read_json
 from world_models.stages.controller import ControllerConfig
 from world_models.stages.mdrnn import MDRNNConfig
-from world_models.stages.rollout import RolloutConfig
 from world_models.stages.vae import VAEConfig
 
 
@@ -132,8 +131,10 @@ def test_a_written_configuration_reads_back_the_same(stage: str, tmp_path: Path)
     for env in (["env=pellet"], ["env=coinrun", "env.num_levels=7"], ["env=car_racing"]):
         config = compose_config([f"stage={stage}", *env]).config
         (tmp_path / "config.yaml").write_text(to_yaml(config))
-        old, new = from_yaml(tmp_path / "config.yaml", SCHEMAS[stage], ["seed=5"])
-        assert old == config and new.seed == 5
+        assert stored_config(tmp_path, {"resumed": []}, SCHEMAS[stage]) == config
+        resumed = [{"overrides": ["seed=4", "threads=2"]}, {"overrides": ["seed=5"]}]
+        again = stored_config(tmp_path, {"resumed": resumed}, SCHEMAS[stage])
+        assert (again.seed, again.threads) == (5, 2)
 
 
 def test_what_may_change_on_resume() -> None:
@@ -147,9 +148,32 @@ def test_what_may_change_on_resume() -> None:
         check_resumable(config(), config("stage.learning_rate=0.1"))
 
 
-def test_every_field_has_a_typed_default() -> None:
-    for schema in (RolloutConfig, VAEConfig, MDRNNConfig, ControllerConfig):
-        assert all(item.name in {key for key, _, _ in flatten(schema())} for item in fields(schema))
+def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
+    for text in ("stage: [", "- a list", "seed: many"):
+        (tmp_path / "config.yaml").write_text(text)
+        with pytest.raises(ValueError, match=r"config\.yaml is damaged"):
+            stored_config(tmp_path, {"resumed": []}, VAEConfig)
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["env=pellet", "env.size=32", "env.grayscale=true", "env.crop.top=3"],
+        ["env=coinrun", "env.game=maze", "env.num_levels=9", "env.backend=procgen"],
+        [
+            "env=gymnasium",
+            "env.id=LunarLander-v3",
+            "env.kwargs.continuous=true",
+            "env.kwargs.gravity=-9.5",
+            "env.squash=[affine,positive]",
+        ],
+    ],
+)
+def test_env_keys_make_the_same_env_again(keys: list[str]) -> None:
+    env = compose_config(["stage=rollout", *keys]).config.env
+    choice = keys[0].removeprefix("env=")
+    again = compose_config(["stage=evaluate", f"env={choice}", *env_keys(env, choice)]).config.env
+    assert replace(again, backend=env.backend) == env
 
 
 def test_help_names_the_stages_and_no_schema(capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,7 +12,8 @@ import pytest
 from commands import SMALL, newest
 
 from world_models.config import compose_config, register
-from world_models.main import SCHEMAS, main
+from world_models.main import main
+from world_models.pipeline import SCHEMAS
 from world_models.runs.files import read_json
 
 ROOT = Path(__file__).parents[1]

@@ -14,6 +14,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.errors import HydraException
 from omegaconf import MISSING, DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from world_models.envs.make import EnvConfig, ProcgenConfig
 from world_models.runs.device import Device, Precision, resolve_precision
@@ -110,11 +111,16 @@ def _compose(overrides: list[str]) -> tuple[DictConfig, DictConfig]:
     """Our part of the composition, and Hydra's."""
     GlobalHydra.instance().clear()
     with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
-        raw = compose("config", overrides, return_hydra_config=True)
+        raw = compose("config", [addable(item) for item in overrides], return_hydra_config=True)
     info = raw.hydra
     with open_dict(raw):
         del raw["hydra"]
     return raw, info
+
+
+def addable(override: str) -> str:
+    """env.kwargs takes any key, which Hydra wants to be told by a `++`."""
+    return f"++{override}" if override.startswith("env.kwargs") else override
 
 
 def typed(raw: DictConfig, hydra: Any) -> Composed:
@@ -123,7 +129,7 @@ def typed(raw: DictConfig, hydra: Any) -> Composed:
     overrides = list(hydra.overrides.task)
     config = OmegaConf.to_object(raw)
     for key in unknown_keys(OmegaConf.to_container(raw, enum_to_str=True), config):
-        raise ValueError(_unknown_key(key, overrides))
+        raise ValueError(_unknown_key(key, list(valid_keys(overrides))))
     assert isinstance(config, Config), type(config)
     return Composed(config, choices, overrides)
 
@@ -138,7 +144,7 @@ def unknown_keys(content: Any, config: Any, prefix: str = "") -> Iterator[str]:
             yield from unknown_keys(value, getattr(config, key), f"{prefix}{key}.")
 
 
-def explain(error: Exception, overrides: list[str]) -> str:
+def explain(error: Exception, overrides: list[str], keys: list[str] | None = None) -> str:
     """One sentence for what Hydra or OmegaConf refused, with the valid keys or choices near it."""
     text = f"{error}\n{error.__cause__ or ''}"
     group = re.search(r"Could not find '(stage|env|experiment)/([^']*)'", text)
@@ -154,7 +160,7 @@ def explain(error: Exception, overrides: list[str]) -> str:
         r"Could not override '([^']+)'", text
     )
     if unknown:
-        return _unknown_key(_full_key(text, unknown[1], overrides), overrides)
+        return _unknown_key(_full_key(text, unknown[1], overrides), keys or list(valid_keys(overrides)))
     merging = re.search(r"Error merging override (\S+?)=(.*)", text)
     full_key = re.search(r"full_key: (\S+)", text)
     reason = next(
@@ -174,8 +180,7 @@ def _full_key(text: str, key: str, overrides: list[str]) -> str:
     return candidates[-1] if candidates else key
 
 
-def _unknown_key(key: str, overrides: list[str]) -> str:
-    names = list(valid_keys(overrides))
+def _unknown_key(key: str, names: list[str]) -> str:
     near = difflib.get_close_matches(key, names, n=4, cutoff=0.6)
     siblings = [name for name in names if name.rpartition(".")[0] == key.rpartition(".")[0]]
     hint = f"did you mean {', '.join(near)}" if near else f"the keys there are {', '.join(siblings or names)}"
@@ -219,17 +224,47 @@ def to_yaml(config: Config) -> str:
     return OmegaConf.to_yaml(OmegaConf.structured(config))
 
 
-def from_yaml(path: Path, stage: type, overrides: list[str]) -> tuple[Config, Config]:
-    """A run's stored configuration, and the same with `overrides` merged into it."""
+def stored_config(run: Path, manifest: dict[str, Any], stage: type) -> Config:
+    """The configuration of an earlier run: its config.yaml and what was given whenever it was resumed."""
     try:
-        stored = OmegaConf.load(path)
+        stored = OmegaConf.load(run / "config.yaml")
         env = ProcgenConfig if "game" in stored.env else EnvConfig
-        schema = OmegaConf.structured(Config(stage=stage, env=env))
-        old = OmegaConf.merge(schema, stored)
-        new = OmegaConf.merge(old, OmegaConf.from_dotlist(overrides))
-        return OmegaConf.to_object(old), OmegaConf.to_object(new)  # type: ignore[return-value]
-    except (OmegaConfBaseException, AttributeError, OSError) as error:
-        raise ValueError(explain(error, overrides)) from None
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config(stage=stage, env=env)), stored))
+    except (OmegaConfBaseException, YAMLError, AttributeError, TypeError, OSError) as error:
+        raise ValueError(f"{run / 'config.yaml'} is damaged: {str(error).splitlines()[0]}") from None
+    assert isinstance(config, Config), type(config)
+    return merged(config, [override for entry in manifest["resumed"] for override in entry["overrides"]])
+
+
+def merged(config: Config, overrides: list[str]) -> Config:
+    """A copy with `overrides` (key=value) merged into it; mistakes as in `compose_config`."""
+    try:
+        result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(config), OmegaConf.from_dotlist(overrides)))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ValueError(explain(error, overrides, [key for key, _, _ in flatten(config)])) from None
+    assert isinstance(result, Config), type(result)
+    return result
+
+
+def env_keys(env: Any, choice: str) -> list[str]:
+    """Overrides that turn the config group's choice into `env`; the backend is left to whoever uses them."""
+    plain = compose_config(
+        ["stage=runs", f"env={choice}", *(["env.id=any"] if choice == "gymnasium" else [])]
+    ).config.env
+    before = {key: value for key, value, _ in flatten(plain)}
+    changed = [(key, value) for key, value, _ in flatten(env) if before[key] != value and key != "backend"]
+    derived = isinstance(env, ProcgenConfig)  # its id follows from the game
+    return [f"env.{key}={_hydra_value(value)}" for key, value in changed if not (derived and key == "id")]
+
+
+def _hydra_value(value: Any) -> str:
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_hydra_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_hydra_value, value)) + "]"
+    return "null" if value is None else str(value)
 
 
 def check_resumable(old: Config, new: Config) -> None:

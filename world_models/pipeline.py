@@ -2,12 +2,14 @@
 
 import logging
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from world_models.config import Config, flatten, from_yaml, to_yaml
+from world_models.config import Config, flatten, resolve_precisions, stored_config, to_yaml
 from world_models.envs.make import Backend, EnvSpec
+from world_models.runs.device import Device
 from world_models.runs.folder import Run, begin, read_manifest
 from world_models.runs.lineage import status
 from world_models.runs.report import write_report
@@ -16,6 +18,7 @@ from world_models.stages.controller import ControllerConfig
 from world_models.stages.evaluate import EvaluateConfig
 from world_models.stages.mdrnn import MDRNNConfig
 from world_models.stages.rollout import RolloutConfig
+from world_models.stages.runs import RunsConfig
 from world_models.stages.vae import VAEConfig
 
 log = logging.getLogger(__name__)
@@ -52,26 +55,30 @@ class PipelineConfig:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 
-def settled(stage: Any, spec: EnvSpec) -> Any:
-    """A copy of a stage's configuration in which what depends on the environment is decided."""
+SCHEMAS: dict[str, type] = {name: stage.config for name, stage in STAGES.items()}
+SCHEMAS |= {"pipeline": PipelineConfig, "runs": RunsConfig}
+
+
+def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
+    """A copy of a stage's configuration in which what depends on environment and device is decided."""
+    stage = resolve_precisions(stage, device)
     if isinstance(stage, RolloutConfig):
         return rollout.settled(stage, spec)
     return replace(stage, rollout=rollout.settled(stage.rollout, spec)) if isinstance(stage, PipelineConfig) else stage
 
 
-def execute(cfg: Config, run: Run, overrides: list[str]) -> None:
+def execute(cfg: Config, run: Run) -> None:
     """Run every stage in a folder of its own inside `run`; finished ones are skipped, begun ones resumed."""
     upstream: Path | None = None
     for item in fields(PipelineConfig):
-        path = run.path / item.name
         config, part = part_of(cfg, run, item.name, upstream)
-        if _is_begun(path) and status(path) == "finished":
-            _require_unchanged(path, item.name, config)
+        if _is_begun(part.path) and status(part.path) == "finished":
+            _require_unchanged(part, item.name, config)
             log.info("%s: finished already", item.name)
         else:
-            _open(part, item.name, config, run, overrides)
+            _open(part, item.name, config, run)
             run_stage(item.name, config, part)
-        upstream = path
+        upstream = part.path
 
 
 def part_of(cfg: Config, run: Run, name: str, upstream: Path | None) -> tuple[Config, Run]:
@@ -87,23 +94,35 @@ def _is_begun(path: Path) -> bool:
     return (path / "manifest.json").is_file()
 
 
-def _require_unchanged(path: Path, name: str, config: Config) -> None:
-    """What follows a finished stage was built on it, so its keys are settled."""
-    before, _ = from_yaml(path / "config.yaml", STAGES[name].config, [])
-    new = {key: value for key, value, rule in flatten(config.stage) if rule != "free"}
-    for key, value, rule in flatten(before.stage):
-        if rule != "free" and new[key] != value:
-            raise ValueError(
-                f"stage.{name}.{key} cannot change from {value} to {new[key]}: {name} is finished; start a new pipeline"
-            )
-
-
-def _open(part: Run, name: str, config: Config, whole: Run, overrides: list[str]) -> None:
-    if _is_begun(part.path):
-        part.manifest = read_manifest(part.path)
-    else:
+def _open(part: Run, name: str, config: Config, whole: Run) -> None:
+    """Fill the folder of a new part; note in that of a begun one which budgets have grown."""
+    if not _is_begun(part.path):
         part.path.mkdir(exist_ok=True)
-        begin(part, name, to_yaml(config), overrides, {**whole.manifest["choices"], "stage": name})
+        overrides = (whole.path / "overrides.yaml").read_text().splitlines()
+        choices = {**whole.manifest["choices"], "stage": name}
+        begin(part, name, to_yaml(config), [line.removeprefix("- ") for line in overrides], choices)
+        return
+    part.manifest = read_manifest(part.path)
+    grown = [f"stage.{key}={value}" for key, (_, value) in _changes(part.path, name, config).items()]
+    if grown:
+        entry = {**whole.manifest["resumed"][-1], "overrides": grown}
+        part.manifest["resumed"] = [*part.manifest["resumed"], entry]
+
+
+def _require_unchanged(part: Run, name: str, config: Config) -> None:
+    """What follows a finished stage was built on it, so its keys are settled."""
+    for key, (before, after) in _changes(part.path, name, config).items():
+        raise ValueError(
+            f"stage.{name}.{key} cannot change from {before} to {after}: {name} is finished; start a new pipeline"
+        )
+
+
+def _changes(path: Path, name: str, config: Config) -> dict[str, tuple[Any, Any]]:
+    """Keys of a part, run-time ones left out, whose values are not those it was last run with: (before, now)."""
+    stored = stored_config(path, read_manifest(path), STAGES[name].config)
+    before = {key: value for key, value, _ in flatten(stored.stage)}
+    new = [(key, value) for key, value, rule in flatten(config.stage) if rule != "free"]
+    return {key: (before[key], value) for key, value in new if before[key] != value}
 
 
 def backend_for(stage: str, backend: Backend) -> Backend:
@@ -112,8 +131,11 @@ def backend_for(stage: str, backend: Backend) -> Backend:
 
 
 def run_stage(name: str, config: Config, run: Run) -> None:
-    """Execute one stage in its run folder and write the folder's report."""
+    """Execute one stage in its run folder and write the folder's report, also of a run that ends early."""
     log.info("%s in %s", name, run.name)
-    with run.recording():
-        STAGES[name].execute(config.stage, run)
-    write_report(run.path)
+    try:
+        with run.recording():
+            STAGES[name].execute(config.stage, run)
+    finally:
+        with suppress(ValueError, OSError):
+            write_report(run.path)

@@ -18,7 +18,7 @@ from world_models.runs.lineage import input_of, latest
 from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.numbers import num_workers
 from world_models.runs.progress import ProgressBar
-from world_models.runs.schedule import EarlyStopping
+from world_models.runs.schedule import EarlyStopping, plateau
 from world_models.runs.statistics import summarize
 
 
@@ -162,6 +162,7 @@ def test_a_lock_tells_a_live_run_from_a_dead_one(tmp_path: Path) -> None:
 
 def write_run(path: Path, **values: object) -> Path:
     path.mkdir(parents=True)
+    values = {"ended": values.get("created", "2026-01-01T00:00:00"), **values}
     base = {
         "stage": "vae",
         "status": "finished",
@@ -182,7 +183,7 @@ def test_latest_is_the_newest_finished_run_that_fits(tmp_path: Path) -> None:
     write_run(tmp_path / "B/other-env", created="2026-01-03T00:00:00", env={"id": "B"})
     write_run(tmp_path / "A/other-stage", created="2026-01-03T00:00:00", stage="mdrnn")
     write_run(tmp_path / "sweeps/day/time/0", created="2026-01-03T00:00:00")
-    write_run(tmp_path / "A/later", created="2026-01-09T00:00:00")
+    write_run(tmp_path / "A/later", created="2026-01-04T00:00:00", ended="2026-01-09T00:00:00")
     assert latest(tmp_path, "vae", {"id": "A"}, None, before="2026-01-05T00:00:00") == wanted
     assert latest(tmp_path, "vae", {"id": "C"}, None, before="2026-01-05T00:00:00") is None
 
@@ -261,3 +262,28 @@ def test_number_of_workers() -> None:
     assert num_workers(-1) == len(os.sched_getaffinity(0)) and num_workers(0) == 0 and num_workers(5) == 5
     with pytest.raises(ValueError, match=r"stage\.workers is -2"):
         num_workers(-2)
+
+
+@pytest.mark.parametrize("total", [10, None])
+def test_progress_on_a_terminal(
+    total: int | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("world_models.runs.progress._console_says_info", lambda: True)
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    with ProgressBar("search", total) as bar:
+        bar.advance(1, 50)
+        bar.expect(4)
+        bar.advance(1, 50, "mean 3")
+        bar._bar.refresh()
+    assert "search" in capsys.readouterr().err
+
+
+def test_the_plateau_is_judged_alike_below_zero() -> None:
+    optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    scheduler = plateau(optimizer, 0.5, 1)
+    for loss in (-1.0, -0.99999, -0.99998, -0.99997):
+        scheduler.step(loss)
+    assert optimizer.param_groups[0]["lr"] == 0.5
+    with pytest.raises(ValueError, match=r"stage\.scheduler_factor is 1\.5"):
+        plateau(optimizer, 1.5, 1)

@@ -17,6 +17,7 @@ from commands import STAGES, newest, small
 from world_models.agents.evolution import Evolution
 from world_models.main import main
 from world_models.runs.files import read_json
+from world_models.runs.lineage import status
 from world_models.runs.training import Training
 from world_models.stages import rollout
 
@@ -28,7 +29,7 @@ def same(left: Any, right: Any) -> bool:
         return torch.equal(left, right)
     if isinstance(left, dict):
         return left.keys() == right.keys() and all(
-            same(left[key], right[key]) for key in left if key not in ("inputs", "timing")
+            same(left[key], right[key]) for key in left if key not in ("inputs", "timing", "rate")
         )
     if isinstance(left, list | tuple):
         return len(left) == len(right) and all(map(same, left, right))
@@ -37,6 +38,9 @@ def same(left: Any, right: Any) -> bool:
 
 def assert_equal_runs(left: Path, right: Path) -> None:
     """Checkpoints tensor by tensor; CSVs, episodes, latents and scores byte by byte."""
+    kept = {".pt", ".csv", ".npy"}
+    names = [{path.relative_to(run) for path in run.rglob("*") if path.suffix in kept} for run in (left, right)]
+    assert names[0] == names[1]
     for path in sorted(left.rglob("*")):
         other = right / path.relative_to(left)
         if path.suffix == ".pt":
@@ -115,6 +119,7 @@ def test_kill_9_then_resume_equals_uninterrupted(stage: str, finished: Path, tmp
     process.send_signal(signal.SIGKILL)
     process.wait()
     run = newest(tmp_path)
+    assert status(run) == "interrupted", "killed while it ran"
     assert main([f"resume={run}"]) == 0
     assert_equal_runs(finished / stage, run)
 
@@ -138,3 +143,31 @@ def test_one_worker_equals_many(finished: Path, tmp_path: Path) -> None:
     for stage, key in (("rollout", "stage.workers=2"), ("controller", "stage.max_workers=2")):
         assert main(small(stage, *upstream_of(stage, finished), key, f"outputs={tmp_path}")) == 0
         assert_equal_runs(finished / stage, newest(tmp_path))
+
+
+def test_a_longer_budget_outlives_the_next_cut(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "cut"
+    shutil.copytree(finished, run)
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "update", fails_at(30, Training.update))
+        assert main([f"resume={run / 'vae'}", "stage.num_epochs=4"]) == 130
+    assert main([f"resume={run / 'vae'}"]) == 0
+    assert torch.load(run / "vae/checkpoints/last.pt")["epoch"] == 4
+
+
+def test_a_pipeline_whose_budget_grew_goes_on(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = tmp_path / "grown"
+    shutil.copytree(finished, run)
+    for stage in ("controller", "evaluate"):
+        shutil.rmtree(run / stage)
+    command = [f"resume={run}", "stage.controller.generations=4"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Evolution, "tell", fails_at(2, Evolution.tell))
+        assert main([f"resume={run}"]) == 130
+    with monkeypatch.context() as patch:
+        patch.setattr("world_models.stages.evaluate.film", fails_at(1, lambda *rest: None))
+        assert main(command) == 130
+    assert main(command) == 0
+    assert len(torch.load(run / "controller/checkpoints/last.pt")["history"]) == 4
+    assert "env=pellet" in (run / "controller/eval.sh").read_text()
+    assert (run / "controller/overrides.yaml").read_text() == (run / "overrides.yaml").read_text()

@@ -141,6 +141,7 @@ class Agent:
         if which not in controllers:
             raise ValueError(f"which={which} is no controller of this agent; it has {', '.join(controllers)}")
         self.world, self.controllers, self.which = world, controllers, which
+        self._policy: WorldModelPolicy | None = None
 
     @property
     def env(self) -> EnvSpec:
@@ -158,6 +159,8 @@ class Agent:
 
     def act(self, frames: np.ndarray) -> np.ndarray:
         """Environment actions (n, ...) for frames (n, size, size, channels) uint8 of all n episodes."""
+        if self._policy is None:
+            raise ValueError("agent.act needs a beginning: call agent.reset(number of environments) first")
         return self._policy.act(frames, np.arange(len(frames)))
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:

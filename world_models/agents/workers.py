@@ -72,6 +72,7 @@ class WorkerPool:
 
     def _map_here(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         for index, job in enumerate(jobs):
+            log.debug("job %d of %d", index + 1, len(jobs))
             with one_thread():
                 self._handler = self._handler or self._build(*self._args)
                 result = self._handler(job)
@@ -95,6 +96,7 @@ class WorkerPool:
 
     def _give(self, worker: _Worker, index: int, jobs: Sequence[Any], attempts: list[int]) -> None:
         attempts[index] += 1
+        log.debug("job %d of %d goes to worker %d", index + 1, len(jobs), worker.process.pid)
         worker.job, worker.since = index, time.monotonic()
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a dead worker shows in _ready
             worker.pipe.send(jobs[index])
@@ -143,7 +145,13 @@ class WorkerPool:
         context = torch.multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         process = context.Process(target=_serve, args=(theirs, self._build, self._args), daemon=True)
-        process.start()
+        signal.pthread_sigmask(
+            signal.SIG_BLOCK, {signal.SIGINT}
+        )  # inherited: Ctrl-C must not meet a worker that is starting
+        try:
+            process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()
         return _Worker(process, ours)
 
@@ -174,6 +182,7 @@ def one_thread() -> Iterator[None]:
 
 def _serve(pipe: Connection, build: Callable[..., Handler], args: tuple[Any, ...]) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     handler: Handler | None = None

@@ -1,5 +1,6 @@
 """Checkpoints: self-describing files of tensors and plain values, written atomically, read without pickle's powers."""
 
+import logging
 import pickle
 import zipfile
 from pathlib import Path
@@ -9,6 +10,8 @@ import torch
 
 from world_models.runs.files import replacing
 
+log = logging.getLogger(__name__)
+
 SCHEMA = 1
 
 
@@ -17,12 +20,14 @@ def save_checkpoint(path: Path, kind: str, content: dict[str, Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         torch.save({"kind": kind, "schema": SCHEMA, **content}, file)
+    log.debug("saved %s", path)
 
 
 def load_checkpoint(path: Path, kind: str, device: str | torch.device = "cpu") -> dict[str, Any]:
     """Read a checkpoint; a missing or damaged file, another kind or schema is a ValueError that names it."""
     if not path.is_file():
-        raise ValueError(f"{path} does not exist: finish the {kind} stage first, or resume its run folder")
+        stage = {"agent": "controller"}.get(kind, kind)
+        raise ValueError(f"{path} does not exist: finish the {stage} stage first, or resume its run folder")
     try:
         content = torch.load(path, map_location=device, weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile):

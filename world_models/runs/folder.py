@@ -49,7 +49,13 @@ class Run:
 
     def metrics(self, offsets: dict[str, int] | None) -> MetricsLog:
         """The run's CSV logs, cut to the `offsets` of the checkpoint that is resumed (None: begun anew)."""
-        return MetricsLog(self.path, offsets, self.mirror)
+        return MetricsLog(self.path, offsets, self._prefixed_mirror())
+
+    def _prefixed_mirror(self) -> Mirror | None:
+        mirror, stage = self.mirror, self.manifest["stage"]
+        if mirror is None:
+            return None
+        return lambda name, row: mirror(f"{stage}/{name}", row)
 
     @property
     def last(self) -> Path:
@@ -94,11 +100,16 @@ class Run:
                 log.debug("the run failed", exc_info=True)
                 self._set(status="failed", error=str(error), wall_seconds=before + time.monotonic() - began)
                 raise
-            self._set(status="finished", wall_seconds=before + time.monotonic() - began)
+            self._set(status="finished", wall_seconds=before + time.monotonic() - began, ended=now())
 
     def _set(self, **values: Any) -> None:
         self.manifest.update(values)
         self.save_manifest()
+
+
+def now() -> str:
+    """The time to the microsecond, as manifests hold it."""
+    return datetime.now().isoformat()
 
 
 def shown(path: Path) -> str:
@@ -139,7 +150,7 @@ def begin(run: Run, stage: str, config: str, overrides: list[str], choices: dict
         "schema": SCHEMA,
         "stage": stage,
         "status": "interrupted",
-        "created": datetime.now().isoformat(timespec="seconds"),
+        "created": now(),
         "command": ["python", "-m", "world_models.main", *sys.argv[1:]],
         "experiment": choices.get("experiment"),
         "choices": choices,
@@ -149,6 +160,7 @@ def begin(run: Run, stage: str, config: str, overrides: list[str], choices: dict
         "backend": run.backend,
         "upstream": os.path.relpath(run.upstream, run.path) if run.upstream else None,
         "inputs": [],
+        "resumed": [],
         "error": None,
         "wall_seconds": 0.0,
         **provenance(),
@@ -158,7 +170,7 @@ def begin(run: Run, stage: str, config: str, overrides: list[str], choices: dict
     patch = uncommitted_changes()
     if patch:
         write_text(run.path / "source.patch", patch)
-    _write_scripts(run.path, stage, choices, overrides)
+    _write_scripts(run.path, stage, choices)
     run.save_manifest()
 
 
@@ -172,11 +184,11 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-def _write_scripts(path: Path, stage: str, choices: dict[str, Any], overrides: list[str]) -> None:
+def _write_scripts(path: Path, stage: str, choices: dict[str, Any]) -> None:
     _write_script(path / "resume.sh", "Continue this run where it stopped.", 'resume="$here"')
     agent = {"pipeline": "$here/controller", "controller": "$here"}.get(stage)
     if agent:
-        env = [f"env={choices['env']}", *(item for item in overrides if item.startswith("env."))]
+        env = [f"env={choices['env']}", *choices["env_keys"]]
         arguments = f'stage=evaluate {shlex.join(env)} upstream="{agent}"'
         _write_script(path / "eval.sh", "Evaluate this run's agent on the final-test seeds.", arguments)
 
@@ -192,12 +204,8 @@ def _write_script(path: Path, purpose: str, arguments: str) -> None:
 def locked(path: Path) -> Iterator[None]:
     """Be the only writer of a run folder; a ValueError when another process is."""
     with (path / ".lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise ValueError(
-                f"{shown(path)} is being written by another process: wait until it ends, or stop it"
-            ) from None
+        if not any(_try_lock(file, fcntl.LOCK_EX) for _ in range(5)):
+            raise ValueError(f"{shown(path)} is being written by another process: wait until it ends, or stop it")
         yield
 
 
@@ -206,15 +214,16 @@ def is_live(path: Path) -> bool:
     if not (path / ".lock").is_file():
         return False
     with (path / ".lock").open("r") as file:
-        return not _can_lock(file)
+        return not _try_lock(file, fcntl.LOCK_SH)
 
 
-def _can_lock(file: IO[str]) -> bool:
+def _try_lock(file: IO[str], kind: int) -> bool:
+    """Lock if that is possible now; a moment's pause if not (a reader may only be looking whether the run is live)."""
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
+        time.sleep(0.02)
         return False
-    fcntl.flock(file, fcntl.LOCK_UN)
     return True
 
 

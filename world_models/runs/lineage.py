@@ -28,12 +28,12 @@ def status(path: Path) -> str:
 
 
 def latest(outputs: Path, stage: str, env: dict[str, Any], experiment: str | None, before: str) -> Path | None:
-    """The newest finished run of `stage` with this env and experiment, created before `before`; sweep jobs excluded."""
+    """The newest finished run of `stage` with this env and experiment, ended before `before`; sweep jobs excluded."""
     for path in reversed(all_runs(outputs)):
         manifest = read_manifest(path)
         same = manifest["stage"] == stage and manifest["env"] == env and manifest["experiment"] == experiment
         swept = (outputs / "sweeps") in path.parents
-        if same and not swept and manifest["status"] == "finished" and manifest["created"] <= before:
+        if same and not swept and manifest["status"] == "finished" and manifest["ended"] <= before:
             return path
     return None
 

@@ -20,8 +20,17 @@ class MetricsLog:
         self._folder = folder
         self._offsets: dict[str, int] = dict(offsets or {})
         self._mirror = mirror
-        for path in folder.glob("*.csv"):
-            os.truncate(path, self._offsets.get(path.stem, 0))
+        for path in {*folder.glob("*.csv"), *(folder / f"{name}.csv" for name in self._offsets)}:
+            self._cut(path, self._offsets.get(path.stem, 0))
+
+    def _cut(self, path: Path, offset: int) -> None:
+        size = path.stat().st_size if path.is_file() else 0
+        if size < offset:
+            raise ValueError(
+                f"{path} has {size} bytes where the checkpoint saw {offset}: rows are lost, so start a new run"
+            )
+        if path.is_file():
+            os.truncate(path, offset)
 
     @property
     def offsets(self) -> dict[str, int]:

@@ -16,4 +16,9 @@ def num_workers(workers: int) -> int:
     """-1 becomes one per core; 0 (this process) and more stay."""
     if workers < -1:
         raise ValueError(f"stage.workers is {workers}; it must be -1 (one per core), 0 (this process) or more")
-    return len(os.sched_getaffinity(0)) if workers == -1 else workers
+    return num_cores() if workers == -1 else workers
+
+
+def num_cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -6,7 +6,7 @@ import time
 from types import TracebackType
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ class ProgressBar:
         self._label, self._total, self._done, self._unit = label, total, start, rate_unit
         self._first, self._work = start, 0.0
         self._began = self._logged = time.monotonic()
-        visible = sys.stderr.isatty() and logging.getLogger("world_models").isEnabledFor(logging.INFO)
+        visible = sys.stderr.isatty() and _console_says_info()
         self._bar = _bar() if visible else None
 
     def __enter__(self) -> "ProgressBar":
@@ -63,11 +63,15 @@ class ProgressBar:
         return f"{seconds // 60}:{seconds % 60:02d}"
 
 
+def _console_says_info() -> bool:
+    return any(handler.level <= logging.INFO for handler in logging.getLogger().handlers)
+
+
 def _bar() -> Progress:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        MofNCompleteColumn(),
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
     )

@@ -1,8 +1,11 @@
-"""When to stop: early stopping on a watched value."""
+"""What follows from a watched loss that no longer falls: a lower learning rate, and stopping."""
 
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
+
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 
 @dataclass
@@ -51,3 +54,10 @@ class EarlyStopping:
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Take over what `state_dict` gave; patience and mode stay those of the constructor."""
         self.best, self.waited = state["best"], state["waited"]
+
+
+def plateau(optimizer: Optimizer, factor: float, patience: int) -> ReduceLROnPlateau:
+    """torch's scheduler; any fall of the loss counts as one (its own relative threshold misjudges losses below 0)."""
+    if not 0 < factor < 1:
+        raise ValueError(f"stage.scheduler_factor is {factor}; it must lie between 0 and 1")
+    return ReduceLROnPlateau(optimizer, factor=factor, patience=patience, threshold=0.0)

@@ -1,5 +1,6 @@
 """Where training stands: everything, beside the configuration, that a checkpoint must hold to go on as if never stopped."""
 
+import time
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,8 @@ class Training:
     step: int = 0
     window: list[torch.Tensor] = field(default_factory=list)
     names: tuple[str, ...] = ()
+    began: float = field(default_factory=time.monotonic)
+    first: int = 0
 
     def resume(self, run: Run) -> dict[str, int] | None:
         """Take over `last.pt` where there is one; returns the CSV offsets it holds."""
@@ -44,6 +47,7 @@ class Training:
         self.stopper.load_state_dict(state["stopper"])
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.window = list(state["window"])
+        self.first = self.step
         return dict(state["csv_offsets"])
 
     def save(self, run: Run, metrics: MetricsLog) -> None:
@@ -95,16 +99,24 @@ class Training:
         metrics.write("metrics", {**row, **dict(zip(self.names, means, strict=True))})
         self.window = []
 
-    def _require_finite(self) -> None:
-        values = [*self.window, *(weight.detach() for weight in self.model.parameters())]
+    def _require_finite(self, watched: float = 0.0) -> None:
+        values = [torch.tensor(watched), *self.window, *(weight.detach() for weight in self.model.parameters())]
         if not all(bool(torch.isfinite(value).all()) for value in values):
             raise ValueError(
-                f"the {self.kind} loss or a weight became NaN or infinite before step {self.step}: lower stage.learning_rate; "
-                "the last good state is in checkpoints/last.pt"
+                f"the {self.kind} loss or a weight became NaN or infinite before step {self.step}: "
+                "start again with a lower stage.learning_rate"
             )
+
+    def write_timing(self, metrics: MetricsLog) -> None:
+        """A row of timing.csv: seconds and steps per second since the last one, in this process."""
+        seconds = time.monotonic() - self.began
+        rate = (self.step - self.first) / seconds
+        metrics.write("timing", {"step": self.step, "seconds": round(seconds, 3), "rate": round(rate, 2)})
+        self.began, self.first = time.monotonic(), self.step
 
     def end_epoch(self, watched: float) -> bool:
         """Feed the watched loss to scheduler and early stopping and go to the next epoch; True when it is the best yet."""
+        self._require_finite(watched)
         self.scheduler.step(watched)
         self.epoch, self.batch = self.epoch + 1, 0
         return self.stopper.update(watched)

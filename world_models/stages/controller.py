@@ -11,7 +11,7 @@ import torch
 
 from world_models.agents.agent import Agent, WorldModel, controller_size, load_world_model
 from world_models.agents.evolution import Evolution
-from world_models.agents.fitness import Models, build_player, candidate_blocks, play_blocks, single_blocks
+from world_models.agents.fitness import Block, Models, build_player, candidate_blocks, play_blocks, single_blocks
 from world_models.agents.rollout import Score
 from world_models.agents.workers import WorkerPool
 from world_models.envs.make import EnvSpec
@@ -19,7 +19,7 @@ from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.folder import BUDGET, RUNTIME, Run
 from world_models.runs.lineage import input_of
 from world_models.runs.metrics import MetricsLog
-from world_models.runs.numbers import num_workers, require_positive
+from world_models.runs.numbers import num_cores, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.seeding import Purpose, fixed_seeds, fresh_seeds
 from world_models.runs.statistics import Summary, summarize
@@ -31,7 +31,8 @@ log = logging.getLogger(__name__)
 class ControllerConfig:
     """The search ends after `generations`, after `minutes`, or when the mean vector reaches `target_return`.
 
-    `minutes` becomes a number of environment steps once, from the rate of the first generation. Every candidate plays
+    `minutes` of playing candidates becomes a number of environment steps, from the rate measured once, in the first
+    generation; tests of the mean vector come on top. Every candidate plays
     `n_samples` episodes, all candidates of a generation on the same fresh tracks. Each `test_interval` generations the
     mean vector plays `selection_episodes` fixed tracks; the best mean so far is the agent.
     """
@@ -67,7 +68,7 @@ class Search:
     evolution: Evolution
     history: list[list[float]] = field(default_factory=list)  # mean return of each candidate, per generation
     env_steps: int = 0
-    budget_steps: int | None = None
+    rate: float | None = None  # environment steps per second in the first generation of the run
     best: np.ndarray | None = None
     best_score: float = -np.inf
     tested: int = -1  # generation of the last test
@@ -79,11 +80,12 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
     evolution = Evolution(controller_size(world), pop_size=cfg.pop_size, sigma0=cfg.sigma0, seed=run.seed)
     search = Search(evolution)
     metrics = run.metrics(resume(run, search))
-    workers = min(cfg.max_workers, num_workers(-1))
+    workers = min(cfg.max_workers, num_cores())
     with (
         WorkerPool(workers, build_player, (models, run.backend, cfg.num_envs, run.device.value)) as pool,
         ProgressBar("controller", cfg.generations, evolution.generation, "env steps") as bar,
     ):
+        warm_up(cfg, pool, controller_size(world))
         while not is_over(cfg, search):
             one_generation(cfg, run, search, pool, metrics, bar)
             if evolution.generation % cfg.test_interval == 0:
@@ -109,9 +111,23 @@ def is_over(cfg: ControllerConfig, search: Search) -> bool:
     """Whether a budget is used up or the target reached."""
     generation = search.evolution.generation
     out_of_generations = cfg.generations is not None and generation >= cfg.generations
-    out_of_steps = search.budget_steps is not None and search.env_steps >= search.budget_steps
+    budget = budget_steps(cfg, search)
+    out_of_steps = budget is not None and search.env_steps >= budget
     on_target = cfg.target_return is not None and search.best_score >= cfg.target_return
     return out_of_generations or out_of_steps or on_target
+
+
+def budget_steps(cfg: ControllerConfig, search: Search) -> int | None:
+    """`minutes` in environment steps; None without such a budget, or before the rate is known."""
+    if cfg.minutes is None or search.rate is None:
+        return None
+    return math.ceil(search.rate * 60 * cfg.minutes)
+
+
+def warm_up(cfg: ControllerConfig, pool: WorkerPool, num_parameters: int) -> None:
+    """One step in each worker, so that no measured generation waits for processes to start and models to load."""
+    blocks = [Block(np.zeros((1, num_parameters), np.float32), (0,), max_steps=1)] * max(1, len(pool.pids))
+    play_blocks(pool, blocks, lambda episodes, steps: None)
 
 
 def one_generation(
@@ -124,13 +140,16 @@ def one_generation(
     blocks = candidate_blocks(evolution.ask(), seeds, cfg.num_envs, cfg.time_limit, cfg.early_cut)
     scores = play_blocks(pool, blocks, lambda episodes, steps: bar.advance(0, steps))
     returns = np.array([score.total_return for score in scores]).reshape(cfg.pop_size, cfg.n_samples).mean(1)
+    if not np.isfinite(returns).all():
+        raise ValueError(
+            f"{run.env['id']} gave a return that is NaN or infinite in generation {generation + 1}: its rewards are broken"
+        )
     evolution.tell(returns.tolist())
     search.history.append(returns.tolist())
     steps = sum(score.length for score in scores)
     search.env_steps += steps
     seconds = time.monotonic() - began
-    if cfg.minutes is not None and search.budget_steps is None:
-        search.budget_steps = int(steps / seconds * cfg.minutes * 60)
+    search.rate = search.rate or steps / seconds
     bar.expect(expected_generations(cfg, search))
     bar.advance(1, 0, f"mean {returns.mean():.0f}")
     metrics.write("metrics", row(search, returns, scores))
@@ -142,8 +161,9 @@ def one_generation(
 def expected_generations(cfg: ControllerConfig, search: Search) -> int:
     """How many generations the budget allows, at the steps per generation so far."""
     limits = [cfg.generations] if cfg.generations is not None else []
-    if search.budget_steps is not None:
-        limits.append(math.ceil(search.budget_steps * len(search.history) / search.env_steps))
+    budget = budget_steps(cfg, search)
+    if budget is not None:
+        limits.append(math.ceil(budget * len(search.history) / search.env_steps))
     return min(limits)
 
 
@@ -197,7 +217,7 @@ def resume(run: Run, search: Search) -> dict[str, int] | None:
     state = load_checkpoint(run.last, "controller")
     search.evolution.replay(state["history"])
     search.history = state["history"]
-    search.env_steps, search.budget_steps = state["env_steps"], state["budget_steps"]
+    search.env_steps, search.rate = state["env_steps"], state["rate"]
     search.best = None if state["best"] is None else state["best"].numpy()
     search.best_score, search.tested = state["best_score"], state["tested"]
     return dict(state["csv_offsets"])
@@ -208,7 +228,7 @@ def save(run: Run, search: Search, metrics: MetricsLog) -> None:
     content = {
         "history": search.history,
         "env_steps": search.env_steps,
-        "budget_steps": search.budget_steps,
+        "rate": search.rate,
         "best": None if search.best is None else torch.from_numpy(search.best),
         "best_score": float(search.best_score),
         "tested": search.tested,

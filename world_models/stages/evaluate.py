@@ -42,6 +42,7 @@ class EvaluateConfig:
 
     def __post_init__(self) -> None:
         require_positive("stage", self, "episodes", "num_envs")
+        num_workers(self.workers)
 
 
 def execute(cfg: EvaluateConfig, run: Run) -> None:

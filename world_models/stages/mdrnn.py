@@ -21,7 +21,7 @@ from world_models.runs.media import labelled_rows, save_png, save_video, side_by
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
-from world_models.runs.schedule import EarlyStopping
+from world_models.runs.schedule import EarlyStopping, plateau
 from world_models.runs.training import Training
 
 log = logging.getLogger(__name__)
@@ -74,14 +74,17 @@ def execute(cfg: MDRNNConfig, run: Run) -> None:
 
 
 def open_latents(run: Run) -> tuple[EpisodeStore, LatentStore]:
-    """The upstream VAE's latents and the episodes they were made from, hashes checked."""
+    """The upstream VAE's latents and the episodes they were made from, every byte checked."""
     assert run.upstream is not None
     vae = run.upstream / "checkpoints" / "best.pt"
     vae_hash = run.add_input("vae", vae)
     manifest = input_of(run.upstream, "episodes")
     run.add_input("episodes", manifest)
     store = EpisodeStore.open(manifest.parent)
-    return store, LatentStore.open(run.upstream / "latents", vae=vae_hash, data=store.digest())
+    latents = LatentStore.open(run.upstream / "latents", vae=vae_hash, data=store.digest())
+    store.verify()
+    latents.verify()
+    return store, latents
 
 
 def build(cfg: MDRNNConfig, run: Run, latent_size: int, action_size: int) -> Training:
@@ -90,9 +93,7 @@ def build(cfg: MDRNNConfig, run: Run, latent_size: int, action_size: int) -> Tra
         model = MDRNN(latent_size, action_size, cfg.hidden_size, cfg.gmm_components)
     model = model.to(run.device.value)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=cfg.learning_rate, alpha=0.9)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=cfg.scheduler_factor, patience=cfg.scheduler_patience
-    )
+    scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
     return Training("mdrnn", model, optimizer, scheduler, EarlyStopping(cfg.early_stopping_patience))
 
 
@@ -132,6 +133,7 @@ def finish_epoch(
     cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset, metrics: MetricsLog
 ) -> None:
     """Validate, keep the best, save."""
+    training.write_timing(metrics)
     validation = validate(cfg, run, training, data)
     metrics.write("val_metrics", {"epoch": training.epoch + 1, "step": training.step, **validation})
     log.info("epoch %d: validation loss %.4f (gmm %.3f, bce %.4f, mse %.4f)", training.epoch + 1, *validation.values())

@@ -1,6 +1,7 @@
 """Stage rollout: collect episodes into the store."""
 
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -59,6 +60,7 @@ class RolloutConfig:
 
     def __post_init__(self) -> None:
         require_positive("stage", self, "episodes", "max_steps", "shard_size")
+        num_workers(self.workers)
         if not 0 <= self.val_fraction < 1:
             raise ValueError(f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1")
         if (self.policy is PolicyName.agent) != (self.agent is not None):
@@ -80,7 +82,8 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
     """Write `episodes/`; shards that are there already are kept."""
     spec = EnvSpec.from_dict(run.env)
     folder = run.path / "episodes"
-    build_policy(cfg, spec)  # refuse a policy that does not fit before any process starts
+    if cfg.agent is not None:
+        run.add_input("agent", Path(cfg.agent))
     writer = StoreWriter(folder, _meta(cfg, run, spec))
     finished = writer.finished_shards()
     missing = [shard for shard in plan(cfg, run.seed) if shard.index not in finished]
@@ -90,17 +93,26 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
         WorkerPool(min(num_workers(cfg.workers), len(missing)), build_collector, args) as pool,
         ProgressBar("rollout", cfg.episodes, cfg.episodes - total) as bar,
     ):
+        began, played = time.monotonic(), 0
         for index, steps in pool.map(missing):
             bar.advance(len(missing[index].seeds), steps)
+            played += steps
+        seconds = time.monotonic() - began
     writer.finish()
-    _describe(EpisodeStore.open(folder), run)
+    _describe(
+        EpisodeStore.open(folder),
+        run,
+        {"steps": played, "seconds": round(seconds, 3), "rate": round(played / seconds, 1)},
+    )
 
 
 def settled(cfg: RolloutConfig, spec: EnvSpec) -> RolloutConfig:
-    """A copy in which `policy=auto` is decided."""
-    if cfg.policy is not PolicyName.auto:
-        return cfg
-    return replace(cfg, policy=PolicyName.brownian if spec.action_space.kind == "box" else PolicyName.sticky)
+    """A copy in which `policy=auto` is decided and `agent` is an absolute path; a policy that does not fit is refused."""
+    agent = None if cfg.agent is None else str(Path(cfg.agent).absolute())
+    by_default = PolicyName.brownian if spec.action_space.kind == "box" else PolicyName.sticky
+    cfg = replace(cfg, policy=by_default if cfg.policy is PolicyName.auto else cfg.policy, agent=agent)
+    build_policy(cfg, spec)
+    return cfg
 
 
 def plan(cfg: RolloutConfig, seed: int) -> list[Shard]:
@@ -131,7 +143,7 @@ def build_collector(cfg: RolloutConfig, env: dict[str, Any], backend: str, folde
 
 def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
     """The policy that `cfg.policy` names; one that does not fit the action space is a ValueError."""
-    space, name = spec.action_space, settled(cfg, spec).policy
+    space, name = spec.action_space, cfg.policy
     if name is PolicyName.agent:
         assert cfg.agent is not None
         agent = load_agent(cfg.agent)
@@ -153,8 +165,9 @@ def _meta(cfg: RolloutConfig, run: Run, spec: EnvSpec) -> dict[str, Any]:
     return {"env": run.env, "backend": run.backend, **facts, "versions": versions()}
 
 
-def _describe(store: EpisodeStore, run: Run) -> None:
+def _describe(store: EpisodeStore, run: Run, timing: dict[str, Value]) -> None:
     metrics = run.metrics(None)
+    metrics.write("timing", timing)
     for row in store.rows:
         values: dict[str, Value] = {
             "seed": row.seed,

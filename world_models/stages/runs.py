@@ -1,6 +1,7 @@
 """Stage runs: list the runs below the outputs folder."""
 
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +27,18 @@ def list_runs(outputs: Path, console: Console | None = None) -> None:
         table.add_column(column, justify="right" if column in ("score", "minutes", "MB") else "left", overflow="fold")
     for path in all_runs(outputs):
         table.add_row(*describe(path, outputs))
-    (console or Console()).print(table if table.row_count else f"no runs in {outputs}")
+    (console or _console()).print(table if table.row_count else f"no runs in {outputs}")
+
+
+def _console() -> Console:
+    """Paths are not folded where nobody reads: in a pipe or a file."""
+    return Console() if sys.stdout.isatty() else Console(width=250)
 
 
 def describe(path: Path, outputs: Path) -> list[str]:
     """One row of the table."""
     manifest = read_manifest(path)
-    size = sum(file.stat().st_size for file in path.rglob("*") if file.is_file()) / 1e6
+    size = sum(map(_size, path.rglob("*"))) / 1e6
     upstream = manifest.get("upstream")
     built_on = os.path.relpath(path / upstream, outputs) if upstream else ""
     name = str(path.relative_to(outputs))
@@ -45,6 +51,14 @@ def describe(path: Path, outputs: Path) -> list[str]:
         f"{size:.1f}",
         built_on,
     ]
+
+
+def _size(path: Path) -> int:
+    """Bytes; none for a folder or a file that a live run has just taken away."""
+    try:
+        return path.stat().st_size if path.is_file() else 0
+    except FileNotFoundError:
+        return 0
 
 
 def score(path: Path) -> str:

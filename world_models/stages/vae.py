@@ -20,7 +20,7 @@ from world_models.runs.media import labelled_rows, save_png
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
-from world_models.runs.schedule import EarlyStopping
+from world_models.runs.schedule import EarlyStopping, plateau
 from world_models.runs.training import Training
 
 log = logging.getLogger(__name__)
@@ -61,7 +61,9 @@ def execute(cfg: VAEConfig, run: Run) -> None:
         while training.epoch < cfg.num_epochs and not training.stopper.should_stop:
             train_epoch(cfg, run, training, train, metrics, bar)
             finish_epoch(cfg, run, training, validation if len(validation) else train, metrics)
-    encode_episodes(run, store)
+    model = best_model(run)
+    save_pictures(run, model, validation if len(validation) else train, "reconstructions")
+    encode_episodes(run, model, store)
 
 
 def open_episodes(run: Run) -> EpisodeStore:
@@ -83,9 +85,7 @@ def build(cfg: VAEConfig, run: Run) -> Training:
         model = ConvVAE(channels, cfg.latent_size)
     model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.learning_rate, fused=True)
-    scheduler = torch.optim.lr_scheduler.ReduceLROnPlateau(
-        optimizer, factor=cfg.scheduler_factor, patience=cfg.scheduler_patience
-    )
+    scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
     return Training("vae", model, optimizer, scheduler, EarlyStopping(cfg.early_stopping_patience))
 
 
@@ -117,13 +117,14 @@ def loss_terms(
 
 def finish_epoch(cfg: VAEConfig, run: Run, training: Training, data: ObservationDataset, metrics: MetricsLog) -> None:
     """Validate, keep the best, save."""
+    training.write_timing(metrics)
     validation = validate(cfg, run, training, data)
     metrics.write("val_metrics", {"epoch": training.epoch + 1, "step": training.step, **validation})
     log.info("epoch %d: validation loss %.2f (reconstruction %.2f, KL %.2f)", training.epoch + 1, *validation.values())
     if training.end_epoch(validation["loss"]):
         training.save_best(run, validation)
-    if training.epoch % cfg.sample_interval == 0 or training.epoch == cfg.num_epochs:
-        save_pictures(run, training, data)
+    if training.epoch % cfg.sample_interval == 0:
+        save_pictures(run, training.model, data, f"reconstructions_{training.epoch:04d}")
     training.save(run, metrics)
 
 
@@ -141,28 +142,32 @@ def validate(cfg: VAEConfig, run: Run, training: Training, data: ObservationData
 
 
 @torch.inference_mode()
-def save_pictures(run: Run, training: Training, data: ObservationDataset) -> None:
+def save_pictures(run: Run, model: torch.nn.Module, data: ObservationDataset, name: str) -> None:
     """Originals above their reconstructions (from the mean latent)."""
+    model.eval()
     frames = data.__getitems__(np.linspace(0, len(data) - 1, 10).astype(int))
-    x = to_float(frames, run.device.value)
-    recon = training.model.decoder(training.model.encoder(x)[0])  # type: ignore[operator]
-    pictures = (recon.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
-    image = labelled_rows({"frame": frames.numpy(), "reconstruction": pictures})
-    for name in (f"reconstructions_{training.epoch:04d}.png", "reconstructions.png"):
-        save_png(run.path / "images" / name, image)
+    mu, _ = model.encoder(to_float(frames, run.device.value))  # type: ignore[operator]
+    recon = model.decoder(mu).permute(0, 2, 3, 1)  # type: ignore[operator]
+    pictures = (recon * 255).round().to(torch.uint8).cpu().numpy()
+    save_png(run.path / "images" / f"{name}.png", labelled_rows({"frame": frames.numpy(), "reconstruction": pictures}))
 
 
-def encode_episodes(run: Run, store: EpisodeStore) -> None:
-    """Write mu and logsigma of every frame with the best weights, keyed by the hashes of V and of the data."""
+def best_model(run: Run) -> ConvVAE:
+    """V with the weights of the best epoch."""
     state = load_checkpoint(run.best, "vae", run.device.value)
     model = ConvVAE(**state["config"]).to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
     model.load_state_dict(state["model"])
-    model.eval()
+    return model.eval()
+
+
+def encode_episodes(run: Run, model: ConvVAE, store: EpisodeStore) -> None:
+    """Write mu and logsigma of every frame, keyed by the hashes of V and of the data."""
 
     @torch.inference_mode()
     def encode(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return model.encoder(to_float(frames, run.device.value))
 
     key = {"vae": sha256(run.best), "data": store.digest()}
-    with ProgressBar("latents", store.num_frames(None), 0, "frames") as bar:
+    rows = store.num_frames(None) + len(store.rows) * (not store.has_final_frame)
+    with ProgressBar("latents", rows, 0, "frames") as bar:
         encode_store(encode, store, run.path / "latents", key, progress=bar.advance)

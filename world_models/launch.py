@@ -1,0 +1,159 @@
+"""From a composed configuration, or the folder of an earlier run, to a running stage."""
+
+import logging
+import os
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from world_models import pipeline
+from world_models.config import (
+    Composed,
+    Config,
+    WandbMode,
+    check_resumable,
+    env_keys,
+    merged,
+    stored_config,
+    to_yaml,
+)
+from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
+from world_models.pipeline import SCHEMAS, STAGES, backend_for
+from world_models.runs.device import resolve_device
+from world_models.runs.files import read_json, write_json
+from world_models.runs.folder import Run, begin, dated_folder, now, read_manifest, shown
+from world_models.runs.lineage import check_upstream, latest, status
+from world_models.runs.numbers import num_cores
+from world_models.runs.provenance import provenance
+from world_models.runs.report import write_report
+from world_models.runs.wandb import require_wandb, wandb_mirror
+from world_models.stages.runs import list_runs
+
+log = logging.getLogger(__name__)
+
+
+def set_verbosity(verbosity: str) -> None:
+    """What the console shows; log.txt of a run always holds everything."""
+    level = {"debug": logging.DEBUG, "info": logging.INFO, "quiet": logging.WARNING}[verbosity]
+    for handler in logging.getLogger().handlers:
+        handler.setLevel(level)
+
+
+def start(composed: Composed, job: Path | None = None) -> None:
+    """A new run, in a folder of its own or in that of a sweep's job."""
+    config, stage = composed.config, composed.choices["stage"]
+    set_verbosity(config.verbosity.value)
+    if stage == "runs":
+        list_runs(Path(config.outputs))
+        return
+    spec = make_spec(config.env)
+    config = settle(config, stage, spec)
+    upstream = find_upstream(config, stage, spec.to_dict(), composed.choices["experiment"], job)
+    path = job or dated_folder(Path(config.outputs).absolute() / spec.folder_name)
+    config = replace(config, upstream=os.path.relpath(upstream, path) if upstream else "latest")
+    run = open_run(config, path, spec.to_dict(), upstream)
+    choices = {**composed.choices, "env_keys": env_keys(composed.config.env, composed.choices["env"])}
+    begin(run, stage, to_yaml(config), composed.overrides, choices)
+    execute(stage, config, run)
+
+
+def settle(config: Config, stage: str, spec: EnvSpec) -> Config:
+    """Every automatic choice becomes a fact, and what cannot work is refused before anything is written."""
+    if spec.max_episode_steps is None:
+        raise ValueError(
+            f"{spec.id} has no step limit, so its episodes might never end: give one with env.kwargs.max_episode_steps=1000"
+        )
+    if config.wandb.mode is not WandbMode.disabled:
+        require_wandb()
+    device = resolve_device(config.device)
+    backend = resolve_backend(config.env.backend, spec)
+    if config.env.backend is Backend.auto:
+        backend = backend_for(stage, backend)
+    env = replace(config.env, backend=backend)
+    return replace(config, device=device, env=env, stage=pipeline.settled(config.stage, spec, device))
+
+
+def open_run(config: Config, path: Path, env: dict[str, Any], upstream: Path | None) -> Run:
+    """The run as stages see it; sets torch's threads."""
+    torch.set_num_threads(config.threads or num_cores())
+    mirror = None
+    if config.wandb.mode is not WandbMode.disabled:
+        mirror = wandb_mirror(config.wandb.mode.value, config.wandb.project, path)
+    return Run(path, config.seed, config.device, config.env.backend.value, env, upstream, mirror)
+
+
+def find_upstream(
+    config: Config, stage: str, env: dict[str, Any], experiment: str | None, job: Path | None
+) -> Path | None:
+    """The run folder that feeds this stage; a missing or unfitting one is a ValueError."""
+    needs = STAGES[stage].needs if stage in STAGES else None
+    if needs is None:
+        if config.upstream != "latest":
+            raise ValueError(f"upstream={config.upstream} is of no use: stage={stage} reads no other run")
+        return None
+    if config.upstream != "latest":
+        return check_upstream(Path(config.upstream).absolute(), stage, needs, env)
+    found = latest(Path(config.outputs).absolute(), needs, env, experiment, sweep_began(job) if job else now())
+    if found is None:
+        raise ValueError(
+            f"stage={stage} needs a finished {needs} run of {env['id']} with the same env settings and experiment in "
+            f"{config.outputs}, and there is none: run stage={needs} first, or name one with upstream=<run folder>"
+        )
+    log.info("upstream: %s", shown(found))
+    return found
+
+
+def sweep_began(job: Path) -> str:
+    """The moment before a sweep's first job: at that moment every job looks for its upstream."""
+    note = job.parent / "sweep.json"
+    if not note.is_file():
+        write_json(note, {"began": now(), "command": sys.argv[1:]})
+    return str(read_json(note)["began"])
+
+
+def execute(stage: str, config: Config, run: Run) -> None:
+    """Do the work of a run folder that is filled."""
+    if stage != "pipeline":
+        pipeline.run_stage(stage, config, run)
+        return
+    with run.recording():
+        pipeline.execute(config, run)
+    log.info("done; look at %s", shown(write_report(run.path)))
+
+
+def resume(path: Path, overrides: list[str]) -> None:
+    """Continue a run from its folder; longer budgets and run-time keys may be given, and stay given."""
+    path = path.absolute()
+    manifest = read_manifest(path)
+    stage = manifest["stage"]
+    if stage not in SCHEMAS:
+        raise ValueError(f"{shown(path)} is a run of stage {stage}, which this version does not have")
+    old = stored_config(path, manifest, SCHEMAS[stage])
+    config = merged(old, overrides)
+    check_resumable(old, config)
+    set_verbosity(config.verbosity.value)
+    if status(path) == "finished" and not overrides and stage != "pipeline":
+        log.info("%s is finished", shown(path))
+        return
+    upstream = (path / manifest["upstream"]).resolve() if manifest["upstream"] else None
+    config = replace(config, device=resolve_device(config.device))
+    run = open_run(config, path, manifest["env"], upstream)
+    run.manifest = {**manifest, "resumed": [*manifest["resumed"], resumption(run, overrides)]}
+    warn_of_changes(run.manifest)
+    execute(stage, config, run)
+
+
+def resumption(run: Run, overrides: list[str]) -> dict[str, Any]:
+    """What the manifest keeps of one resumption."""
+    return {"at": now(), "overrides": overrides, "device": run.device.value, "git": provenance()["git"]}
+
+
+def warn_of_changes(manifest: dict[str, Any]) -> None:
+    """Say what may keep the last bit from being equal."""
+    current = {**provenance(), "device": manifest["resumed"][-1]["device"]}
+    for key in ("machine", "threads", "versions", "device", "git"):
+        if manifest[key] != current[key]:
+            log.warning("%s: not what the run began with, so numbers may differ from an uninterrupted run's", key)
