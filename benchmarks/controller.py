@@ -22,7 +22,8 @@ import torch
 from world_models.agents.agent import Agent, WorldModel
 from world_models.agents.fitness import Models, build_player, candidate_blocks, play_blocks
 from world_models.agents.workers import WorkerPool
-from world_models.config import compose_config, register
+from world_models.compose import compose_config
+from world_models.config import register
 from world_models.envs.make import EnvSpec, make_spec
 from world_models.envs.quiet import quiet_gym
 from world_models.models.controller import Controller, num_parameters

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from world_models.config import compose_config, register, to_yaml
+from world_models.compose import compose_config
+from world_models.config import register, to_yaml
 from world_models.data.episode import TERMINATED, Episode
 from world_models.data.store import StoreWriter
 from world_models.envs.make import EnvSpec, make_spec

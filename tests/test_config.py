@@ -9,17 +9,8 @@ from pathlib import Path
 import pytest
 from commands import STAGES, small
 
-from world_models.config import (
-    CONFIG_FOLDERS,
-    Config,
-    check_resumable,
-    compose_config,
-    env_keys,
-    options,
-    register,
-    stored_config,
-    to_yaml,
-)
+from world_models.compose import CONFIG_FOLDERS, compose_config, options
+from world_models.config import Config, check_resumable, register, to_yaml
 from world_models.envs.make import ProcgenConfig
 from world_models.main import main
 from world_models.pipeline import SCHEMAS, PipelineConfig
@@ -28,6 +19,7 @@ from world_models.runs.files import read_json
 from world_models.stages.controller import ControllerConfig
 from world_models.stages.mdrnn import MDRNNConfig
 from world_models.stages.vae import VAEConfig
+from world_models.stored import env_keys, stored_config
 
 
 @pytest.fixture(autouse=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 from commands import SMALL, newest
 
-from world_models.config import compose_config, register
+from world_models.compose import compose_config
+from world_models.config import register
 from world_models.main import main
 from world_models.pipeline import SCHEMAS
 from world_models.runs.files import read_json

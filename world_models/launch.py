@@ -10,16 +10,8 @@ from typing import Any
 import torch
 
 from world_models import pipeline
-from world_models.config import (
-    Composed,
-    Config,
-    WandbMode,
-    check_resumable,
-    env_keys,
-    merged,
-    stored_config,
-    to_yaml,
-)
+from world_models.compose import Composed
+from world_models.config import Config, WandbMode, check_resumable, to_yaml
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
 from world_models.pipeline import SCHEMAS, STAGES, backend_for
 from world_models.runs.device import resolve_device
@@ -31,6 +23,7 @@ from world_models.runs.provenance import provenance
 from world_models.runs.report import write_report
 from world_models.runs.wandb import require_wandb, wandb_mirror
 from world_models.stages.runs import list_runs
+from world_models.stored import env_keys, merged, stored_config
 
 log = logging.getLogger(__name__)
 

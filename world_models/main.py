@@ -12,7 +12,8 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from world_models.config import addable, compose_config, config_folder, explain, options, register, typed
+from world_models.compose import addable, compose_config, config_folder, explain, options, typed
+from world_models.config import register
 from world_models.launch import resume, set_verbosity, start, sweep_began
 from world_models.pipeline import SCHEMAS
 from world_models.runs.folder import shown

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
-from world_models.config import Config, flatten, resolve_precisions, stored_config, to_yaml
+from world_models.config import Config, flatten, resolve_precisions, to_yaml
 from world_models.envs.make import Backend, EnvSpec
 from world_models.runs.device import Device
 from world_models.runs.folder import Run, begin, read_manifest
@@ -20,6 +20,7 @@ from world_models.stages.mdrnn import MDRNNConfig
 from world_models.stages.rollout import RolloutConfig
 from world_models.stages.runs import RunsConfig
 from world_models.stages.vae import VAEConfig
+from world_models.stored import stored_config
 
 log = logging.getLogger(__name__)
 
