@@ -1,8 +1,10 @@
 """Metrics mirrored to Weights & Biases, for those who ask for it."""
 
 import hashlib
+import importlib
 import importlib.util
 from pathlib import Path
+from typing import Any
 
 from world_models.runs.metrics import Mirror, Value
 
@@ -15,11 +17,10 @@ def require_wandb() -> None:
 
 def wandb_mirror(mode: str, project: str, folder: Path) -> Mirror:
     """A function that logs every CSV row to the one W&B run of this run folder."""
-    import wandb
-
+    wandb: Any = importlib.import_module("wandb")
     name = "/".join(folder.parts[-3:])
     identity = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    run = wandb.init(project=project, mode=mode, dir=str(folder), name=name, id=identity, resume="allow")  # type: ignore[arg-type]
+    run = wandb.init(project=project, mode=mode, dir=str(folder), name=name, id=identity, resume="allow")
 
     def mirror(name: str, row: dict[str, Value]) -> None:
         run.log({f"{name}/{key}": value for key, value in row.items()})
