@@ -3,10 +3,13 @@
 import hashlib
 import importlib
 import importlib.util
+import logging
 from pathlib import Path
 from typing import Any
 
 from world_models.runs.metrics import Mirror, Value
+
+log = logging.getLogger(__name__)
 
 
 def require_wandb() -> None:
@@ -20,7 +23,11 @@ def wandb_mirror(mode: str, project: str, folder: Path) -> Mirror:
     wandb: Any = importlib.import_module("wandb")
     name = "/".join(folder.parts[-3:])
     identity = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
-    run = wandb.init(project=project, mode=mode, dir=str(folder), name=name, id=identity, resume="allow")
+    settings = wandb.Settings(silent=True)
+    run = wandb.init(
+        project=project, mode=mode, dir=str(folder), name=name, id=identity, resume="allow", settings=settings
+    )
+    log.info("Weights & Biases: %s", run.url or run.dir)
 
     def mirror(name: str, row: dict[str, Value]) -> None:
         run.log({f"{name}/{key}": value for key, value in row.items()})
