@@ -93,3 +93,11 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
         done.append(stage)
     assert done == list(SMALL)
     assert main([f"resume={newest(tmp_path)}"]) == 0
+
+
+def test_readme_notebook_lines_run(finished: Path) -> None:
+    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    lines = re.sub(r'load\("[^"]*"\)', f'load("{finished / "controller" / "agent.pt"}")', block)
+    names: dict[str, object] = {}
+    exec(lines, names)
+    assert names["frames"].shape == (4, 64, 64, 3)  # type: ignore[attr-defined]

@@ -72,18 +72,20 @@ def test_scores_are_the_returns_of_the_final_test_seeds(finished: Path) -> None:
     assert scores["interval95"][0] <= scores["mean"] <= scores["interval95"][1]
     assert len(scores["random"]["returns"]) == 5
     agent = world_models.load(finished / "controller/agent.pt")
-    assert [play_by_hand(agent, seed) for seed in scores["seeds"]] == scores["returns"]
+    played = [play_by_hand(agent, seed) for seed in scores["seeds"]]
+    assert played == list(zip(scores["returns"], scores["lengths"], strict=True))
 
 
-def play_by_hand(agent: "world_models.Agent", seed: int) -> float:
+def play_by_hand(agent: "world_models.Agent", seed: int) -> tuple[float, int]:
     envs = make_vector_env(agent.env, Backend.gymnasium, 1)
     frames, _ = envs.reset(seed=[seed])
     agent.reset(1)
-    total, done = 0.0, False
+    total, length, done = 0.0, 0, False
     while not done:
         frames, rewards, terminated, truncated, _ = envs.step(agent.act(frames))
-        total, done = total + float(rewards[0]), bool(terminated[0] or truncated[0])
-    return total
+        total, length = total + float(rewards[0]), length + 1
+        done = bool(terminated[0] or truncated[0])
+    return total, length
 
 
 def test_search_log_counts_generations_and_episodes(finished: Path) -> None:

@@ -153,3 +153,24 @@ def test_ctrl_c_leaves_no_process_and_a_run_that_can_go_on(tmp_path: Path) -> No
     assert read_json(newest(tmp_path) / "manifest.json")["status"] == "interrupted"
     assert main([f"resume={newest(tmp_path)}"]) == 0
     assert len(EpisodeStore.open(newest(tmp_path) / "episodes").rows) == 4000
+
+
+def test_a_killed_worker_costs_nothing_but_its_job(finished: Path, tmp_path: Path) -> None:
+    keys = ["stage.episodes=3000", "stage.shard_size=50"]
+    arguments = small("rollout", *keys, "stage.workers=2", f"outputs={tmp_path / 'killed'}")
+    process = subprocess.Popen(
+        [sys.executable, "-m", "world_models.main", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.PIPE,
+    )
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("killed/*/*/*/episodes/shard_00002.json")):
+        assert time.monotonic() < deadline and process.poll() is None
+        time.sleep(0.01)
+    workers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    workers[0].kill()
+    _, error = process.communicate(timeout=60)
+    assert process.returncode == 0 and b"is redone" in error, error
+    assert main(small("rollout", *keys, f"outputs={tmp_path / 'whole'}")) == 0
+    shards = [read_json(newest(tmp_path / name) / "episodes/manifest.json")["shards"] for name in ("killed", "whole")]
+    assert shards[0] == shards[1]

@@ -34,7 +34,8 @@ class ControllerConfig:
     `minutes` of playing candidates becomes a number of environment steps, from the rate measured once, in the first
     generation; tests of the mean vector come on top. Every candidate plays
     `n_samples` episodes, all candidates of a generation on the same fresh tracks. Each `test_interval` generations the
-    mean vector plays `selection_episodes` fixed tracks; the best mean so far is the agent.
+    mean vector plays `selection_episodes` fixed tracks, and once more at the end; the best mean so far is the agent.
+    (A search that is extended after its end keeps that last test, which an uninterrupted one would not have made.)
     """
 
     pop_size: int = 64
