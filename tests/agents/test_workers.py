@@ -45,7 +45,7 @@ def test_a_worker_killed_while_idle_is_replaced(tmp_path: Path) -> None:
 
 
 def test_a_hanging_worker_is_replaced_after_the_deadline(tmp_path: Path) -> None:
-    with WorkerPool(1, build_faulty, [tmp_path], deadline=6.0) as pool:
+    with WorkerPool(1, build_faulty, [tmp_path], deadline=10.0) as pool:
         assert dict(pool.map(["hang", "a"])) == {0: "hang done", 1: "a done"}
 
 
