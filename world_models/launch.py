@@ -20,7 +20,6 @@ from world_models.runs.folder import Run, begin, dated_folder, now, read_manifes
 from world_models.runs.lineage import check_upstream, latest, status
 from world_models.runs.numbers import num_cores
 from world_models.runs.provenance import provenance
-from world_models.runs.report import write_report
 from world_models.runs.wandb import require_wandb, wandb_mirror
 from world_models.stages.runs import list_runs
 from world_models.stored import env_keys, merged, stored_config
@@ -112,9 +111,12 @@ def execute(stage: str, config: Config, run: Run) -> None:
     if stage != "pipeline":
         pipeline.run_stage(stage, config, run)
         return
-    with run.recording():
-        pipeline.execute(config, run)
-    log.info("done; look at %s", shown(write_report(run.path)))
+    try:
+        with run.recording():
+            pipeline.execute(config, run)
+    finally:
+        pipeline.report(run)
+    log.info("done; look at %s", shown(run.path / "report.html"))
 
 
 def resume(path: Path, overrides: list[str]) -> None:

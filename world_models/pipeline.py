@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -138,5 +137,12 @@ def run_stage(name: str, config: Config, run: Run) -> None:
         with run.recording():
             STAGES[name].execute(config.stage, run)
     finally:
-        with suppress(ValueError, OSError):
-            write_report(run.path)
+        report(run)
+
+
+def report(run: Run) -> None:
+    """Write report.html; that it cannot be written is said, and ends no run."""
+    try:
+        log.debug("wrote %s", write_report(run.path))
+    except (ValueError, OSError) as error:
+        log.warning("no report of %s: %s", run.name, error)

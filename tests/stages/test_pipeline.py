@@ -165,3 +165,12 @@ def test_a_pipeline_goes_on_where_it_was_cut_off(pipeline: Path) -> None:
 
 def test_filmed_episodes_are_the_scored_ones(finished: Path) -> None:
     assert "when it was filmed" not in (finished / "evaluate/log.txt").read_text()
+
+
+def test_a_report_that_cannot_be_written_is_said_and_ends_no_run(
+    pipeline: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (pipeline / "report.html").unlink()
+    (pipeline / "report.html").mkdir()
+    assert main([f"resume={pipeline}"]) == 0
+    assert "no report of" in caplog.text and read_json(pipeline / "manifest.json")["status"] == "finished"

@@ -87,6 +87,7 @@ def test_ctrl_c_then_resume_equals_uninterrupted(
         assert main(small(stage, *upstream_of(stage, finished), f"outputs={tmp_path}")) == 130
     run = newest(tmp_path)
     assert read_json(run / "manifest.json")["status"] == "interrupted"
+    assert (run / "report.html").is_file(), "also a run that ended early has its page"
     assert main([f"resume={run}"]) == 0
     assert read_json(run / "manifest.json")["status"] == "finished"
     assert_equal_runs(finished / stage, run)

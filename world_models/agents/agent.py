@@ -11,7 +11,7 @@ import torch
 from world_models.data.datasets import to_float
 from world_models.envs.actions import ActionSpace
 from world_models.envs.make import EnvSpec
-from world_models.models.controller import Controller, act_many, controller_features
+from world_models.models.controller import act_many, controller_features
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN, MDRNNCell, sample_latent
 from world_models.runs import seeding
@@ -204,8 +204,3 @@ def _world(vae: dict[str, Any], mdrnn: dict[str, Any], env: EnvSpec, device: str
     v.load_state_dict(vae["model"])
     m.load_state_dict(mdrnn["model"])
     return WorldModel(v.to(device), m.to(device), env)
-
-
-def controller_size(world: WorldModel) -> int:
-    """Number of parameters that the search has to find."""
-    return sum(weight.numel() for weight in Controller(**world.controller_config).parameters())

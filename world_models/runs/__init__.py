@@ -1,1 +1,1 @@
-"""Run folders, checkpoints, metrics, seeds, schedules, media and the report; no machine learning here."""
+"""Run folders, checkpoints, metrics, seeds, schedules, media and the report; no model is known here."""

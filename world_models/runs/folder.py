@@ -22,7 +22,7 @@ from world_models.runs.provenance import provenance, uncommitted_changes
 log = logging.getLogger(__name__)
 
 RUNTIME = {"resume": "free"}
-"""Metadata of a config field that may differ when a run is resumed: it changes no result."""
+"""Metadata of a config field that may differ when a run is resumed: it changes no result (device and threads: the last bits)."""
 BUDGET = {"resume": "longer"}
 """Metadata of a config field that may grow when a run is resumed."""
 

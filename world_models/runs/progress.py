@@ -18,7 +18,7 @@ class ProgressBar:
 
     def __init__(self, label: str, total: int | None, start: int = 0, rate_unit: str = "steps") -> None:
         self._label, self._total, self._done, self._unit = label, total, start, rate_unit
-        self._first, self._work = start, 0.0
+        self._first, self.work = start, 0.0
         self._began = self._logged = time.monotonic()
         visible = sys.stderr.isatty() and _console_says_info()
         self._bar = _bar() if visible else None
@@ -38,7 +38,7 @@ class ProgressBar:
     def advance(self, count: int = 1, work: float | None = None, note: str = "") -> None:
         """Count `count` more items, `work` units of the rate (default: the items), and say `note` beside them."""
         self._done += count
-        self._work += count if work is None else work
+        self.work += count if work is None else work
         text = f"{self.rate:,.0f} {self._unit}/s {note}"
         if self._bar is not None:
             self._bar.update(self._task, completed=self._done, total=self._total, note=text)
@@ -53,10 +53,15 @@ class ProgressBar:
     @property
     def rate(self) -> float:
         """Work per second since the start of this bar."""
-        return self._work / max(time.monotonic() - self._began, 1e-9)
+        return self.work / self.seconds
+
+    @property
+    def seconds(self) -> float:
+        """Time since the start of this bar."""
+        return max(time.monotonic() - self._began, 1e-9)
 
     def _left(self) -> str:
-        pace = (self._done - self._first) / max(time.monotonic() - self._began, 1e-9)
+        pace = (self._done - self._first) / self.seconds
         if self._total is None or pace == 0:
             return "?"
         seconds = max(0, int((self._total - self._done) / pace))

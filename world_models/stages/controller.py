@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from world_models.agents.agent import Agent, WorldModel, controller_size, load_world_model
+from world_models.agents.agent import Agent, WorldModel, load_world_model
 from world_models.agents.evolution import Evolution
 from world_models.agents.fitness import Block, Models, build_player, candidate_blocks, play_blocks, single_blocks
 from world_models.agents.rollout import Score
 from world_models.agents.workers import WorkerPool
 from world_models.envs.make import EnvSpec
+from world_models.models.controller import num_parameters
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.folder import BUDGET, RUNTIME, Run
 from world_models.runs.lineage import input_of
@@ -78,7 +79,8 @@ class Search:
 def execute(cfg: ControllerConfig, run: Run) -> None:
     """Search; leaves `agent.pt` with the best and the last mean vector."""
     models, world = open_world(run)
-    evolution = Evolution(controller_size(world), pop_size=cfg.pop_size, sigma0=cfg.sigma0, seed=run.seed)
+    size = num_parameters(**world.controller_config)
+    evolution = Evolution(size, pop_size=cfg.pop_size, sigma0=cfg.sigma0, seed=run.seed)
     search = Search(evolution)
     metrics = run.metrics(resume(run, search))
     workers = min(cfg.max_workers, num_cores())
@@ -86,7 +88,7 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
         WorkerPool(workers, build_player, (models, run.backend, cfg.num_envs, run.device.value)) as pool,
         ProgressBar("controller", cfg.generations, evolution.generation, "env steps") as bar,
     ):
-        warm_up(cfg, pool, controller_size(world))
+        warm_up(pool, size)
         while not is_over(cfg, search):
             one_generation(cfg, run, search, pool, metrics, bar)
             if evolution.generation % cfg.test_interval == 0:
@@ -125,9 +127,9 @@ def budget_steps(cfg: ControllerConfig, search: Search) -> int | None:
     return math.ceil(search.rate * 60 * cfg.minutes)
 
 
-def warm_up(cfg: ControllerConfig, pool: WorkerPool, num_parameters: int) -> None:
+def warm_up(pool: WorkerPool, size: int) -> None:
     """One step in each worker, so that no measured generation waits for processes to start and models to load."""
-    blocks = [Block(np.zeros((1, num_parameters), np.float32), (0,), max_steps=1)] * max(1, len(pool.pids))
+    blocks = [Block(np.zeros((1, size), np.float32), (0,), max_steps=1)] * max(1, len(pool.pids))
     play_blocks(pool, blocks, lambda episodes, steps: None)
 
 

@@ -1,7 +1,6 @@
 """Stage rollout: collect episodes into the store."""
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
@@ -93,17 +92,11 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
         WorkerPool(min(num_workers(cfg.workers), len(missing)), build_collector, args) as pool,
         ProgressBar("rollout", cfg.episodes, cfg.episodes - total) as bar,
     ):
-        began, played = time.monotonic(), 0
         for index, steps in pool.map(missing):
             bar.advance(len(missing[index].seeds), steps)
-            played += steps
-        seconds = time.monotonic() - began
+        timing: dict[str, Value] = {"steps": bar.work, "seconds": round(bar.seconds, 3), "rate": round(bar.rate, 1)}
     writer.finish()
-    _describe(
-        EpisodeStore.open(folder),
-        run,
-        {"steps": played, "seconds": round(seconds, 3), "rate": round(played / seconds, 1)},
-    )
+    _describe(EpisodeStore.open(folder), run, timing)
 
 
 def settled(cfg: RolloutConfig, spec: EnvSpec) -> RolloutConfig:

@@ -1,7 +1,6 @@
 """Stage runs: list the runs below the outputs folder."""
 
 import os
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,9 @@ from world_models.runs.files import read_json
 from world_models.runs.folder import read_manifest
 from world_models.runs.lineage import all_runs, status
 from world_models.runs.metrics import read_csv
+
+WIDTH = 250
+"""Wide enough to fold no path, so that one can be copied from a terminal or a pipe."""
 
 
 @dataclass
@@ -27,12 +29,7 @@ def list_runs(outputs: Path, console: Console | None = None) -> None:
         table.add_column(column, justify="right" if column in ("score", "minutes", "MB") else "left", overflow="fold")
     for path in all_runs(outputs):
         table.add_row(*describe(path, outputs))
-    (console or _console()).print(table if table.row_count else f"no runs in {outputs}")
-
-
-def _console() -> Console:
-    """Paths are not folded where nobody reads: in a pipe or a file."""
-    return Console() if sys.stdout.isatty() else Console(width=250)
+    (console or Console(width=WIDTH)).print(table if table.row_count else f"no runs in {outputs}")
 
 
 def describe(path: Path, outputs: Path) -> list[str]:
