@@ -1,0 +1,1 @@
+"""Numbers by which V and M are judged, each beside its baselines."""
