@@ -7,58 +7,126 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from commands import STAGES, newest, small, small_pipeline
+from commands import STAGES, small, small_pipeline
 from stages.test_resume import assert_equal_runs, upstream_of
 
 from world_models.runs.files import read_json
+from world_models.runs.folder import is_live
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
+KILLED: dict[str, tuple[int, int]] = {}
+"""For each stage: kills, and kills that left a half-written file behind."""
 
 
 def command(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "world_models.main", *arguments]
 
 
-def killed(arguments: list[str], seconds: float) -> bool:
-    """Run for so long, then kill -9; whether it was still running."""
-    process = subprocess.Popen(arguments, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
-    try:
-        process.wait(timeout=seconds)
-    except subprocess.TimeoutExpired:
+KILLS_PER_STAGE = 7
+AIMED = {
+    "rollout": "episodes/.*.tmp",
+    "vae": "checkpoints/.*.tmp",
+    "mdrnn": "checkpoints/.*.tmp",
+    "controller": "checkpoints/.*.tmp",
+}
+
+
+class Killer:
+    """Runs a command again and again, killing it -9 at random moments of its work, until it comes to its end."""
+
+    def __init__(self, outputs: Path, begin: list[str], seconds: float, seed: str) -> None:
+        self.outputs, self.begin, self.seconds = outputs, begin, seconds
+        self.moments, self.kills, self.writes = random.Random(seed), 0, 0
+
+    @property
+    def run(self) -> Path | None:
+        """The run folder, once there is one."""
+        runs = sorted(self.outputs.glob("*/*/*/manifest.json"))
+        return runs[0].parent if runs else None
+
+    def finish(self) -> None:
+        """Go on to the end without a kill."""
+        arguments = command(f"resume={self.run}") if self.run else self.begin
+        subprocess.run(arguments, env=ENVIRONMENT, check=True, stderr=subprocess.DEVNULL)
+
+    def kill(self, pattern: str = "") -> bool:
+        """Start or resume and kill: where a file matching `pattern` appears, else after a random time of work.
+
+        False when the command came to its end first.
+        """
+        arguments = command(f"resume={self.run}") if self.run else self.begin
+        process = subprocess.Popen(arguments, env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+        self._until(process, lambda: self.run is not None and is_live(self.run))
+        if pattern:
+            self._until(process, lambda: any(self.run.glob(pattern)))
+        else:
+            deadline = time.monotonic() + self.moments.uniform(0.0, self.seconds)
+            self._until(process, lambda: time.monotonic() > deadline)
+        alive = process.poll() is None
         process.kill()
         process.wait()
-        return True
-    return False
+        assert alive or process.returncode == 0, f"the command failed by itself: {arguments}"
+        self.kills += alive
+        self.writes += alive and bool(pattern) and any(self.run.glob(pattern))
+        return alive
+
+    def _until(self, process: "subprocess.Popen[bytes]", happened: Callable[[], bool]) -> None:
+        deadline = time.monotonic() + 120
+        while process.poll() is None and not happened():
+            assert time.monotonic() < deadline
+            time.sleep(0.0005)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_kills_at_random_moments_change_nothing(stage: str, finished: Path, tmp_path: Path) -> None:
-    moments = random.Random(stage)
-    kills, arguments = 0, command(*small(stage, *upstream_of(stage, finished), f"outputs={tmp_path}"))
-    while killed(arguments, moments.uniform(2.0, 6.0)):
-        kills += 1
-        runs = list(tmp_path.glob("*/*/*/manifest.json"))
-        arguments = command(f"resume={runs[0].parent}") if runs else arguments
-    run = newest(tmp_path)
-    assert read_json(run / "manifest.json")["status"] == "finished"
-    assert_equal_runs(finished / stage, run)
+    seconds = read_json(finished / stage / "manifest.json")["wall_seconds"]
+    killers: list[Killer] = []
+    while sum(killer.kills for killer in killers) < KILLS_PER_STAGE:
+        outputs = tmp_path / str(len(killers))
+        killer = Killer(
+            outputs,
+            command(*small(stage, *upstream_of(stage, finished), f"outputs={outputs}")),
+            seconds,
+            f"{stage} {len(killers)}",
+        )
+        killers.append(killer)
+        while killer.kill(AIMED.get(stage, "") if killer.kills % 3 == 1 else ""):
+            if sum(item.kills for item in killers) >= KILLS_PER_STAGE:
+                killer.finish()
+                break
+    for killer in killers:
+        assert read_json(killer.run / "manifest.json")["status"] == "finished"
+        assert_equal_runs(finished / stage, killer.run)
+        assert not list(killer.run.rglob(".*.tmp")), "what a kill left half written is cleared away"
+    KILLED[stage] = (sum(killer.kills for killer in killers), sum(killer.writes for killer in killers))
 
 
 def test_a_pipeline_killed_again_and_again_comes_to_the_same_scores(finished: Path, tmp_path: Path) -> None:
-    moments, kills = random.Random(0), 0
-    arguments = command(*small_pipeline(f"outputs={tmp_path}"))
-    while killed(arguments, moments.uniform(3.0, 5.5)):
-        kills += 1
-        runs = list(tmp_path.glob("*/*/*/manifest.json"))
-        arguments = command(f"resume={runs[0].parent}") if runs else arguments
-    assert kills >= 1
+    seconds = read_json(finished / "manifest.json")["wall_seconds"]
+    killer = Killer(tmp_path, command(*small_pipeline(f"outputs={tmp_path}")), seconds / 2, "pipeline")
+    while killer.kills < KILLS_PER_STAGE and killer.kill():
+        pass
+    killer.finish()
     for stage in STAGES:
-        assert_equal_runs(finished / stage, newest(tmp_path) / stage)
+        assert_equal_runs(finished / stage, killer.run / stage)
+    KILLED["pipeline"] = (killer.kills, 0)
+
+
+def test_the_kills_were_many_and_some_met_a_half_written_file(capsys: pytest.CaptureFixture[str]) -> None:
+    if set(KILLED) != {*STAGES, "pipeline"}:
+        pytest.skip("the tests above did not all run")
+    total, writes = (sum(counts[i] for counts in KILLED.values()) for i in (0, 1))
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\nkill -9, resumed to equal results: {total} of {total}, {writes} in the middle of a write\n"
+        )
+    assert total >= 40 and writes >= 4
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")

@@ -88,6 +88,7 @@ class Run:
     def recording(self) -> Iterator[None]:
         """Hold the folder's lock, keep its log and its status while a stage runs."""
         with locked(self.path), _logging_to(self.path / "log.txt"), _terminable():
+            _remove_leftovers(self.path)
             began, before = time.monotonic(), self.manifest.get("wall_seconds", 0.0)
             self._set(status="running", error=None)
             try:
@@ -225,6 +226,12 @@ def _try_lock(file: IO[str], kind: int) -> bool:
         time.sleep(0.02)
         return False
     return True
+
+
+def _remove_leftovers(path: Path) -> None:
+    """Delete what a killed process had half written; its temporary names are no one else's while the lock is held."""
+    for leftover in path.rglob(".*.tmp"):
+        leftover.unlink(missing_ok=True)
 
 
 @contextmanager
