@@ -32,4 +32,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 benchmark: setup
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[bench]"
+	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.controller
+	$(BIN)/python -m benchmarks.memory

@@ -1,12 +1,15 @@
 """Private memory (RssAnon) of the training processes of V and M as the number of frames grows.
 
     python -m benchmarks.memory
+    python -m benchmarks.memory --frames 120000 1000000
 
-Writes stores of random frames, trains each stage on each store through the command line, for the same number of steps
-(one epoch of the largest store), and prints the largest RssAnon that the process showed, beside the frames' size on disk.
+Writes a store of random frames of each size, trains V and M on it through the command line, and prints the largest RssAnon
+that each process showed until its training ended and after it, beside the frames' size on disk. Both stages take the same
+number of steps on every store, drawn from all of it, in one epoch; V then validates on one episode and encodes every frame.
 """
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -25,78 +28,95 @@ from world_models.runs.device import Device
 from world_models.runs.folder import Run, begin
 
 LENGTH = 1000
+PER_SHARD = 8  # episodes, as stage=rollout writes them
+FRAME_BYTES = 64 * 64 * 3
 ENV = ["env=gymnasium", "env.id=CarRacing-v3"]
 
 
 def write_rollout(folder: Path, env: EnvSpec, frames: int) -> Path:
-    """A finished rollout run of random pictures."""
+    """A finished rollout run of random pictures, the last episode for validation."""
     folder.mkdir(parents=True)
     run = Run(folder, 0, Device.cpu, "gymnasium", env.to_dict())
-    begin(
-        run,
-        "rollout",
-        to_yaml(compose_config(["stage=rollout", *ENV]).config),
-        [],
-        {"stage": "rollout", "env": "gymnasium"},
-    )
-    meta = {
-        "env": env.to_dict(),
-        "backend": "gymnasium",
-        "policy": "random",
-        "seed": 0,
-        "has_final_frame": True,
-        "versions": {},
-    }
-    writer = StoreWriter(folder / "episodes", meta)
-    count = frames // LENGTH
-    for index in range(count):
-        writer.write_shard(index, [noise_episode(index, env)], ["validation" if index == count - 1 else "train"])
+    config = to_yaml(compose_config(["stage=rollout", *ENV]).config)
+    begin(run, "rollout", config, [], {"stage": "rollout", "env": "gymnasium"})
+    origin = {"env": env.to_dict(), "backend": "gymnasium", "policy": "random", "seed": 0}
+    writer = StoreWriter(folder / "episodes", {**origin, "has_final_frame": True, "versions": {}})
+    splits = ["train"] * (frames // LENGTH - 1) + ["validation"]
+    noise = np.random.default_rng(0).integers(0, 255, (LENGTH + 1, 64, 64, 3), np.uint8)
+    for index, first in enumerate(range(0, len(splits), PER_SHARD)):
+        chosen = splits[first : first + PER_SHARD]
+        episodes = [noise_episode(first + offset, env, noise) for offset in range(len(chosen))]
+        writer.write_shard(index, episodes, chosen)
     writer.finish()
     with run.recording():
         pass
     return folder
 
 
-def noise_episode(seed: int, env: EnvSpec) -> Episode:
-    """LENGTH steps of noise."""
+def noise_episode(seed: int, env: EnvSpec, noise: np.ndarray) -> Episode:
+    """LENGTH steps of the noise, begun elsewhere in each episode: no two are alike."""
     draw = np.random.default_rng(seed)
     done = np.zeros(LENGTH + 1, np.uint8)
     done[-2] = TERMINATED
     actions = env.action_space.sample(draw, LENGTH + 1)
     actions[-1] = 0
-    rewards = np.zeros(LENGTH + 1, np.float32)
-    return Episode(seed, draw.integers(0, 255, (LENGTH + 1, 64, 64, 3), np.uint8), actions, rewards, done)
+    frames = np.roll(noise.reshape(-1), draw.integers(noise.size)).reshape(noise.shape)
+    return Episode(seed, frames, actions, np.zeros(LENGTH + 1, np.float32), done)
 
 
-def peak_private_memory(arguments: list[str]) -> float:
-    """MB of RssAnon at its largest while the command runs."""
-    process = subprocess.Popen([sys.executable, "-m", "world_models.main", *arguments, "verbosity=quiet"])
-    peak = 0
+def peak_private_memory(steps: int, outputs: Path, arguments: list[str]) -> tuple[float, float]:
+    """MB of RssAnon at its largest while the stage runs: until its training ended (timing.csv appeared), and after it."""
+    command = [sys.executable, "-m", "benchmarks.short_epochs", str(steps), *arguments, f"outputs={outputs}"]
+    process = subprocess.Popen([*command, "stage.num_epochs=1", "verbosity=quiet"])
+    peaks = [0, 0]
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status").read_text()
-        lines = [line for line in status.splitlines() if line.startswith("RssAnon")]
-        peak = max([peak, *(int(line.split()[1]) for line in lines)])
-        time.sleep(0.05)
+        anonymous = [int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")]
+        phase = any(outputs.glob("*/*/*/timing.csv"))
+        peaks[phase] = max([peaks[phase], *anonymous])
+        time.sleep(0.02)
     if process.returncode:
         raise SystemExit(process.returncode)
-    return peak / 1024
+    return peaks[0] / 1024, peaks[1] / 1024
+
+
+def measure(folder: Path, env: EnvSpec, frames: int, steps: int) -> list[float]:
+    """The four peaks on a store of so many frames: V's two, then M's."""
+    rollout = write_rollout(folder / "rollout", env, frames)
+    vae = peak_private_memory(
+        steps, folder / "vae", ["stage=vae", *ENV, f"upstream={rollout}", "stage.train_batch_size=64"]
+    )
+    upstream = next((folder / "vae").glob("*/*/*"))
+    mdrnn = peak_private_memory(steps, folder / "mdrnn", ["stage=mdrnn", *ENV, f"upstream={upstream}"])
+    return [*vae, *mdrnn]
+
+
+def require_space(frames: int) -> None:
+    """End with one sentence where the largest store and its latents would not fit on the disk."""
+    needed, free = frames * (FRAME_BYTES + 2 * 32 * 4) * 1.05, shutil.disk_usage(tempfile.gettempdir()).free
+    if free < needed:
+        raise SystemExit(
+            f"error: {frames:,} frames need {needed / 1e9:.1f} GB and {tempfile.gettempdir()} has {free / 1e9:.1f} GB: "
+            "name a larger disk with TMPDIR, or fewer --frames"
+        )
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--frames", type=int, nargs="+", default=[30_000, 120_000])
-    sizes = parser.parse_args().frames
+    parser.add_argument("--frames", type=int, nargs="+", default=[30_000, 120_000], help=f"multiples of {LENGTH}")
+    parser.add_argument("--steps", type=int, default=500, help="training steps of each stage")
+    options = parser.parse_args()
+    require_space(max(options.frames))
     register(SCHEMAS)
     env = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
-    print(f"{'frames':>9} {'on disk':>10} {'vae':>10} {'mdrnn':>10}   private memory (RssAnon), MB")
-    for frames in sizes:
+    print(f"largest private memory (RssAnon), MB; {options.steps} steps each\n")
+    print(f"{'frames':>9} {'on disk':>8}   {'V: training':>11} {'after':>6}   {'M: training':>11} {'after':>6}")
+    for frames in options.frames:
         with tempfile.TemporaryDirectory() as folder:
-            rollout = write_rollout(Path(folder) / "rollout", env, frames)
-            common = [*ENV, f"outputs={folder}/outputs", f"stage.num_epochs={max(sizes) // frames}"]
-            vae = peak_private_memory(["stage=vae", f"upstream={rollout}", "stage.train_batch_size=64", *common])
-            mdrnn = peak_private_memory(["stage=mdrnn", *common])
-            print(f"{frames:9,} {frames * 64 * 64 * 3 / 2**20:10,.0f} {vae:10,.0f} {mdrnn:10,.0f}", flush=True)
+            peaks = measure(Path(folder), env, frames, options.steps)
+        cells = "   {:11,.0f} {:6,.0f}   {:11,.0f} {:6,.0f}".format(*peaks)
+        print(f"{frames:9,} {frames * FRAME_BYTES / 1e6:8,.0f}{cells}", flush=True)
 
 
 if __name__ == "__main__":

@@ -1,13 +1,12 @@
 """Configuration: every file composes, mistakes end in one sentence, and what is written reads back the same."""
 
 import re
-import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from commands import STAGES, small
+from commands import STAGES
 
 from world_models.compose import CONFIG_FOLDERS, compose_config, options
 from world_models.config import Config, check_resumable, register, to_yaml
@@ -15,7 +14,6 @@ from world_models.envs.make import ProcgenConfig
 from world_models.main import main
 from world_models.pipeline import SCHEMAS, PipelineConfig
 from world_models.runs.device import Device
-from world_models.runs.files import read_json
 from world_models.stages.controller import ControllerConfig
 from world_models.stages.mdrnn import MDRNNConfig
 from world_models.stages.vae import VAEConfig
@@ -92,6 +90,8 @@ MISTAKES = [
     (["stage=vae", "env.xyzzy=3"], r"env\.xyzzy is no key; the keys there are env\.id"),
     (["stage=vae", "stage.num_epochs=many"], r"stage\.num_epochs: .*'many'.*Integer"),
     (["stage=vae", "stage.num_epochs=0"], r"stage\.num_epochs is 0; it must be above 0"),
+    (["stage=vae", "stage.kl_weight=-1"], r"stage\.kl_weight is -1\.0; it must be 0 or more"),
+    (["stage=vae", "stage.kl_tolerance=nan"], r"stage\.kl_tolerance is nan; it must be 0 or more"),
     (["stage=vae", "device=tpu"], r"device: .*'tpu'.*auto.*cpu.*cuda"),
     (["stage=vea"], r"stage=vea does not exist; choose one of: .*vae"),
     (["stage=vae", "env=mario"], r"env=mario does not exist; choose one of: car_racing"),
@@ -133,6 +133,16 @@ def test_what_may_change_on_resume() -> None:
     def config(*overrides: str) -> Config:
         return compose_config(["stage=vae", "env=pellet", *overrides]).config
 
+    check_resumable(config(), config("stage.sample_interval=1", "stage.compile=false"))
+    for key in (
+        "horizontal_flip=true",
+        "kl_weight=2",
+        "kl_tolerance=0.25",
+        "start_from=elsewhere",
+        "precision=bfloat16",
+    ):
+        with pytest.raises(ValueError, match="it cannot change"):
+            check_resumable(config(), config(f"stage.{key}"))
     check_resumable(config(), config("stage.num_epochs=11", "device=cpu", "threads=1", "stage.checkpoint_interval=3"))
     with pytest.raises(ValueError, match=r"stage\.num_epochs was 10 and is now 9: it may only grow"):
         check_resumable(config(), config("stage.num_epochs=9"))
@@ -175,18 +185,18 @@ def test_help_names_the_stages_and_no_schema(capsys: pytest.CaptureFixture[str])
     assert "schema" not in text
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [["--cfg", "job"], ["-c", "job", "-p", "stage"], ["--info", "config"], ["--info"]],
+)
+def test_hydras_flags_show_and_run_nothing(
+    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["world-models"])
+    monkeypatch.chdir(tmp_path)
+    assert main(["stage=vae", "stage.num_epochs=7", *flags]) == 0
+    assert "num_epochs: 7" in capsys.readouterr().out and list(tmp_path.iterdir()) == []
+
+
 def test_conf_is_found_in_the_checkout() -> None:
     assert (CONFIG_FOLDERS[1] / "config.yaml").is_file()
-
-
-def test_sweeps_run_every_job_in_one_folder(tmp_path: Path, finished: Path) -> None:
-    arguments = small(
-        "vae", f"upstream={finished / 'rollout'}", f"outputs={tmp_path}", "seed=1,2", "stage.num_epochs=1"
-    )
-    environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": "/usr/bin:/bin"}
-    command = [sys.executable, "-m", "world_models.main", "-m", *arguments]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 0, done.stderr
-    jobs = sorted(path.parents[1] for path in tmp_path.glob("sweeps/*/*/*/checkpoints/best.pt"))
-    assert [job.name for job in jobs] == ["0", "1"]
-    assert [read_json(job / "manifest.json")["seed"] for job in jobs] == [1, 2]

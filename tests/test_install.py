@@ -101,3 +101,17 @@ def test_readme_notebook_lines_run(finished: Path) -> None:
     names: dict[str, object] = {}
     exec(lines, names)
     assert names["frames"].shape == (4, 64, 64, 3)  # type: ignore[attr-defined]
+
+
+def test_readme_conversions_run(finished: Path, tmp_path: Path) -> None:
+    """The convert commands as README gives them, on Pellet's episodes."""
+    named = [item for item in OURS if item[0] == "stage=convert"]
+    rollouts, store, outputs = tmp_path / "rollouts", finished / "rollout", f"outputs={tmp_path / 'outputs'}"
+    written = ["stage.to=npz", "stage.alignment=post", "env=pellet", outputs]
+    assert main(["stage=convert", f"stage.source={store}", *written]) == 0
+    shutil.copytree(next(newest(tmp_path / "outputs").glob("*/*.npz")).parent, rollouts)
+    for arguments in named:
+        source = rollouts if "stage.source=rollouts/" in arguments else store
+        kept = [item for item in arguments if not item.startswith(("env=", "stage.source="))]
+        assert main([*kept, f"stage.source={source}", "env=pellet", outputs]) == 0
+    assert len(named) == 3

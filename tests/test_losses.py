@@ -1,11 +1,12 @@
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
-from world_models.losses import conv_vae_loss, gmm_loss, mdrnn_loss, vae_terms
+from world_models.losses import conv_vae_loss, free_bits, gmm_loss, latent_kl, mdrnn_loss, vae_terms
 
 T, B, K, L = 4, 3, 5, 6
 
@@ -17,21 +18,44 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 def test_kl_equals_torchs() -> None:
     mu, logsigma, x = draw(7, 5), draw(7, 5, seed=1), draw(7, 3, 8, 8)
     _, kl = vae_terms(x, x, mu, logsigma)
-    expected = kl_divergence(Normal(mu, logsigma.exp()), Normal(0.0, 1.0)).sum()
-    torch.testing.assert_close(kl, expected)
+    expected = kl_divergence(Normal(mu, logsigma.exp()), Normal(0.0, 1.0))
+    torch.testing.assert_close(latent_kl(mu, logsigma), expected)
+    torch.testing.assert_close(kl, expected.sum(1))
 
 
 def test_kl_is_zero_for_the_prior() -> None:
     x, zero = draw(2, 3, 8, 8), torch.zeros(2, 5)
-    assert vae_terms(x, x, zero, zero)[1] == 0
+    assert not vae_terms(x, x, zero, zero)[1].any()
+
+
+def test_squared_error_is_a_gaussians_log_likelihood() -> None:
+    x, recon, zero = draw(3, 2, 4, 4), draw(3, 2, 4, 4, seed=1), torch.zeros(3, 5)
+    reconstruction, _ = vae_terms(recon, x, zero, zero)
+    nll = -Independent(Normal(recon, math.sqrt(0.5)), 3).log_prob(x)
+    torch.testing.assert_close(reconstruction + 0.5 * 32 * math.log(math.pi), nll)
+
+
+def test_free_bits_hold_up_each_frame() -> None:
+    mu, logsigma = draw(50, 4), draw(50, 4, seed=1)
+    found = free_bits(latent_kl(mu, logsigma).sum(1), floor=6.0)
+    each = [float(kl_divergence(Normal(m, s.exp()), Normal(0.0, 1.0)).sum()) for m, s in zip(mu, logsigma, strict=True)]
+    assert min(each) < 6 < max(each)
+    torch.testing.assert_close(found, torch.tensor([max(value, 6.0) for value in each]))
+
+
+def test_free_bits_push_no_frame_below_the_floor() -> None:
+    mu = torch.stack([torch.full((4,), 0.1), torch.full((4,), 3.0)]).requires_grad_()
+    free_bits(latent_kl(mu, torch.zeros(2, 4)).sum(1), floor=2.0).sum().backward()
+    assert not mu.grad[0].any()
+    torch.testing.assert_close(mu.grad[1], mu[1].detach())
 
 
 def test_vae_loss_is_the_sum_over_everything() -> None:
     x, mu, logsigma = torch.zeros(2, 3, 8, 8), draw(2, 5), draw(2, 5, seed=1)
     recon = torch.full_like(x, 0.5)
     reconstruction, kl = vae_terms(recon, x, mu, logsigma)
-    assert reconstruction == 0.25 * x.numel()
-    assert conv_vae_loss(recon, x, mu, logsigma) == reconstruction + kl
+    assert reconstruction.tolist() == [0.25 * x[0].numel()] * 2
+    torch.testing.assert_close(conv_vae_loss(recon, x, mu, logsigma), reconstruction.sum() + kl.sum())
 
 
 def test_better_reconstruction_costs_less() -> None:
@@ -51,6 +75,34 @@ def mixture() -> tuple[Tensor, Tensor, Tensor]:
     return draw(T, B, K, L), draw(T, B, K, L, seed=1).exp(), torch.log_softmax(draw(T, B, K, seed=2), -1)
 
 
+def mixtures_of_each_dimension() -> tuple[Tensor, Tensor, Tensor]:
+    return *mixture()[:2], torch.log_softmax(draw(T, B, K, L, seed=2), -2)
+
+
+def test_gmm_loss_equals_torchs_for_a_mixture_per_dimension() -> None:
+    mus, sigmas, logpi = mixtures_of_each_dimension()
+    target = draw(T, B, L, seed=3)
+    normals = Normal(mus.movedim(-2, -1), sigmas.movedim(-2, -1))
+    independent = Independent(MixtureSameFamily(Categorical(logits=logpi.movedim(-2, -1)), normals), 1)
+    expected = -independent.log_prob(target)
+    torch.testing.assert_close(gmm_loss(target, mus, sigmas, logpi, reduce=False), expected)
+    torch.testing.assert_close(gmm_loss(target, mus, sigmas, logpi), expected.mean())
+
+
+def test_one_dimension_has_one_mixture_either_way() -> None:
+    mus, sigmas, target = draw(T, B, K, 1), draw(T, B, K, 1, seed=1).exp(), draw(T, B, 1, seed=3)
+    logpi = torch.log_softmax(draw(T, B, K, seed=2), -1)
+    joint, apart = (gmm_loss(target, mus, sigmas, each, reduce=False) for each in (logpi, logpi.unsqueeze(-1)))
+    torch.testing.assert_close(joint, apart)
+
+
+def test_gmm_loss_refuses_shapes_that_do_not_belong_together() -> None:
+    mus, sigmas, logpi = mixture()
+    for given in (logpi[..., :-1], logpi[0], draw(T, B, L, K)):
+        with pytest.raises(AssertionError):
+            gmm_loss(draw(T, B, L), mus, sigmas, given)
+
+
 def test_gmm_loss_equals_torchs() -> None:
     mus, sigmas, logpi = mixture()
     target = draw(T, B, L, seed=3)
@@ -59,9 +111,10 @@ def test_gmm_loss_equals_torchs() -> None:
     torch.testing.assert_close(gmm_loss(target, mus, sigmas, logpi), expected.mean())
 
 
+@pytest.mark.parametrize("make", [mixture, mixtures_of_each_dimension])
 @pytest.mark.parametrize("distance", [1e2, 1e5, 1e8])
-def test_gmm_loss_is_stable_far_away(distance: float) -> None:
-    mus, sigmas, logpi = mixture()
+def test_gmm_loss_is_stable_far_away(distance: float, make: Callable[[], tuple[Tensor, Tensor, Tensor]]) -> None:
+    mus, sigmas, logpi = make()
     mus.requires_grad_()
     loss = gmm_loss(torch.full((T, B, L), distance), mus, sigmas, logpi)
     loss.backward()
@@ -88,19 +141,23 @@ def targets() -> tuple[Tensor, Tensor, Tensor]:
     return draw(T, B, L, seed=6), draw(T, B, seed=7), (draw(T, B, seed=8) > 0).float()
 
 
+def ones() -> tuple[Tensor, Tensor]:
+    return torch.ones(T, B), torch.ones(T, B)
+
+
 def test_mdrnn_loss_is_the_scaled_sum_of_its_terms() -> None:
     mask = torch.ones(T, B)
-    with_reward, metrics = mdrnn_loss(outputs(), *targets(), mask, include_reward=True)
+    with_reward, metrics = mdrnn_loss(outputs(), *targets(), mask, mask, include_reward=True)
     gmm, bce, mse = metrics["gmm"], metrics["bce"], metrics["mse"]
     torch.testing.assert_close(with_reward, (gmm + bce + mse) / (L + 2))
-    without, _ = mdrnn_loss(outputs(), *targets(), mask, include_reward=False)
+    without, _ = mdrnn_loss(outputs(), *targets(), mask, mask, include_reward=False)
     torch.testing.assert_close(without, (gmm + bce) / (L + 1))
 
 
 def test_mdrnn_terms_are_means() -> None:
     mus, sigmas, logpi, rewards, dones = outputs()
     latents, target_rewards, target_dones = targets()
-    metrics = mdrnn_loss(outputs(), *targets(), torch.ones(T, B), include_reward=True)[1]
+    metrics = mdrnn_loss(outputs(), *targets(), *ones(), include_reward=True)[1]
     torch.testing.assert_close(metrics["gmm"], gmm_loss(latents, mus, sigmas, logpi))
     torch.testing.assert_close(metrics["mse"], torch.nn.functional.mse_loss(rewards, target_rewards))
     bce = torch.nn.functional.binary_cross_entropy_with_logits(dones, target_dones)
@@ -111,11 +168,11 @@ def test_mdrnn_terms_are_means() -> None:
 def test_masked_steps_change_nothing(garbage: float) -> None:
     mask = torch.ones(T, B)
     mask[2:, 1] = 0
-    clean, _ = mdrnn_loss(outputs(), *targets(), mask, include_reward=True)
+    clean, _ = mdrnn_loss(outputs(), *targets(), mask, mask, include_reward=True)
     spoilt = tuple(value.masked_fill(mask.view(T, B, *[1] * (value.ndim - 2)) == 0, garbage) for value in targets())
-    loss, _ = mdrnn_loss(outputs(), *spoilt, mask, include_reward=True)
+    loss, _ = mdrnn_loss(outputs(), *spoilt, mask, mask, include_reward=True)
     assert loss == clean
-    shorter, _ = mdrnn_loss(outputs(), *targets(), torch.ones(T, B), include_reward=True)
+    shorter, _ = mdrnn_loss(outputs(), *targets(), *ones(), include_reward=True)
     assert shorter != clean
 
 
@@ -123,14 +180,38 @@ def test_masked_steps_have_no_gradient() -> None:
     mask = torch.ones(T, B)
     mask[1:, 0] = 0
     given = [value.detach().requires_grad_() for value in outputs()]
-    mdrnn_loss(tuple(given), *targets(), mask, include_reward=True)[0].backward()
+    mdrnn_loss(tuple(given), *targets(), mask, mask, include_reward=True)[0].backward()
     for value in given:
         assert not value.grad[1:, 0].any() and value.grad[0, 0].any()
 
 
+def test_a_step_without_a_next_latent_still_has_its_reward_and_end() -> None:
+    mask, next_mask = ones()
+    next_mask[-1, 1] = 0
+    latents, rewards, dones = targets()
+    spoilt = latents.clone()
+    spoilt[-1, 1] = float("nan")
+    loss, metrics = mdrnn_loss(outputs(), spoilt, rewards, dones, mask, next_mask, include_reward=True)
+    whole = mdrnn_loss(outputs(), latents, rewards, dones, *ones(), include_reward=True)[1]
+    without = mdrnn_loss(outputs(), latents, rewards, dones, next_mask, next_mask, include_reward=True)[1]
+    assert metrics["bce"] == whole["bce"] and metrics["mse"] == whole["mse"]
+    assert metrics["gmm"] == without["gmm"] != whole["gmm"] and torch.isfinite(loss)
+    assert without["bce"] != whole["bce"]
+
+
+@pytest.mark.parametrize("weight", [1.0, 10.0])
+def test_ends_weigh_done_weight_times_as_much(weight: float) -> None:
+    _, _, dones = targets()
+    given = outputs()
+    probability = torch.sigmoid(given[-1])
+    by_hand = -(weight * dones * probability.log() + (1 - dones) * (1 - probability).log()).mean()
+    metrics = mdrnn_loss(given, *targets(), *ones(), include_reward=True, done_weight=weight)[1]
+    torch.testing.assert_close(metrics["bce"], by_hand)
+
+
 def test_metrics_are_detached_scalars() -> None:
     given = tuple(value.requires_grad_() for value in outputs())
-    _, metrics = mdrnn_loss(given, *targets(), torch.ones(T, B), include_reward=False)
+    _, metrics = mdrnn_loss(given, *targets(), *ones(), include_reward=False)
     assert set(metrics) == {"gmm", "bce", "mse"}
     assert all(value.ndim == 0 and not value.requires_grad for value in metrics.values())
 
@@ -140,5 +221,5 @@ def test_better_predictions_cost_less() -> None:
     good = (latents.unsqueeze(-2), torch.ones(T, B, 1, L), torch.zeros(T, B, 1), rewards, 10 * (dones - 0.5))
     bad = (good[0] + 3, *good[1:3], rewards + 1, -good[4])
     mask = torch.ones(T, B)
-    good_metrics, bad_metrics = (mdrnn_loss(given, *targets(), mask, True)[1] for given in (good, bad))
+    good_metrics, bad_metrics = (mdrnn_loss(given, *targets(), mask, mask, True)[1] for given in (good, bad))
     assert all(good_metrics[name] < bad_metrics[name] for name in good_metrics)

@@ -15,6 +15,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from world_models.config import Config, flatten
 
+PATHS = (
+    "upstream",
+    "outputs",
+    "stage.agent",
+    "stage.start_from",
+    "stage.vae.start_from",
+    "stage.source",
+    "hydra.sweep.dir",
+)
 CONFIG_FOLDERS = (Path(__file__).parent / "conf", Path(__file__).parents[1] / "conf")
 
 
@@ -57,6 +66,22 @@ def _compose(overrides: list[str]) -> tuple[DictConfig, DictConfig]:
     with open_dict(raw):
         del raw["hydra"]
     return raw, info
+
+
+def quoted(override: str, several: bool = False) -> str:
+    """Paths may hold characters that mean something in Hydra's grammar; in a sweep (`several`) commas part them."""
+    key, _, value = override.partition("=")
+    if key not in PATHS or value[:1] in ("'", '"') or value in ("", "latest", "null"):
+        return override
+    if several and re.match(r"(choice|glob|range)\(", value):
+        return override
+    paths = value.split(",") if several else [value]
+    return f"{key}={','.join(map(_in_quotes, paths))}"
+
+
+def _in_quotes(path: str) -> str:
+    escaped = path.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
 
 
 def addable(override: str) -> str:

@@ -3,7 +3,7 @@
 import logging
 import os
 import sys
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,24 @@ from world_models.config import Config, WandbMode, check_resumable, to_yaml
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
 from world_models.pipeline import SCHEMAS, STAGES, backend_for
 from world_models.runs.device import resolve_device
-from world_models.runs.files import read_json, write_json
 from world_models.runs.folder import Run, begin, dated_folder, now, read_manifest, shown
 from world_models.runs.lineage import check_upstream, latest, status
 from world_models.runs.numbers import num_cores
 from world_models.runs.provenance import provenance
 from world_models.runs.wandb import require_wandb, wandb_mirror
-from world_models.stages.runs import list_runs
+from world_models.stages.convert import ConvertConfig, verify
+from world_models.stages.runs import RunsConfig, list_runs
 from world_models.stored import env_keys, merged, stored_config
 
 log = logging.getLogger(__name__)
+
+
+def set_up_logging(prefix: str = "") -> None:
+    """Show what runs say on stderr, `prefix` before each line."""
+    form = f"%(asctime)s  {prefix}%(message)s"
+    logging.basicConfig(format=form, datefmt="%H:%M:%S", stream=sys.stderr, force=bool(prefix))
+    logging.getLogger("world_models").setLevel(logging.DEBUG)
+    set_verbosity("info")
 
 
 def set_verbosity(verbosity: str) -> None:
@@ -34,22 +42,55 @@ def set_verbosity(verbosity: str) -> None:
         handler.setLevel(level)
 
 
-def start(composed: Composed, job: Path | None = None) -> None:
-    """A new run, in a folder of its own or in that of a sweep's job."""
-    config, stage = composed.config, composed.choices["stage"]
-    set_verbosity(config.verbosity.value)
-    if stage == "runs":
+@dataclass(frozen=True)
+class Prepared:
+    """A run that can start: nothing is written yet."""
+
+    config: Config
+    stage: str
+    spec: EnvSpec
+    upstream: Path | None
+
+
+def start(composed: Composed) -> None:
+    """A new run in a folder of its own, or a look at what is there."""
+    set_verbosity(composed.config.verbosity.value)
+    config, stage = composed.config, composed.config.stage
+    if isinstance(stage, RunsConfig):
         list_runs(Path(config.outputs))
-        return
-    spec = make_spec(config.env)
-    config = settle(config, stage, spec)
-    upstream = find_upstream(config, stage, spec.to_dict(), composed.choices["experiment"], job)
-    path = job or dated_folder(Path(config.outputs).absolute() / spec.folder_name)
-    config = replace(config, upstream=os.path.relpath(upstream, path) if upstream else "latest")
-    run = open_run(config, path, spec.to_dict(), upstream)
+    elif isinstance(stage, ConvertConfig) and stage.verify:
+        verify(stage)
+    else:
+        ready = prepare(composed, now())
+        start_in(dated_folder(Path(config.outputs).absolute() / ready.spec.folder_name), composed, ready)
+
+
+def _only_looks(stage: Any) -> bool:
+    return isinstance(stage, RunsConfig) or (isinstance(stage, ConvertConfig) and stage.verify)
+
+
+def prepare(composed: Composed, before: str) -> Prepared:
+    """Decide what is left open and find the upstream, as it was at the moment `before`; mistakes are ValueErrors."""
+    stage = composed.choices["stage"]
+    if _only_looks(composed.config.stage):
+        raise ValueError(f"stage={stage} only looks at what is there: it makes no run, so there is nothing to sweep")
+    spec = make_spec(composed.config.env)
+    config = settle(composed.config, stage, spec)
+    upstream = find_upstream(config, stage, spec.to_dict(), composed.choices["experiment"], before)
+    return Prepared(config, stage, spec, upstream)
+
+
+def start_in(path: Path, composed: Composed, ready: Prepared) -> None:
+    """Fill the folder of a new run and start it there."""
+    set_verbosity(composed.config.verbosity.value)
+    upstream = ready.upstream
+    if ready.config.upstream == "latest" and upstream:
+        log.info("upstream: %s", shown(upstream))
+    config = replace(ready.config, upstream=os.path.relpath(upstream, path) if upstream else "latest")
+    run = open_run(config, path, ready.spec.to_dict(), upstream)
     choices = {**composed.choices, "env_keys": env_keys(composed.config.env, composed.choices["env"])}
-    begin(run, stage, to_yaml(config), composed.overrides, choices)
-    execute(stage, config, run)
+    begin(run, ready.stage, to_yaml(config), composed.overrides, choices)
+    execute(ready.stage, config, run)
 
 
 def settle(config: Config, stage: str, spec: EnvSpec) -> Config:
@@ -60,6 +101,10 @@ def settle(config: Config, stage: str, spec: EnvSpec) -> Config:
         )
     if config.wandb.mode is not WandbMode.disabled:
         require_wandb()
+    if config.reuse and stage != "pipeline":
+        raise ValueError(
+            f"reuse=true is of no use: stage={stage} is one stage, and only stage=pipeline takes finished ones"
+        )
     device = resolve_device(config.device)
     backend = resolve_backend(config.env.backend, spec)
     if config.env.backend is Backend.auto:
@@ -77,9 +122,7 @@ def open_run(config: Config, path: Path, env: dict[str, Any], upstream: Path | N
     return Run(path, config.seed, config.device, config.env.backend.value, env, upstream, mirror)
 
 
-def find_upstream(
-    config: Config, stage: str, env: dict[str, Any], experiment: str | None, job: Path | None
-) -> Path | None:
+def find_upstream(config: Config, stage: str, env: dict[str, Any], experiment: str | None, before: str) -> Path | None:
     """The run folder that feeds this stage; a missing or unfitting one is a ValueError."""
     needs = STAGES[stage].needs if stage in STAGES else None
     if needs is None:
@@ -88,22 +131,13 @@ def find_upstream(
         return None
     if config.upstream != "latest":
         return check_upstream(Path(config.upstream).absolute(), stage, needs, env)
-    found = latest(Path(config.outputs).absolute(), needs, env, experiment, sweep_began(job) if job else now())
+    found = latest(Path(config.outputs).absolute(), needs, env, experiment, before)
     if found is None:
         raise ValueError(
             f"stage={stage} needs a finished {needs} run of {env['id']} with the same env settings and experiment in "
             f"{config.outputs}, and there is none: run stage={needs} first, or name one with upstream=<run folder>"
         )
-    log.info("upstream: %s", shown(found))
     return found
-
-
-def sweep_began(job: Path) -> str:
-    """The moment before a sweep's first job: at that moment every job looks for its upstream."""
-    note = job.parent / "sweep.json"
-    if not note.is_file():
-        write_json(note, {"began": now(), "command": sys.argv[1:]})
-    return str(read_json(note)["began"])
 
 
 def execute(stage: str, config: Config, run: Run) -> None:

@@ -1,6 +1,7 @@
 """What V and M minimise: pure functions of tensors, each with its formula."""
 
 import math
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -8,37 +9,61 @@ from torch import Tensor
 
 LOG_2PI = math.log(2 * math.pi)
 
+Number = TypeVar("Number", float, Tensor)
+
 
 def vae_terms(recon: Tensor, x: Tensor, mu: Tensor, logsigma: Tensor) -> tuple[Tensor, Tensor]:
-    """recon, x (B, C, H, W), mu, logsigma (B, L) -> the two scalar terms of V's loss, each summed over everything.
+    """recon, x (B, C, H, W), mu, logsigma (B, L) -> squared error (B,) and KL (B,) of each frame.
 
-    Reconstruction: sum((recon - x)^2). KL from N(mu, sigma) to N(0, I), in nats (Kingma & Welling 2014, appendix B):
-    -0.5 * sum(1 + 2 logsigma - mu^2 - exp(2 logsigma)).
+    Squared error: sum((recon - x)^2), the negative log-likelihood in nats of x under a Gaussian of mean recon and variance
+    1/2, less the constant C*H*W*log(pi)/2. KL from N(mu, sigma) to N(0, I), in nats: `latent_kl` summed over the latents.
     """
-    assert recon.shape == x.shape and mu.shape == logsigma.shape, (recon.shape, x.shape, mu.shape, logsigma.shape)
-    reconstruction = (recon - x).square().sum()
+    assert recon.shape == x.shape, (recon.shape, x.shape)
+    return (recon - x).square().flatten(1).sum(1), latent_kl(mu, logsigma).sum(1)
+
+
+def latent_kl(mu: Tensor, logsigma: Tensor) -> Tensor:
+    """mu, logsigma (B, L) -> the KL of each latent from N(mu, sigma) to N(0, 1), in nats (B, L).
+
+    -0.5 * (1 + 2 logsigma - mu^2 - exp(2 logsigma)) (Kingma & Welling 2014, appendix B).
+    """
+    assert mu.shape == logsigma.shape and mu.ndim == 2, (mu.shape, logsigma.shape)
     mu, logsigma = _widen(mu), _widen(logsigma)
-    kl = -0.5 * (1 + 2 * logsigma - mu.square() - (2 * logsigma).exp()).sum()
-    return reconstruction, kl
+    return -0.5 * (1 + 2 * logsigma - mu.square() - (2 * logsigma).exp())
+
+
+def free_bits(kl: Tensor, floor: float) -> Tensor:
+    """kl (B,) -> max(kl, floor), in nats: a frame whose KL is below the floor is pushed no further towards the prior.
+
+    The idea is Kingma et al.'s (2016, appendix C.8), who hold up groups of latents; held up here is the sum over a frame's
+    latents, as in the code of Ha & Schmidhuber (2018), where the floor is 0.5 nats for each latent.
+    """
+    return kl.clamp(min=floor)
 
 
 def conv_vae_loss(recon: Tensor, x: Tensor, mu: Tensor, logsigma: Tensor) -> Tensor:
-    """V's loss, summed over batch, pixels and latents: squared error plus KL. Shapes as for `vae_terms`."""
+    """V's plain loss, summed over batch, pixels and latents: squared error plus KL. Shapes as for `vae_terms`."""
     reconstruction, kl = vae_terms(recon, x, mu, logsigma)
-    return reconstruction + kl
+    return (reconstruction + kl).sum()
 
 
 def gmm_loss(target: Tensor, mus: Tensor, sigmas: Tensor, logpi: Tensor, reduce: bool = True) -> Tensor:
-    """Negative log likelihood, in nats, of target (..., L) under a mixture of K diagonal Gaussians over all of L.
+    """Negative log likelihood, in nats, of target (..., L) under mixtures of K Gaussians; mus, sigmas (..., K, L).
 
-    mus, sigmas (..., K, L), logpi (..., K) -> the mean, a scalar; with reduce=False one value per target (...).
-    -log sum_k pi_k prod_l N(target_l; mu_kl, sigma_kl) (Bishop 1994, eq. 23-29), summed in log space.
+    logpi (..., K): one mixture of diagonal Gaussians over all of L, -log sum_k pi_k prod_l N(target_l; mu_kl, sigma_kl)
+    (Bishop 1994, eq. 23-29). logpi (..., K, L): a mixture of its own for each dimension, independent of the others,
+    -sum_l log sum_k pi_kl N(target_l; mu_kl, sigma_kl) (Ha & Schmidhuber 2018). Both are summed in log space.
+    Returns the mean, a scalar; with reduce=False one value per target (...).
     """
-    assert mus.shape == sigmas.shape == (*logpi.shape, target.shape[-1]), (target.shape, mus.shape, logpi.shape)
+    assert mus.shape == sigmas.shape == (*target.shape[:-1], mus.shape[-2], target.shape[-1]), (target.shape, mus.shape)
+    assert logpi.shape in (mus.shape, mus.shape[:-1]), (logpi.shape, mus.shape)
     mus, sigmas, logpi = _widen(mus), _widen(sigmas), _widen(logpi)
     scaled = (target.unsqueeze(-2) - mus) / sigmas
-    log_component = -(0.5 * scaled.square() + sigmas.log() + 0.5 * LOG_2PI).sum(-1)
-    nll = -torch.logsumexp(logpi + log_component, dim=-1)
+    log_normal = -(0.5 * scaled.square() + sigmas.log() + 0.5 * LOG_2PI)
+    if logpi.ndim == mus.ndim:
+        nll = -torch.logsumexp(logpi + log_normal, dim=-2).sum(-1)
+    else:
+        nll = -torch.logsumexp(logpi + log_normal.sum(-1), dim=-1)
     return nll.mean() if reduce else nll
 
 
@@ -48,22 +73,32 @@ def mdrnn_loss(
     target_rewards: Tensor,
     target_dones: Tensor,
     mask: Tensor,
+    next_mask: Tensor,
     include_reward: bool,
+    done_weight: float = 1.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """M's loss over the steps where mask (T, B) is 1: (gmm + bce + mse) / (L+2), or (gmm + bce) / (L+1) without reward.
+    """M's loss over a batch of sequences: its terms and `mdrnn_total` of them.
 
-    outputs: mus (T, B, K, L), sigmas (T, B, K, L), logpi (T, B, K), rewards (T, B), done logits (T, B), as MDRNN gives them.
-    target_latents (T, B, L) are the latents one step on; target_rewards, target_dones (0 or 1) are (T, B).
-    Returns the scalar loss and its detached terms "gmm" (nats), "bce" (nats), "mse" (squared reward); "mse" is
-    reported even where it is not part of the loss.
+    outputs: mus, sigmas (T, B, K, L), logpi, rewards (T, B), done logits (T, B), as MDRNN gives them.
+    target_latents (T, B, L) are the latents one step on, read where next_mask (T, B) is 1; target_rewards and
+    target_dones (0 or 1), both (T, B), are read where mask (T, B) is 1.
+    Returns the scalar loss and its detached terms "gmm" (nats), "bce" (nats, those of ends times `done_weight`),
+    "mse" (squared reward); "mse" is reported even where it is not part of the loss.
     """
     mus, sigmas, logpi, rewards, dones = outputs
-    gmm = _masked_mean(gmm_loss(target_latents, mus, sigmas, logpi, reduce=False), mask)
-    bce = _masked_mean(F.binary_cross_entropy_with_logits(_widen(dones), target_dones, reduction="none"), mask)
-    mse = _masked_mean((rewards - target_rewards).square(), mask)
-    latents = target_latents.shape[-1]
-    loss = (gmm + bce + mse) / (latents + 2) if include_reward else (gmm + bce) / (latents + 1)
-    return loss, {"gmm": gmm.detach(), "bce": bce.detach(), "mse": mse.detach()}
+    nll = gmm_loss(target_latents, mus, sigmas, logpi, reduce=False)
+    ends = F.binary_cross_entropy_with_logits(
+        _widen(dones), target_dones, reduction="none", pos_weight=target_dones.new_tensor(done_weight)
+    )
+    errors = (rewards - target_rewards).square()
+    terms = {"gmm": _masked_mean(nll, next_mask), "bce": _masked_mean(ends, mask), "mse": _masked_mean(errors, mask)}
+    loss = mdrnn_total(**terms, latents=target_latents.shape[-1], include_reward=include_reward)
+    return loss, {name: term.detach() for name, term in terms.items()}
+
+
+def mdrnn_total(gmm: Number, bce: Number, mse: Number, latents: int, include_reward: bool) -> Number:
+    """M's loss from its terms: (gmm + bce + mse) / (L+2), or (gmm + bce) / (L+1) without reward."""
+    return (gmm + bce + mse) / (latents + 2) if include_reward else (gmm + bce) / (latents + 1)
 
 
 def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:

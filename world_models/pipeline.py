@@ -6,14 +6,16 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from world_models import reuse
 from world_models.config import Config, flatten, resolve_precisions, to_yaml
 from world_models.envs.make import Backend, EnvSpec
 from world_models.runs.device import Device
 from world_models.runs.folder import Run, begin, read_manifest
 from world_models.runs.lineage import status
 from world_models.runs.report import write_report
-from world_models.stages import controller, evaluate, mdrnn, rollout, vae
+from world_models.stages import controller, convert, evaluate, mdrnn, rollout, vae
 from world_models.stages.controller import ControllerConfig
+from world_models.stages.convert import ConvertConfig
 from world_models.stages.evaluate import EvaluateConfig
 from world_models.stages.mdrnn import MDRNNConfig
 from world_models.stages.rollout import RolloutConfig
@@ -35,6 +37,7 @@ class Stage:
 
 STAGES = {
     "rollout": Stage(RolloutConfig, rollout.execute, None),
+    "convert": Stage(ConvertConfig, convert.execute, None),
     "vae": Stage(VAEConfig, vae.execute, "rollout"),
     "mdrnn": Stage(MDRNNConfig, mdrnn.execute, "vae"),
     "controller": Stage(ControllerConfig, controller.execute, "mdrnn"),
@@ -64,21 +67,44 @@ def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
     stage = resolve_precisions(stage, device)
     if isinstance(stage, RolloutConfig):
         return rollout.settled(stage, spec)
-    return replace(stage, rollout=rollout.settled(stage.rollout, spec)) if isinstance(stage, PipelineConfig) else stage
+    if isinstance(stage, ConvertConfig):
+        return convert.settled(stage, spec)
+    if isinstance(stage, VAEConfig):
+        return vae.settled(stage, spec)
+    if isinstance(stage, PipelineConfig):
+        return replace(stage, rollout=rollout.settled(stage.rollout, spec), vae=vae.settled(stage.vae, spec))
+    return stage
 
 
 def execute(cfg: Config, run: Run) -> None:
-    """Run every stage in a folder of its own inside `run`; finished ones are skipped, begun ones resumed."""
-    upstream: Path | None = None
+    """Run every stage in a folder of its own inside `run`; finished ones are skipped, begun ones resumed.
+
+    With `reuse=true` a stage that is not begun is taken from elsewhere, if it was finished there just as it would be here.
+    """
+    parts: dict[str, Path] = {}
     for item in fields(PipelineConfig):
-        config, part = part_of(cfg, run, item.name, upstream)
-        if _is_begun(part.path) and status(part.path) == "finished":
-            _require_unchanged(part, item.name, config)
-            log.info("%s: finished already", item.name)
+        config, part = part_of(cfg, run, item.name, next(reversed(parts.values()), None))
+        reuse.check(run, part)
+        if cfg.reuse and not _is_begun(part.path):
+            given = reuse.products(parts)
+            with reuse.turn(item.name, config, part, given):
+                source = reuse.find(item.name, config, part, given)
+                if source is None:
+                    _run_part(item.name, config, part, run)
+                else:
+                    reuse.take(run, part, source)
         else:
-            _open(part, item.name, config, run)
-            run_stage(item.name, config, part)
-        upstream = part.path
+            _run_part(item.name, config, part, run)
+        parts[item.name] = part.path
+
+
+def _run_part(name: str, config: Config, part: Run, whole: Run) -> None:
+    if _is_begun(part.path) and status(part.path) == "finished":
+        _require_unchanged(part, name, config)
+        log.info("%s: finished already", name)
+    else:
+        _open(part, name, config, whole)
+        run_stage(name, config, part)
 
 
 def part_of(cfg: Config, run: Run, name: str, upstream: Path | None) -> tuple[Config, Run]:
@@ -86,7 +112,7 @@ def part_of(cfg: Config, run: Run, name: str, upstream: Path | None) -> tuple[Co
     backend = backend_for(name, cfg.env.backend)
     env = replace(cfg.env, backend=backend)
     fed_by = f"../{upstream.name}" if upstream else "latest"
-    config = replace(cfg, stage=getattr(cfg.stage, name), env=env, upstream=fed_by)
+    config = replace(cfg, stage=getattr(cfg.stage, name), env=env, upstream=fed_by, reuse=False)
     return config, replace(run, path=run.path / name, upstream=upstream, manifest={}, backend=backend.value)
 
 

@@ -85,16 +85,17 @@ def test_transitions_are_aligned(make_store: MakeStore) -> None:
     assert torch.equal(batch.done != 0, last)
 
 
-def check_sequence(batch: SequenceBatch) -> None:
-    """Inside the mask: (t, t) -> t+1, reward t, one episode; outside: zeros."""
+def check_sequence(batch: SequenceBatch, has_final_frame: bool) -> None:
+    """Inside the mask: (t, t) -> t+1 where that frame is valid, reward t, one episode; outside: zeros."""
     t, number = batch.frames[..., 0, 0, 0].float(), batch.frames[..., 0, 0, 1].float()
     mask = batch.mask.bool()
     assert torch.equal(number, number[:, :1].expand_as(number))
-    assert torch.equal((t[:, 1:] - t[:, :-1]), batch.mask)
+    last = t[:, :-1] == torch.tensor(LENGTHS)[number[:, :-1].long()] - 1
+    assert torch.equal(batch.next_mask.bool(), mask if has_final_frame else mask & ~last)
+    assert torch.equal((t[:, 1:] - t[:, :-1]), batch.next_mask)
     assert torch.equal(batch.actions, torch.stack([t, number], -1)[:, :-1] * batch.mask[..., None])
     assert torch.equal(batch.rewards, t[:, :-1] * batch.mask)
-    ends = t[:, 1:] == torch.tensor(LENGTHS)[number[:, 1:].long()]
-    assert torch.equal(batch.done != 0, ends & mask)
+    assert torch.equal(batch.done != 0, last & mask)
 
 
 @pytest.mark.parametrize("has_final_frame", [True, False])
@@ -105,10 +106,9 @@ def test_windows_are_aligned_and_stay_in_one_episode(
     dataset = SequenceDataset(make_store(has_final_frame=has_final_frame), None, seq_len, stride)
     batch = everything(dataset)
     assert batch.frames.shape == (len(dataset), seq_len + 1, 4, 4, 3) and batch.mask.shape == (len(dataset), seq_len)
-    check_sequence(batch)
+    check_sequence(batch, has_final_frame)
     seen = {(int(a[1]), int(a[0])) for a in batch.actions[batch.mask.bool()]}
-    usable = [length - (not has_final_frame) for length in LENGTHS]
-    assert seen == {(number, t) for number, length in enumerate(usable) for t in range(length)}
+    assert seen == {(number, t) for number, length in enumerate(LENGTHS) for t in range(length)}
 
 
 def test_number_of_windows(make_store: MakeStore) -> None:
@@ -119,25 +119,28 @@ def test_number_of_windows(make_store: MakeStore) -> None:
     assert whole.mask.sum() == sum(LENGTHS)
 
 
-def check_latents(batch: LatentBatch, t: torch.Tensor, number: torch.Tensor) -> None:
+def check_latents(batch: LatentBatch, t: torch.Tensor, number: torch.Tensor, has_final_frame: bool) -> None:
     assert torch.equal(batch.mu, -batch.logsigma)
-    assert torch.equal(t[1:] - t[:-1], batch.mask)
+    assert torch.equal(t[1:] - t[:-1], batch.next_mask)
     assert torch.equal(number, number[:1].expand_as(number))
     assert torch.equal(batch.rewards, t[:-1] * batch.mask)
-    ends = (t[1:] == torch.tensor(LENGTHS)[number[1:].long()]) & (number[1:] % 2 == 0)
-    assert torch.equal(batch.terminated, ends * batch.mask)
+    last = (t[:-1] == torch.tensor(LENGTHS)[number[:-1].long()] - 1) * batch.mask
+    assert torch.equal(batch.next_mask, batch.mask if has_final_frame else batch.mask - last)
+    assert torch.equal(batch.terminated, last * (number[:-1] % 2 == 0))
 
 
+@pytest.mark.parametrize("has_final_frame", [True, False])
 @pytest.mark.parametrize("discrete", [False, True])
-def test_latent_windows_are_aligned_time_first(make_store: MakeStore, discrete: bool) -> None:
-    dataset = latent_windows(make_store(discrete=discrete), None, 4)
+def test_latent_windows_are_aligned_time_first(make_store: MakeStore, discrete: bool, has_final_frame: bool) -> None:
+    dataset = latent_windows(make_store(discrete=discrete, has_final_frame=has_final_frame), None, 4)
     batch = everything(dataset)
     items, size = len(dataset), 16 if discrete else 2
     assert batch.mu.shape == batch.logsigma.shape == (5, items, 2) and batch.actions.shape == (4, items, size)
-    assert batch.rewards.shape == batch.terminated.shape == batch.mask.shape == (4, items)
+    for values in (batch.rewards, batch.terminated, batch.mask, batch.next_mask):
+        assert values.shape == (4, items)
     assert all(value.dtype == torch.float32 and value.is_contiguous() for value in vars(batch).values())
     t, number = batch.mu.unbind(-1)
-    check_latents(batch, t, number)
+    check_latents(batch, t, number, has_final_frame)
     expected = torch.eye(16)[t[:-1].long()] if discrete else torch.stack([t, number], -1)[:-1]
     assert torch.equal(batch.actions, expected * batch.mask[..., None])
     assert batch.terminated.any() and batch.mask.min() == 0
@@ -149,6 +152,35 @@ def test_done_separates_termination_from_a_time_limit(make_store: MakeStore) -> 
     raw, latents = everything(SequenceDataset(store, None, 4)), everything(latent_windows(store, None, 4))
     assert torch.equal(latents.terminated, (raw.done == TERMINATED).float().T)
     assert latents.terminated.sum() < (raw.done > 0).sum()
+
+
+def test_the_end_is_seen_where_the_final_frame_is_not_valid(make_store: MakeStore) -> None:
+    batch = everything(latent_windows(make_store(has_final_frame=False), None, 4, stride=4))
+    assert batch.terminated.sum() == sum(number % 2 == 0 for number in range(len(LENGTHS)))
+    assert batch.mask.sum() == sum(LENGTHS) and batch.next_mask.sum() == sum(LENGTHS) - len(LENGTHS)
+
+
+def test_closing_windows_end_at_the_termination(make_store: MakeStore) -> None:
+    dataset = latent_windows(make_store(), None, 2)
+    items = np.arange(len(dataset))
+    closing = dataset.closing(items)
+    before, after = (dataset.__getitems__(each).mu[0, :, 1] for each in (items, closing))
+    assert torch.equal(before, after), "still in the same episode"
+    odd = before.numpy() % 2 == 1
+    assert np.array_equal(closing[odd], items[odd]), "what was only cut off has no end to show"
+    ends = dataset.__getitems__(closing[~odd])
+    assert torch.equal(ends.terminated.sum(0), torch.ones(sum(~odd)))
+    assert all(ends.mu[-1, :, 0] == torch.tensor(LENGTHS)[ends.mu[-1, :, 1].long()])
+
+
+@pytest.mark.parametrize(("fraction", "episodes"), [(1.0, 5), (0.5, 2), (0.39, 2), (0.01, 1)])
+def test_a_fraction_is_the_forepart_of_the_episodes(make_store: MakeStore, fraction: float, episodes: int) -> None:
+    store = make_store(val_fraction=0.3)
+    latent_windows(store, "train", 4)
+    source = LatentStore.open(store.folder / "latents", **KEY)
+    dataset = LatentSequenceDataset(store, source, "train", 4, to_model=lambda actions: actions, fraction=fraction)
+    assert set(everything(dataset).mu[..., 1].flatten().tolist()) == set(range(episodes))
+    assert len(dataset.windows_per_episode) == episodes and dataset.windows_per_episode.sum() == len(dataset)
 
 
 def test_single_items_and_out_of_range(make_store: MakeStore) -> None:

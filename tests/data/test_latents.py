@@ -1,3 +1,4 @@
+import weakref
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,7 @@ import pytest
 import torch
 
 from world_models.data import arrays
-from world_models.data.latents import LatentStore, encode_store
+from world_models.data.latents import LatentStore, OnlineLatents, encode_store
 from world_models.data.store import EpisodeStore
 
 MakeStore = Callable[..., EpisodeStore]
@@ -38,6 +39,22 @@ def test_progress_counts_every_frame(make_store: MakeStore, tmp_path: Path) -> N
     store, told = make_store(), []
     encode_store(encode, store, tmp_path / "latents", KEY, progress=told.append)
     assert sum(told) == store.num_frames()
+
+
+def test_a_batch_is_let_go_before_the_next_but_one(make_store: MakeStore, tmp_path: Path) -> None:
+    given: list[weakref.ref[np.ndarray]] = []
+
+    def watched(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        assert sum(memory() is not None for memory in given) <= 2, (
+            "small results kept between large ones split the heap"
+        )
+        parts = [part.numpy() for part in encode(frames)]
+        given.extend(map(weakref.ref, parts))
+        mu, logsigma = map(torch.from_numpy, parts)
+        return mu, logsigma
+
+    encode_store(watched, make_store(), tmp_path / "latents", KEY, batch_size=4)
+    assert len(given) > 2 * 5
 
 
 @pytest.mark.parametrize(("changed", "message"), [("vae", "by another VAE"), ("data", "from other episodes")])
@@ -111,3 +128,21 @@ def test_a_damaged_file_is_named(make_store: MakeStore, tmp_path: Path) -> None:
     path.write_bytes(content[:-1])
     with pytest.raises(ValueError, match=r"shard_00001_mu.npy is damaged"):
         LatentStore.open(tmp_path / "latents", **KEY)
+
+
+@pytest.mark.parametrize("batch_size", [1, 7, 256])
+def test_online_latents_are_the_stored_ones(make_store: MakeStore, tmp_path: Path, batch_size: int) -> None:
+    store, sizes = make_store(), []
+    encode_store(encode, store, tmp_path / "latents", KEY)
+
+    def counted(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        sizes.append(len(frames))
+        return encode(frames)
+
+    shards, rows = np.array([2, 0, 1, 0]), np.array([[0, 1, 2], [3, 3, 3], [10, 11, 12], [0, 1, 1]])
+    stored = LatentStore.open(tmp_path / "latents", **KEY).gather(shards, rows)
+    online = OnlineLatents(store, counted, latent_size=2, batch_size=batch_size).gather(shards, rows)
+    for mine, theirs in zip(online, stored, strict=True):
+        assert torch.equal(mine, theirs) and mine.shape == (4, 3, 2) and mine.dtype == torch.float32
+    assert max(sizes) == min(batch_size, 12) and sum(sizes) == 12
+    assert np.array_equal(stored[0][3, 1], store.arrays(0).frames[1, 0, 0, :2])

@@ -1,5 +1,6 @@
 import json
 import pickle
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -8,7 +9,7 @@ import pytest
 
 from world_models.data import arrays
 from world_models.data.episode import Episode
-from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
+from world_models.data.store import COLUMNS, EpisodeStore, StoreWriter, split_episodes, write_shard
 
 MakeStore = Callable[..., EpisodeStore]
 MakeEpisode = Callable[..., Episode]
@@ -68,6 +69,7 @@ def test_manifest_describes_the_store(make_store: MakeStore, meta: dict[str, obj
         "length": 1,
         "return": 0.0,
         "split": "validation",
+        "crc32": {column: zlib.crc32(getattr(store.arrays(0), column)[6:8].tobytes()) for column in COLUMNS},
     }
     assert set(manifest["shards"][0]["files"]) == {path.name for path in store.folder.glob("*.npy")}
 

@@ -82,3 +82,17 @@ def test_refusals_are_one_sentence(space: gymnasium.Space, squash: list[Squash],
     with pytest.raises(ValueError, match=words) as caught:
         ActionSpace.from_gymnasium(space, squash)
     assert "\n" not in str(caught.value)
+
+
+def test_what_lies_in_a_space_is_what_gymnasium_says() -> None:
+    rng = np.random.default_rng(0)
+    box = Box(np.float32([-1, 0]), np.float32([1, 0.5]))
+    actions = rng.uniform(-2, 2, (200, 2)).astype(np.float32)
+    actions[:3] = [[1, 0.5], [np.nan, 0], [0, np.inf]]
+    assert ActionSpace.from_gymnasium(box, []).contains(actions).tolist() == [
+        box.contains(action) for action in actions
+    ]
+    numbered = Discrete(5, start=2)
+    numbers = np.arange(-3, 12)
+    expected = [numbered.contains(number) for number in numbers]
+    assert ActionSpace.from_gymnasium(numbered, []).contains(numbers).tolist() == expected

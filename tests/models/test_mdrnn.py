@@ -1,11 +1,14 @@
+import math
+
 import pytest
 import torch
 from torch import Tensor
 
 from world_models.losses import mdrnn_loss
-from world_models.models.mdrnn import LOG_SIGMA_RANGE, MDRNN, MDRNNCell, sample_latent
+from world_models.models.mdrnn import MAX_LOG_SIGMA, MDRNN, MDRNNCell, sample_latent
 
 T, B, A, L, H, K = 6, 3, 2, 4, 16, 5
+MIXTURES = ["joint", "per_dimension"]
 
 
 def inputs(seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -17,13 +20,21 @@ def test_parameter_count_is_the_contracts() -> None:
     assert sum(weight.numel() for weight in MDRNN(32, 3, 256, 5).parameters()) == 384_071
 
 
-def test_shapes() -> None:
-    mus, sigmas, logpi, rewards, dones = MDRNN(L, A, H, K)(*inputs())
+def test_a_mixture_per_dimension_has_logits_for_each() -> None:
+    mdrnn = MDRNN(32, 3, 256, 5, mixture="per_dimension")
+    assert mdrnn.gmm_linear.out_features == 3 * 5 * 32 + 2
+    with pytest.raises(ValueError, match="'shared' is not a valid Mixture"):
+        MDRNN(32, 3, 256, 5, mixture="shared")
+
+
+@pytest.mark.parametrize(("mixture", "choices"), [("joint", ()), ("per_dimension", (L,))])
+def test_shapes(mixture: str, choices: tuple[int, ...]) -> None:
+    mus, sigmas, logpi, rewards, dones = MDRNN(L, A, H, K, mixture=mixture)(*inputs())
     assert mus.shape == sigmas.shape == (T, B, K, L)
-    assert logpi.shape == (T, B, K)
+    assert logpi.shape == (T, B, K, *choices)
     assert rewards.shape == dones.shape == (T, B)
     assert (sigmas > 0).all()
-    torch.testing.assert_close(logpi.exp().sum(-1), torch.ones(T, B))
+    torch.testing.assert_close(logpi.exp().sum(2), torch.ones(T, B, *choices))
 
 
 @pytest.mark.parametrize("size", [1, 8])
@@ -34,8 +45,9 @@ def test_initial_hidden(size: int, dtype: torch.dtype) -> None:
             assert state.shape == (size, H) and state.dtype == dtype and not state.any()
 
 
-def test_cell_equals_sequence_model() -> None:
-    mdrnn = MDRNN(L, A, H, K)
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_cell_equals_sequence_model(mixture: str) -> None:
+    mdrnn = MDRNN(L, A, H, K, mixture=mixture, sigma_floor=0.1)
     cell = MDRNNCell.from_mdrnn(mdrnn)
     actions, latents = inputs()
     expected, hidden = mdrnn(actions, latents), cell.get_init_hidden(B)
@@ -43,6 +55,16 @@ def test_cell_equals_sequence_model() -> None:
         *outputs, hidden = cell(actions[t], latents[t], hidden)
         for output, wanted in zip(outputs, expected, strict=True):
             torch.testing.assert_close(output, wanted[t], atol=1e-4, rtol=1e-3)
+
+
+def test_a_sequence_in_parts_equals_the_whole() -> None:
+    mdrnn = MDRNN(L, A, H, K)
+    actions, latents = inputs()
+    first, state = mdrnn.unroll(actions[:2], latents[:2], mdrnn.get_init_hidden(B))
+    rest, state = mdrnn.unroll(actions[2:], latents[2:], state)
+    for head, tail, whole in zip(first, rest, mdrnn(actions, latents), strict=True):
+        torch.testing.assert_close(torch.cat([head, tail]), whole)
+    assert all(part.shape == (B, H) for part in state)
 
 
 def test_cell_has_its_own_copy_of_the_weights() -> None:
@@ -72,41 +94,77 @@ def test_action_comes_before_latent() -> None:
     assert torch.equal(*blind)
 
 
-def test_log_sigma_is_clamped() -> None:
-    mdrnn = MDRNN(L, A, H, K)
+@pytest.mark.parametrize("floor", [1e-3, 0.2])
+def test_sigma_stays_between_the_floor_and_the_ceiling(floor: float) -> None:
+    mdrnn = MDRNN(L, A, H, K, sigma_floor=floor)
     with torch.no_grad():
         mdrnn.gmm_linear.bias[K * L : 2 * K * L] = torch.tensor([-1e3, 1e3]).repeat(K * L // 2)
-    sigmas = mdrnn(*inputs())[1]
-    torch.testing.assert_close(sigmas.log().aminmax(), torch.return_types.aminmax(torch.tensor(LOG_SIGMA_RANGE)))
+    low, high = mdrnn(*inputs())[1].aminmax()
+    assert low == torch.tensor(floor)
+    torch.testing.assert_close(high, torch.tensor(MAX_LOG_SIGMA).exp() + floor)
 
 
-def test_gradient_reaches_every_parameter() -> None:
-    mdrnn = MDRNN(L, A, H, K)
+def test_sigma_at_its_floor_can_rise_again() -> None:
+    mdrnn = MDRNN(L, A, H, 1, sigma_floor=0.1)
+    with torch.no_grad():
+        mdrnn.gmm_linear.bias[L : 2 * L] = -8.0
+    _, sigmas, *_ = mdrnn(*inputs())
+    sigmas.log().sum().backward()
+    assert sigmas.max() < 0.101 and (mdrnn.gmm_linear.bias.grad[L : 2 * L] > 0).all()
+
+
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_gradient_reaches_every_parameter(mixture: str) -> None:
+    mdrnn = MDRNN(L, A, H, K, mixture=mixture)
     actions, latents = inputs()
     ones = torch.ones(T, B)
-    mdrnn_loss(mdrnn(actions, latents), latents, ones, ones, ones, include_reward=True)[0].backward()
+    mdrnn_loss(mdrnn(actions, latents), latents, ones, ones, ones, ones, include_reward=True)[0].backward()
     assert [name for name, weight in mdrnn.named_parameters() if weight.grad is None or not weight.grad.any()] == []
 
 
 def test_config_rebuilds_the_model() -> None:
-    mdrnn = MDRNN(L, A, H, K)
-    MDRNN(**mdrnn.config).load_state_dict(mdrnn.state_dict())
+    mdrnn = MDRNN(L, A, H, K, mixture="per_dimension", sigma_floor=0.3)
+    again = MDRNN(**mdrnn.config)
+    again.load_state_dict(mdrnn.state_dict())
+    for mine, theirs in zip(again(*inputs()), mdrnn(*inputs()), strict=True):
+        assert torch.equal(mine, theirs)
     assert MDRNNCell.from_mdrnn(mdrnn).config == mdrnn.config
 
 
-def test_overfits_one_batch() -> None:
+@pytest.mark.parametrize("mixture", MIXTURES)
+def test_overfits_one_batch(mixture: str) -> None:
     torch.manual_seed(0)
-    mdrnn = MDRNN(L, A, 32, K)
+    mdrnn = MDRNN(L, A, 32, K, mixture=mixture)
     actions, latents = inputs()
     targets, rewards = torch.roll(latents, -1, 0), actions[..., 0]
     dones, mask = (torch.arange(T)[:, None] == T - 1).float().expand(T, B), torch.ones(T, B)
     optimizer = torch.optim.Adam(mdrnn.parameters(), 1e-2)
-    for _ in range(500):
-        loss, metrics = mdrnn_loss(mdrnn(actions, latents), targets, rewards, dones, mask, include_reward=True)
+    for _ in range(600):
+        loss, metrics = mdrnn_loss(mdrnn(actions, latents), targets, rewards, dones, mask, mask, include_reward=True)
         optimizer.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(mdrnn.parameters(), 1.0)
         optimizer.step()
-    assert metrics["gmm"] < 0 and metrics["bce"] < 0.05 and metrics["mse"] < 0.1, metrics
+    assert metrics["gmm"] < -4 and metrics["bce"] < 0.1 and metrics["mse"] < 0.1, metrics
+
+
+def test_a_latent_that_never_changes_costs_no_more_than_the_floor_allows() -> None:
+    torch.manual_seed(0)
+    mdrnn = MDRNN(L, A, H, K, sigma_floor=1e-2)
+    actions, _ = inputs()
+    latents, ones = torch.full((T, B, L), 0.5), torch.ones(T, B)
+    optimizer, losses = torch.optim.RMSprop(mdrnn.parameters(), 1e-3, alpha=0.9), []
+    for _ in range(300):
+        outputs = mdrnn(actions, latents)
+        loss, metrics = mdrnn_loss(outputs, latents, actions[..., 0], ones, ones, ones, include_reward=False)
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(mdrnn.parameters(), 1.0)
+        optimizer.step()
+        losses.append(float(metrics["gmm"]))
+    density = -math.log(1e-2 * math.sqrt(2 * math.pi))
+    assert outputs[1].min() >= 1e-2 and all(map(math.isfinite, losses))
+    assert -L * density <= min(losses) and losses[-1] < -L * density / 2
 
 
 def mixture(rows: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -129,6 +187,36 @@ def test_samples_have_the_mixtures_moments(temperature: float) -> None:
 
 def test_temperature_zero_gives_the_most_probable_components_mean() -> None:
     assert torch.equal(sample_latent(*mixture(4), temperature=0.0), torch.tensor([3.0, 0.0]).expand(4, 2))
+
+
+def per_dimension(rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    """As `mixture`, but the second dimension weighs the components its own way."""
+    mus, sigmas, _ = mixture(rows)
+    logpi = torch.tensor([[0.2, 0.6], [0.5, 0.1], [0.3, 0.3]]).log()
+    return mus, sigmas, logpi.expand(rows, 3, 2)
+
+
+@pytest.mark.parametrize("temperature", [0.5, 1.0, 1.3])
+def test_each_dimension_draws_from_its_own_mixture(temperature: float) -> None:
+    mus, sigmas, logpi = per_dimension(200_000)
+    drawn = sample_latent(mus, sigmas, logpi, torch.Generator().manual_seed(0), temperature)
+    weight = torch.softmax(logpi[0] / temperature, 0)
+    mean = (weight * mus[0]).sum(0)
+    variance = (weight * (temperature * sigmas[0] ** 2 + mus[0] ** 2)).sum(0) - mean**2
+    torch.testing.assert_close(drawn.mean(0), mean, atol=0.03, rtol=0)
+    torch.testing.assert_close(drawn.var(0), variance, atol=0, rtol=0.02)
+    assert abs(torch.corrcoef(drawn.T)[0, 1]) < 0.01, "dimensions choose independently"
+
+
+def test_a_joint_component_holds_for_all_dimensions() -> None:
+    mus, _, logpi = mixture(2_000)
+    drawn = sample_latent(mus, torch.full_like(mus, 1e-6), logpi, torch.Generator().manual_seed(0))
+    nearest = (drawn.unsqueeze(1) - mus).abs().argmin(1)
+    assert torch.equal(nearest[:, 0], nearest[:, 1]) and len(nearest[:, 0].unique()) == 3
+
+
+def test_temperature_zero_gives_each_dimensions_most_probable_mean() -> None:
+    assert torch.equal(sample_latent(*per_dimension(4), temperature=0.0), torch.tensor([3.0, 1.0]).expand(4, 2))
 
 
 def test_each_row_samples_its_own_mixture() -> None:

@@ -55,6 +55,18 @@ def test_labels_are_written_left_of_the_tiles() -> None:
     assert (lower == media.PAPER).all()
 
 
+def test_heads_stand_above_their_columns() -> None:
+    tiles = noise(3, 64, 64, 3)
+    plain, headed = labelled_rows({"frame": tiles}), labelled_rows({"frame": tiles}, ["-1 sd", "", "+1 sd"])
+    strip = headed.shape[0] - plain.shape[0]
+    assert strip > media.ROW_FONT and np.array_equal(headed[strip + media.MARGIN :], plain[media.MARGIN :])
+    left = headed.shape[1] - media.MARGIN - 3 * 128 - 2 * media.GAP
+    inks = [(headed[:strip, start : start + 128] < 150).any() for start in (left, left + 132, left + 264)]
+    assert inks == [True, False, True] and (headed[:strip, :left] == media.PAPER).all()
+    with pytest.raises(ValueError, match="2 heads were given for 3 columns"):
+        labelled_rows({"frame": tiles}, ["a", "b"])
+
+
 def test_rows_of_unequal_size_are_refused() -> None:
     with pytest.raises(ValueError, match="differ"):
         labelled_rows({"a": noise(2, 8, 8, 3), "b": noise(3, 8, 8, 3)})

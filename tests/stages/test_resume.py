@@ -47,7 +47,7 @@ def assert_equal_runs(left: Path, right: Path) -> None:
             assert same(torch.load(path), torch.load(other)), path
         elif path.suffix in (".csv", ".npy") and path.stem != "timing":
             assert path.read_bytes() == other.read_bytes(), path
-        elif path.name == "scores.json":
+        elif path.name in ("scores.json", "quality.json"):
             assert read_json(path) == read_json(other)
 
 
@@ -91,6 +91,22 @@ def test_ctrl_c_then_resume_equals_uninterrupted(
     assert main([f"resume={run}"]) == 0
     assert read_json(run / "manifest.json")["status"] == "finished"
     assert_equal_runs(finished / stage, run)
+
+
+def test_a_carried_state_is_resumed_in_the_middle_of_an_epoch(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ["stage.sequences=episodes", "stage.mixture=per_dimension", "stage.latents=online"]
+    command = small("mdrnn", f"upstream={finished / 'vae'}", *keys)
+    assert main([*command, f"outputs={tmp_path / 'whole'}"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "update", fails_at(13, Training.update))
+        assert main([*command, f"outputs={tmp_path / 'cut'}"]) == 130
+    run = newest(tmp_path / "cut")
+    state = torch.load(run / "checkpoints/last.pt")
+    assert (state["epoch"], state["batch"]) == (0, 10) and all(part.any() for part in state["carried"])
+    assert main([f"resume={run}"]) == 0
+    assert_equal_runs(newest(tmp_path / "whole"), run)
 
 
 MARKS = {

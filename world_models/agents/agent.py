@@ -199,8 +199,18 @@ def load_world_model(vae: Path, mdrnn: Path, env: EnvSpec, device: str = "cpu") 
     return _world(load_checkpoint(vae, "vae", device), load_checkpoint(mdrnn, "mdrnn", device), env, device)
 
 
+def load_vae(path: Path, device: str = "cpu") -> ConvVAE:
+    """V from the checkpoint of its stage, as it is used: not trained further."""
+    return _vae(load_checkpoint(path, "vae", device), device)
+
+
+def _vae(state: dict[str, Any], device: str) -> ConvVAE:
+    vae = ConvVAE(**state["config"])
+    vae.load_state_dict(state["model"])
+    return vae.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
 def _world(vae: dict[str, Any], mdrnn: dict[str, Any], env: EnvSpec, device: str) -> WorldModel:
-    v, m = ConvVAE(**vae["config"]), MDRNN(**mdrnn["config"])
-    v.load_state_dict(vae["model"])
+    m = MDRNN(**mdrnn["config"])
     m.load_state_dict(mdrnn["model"])
-    return WorldModel(v.to(device), m.to(device), env)
+    return WorldModel(_vae(vae, device), m.to(device), env)

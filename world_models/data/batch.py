@@ -18,20 +18,24 @@ class TransitionBatch:
 
 @dataclass(frozen=True)
 class SequenceBatch:
-    """Windows of T transitions; where mask is 0, frames repeat the last valid one and the rest is 0."""
+    """Windows of T transitions; where mask is 0, frames repeat the last valid one and the rest is 0.
+
+    Where mask is 1 and next_mask is 0 the transition is real but the frame after it is not: it too repeats the last one.
+    """
 
     frames: Tensor  # (B, T+1, H, W, C) uint8
     actions: Tensor  # (B, T, A) float32 or (B, T) int64, as executed
     rewards: Tensor  # (B, T) float32
     done: Tensor  # (B, T) uint8: RUNNING, TERMINATED or TRUNCATED
     mask: Tensor  # (B, T) float32: 1 inside the episode, 0 for padding
+    next_mask: Tensor  # (B, T) float32: 1 where the next frame is valid too
 
 
 @dataclass(frozen=True)
 class LatentBatch:
     """Windows of T transitions for M, time first; where mask is 0, latents repeat the last valid one and the rest is 0.
 
-    (z[t], actions[t]) leads to z[t+1], rewards[t] and terminated[t].
+    (z[t], actions[t]) leads to rewards[t] and terminated[t], and where next_mask is 1 to z[t+1].
     """
 
     mu: Tensor  # (T+1, B, L) float32
@@ -40,6 +44,7 @@ class LatentBatch:
     rewards: Tensor  # (T, B) float32
     terminated: Tensor  # (T, B) float32: 1 where the episode ended by its rules, 0 where it ran on or was cut off
     mask: Tensor  # (T, B) float32: 1 inside the episode, 0 for padding
+    next_mask: Tensor  # (T, B) float32: 1 where the next latent is valid too
 
     def to(self, device: torch.device | str) -> "LatentBatch":
         """The same batch on `device`."""

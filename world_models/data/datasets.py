@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -10,10 +11,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from world_models.data.arrays import Array, gather
+from world_models.data.arrays import Array, gather, gather_runs
 from world_models.data.batch import LatentBatch, SequenceBatch, TransitionBatch
 from world_models.data.episode import TERMINATED
-from world_models.data.latents import LatentStore
+from world_models.data.latents import LatentSource
 from world_models.data.store import EpisodeStore
 from world_models.runs import seeding
 
@@ -57,9 +58,11 @@ def identity(batch: Batch) -> Batch:
 class _EpisodeItems(Dataset[Any], Generic[Batch]):
     """Items numbered episode by episode; a table of episodes, not of items, says where one lies."""
 
-    def __init__(self, store: EpisodeStore, split: str | None) -> None:
+    def __init__(self, store: EpisodeStore, split: str | None, fraction: float = 1.0) -> None:
+        """`fraction` of the split's episodes are used, the first ones, at least one."""
         rows = store.episodes(split)
-        self.store = store
+        rows = rows[: max(1, round(fraction * len(rows)))]
+        self.store, self.rows = store, rows
         self._shard = np.array([row.shard for row in rows], np.int64)
         self._start = np.array([row.start for row in rows], np.int64)
         self._length = np.array([row.length for row in rows], np.int64)
@@ -127,44 +130,65 @@ class _Place:
 
     shards: npt.NDArray[np.int64]  # (B,)
     frames: npt.NDArray[np.int64]  # (B, T+1) rows of the frames, the last valid one repeated
-    steps: npt.NDArray[np.int64]  # (B, T) rows of the transitions, the last valid one repeated
-    mask: npt.NDArray[np.bool_]  # (B, T)
+    steps: npt.NDArray[np.int64]  # (B, T) rows of the transitions, the last one repeated
+    mask: npt.NDArray[np.bool_]  # (B, T) inside the episode
+    next_mask: npt.NDArray[np.bool_]  # (B, T) and the next frame is valid
 
 
 class _Windows(_EpisodeItems[Batch]):
     """Windows of `seq_len` transitions, `stride` apart, each inside one episode; the last of an episode may be padded.
 
-    Every transition is in a window where stride <= seq_len. Without valid final frames an episode's last transition has
-    no next frame and is left out, and with it the episode's termination: M cannot learn ends from such a store.
+    Every transition is in a window where stride <= seq_len. Without valid final frames the frame after an episode's last
+    transition is not given (`next_mask` is 0 there), but what the transition was rewarded with and that it ended is.
     """
 
-    def __init__(self, store: EpisodeStore, split: str | None, seq_len: int, stride: int) -> None:
+    def __init__(
+        self, store: EpisodeStore, split: str | None, seq_len: int, stride: int, fraction: float = 1.0
+    ) -> None:
         assert seq_len >= 1 and stride >= 1, (seq_len, stride)
         self.seq_len, self.stride = seq_len, stride
-        super().__init__(store, split)
-
-    @property
-    def _transitions(self) -> npt.NDArray[np.int64]:
-        """Transitions per episode whose next frame is valid."""
-        return self._length - (not self.store.has_final_frame)
+        super().__init__(store, split, fraction)
 
     def _items_per_episode(self) -> npt.NDArray[np.int64]:
-        beyond_first = -(-np.maximum(self._transitions - self.seq_len, 0) // self.stride)
-        return np.where(self._transitions > 0, 1 + beyond_first, 0)
+        return 1 + -(-np.maximum(self._length - self.seq_len, 0) // self.stride)
+
+    @property
+    def windows_per_episode(self) -> npt.NDArray[np.int64]:
+        """Number of windows of each episode (E,); items are numbered episode by episode."""
+        return np.diff(self._ends, prepend=0)
+
+    @property
+    def tiles(self) -> int:
+        """Number of windows that cover every transition once."""
+        return int((-(-self._length // self.seq_len)).sum())
+
+    def closing(self, items: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
+        """Items (B,) -> the last windows of their episodes (B,); where an episode did not terminate, the item itself."""
+        episode, _ = self._locate(items)
+        return np.where(self._terminates[episode], self._ends[episode] - 1, items)
+
+    @cached_property
+    def _terminates(self) -> npt.NDArray[np.bool_]:
+        """Whether each episode ended by its rules, (E,)."""
+        return self._gather("done", self._shard, self._start + self._length - 1) == TERMINATED
 
     def _place(self, indices: Indices) -> _Place:
         episode, window = self._locate(indices)
-        steps = window[:, None] * self.stride + np.arange(self.seq_len + 1)
-        last = self._transitions[episode][:, None]
-        start = self._start[episode][:, None]
-        transitions = start + np.minimum(steps[:, :-1], last - 1)
-        return _Place(self._shard[episode], start + np.minimum(steps, last), transitions, steps[:, :-1] < last)
+        offset = window[:, None] * self.stride + np.arange(self.seq_len + 1)
+        length, start = self._length[episode][:, None], self._start[episode][:, None]
+        last_frame = length - (not self.store.has_final_frame)
+        steps = offset[:, :-1]
+        return _Place(
+            shards=self._shard[episode],
+            frames=start + np.minimum(offset, last_frame),
+            steps=start + np.minimum(steps, length - 1),
+            mask=steps < length,
+            next_mask=steps < last_frame,
+        )
 
-    def _steps(self, column: str, place: _Place) -> Array:
-        """Rows of actions, rewards or done (B, T, ...), 0 where padded."""
-        values = self._gather(column, place.shards, place.steps)
-        values[~place.mask] = 0
-        return values
+    def _steps(self, place: _Place) -> list[Array]:
+        """Actions, rewards and done (B, T, ...), those of the last transition where padded."""
+        return gather_runs(lambda shard: self.store.maps(shard)[1:], place.shards, place.steps)
 
 
 class SequenceDataset(_Windows[SequenceBatch]):
@@ -175,43 +199,45 @@ class SequenceDataset(_Windows[SequenceBatch]):
 
     def __getitems__(self, indices: Indices) -> SequenceBatch:
         place = self._place(indices)
-        frames = self._gather("frames", place.shards, place.frames)
-        steps = [self._steps(column, place) for column in ("actions", "rewards", "done")]
-        return SequenceBatch(*map(torch.from_numpy, [frames, *steps, place.mask.astype(np.float32)]))
+        (frames,) = gather_runs(lambda shard: self.store.maps(shard)[:1], place.shards, place.frames)
+        steps = [_unpadded(values, place.mask) for values in self._steps(place)]
+        masks = [place.mask.astype(np.float32), place.next_mask.astype(np.float32)]
+        return SequenceBatch(*map(torch.from_numpy, [frames, *steps, *masks]))
 
 
 class LatentSequenceDataset(_Windows[LatentBatch]):
-    """Windows of latents for M. `to_model` turns executed actions (N, ...) into model actions (N, A) float32."""
+    """Windows of latents for M, of the forepart of a split's episodes (`fraction` of them, at least one).
+
+    `to_model` turns executed actions (N, ...) into model actions (N, A) float32.
+    """
 
     def __init__(
         self,
         store: EpisodeStore,
-        latents: LatentStore,
+        latents: LatentSource,
         split: str | None,
         seq_len: int,
         stride: int = 1,
         *,
         to_model: Callable[[Any], Any],
+        fraction: float = 1.0,
     ) -> None:
-        super().__init__(store, split, seq_len, stride)
+        super().__init__(store, split, seq_len, stride, fraction)
         self.latents, self.to_model = latents, to_model
 
     def __getitems__(self, indices: Indices) -> LatentBatch:
         place = self._place(indices)
-        mu, logsigma = (self._latents(part, place) for part in (0, 1))
-        actions = self._model_actions(place)
-        rewards, done = self._steps("rewards", place), self._steps("done", place)
-        return LatentBatch(*map(_time_first, [mu, logsigma, actions, rewards, done == TERMINATED, place.mask]))
+        latents = (part.transpose(0, 1).contiguous() for part in self.latents.gather(place.shards, place.frames))
+        executed, rewards, done = self._steps(place)
+        actions = np.asarray(self.to_model(executed.reshape(-1, *executed.shape[2:])), np.float32)
+        steps = [actions.reshape(*place.mask.shape, -1), rewards, done == TERMINATED]
+        masked = [_unpadded(values, place.mask) for values in steps]
+        return LatentBatch(*latents, *map(_time_first, [*masked, place.mask, place.next_mask]))
 
-    def _latents(self, part: int, place: _Place) -> Array:
-        """mu (part 0) or logsigma (part 1) of the windows: (B, T+1, L)."""
-        return gather(lambda shard: self.latents.arrays(shard)[part], place.shards, place.frames)
 
-    def _model_actions(self, place: _Place) -> Array:
-        """Model actions (B, T, A), 0 where padded; only actions that were executed are ever converted."""
-        actions = self._gather("actions", place.shards, place.steps)
-        flat = np.asarray(self.to_model(actions.reshape(-1, *actions.shape[2:])), np.float32)
-        return flat.reshape(*place.mask.shape, -1) * place.mask[..., None]
+def _unpadded(values: Array, mask: npt.NDArray[np.bool_]) -> Array:
+    """Values (B, T, ...) that are 0 where mask (B, T) is."""
+    return np.where(mask.reshape(*mask.shape, *[1] * (values.ndim - 2)), values, values.dtype.type(0))
 
 
 def _time_first(values: Array) -> Tensor:

@@ -8,6 +8,9 @@ import numpy.typing as npt
 RUNNING, TERMINATED, TRUNCATED = 0, 1, 2
 """Values of `done`: the episode goes on, it ended by the rules of the game, it was cut off (a time limit)."""
 
+UNKNOWN_SEED = -1
+"""The seed of an episode that somebody else recorded without saying it."""
+
 
 @dataclass(frozen=True)
 class Episode:

@@ -1,8 +1,8 @@
 """Latents of a whole episode store, keyed by the VAE and the data they were made from."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from world_models.data import arrays
-from world_models.data.arrays import ShardedFolder, shard_name
+from world_models.data.arrays import Array, ShardedFolder, gather_runs, shard_name
 from world_models.data.store import EpisodeStore
 
 KIND, SCHEMA = "latents", 1
@@ -61,24 +61,56 @@ def _encode_shard(
     encode: Encode, store: EpisodeStore, folder: Path, shard: int, key: dict[str, str], batch_size: int
 ) -> dict[str, Any]:
     """Encode one shard, write its two arrays and then its commit mark."""
-    batches = list(_encoded(encode, store.arrays(shard).frames, batch_size))
-    columns = {"mu": [mu for mu, _ in batches], "logsigma": [logsigma for _, logsigma in batches]}
-    for part, chunks in columns.items():
-        if not all(np.isfinite(chunk).all() for chunk in chunks):
+    latents = dict(zip(COLUMNS, _encoded(encode, store.arrays(shard).frames, batch_size), strict=True))
+    for part, values in latents.items():
+        if not np.isfinite(values).all():
             frames = store.folder / f"{shard_name(shard, 'frames')}.npy"
             raise ValueError(
                 f"the VAE's {part} is not finite for {frames}: train it again with a smaller learning rate"
             )
-    latent_size = columns["mu"][0].shape[1]
-    return arrays.write_shard(folder, shard, columns, {"latent_size": latent_size, "key": key})
+    columns = {part: [values] for part, values in latents.items()}
+    return arrays.write_shard(folder, shard, columns, {"latent_size": latents["mu"].shape[1], "key": key})
 
 
-def _encoded(encode: Encode, frames: npt.NDArray[np.uint8], batch_size: int) -> Iterator[tuple[Floats, Floats]]:
-    """mu and logsigma (B, L) of consecutive batches of frames, without gradients."""
-    with torch.no_grad():
-        for start in range(0, len(frames), batch_size):
-            mu, logsigma = encode(torch.from_numpy(frames[start : start + batch_size].copy()))
-            yield mu.float().cpu().numpy(), logsigma.float().cpu().numpy()
+@torch.no_grad()
+def _encoded(encode: Encode, frames: npt.NDArray[np.uint8], batch_size: int) -> Floats:
+    """mu and logsigma (2, N, L) of frames (N, H, W, C).
+
+    They go into one array: kept batch by batch, each would lie on the heap above the last batch's large intermediate
+    values, and the heap grow by those with every batch. The device is waited for once.
+    """
+    for start in range(0, len(frames), batch_size):
+        mu, logsigma = encode(torch.from_numpy(frames[start : start + batch_size].copy()))
+        if start == 0:
+            latents = torch.empty(2, len(frames), mu.shape[1], device=mu.device)
+        latents[0, start : start + batch_size] = mu
+        latents[1, start : start + batch_size] = logsigma
+    return latents.cpu().numpy()
+
+
+class LatentSource(Protocol):
+    """Where the latents of an episode store's rows come from."""
+
+    latent_size: int
+
+    def gather(self, shards: Array, rows: Array) -> tuple[Tensor, Tensor]:
+        """mu and logsigma (B, R, L) float32 of the ascending rows (B, R) of one shard each (B,)."""
+
+
+class OnlineLatents:
+    """Latents made from the frames whenever they are asked for: nothing is stored, V runs each time."""
+
+    def __init__(self, store: EpisodeStore, encode: Encode, latent_size: int, batch_size: int = 256) -> None:
+        """`encode` as for `encode_store`, which encodes as many frames at a time."""
+        self.store, self.encode, self.latent_size, self.batch_size = store, encode, latent_size, batch_size
+
+    @torch.no_grad()
+    def gather(self, shards: Array, rows: Array) -> tuple[Tensor, Tensor]:
+        """See LatentSource; on the device of `encode`."""
+        (frames,) = gather_runs(lambda shard: (self.store.arrays(shard).frames,), shards, rows)
+        chunks = torch.from_numpy(frames).flatten(0, 1).split(self.batch_size)
+        mu, logsigma = (torch.cat(parts).float() for parts in zip(*map(self.encode, chunks), strict=True))
+        return mu.unflatten(0, rows.shape), logsigma.unflatten(0, rows.shape)
 
 
 class LatentStore(ShardedFolder):
@@ -111,3 +143,8 @@ class LatentStore(ShardedFolder):
         """The memory-mapped mu and logsigma (N, L) of one shard, read only."""
         mu, logsigma = self.maps(shard)
         return mu, logsigma
+
+    def gather(self, shards: Array, rows: Array) -> tuple[Tensor, Tensor]:
+        """See LatentSource."""
+        mu, logsigma = gather_runs(self.arrays, shards, rows)
+        return torch.from_numpy(mu), torch.from_numpy(logsigma)

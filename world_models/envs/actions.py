@@ -93,6 +93,13 @@ class ActionSpace:
             return np.asarray(actions, np.float32)
         return np.eye(self.size, dtype=np.float32)[np.asarray(actions) - self.start]
 
+    def contains(self, actions: np.ndarray) -> np.ndarray:
+        """Which of the actions (T, A) float32 or (T,) int64 lie in the space: (T,) bool. Numbers that are not finite do not."""
+        if self.kind == "discrete":
+            return (actions >= self.start) & (actions < self.start + self.size)
+        low, high = self._bounds
+        return ((actions >= low) & (actions <= high)).all(axis=-1)
+
     def sample(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """`count` actions, uniform over the space: (count, A) float32 or (count,) int64."""
         if self.kind == "discrete":

@@ -1,23 +1,53 @@
 """M: the recurrent mixture density network that predicts the next latent, the reward and the end of an episode."""
 
+from enum import Enum
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
-LOG_SIGMA_RANGE = (-7.0, 7.0)
-"""Predicted log standard deviations are clamped to this range: sigma stays within [9e-4, 1.1e3], never 0 or infinite."""
+MAX_LOG_SIGMA = 7.0
+"""Predicted log standard deviations are cut off here: sigma stays below 1.1e3, never infinite."""
 
 Hidden = tuple[Tensor, Tensor]
 Prediction = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
-class _Predictor(nn.Module):
-    """What MDRNN and MDRNNCell share: sizes, the linear head, the initial state."""
+class Mixture(Enum):
+    """What a mixture component is chosen for: the whole latent at once, or each of its dimensions by itself."""
 
-    def __init__(self, latents: int, actions: int, hiddens: int, gaussians: int) -> None:
+    joint = "joint"  # one of K diagonal Gaussians over L dimensions (ctallec/world-models)
+    per_dimension = "per_dimension"  # L independent mixtures of K Gaussians (Ha & Schmidhuber 2018)
+
+
+class _Predictor(nn.Module):
+    """What MDRNN and MDRNNCell share: the sizes, the linear head, the initial state."""
+
+    _network: type[nn.LSTM] | type[nn.LSTMCell]
+
+    def __init__(
+        self,
+        latents: int,
+        actions: int,
+        hiddens: int,
+        gaussians: int,
+        *,
+        mixture: str = "joint",
+        sigma_floor: float = 1e-3,
+    ) -> None:
+        """`mixture` is a value of Mixture, `sigma_floor` the lowest standard deviation that is ever predicted."""
         super().__init__()
-        self.config = {"latents": latents, "actions": actions, "hiddens": hiddens, "gaussians": gaussians}
+        sizes = {"latents": latents, "actions": actions, "hiddens": hiddens, "gaussians": gaussians}
+        self.config: dict[str, Any] = {**sizes, "mixture": mixture, "sigma_floor": sigma_floor}
         self.latents, self.actions, self.hiddens, self.gaussians = latents, actions, hiddens, gaussians
-        self.gmm_linear = nn.Linear(hiddens, (2 * latents + 1) * gaussians + 2)
+        self.mixture, self.sigma_floor = Mixture(mixture), sigma_floor
+        self.gmm_linear = nn.Linear(hiddens, (2 * latents + self._choices) * gaussians + 2)
+        self.rnn = self._network(actions + latents, hiddens)
+
+    @property
+    def _choices(self) -> int:
+        """How many components are chosen for one latent."""
+        return 1 if self.mixture is Mixture.joint else self.latents
 
     def get_init_hidden(self, batch_size: int = 1) -> Hidden:
         """The state (h, c) at the start of an episode: two (B, H) zeros on the module's device, in its dtype."""
@@ -25,39 +55,60 @@ class _Predictor(nn.Module):
         return weight.new_zeros(batch_size, self.hiddens), weight.new_zeros(batch_size, self.hiddens)
 
     def _head(self, hidden: Tensor) -> Prediction:
-        """hidden (..., H) -> mus (..., K, L), sigmas (..., K, L), logpi (..., K), reward (...), done logit (...)."""
-        components, latents = self.gaussians, self.latents
-        sizes = [components * latents, components * latents, components, 1, 1]
+        """hidden (..., H) -> mus, sigmas (..., K, L), logpi (..., K) or (..., K, L), reward (...), done logit (...).
+
+        sigma is the floor plus an exponential, not a clamp: its gradient fades towards the floor but is never cut off.
+        """
+        table = (self.gaussians, self.latents)
+        sizes = [self.gaussians * self.latents] * 2 + [self.gaussians * self._choices, 1, 1]
         output = self.gmm_linear(hidden)
         wide = output.to(torch.promote_types(output.dtype, torch.float32))  # half precision stops here
         mus, logsigmas, logits, reward, done = wide.split(sizes, dim=-1)
-        sigmas = logsigmas.clamp(*LOG_SIGMA_RANGE).exp().unflatten(-1, (components, latents))
-        logpi = torch.log_softmax(logits, dim=-1)
-        return mus.unflatten(-1, (components, latents)), sigmas, logpi, reward.squeeze(-1), done.squeeze(-1)
+        sigmas = self.sigma_floor + logsigmas.clamp(max=MAX_LOG_SIGMA).exp()
+        logits = logits if self.mixture is Mixture.joint else logits.unflatten(-1, table)
+        logpi = torch.log_softmax(logits, dim=hidden.ndim - 1)
+        return mus.unflatten(-1, table), sigmas.unflatten(-1, table), logpi, reward.squeeze(-1), done.squeeze(-1)
 
 
 class MDRNN(_Predictor):
-    """M over whole sequences, for training (Ha & Schmidhuber 2018, appendix A.2; joint mixture over the latent)."""
+    """M over whole sequences, for training (Ha & Schmidhuber 2018, appendix A.2)."""
 
-    def __init__(self, latents: int, actions: int, hiddens: int, gaussians: int) -> None:
-        super().__init__(latents, actions, hiddens, gaussians)
-        self.rnn = nn.LSTM(actions + latents, hiddens)
+    rnn: nn.LSTM
+    _network = nn.LSTM
 
     def forward(self, actions: Tensor, latents: Tensor) -> Prediction:
         """actions (T, B, A), latents (T, B, L) -> what follows each step, every sequence from a zero state.
 
-        Returns mus (T, B, K, L), sigmas (T, B, K, L), logpi (T, B, K), rewards (T, B), dones (T, B) as logits.
+        Returns mus (T, B, K, L), sigmas (T, B, K, L), logpi (T, B, K), or (T, B, K, L) where each dimension has a mixture
+        of its own, rewards (T, B), dones (T, B) as logits.
         """
-        hidden, _ = self.rnn(torch.cat([actions, latents], dim=-1))
-        return self._head(hidden)
+        return self.unroll(actions, latents, self.get_init_hidden(latents.shape[1]))[0]
+
+    def unroll(self, actions: Tensor, latents: Tensor, hidden: Hidden) -> tuple[Prediction, Hidden]:
+        """As `forward`, from the state hidden (h, c), each (B, H); also returns the state after the last step."""
+        h, c = hidden
+        output, (h, c) = self.rnn(torch.cat([actions, latents], dim=-1), (h.unsqueeze(0), c.unsqueeze(0)))
+        return self._head(output), (h.squeeze(0), c.squeeze(0))
+
+    def carry_on(
+        self, actions: Tensor, latents: Tensor, carried: tuple[Tensor, ...], rows: Tensor, fresh: Tensor
+    ) -> tuple[Prediction, Hidden]:
+        """As `unroll` for R of N carried states (h, c), each (N, H): batch column i goes on from row rows[i], (R,).
+
+        Where fresh (R,) is true it begins from zero instead. Returns all N states with those R replaced; no gradient goes
+        back through them (truncated backpropagation through time).
+        """
+        h, c = (state[rows].masked_fill(fresh.unsqueeze(1), 0) for state in carried)
+        outputs, after = self.unroll(actions, latents, (h, c))
+        h, c = (state.index_copy(0, rows, new.detach()) for state, new in zip(carried, after, strict=True))
+        return outputs, (h, c)
 
 
 class MDRNNCell(_Predictor):
     """M one step at a time, for acting and dreaming; the same weights as an MDRNN."""
 
-    def __init__(self, latents: int, actions: int, hiddens: int, gaussians: int) -> None:
-        super().__init__(latents, actions, hiddens, gaussians)
-        self.rnn = nn.LSTMCell(actions + latents, hiddens)
+    rnn: nn.LSTMCell
+    _network = nn.LSTMCell
 
     @classmethod
     def from_mdrnn(cls, mdrnn: MDRNN) -> "MDRNNCell":
@@ -77,7 +128,7 @@ class MDRNNCell(_Predictor):
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Hidden]:
         """action (B, A), latent (B, L), hidden (h, c) each (B, H) -> what follows, and the next (h, c).
 
-        Returns mus (B, K, L), sigmas (B, K, L), logpi (B, K), reward (B,), done (B,) as logits, (h, c).
+        Returns mus (B, K, L), sigmas (B, K, L), logpi (B, K) or (B, K, L), reward (B,), done (B,) as logits, (h, c).
         """
         hidden = self.advance(action, latent, hidden)
         return *self._head(hidden[0]), hidden
@@ -86,22 +137,30 @@ class MDRNNCell(_Predictor):
 def sample_latent(
     mus: Tensor, sigmas: Tensor, logpi: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0
 ) -> Tensor:
-    """mus (B, K, L), sigmas (B, K, L), logpi (B, K) -> one latent (B, L) drawn from each row's mixture.
+    """mus, sigmas (B, K, L), logpi (B, K) or (B, K, L) -> one latent (B, L) drawn from each row's mixture.
 
+    With logpi (B, K) a row's component holds for all dimensions, with (B, K, L) each dimension picks its own.
     Temperature tau divides the logits and multiplies the variances (Ha & Schmidhuber 2018, section 4);
     0 gives the mean of the most probable component. A negative temperature is a ValueError.
     """
     if temperature < 0:
         raise ValueError(f"temperature must be 0 or more, not {temperature}")
     if temperature == 0:
-        return _choose(mus, logpi.argmax(-1))
-    weights = torch.softmax(logpi / temperature, dim=-1)
-    component = torch.multinomial(weights, 1, generator=generator).squeeze(-1)
+        return _choose(mus, logpi.argmax(1))
+    component = _draw(torch.softmax(logpi / temperature, dim=1), generator)
     mean, sigma = _choose(mus, component), _choose(sigmas, component)
     noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
     return mean + sigma * temperature**0.5 * noise
 
 
+def _draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Probabilities (B, K) or (B, K, L) -> a component (B,) or (B, L) drawn for each row, or row and dimension."""
+    mixtures = weights.movedim(1, -1)
+    drawn = torch.multinomial(mixtures.reshape(-1, mixtures.shape[-1]), 1, generator=generator)
+    return drawn.view(mixtures.shape[:-1])
+
+
 def _choose(values: Tensor, component: Tensor) -> Tensor:
-    """values (B, K, L), component (B,) -> (B, L)."""
-    return values[torch.arange(len(values), device=values.device), component]
+    """values (B, K, L), component (B,) or (B, L) -> (B, L)."""
+    wanted = component.view(len(values), 1, -1).expand(-1, 1, values.shape[-1])
+    return values.gather(1, wanted).squeeze(1)

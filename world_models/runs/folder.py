@@ -87,7 +87,7 @@ class Run:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Hold the folder's lock, keep its log and its status while a stage runs."""
-        with locked(self.path), _logging_to(self.path / "log.txt"), _terminable():
+        with locked(self.path), _logging_to(self.path / "log.txt"), terminable():
             _remove_leftovers(self.path)
             began, before = time.monotonic(), self.manifest.get("wall_seconds", 0.0)
             self._set(status="running", error=None)
@@ -186,12 +186,17 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _write_scripts(path: Path, stage: str, choices: dict[str, Any]) -> None:
-    _write_script(path / "resume.sh", "Continue this run where it stopped.", 'resume="$here"')
+    write_resume_script(path)
     agent = {"pipeline": "$here/controller", "controller": "$here"}.get(stage)
     if agent:
         env = [f"env={choices['env']}", *choices["env_keys"]]
         arguments = f'stage=evaluate {shlex.join(env)} upstream="{agent}"'
         _write_script(path / "eval.sh", "Evaluate this run's agent on the final-test seeds.", arguments)
+
+
+def write_resume_script(path: Path) -> None:
+    """Write the script that continues what a folder holds, a run or a sweep."""
+    _write_script(path / "resume.sh", "Continue what stopped here.", 'resume="$here"')
 
 
 def _write_script(path: Path, purpose: str, arguments: str) -> None:
@@ -216,6 +221,14 @@ def is_live(path: Path) -> bool:
         return False
     with (path / ".lock").open("r") as file:
         return not _try_lock(file, fcntl.LOCK_SH)
+
+
+def wait_for_writer(path: Path) -> None:
+    """Return once no process writes this run folder."""
+    if is_live(path):
+        log.info("waiting for the process that still writes %s", shown(path))
+        with (path / ".lock").open("r") as file:
+            fcntl.flock(file, fcntl.LOCK_SH)
 
 
 def _try_lock(file: IO[str], kind: int) -> bool:
@@ -249,8 +262,8 @@ def _logging_to(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
-    """Let SIGTERM end a run as Ctrl-C does."""
+def terminable() -> Iterator[None]:
+    """Let SIGTERM end what runs inside as Ctrl-C does."""
 
     def interrupt(signum: int, frame: Any) -> None:
         raise KeyboardInterrupt

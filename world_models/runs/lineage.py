@@ -31,11 +31,18 @@ def latest(outputs: Path, stage: str, env: dict[str, Any], experiment: str | Non
     """The newest finished run of `stage` with this env and experiment, ended before `before`; sweep jobs excluded."""
     for path in reversed(all_runs(outputs)):
         manifest = read_manifest(path)
-        same = manifest["stage"] == stage and manifest["env"] == env and manifest["experiment"] == experiment
+        same = _serves(path, manifest, stage) and manifest["env"] == env and manifest["experiment"] == experiment
         swept = (outputs / "sweeps") in path.parents
         if same and not swept and manifest["status"] == "finished" and manifest["ended"] <= before:
             return path
     return None
+
+
+def _serves(path: Path, manifest: dict[str, Any], stage: str) -> bool:
+    """Whether a run gives what runs of `stage` give: converted episodes stand for collected ones."""
+    if stage == "rollout" and manifest["stage"] == "convert":
+        return (path / "episodes" / "manifest.json").is_file()
+    return bool(manifest["stage"] == stage)
 
 
 def input_of(run: Path, kind: str) -> Path:
@@ -56,19 +63,24 @@ def check_upstream(path: Path, stage: str, needs: str, env: dict[str, Any]) -> P
     if not path.is_dir():
         raise ValueError(f"upstream={shown(path)} does not exist")
     manifest = read_manifest(path)
-    if manifest["stage"] == "pipeline" and (path / needs / "manifest.json").is_file():
+    if manifest["stage"] == "pipeline" and ((path / needs).is_symlink() or (path / needs / "manifest.json").is_file()):
+        if not (path / needs).exists():
+            raise ValueError(
+                f"upstream={shown(path)} took its {needs} from {shown((path / needs).resolve())}, which is gone"
+            )
         path, manifest = path / needs, read_manifest(path / needs)
-    if manifest["stage"] != needs:
+    if not _serves(path, manifest, needs):
         raise ValueError(f"upstream={shown(path)} is a {manifest['stage']} run; stage={stage} needs a {needs} run")
     if status(path) != "finished":
         raise ValueError(
             f"upstream={shown(path)} is not finished ({status(path)}): continue it with resume={shown(path)}"
         )
     if manifest["env"] != env:
-        raise ValueError(f"upstream={shown(path)} was made with another env: {_difference(manifest['env'], env)}")
+        raise ValueError(f"upstream={shown(path)} was made with another env: {difference(manifest['env'], env)}")
     return path
 
 
-def _difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+def difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """In which keys two environments differ, and how."""
     keys = [key for key in ours if theirs.get(key) != ours[key]]
     return "; ".join(f"{key} is {theirs.get(key)} there and {ours[key]} here" for key in keys)

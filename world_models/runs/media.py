@@ -30,24 +30,28 @@ def save_png(path: Path, image: np.ndarray) -> None:
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, format="PNG", optimize=True)
 
 
-def labelled_rows(rows: dict[str, np.ndarray]) -> np.ndarray:
-    """A grid with one labelled row of tiles per entry, uint8 (H', W', 3).
+def labelled_rows(rows: dict[str, np.ndarray], columns: Sequence[str] = ()) -> np.ndarray:
+    """A grid with one labelled row of tiles per entry and, where given, a head above each column, uint8 (H', W', 3).
 
     Values are uint8 (N, H, W, C) with C 1 or 3 and equal N, H, W. Tiles of at most 64 pixels are drawn at twice their
-    size. Other arrays, unequal sizes and no rows at all are a ValueError.
+    size. Other arrays, unequal sizes, no rows at all and another number of heads than N are a ValueError.
     """
-    _require_rows(rows)
+    _require_rows(rows, columns)
     count, height, width = next(iter(rows.values())).shape[:3]
     scale = 2 if max(height, width) <= SMALL_TILE else 1
     height, width = height * scale, width * scale
     left = MARGIN + _text_width(rows, ROW_FONT) + MARGIN
-    size = (2 * MARGIN + len(rows) * (height + GAP) - GAP, left + count * (width + GAP) - GAP + MARGIN, 3)
+    head = MARGIN + (ROW_FONT + MARGIN if columns else 0)
+    size = (head + len(rows) * (height + GAP) - GAP + MARGIN, left + count * (width + GAP) - GAP + MARGIN, 3)
     canvas = np.full(size, PAPER, np.uint8)
-    tops = [MARGIN + index * (height + GAP) for index in range(len(rows))]
+    tops = [head + index * (height + GAP) for index in range(len(rows))]
+    starts = [left + index * (width + GAP) for index in range(count)]
     for top, tiles in zip(tops, rows.values(), strict=True):
-        for index, tile in enumerate(tiles):
-            start = left + index * (width + GAP)
+        for start, tile in zip(starts, tiles, strict=True):
             canvas[top : top + height, start : start + width] = tile.repeat(scale, 0).repeat(scale, 1)
+    canvas = _write(
+        canvas, columns, [(start + width / 2, head / 2) for start in starts[: len(columns)]], "mm", ROW_FONT, PAPER_INK
+    )
     places = [(left - MARGIN, top + height / 2) for top in tops]
     return _write(canvas, list(rows), places, "rm", ROW_FONT, PAPER_INK)
 
@@ -128,7 +132,12 @@ def _rgb(picture: np.ndarray) -> np.ndarray:
 
 
 def _write(
-    canvas: np.ndarray, labels: list[str], places: Sequence[tuple[float, float]], anchor: str, size: int, ink: Colour
+    canvas: np.ndarray,
+    labels: Sequence[str],
+    places: Sequence[tuple[float, float]],
+    anchor: str,
+    size: int,
+    ink: Colour,
 ) -> np.ndarray:
     picture = Image.fromarray(canvas)
     draw = ImageDraw.Draw(picture)
@@ -142,7 +151,7 @@ def _text_width(labels: Iterable[str], size: int) -> int:
     return max(int(np.ceil(font.getlength(label))) for label in labels)
 
 
-def _require_rows(rows: dict[str, np.ndarray]) -> None:
+def _require_rows(rows: dict[str, np.ndarray], columns: Sequence[str]) -> None:
     if not rows:
         raise ValueError("a labelled picture needs at least one row")
     for label, tiles in rows.items():
@@ -151,6 +160,8 @@ def _require_rows(rows: dict[str, np.ndarray]) -> None:
         raise ValueError(
             f"rows differ in number or size of tiles: { {label: tiles.shape for label, tiles in rows.items()} }"
         )
+    if columns and len(columns) != len(next(iter(rows.values()))):
+        raise ValueError(f"{len(columns)} heads were given for {len(next(iter(rows.values())))} columns of tiles")
 
 
 def _require_panels(panels: dict[str, np.ndarray]) -> None:

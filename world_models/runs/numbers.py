@@ -3,6 +3,14 @@
 import os
 from typing import Any
 
+_sharers = 1
+
+
+def share_cores(processes: int) -> None:
+    """From here on this process counts its share of the cores: `processes` like it run on this machine at once."""
+    global _sharers
+    _sharers = processes
+
 
 def require_positive(prefix: str, config: Any, *names: str) -> None:
     """Refuse a zero or negative value of these fields; None passes."""
@@ -20,5 +28,10 @@ def num_workers(workers: int) -> int:
 
 
 def num_cores() -> int:
-    """Cores that this process may use."""
+    """Cores that this process may use, its share of them where it shares."""
+    return max(1, all_cores() // _sharers)
+
+
+def all_cores() -> int:
+    """Cores that this process may use, alone or not."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

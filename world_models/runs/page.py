@@ -26,6 +26,16 @@ class Figure:
     note: str = ""  # how to read a plot
 
 
+@dataclass(frozen=True)
+class Listing:
+    """A table of text, and which of its rows stands out."""
+
+    caption: str
+    columns: list[str]
+    rows: list[list[str]]
+    best: int | None = None
+
+
 @dataclass
 class Section:
     """What the page says of one stage."""
@@ -43,13 +53,15 @@ class Section:
     pictures: list[Figure] = field(default_factory=list)
     videos: list[Figure] = field(default_factory=list)
     more: list[Figure] = field(default_factory=list)  # pictures and videos that no stage names
+    listings: list[Listing] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what is missing or damaged
     shown: set[Path] = field(default_factory=set)  # media files that need not appear under `more`
+    taken: bool = False  # from elsewhere, with `reuse=true`
 
     @property
     def seconds(self) -> float:
-        """Wall time of the stage."""
-        return float(self.manifest.get("wall_seconds") or 0)
+        """Wall time of the stage; none where it was taken from elsewhere."""
+        return 0.0 if self.taken else float(self.manifest.get("wall_seconds") or 0)
 
     @property
     def message(self) -> str:
@@ -62,15 +74,19 @@ class Section:
             "failed": f"Failed: {error}",
         }.get(self.status, "")
 
-    def table(self, name: str) -> Table:
-        """The number columns of a CSV file; none when it is missing, damaged or empty."""
+    def records(self, name: str) -> list[dict[str, str]]:
+        """The rows of a CSV file as text; none when it is missing, damaged or empty."""
         try:
-            rows = read_csv(self.folder / name)
+            return read_csv(self.folder / name)
         except (ValueError, csv.Error) as error:
             self.notes.append(f"{name} cannot be read: {error}")
-            return {}
+            return []
+
+    def table(self, name: str) -> Table:
+        """The number columns of a CSV file; none when it is missing, damaged or empty."""
+        rows = self.records(name)
         names = [column for column in rows[0] if column] if rows else []
-        return {column: np.array([_as_float(row[column]) for row in rows]) for column in names}
+        return {column: np.array([as_float(row[column]) for row in rows]) for column in names}
 
     def plot(self, source: Markup | None, caption: str, size: tuple[int, int] = WIDE, note: str = "") -> None:
         """Add a plot unless there was nothing to draw."""
@@ -86,7 +102,8 @@ class Section:
             )
 
 
-def _as_float(text: Any) -> float:
+def as_float(text: Any) -> float:
+    """The number that a cell holds; NaN for anything else."""
     try:
         return float(text)
     except (TypeError, ValueError):

@@ -57,12 +57,12 @@ def curves(lines: Sequence[Line], xlabel: str, size: tuple[int, int], title: str
         for line in lines:
             style: dict[str, Any] = {"marker": "o", "markersize": 3.5} if line.marked or line.y.size == 1 else {}
             axes.plot(line.x, line.y, color=line.colour, **style)
-        _scale_y(axes, np.concatenate([line.y for line in lines]))
+        scale_y(axes, np.concatenate([line.y for line in lines]))
         if size == WIDE:
             _name_ends(axes, [(line.name, line.colour, line.x[-1], line.y[-1]) for line in lines])
         axes.set_xlabel(xlabel)
 
-    return _svg(draw, size, title)
+    return as_svg(draw, size, title)
 
 
 def search(metrics: Table, selection: Table, title: str) -> Markup | None:
@@ -82,7 +82,7 @@ def search(metrics: Table, selection: Table, title: str) -> Markup | None:
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=ROUND))
         _name_ends(axes, [*ends, *_draw_selection(axes, selection)])
 
-    return _svg(draw, WIDE, title)
+    return as_svg(draw, WIDE, title)
 
 
 def _draw_selection(axes: Axes, selection: Table) -> list[tuple[str, str, float, float]]:
@@ -107,7 +107,24 @@ def histogram(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
         axes.set_xlabel(xlabel)
 
-    return _svg(draw, size, title)
+    return as_svg(draw, size, title)
+
+
+def bars(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str, level: float = 0.0) -> Markup | None:
+    """A bar for each value, the highest first, and a line at `level` if that is above 0; None without a finite value."""
+    values = np.sort(values[np.isfinite(values)])[::-1]
+    if not values.size:
+        return None
+
+    def draw(axes: Axes) -> None:
+        axes.bar(np.arange(1, values.size + 1), values, color=BLUE, alpha=0.75, width=0.8)
+        if level > 0:
+            axes.axhline(level, color=ORANGE)
+        axes.yaxis.set_major_locator(MaxNLocator(4, steps=ROUND))
+        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=ROUND))
+        axes.set_xlabel(xlabel)
+
+    return as_svg(draw, size, title)
 
 
 def strip(groups: Sequence[tuple[str, str, np.ndarray, tuple[float, float, float]]], title: str) -> Markup | None:
@@ -129,7 +146,7 @@ def strip(groups: Sequence[tuple[str, str, np.ndarray, tuple[float, float, float
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("return of an episode")
 
-    return _svg(draw, (WIDE[0], 60 + 62 * len(groups)), title, left=104)
+    return as_svg(draw, (WIDE[0], 60 + 62 * len(groups)), title, left=104)
 
 
 def _thinned(line: Line) -> Line:
@@ -141,12 +158,13 @@ def _thinned(line: Line) -> Line:
     return Line(line.name, line.colour, x, y, line.marked)
 
 
-def _scale_y(axes: Axes, values: np.ndarray) -> None:
+def scale_y(axes: Axes, values: np.ndarray) -> None:
+    """Ticks of a y axis for `values`; logarithmic where all are positive and span a factor of 8."""
     low, high = values.min(), values.max()
     if low > 0 and high >= 8 * low:
         axes.set_yscale("log")
         axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if high < 500 * low else (1,)))
-        axes.yaxis.set_major_formatter(FuncFormatter(_tick))
+        axes.yaxis.set_major_formatter(FuncFormatter(tick))
         axes.yaxis.set_minor_formatter(NullFormatter())
         return
     axes.yaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
@@ -174,21 +192,35 @@ def _name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
         axes.annotate(name, (1.012, height - sink), color=colour, **place)
 
 
-def _svg(draw: Callable[[Axes], None], size: tuple[int, int], title: str, left: int = 52) -> Markup:
-    width, height = size
+def as_svg(draw: Callable[[Axes], None], size: tuple[int, int], title: str, left: int = 52, top: int = 10) -> Markup:
+    """What `draw` draws, for the page; sizes and margins in CSS pixels."""
     with rc_context(STYLE):
-        figure = Figure((width / 72, height / 72))  # 72 SVG units to the inch: one unit is one CSS pixel
+        figure = _drawn(draw, size, left, top)
         FigureCanvasSVG(figure)
-        right = 84 if size == WIDE else 20
-        axes = figure.add_axes((left / width, 44 / height, 1 - (left + right) / width, 1 - 54 / height))
-        axes.margins(x=0.015)
-        axes.xaxis.set_major_locator(MaxNLocator(8 if width == WIDE[0] else 5, steps=ROUND))
-        for axis in (axes.xaxis, axes.yaxis):
-            axis.set_major_formatter(FuncFormatter(_tick))
-        draw(axes)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True)
     return Markup(_for_page(file.getvalue(), title))
+
+
+def as_png(draw: Callable[[Axes], None], size: tuple[int, int], left: int = 52, top: int = 10) -> bytes:
+    """The same as a PNG file on white, two pixels to the CSS pixel."""
+    with rc_context(STYLE):
+        file = io.BytesIO()
+        _drawn(draw, size, left, top).savefig(file, format="png", dpi=144, facecolor="white")
+    return file.getvalue()
+
+
+def _drawn(draw: Callable[[Axes], None], size: tuple[int, int], left: int, top: int) -> Figure:
+    width, height = size
+    figure = Figure((width / 72, height / 72))  # 72 SVG units to the inch: one unit is one CSS pixel
+    right = 84 if size == WIDE else 20
+    axes = figure.add_axes((left / width, 44 / height, 1 - (left + right) / width, 1 - (44 + top) / height))
+    axes.margins(x=0.015)
+    axes.xaxis.set_major_locator(MaxNLocator(8 if width == WIDE[0] else 5, steps=ROUND))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_major_formatter(FuncFormatter(tick))
+    draw(axes)
+    return figure
 
 
 def _for_page(text: str, title: str) -> str:
@@ -205,7 +237,7 @@ def _for_page(text: str, title: str) -> str:
     return f'<svg {box.group()} role="img" aria-label="{escape(title)}">' + text[text.index(">") + 1 :].strip()
 
 
-def _tick(value: float, position: int | None = None) -> str:
+def tick(value: float, position: int | None = None) -> str:
     """A tick's number as people write it: 2,500, 25k, 1M, −40."""
     for factor, unit in ((1e6, "M"), (1e3, "k")):
         if abs(value) >= 10_000 and abs(value) >= factor:

@@ -1,6 +1,7 @@
 """Progress of long work: a bar on a terminal, a log line now and then elsewhere; rate and time left in both."""
 
 import logging
+import multiprocessing
 import sys
 import time
 from types import TracebackType
@@ -20,7 +21,8 @@ class ProgressBar:
         self._label, self._total, self._done, self._unit = label, total, start, rate_unit
         self._first, self.work = start, 0.0
         self._began = self._logged = time.monotonic()
-        visible = sys.stderr.isatty() and _console_says_info()
+        alone = multiprocessing.parent_process() is None  # jobs side by side would draw over each other
+        visible = alone and sys.stderr.isatty() and _console_says_info()
         self._bar = _bar() if visible else None
 
     def __enter__(self) -> "ProgressBar":

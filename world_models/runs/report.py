@@ -11,7 +11,7 @@ from world_models.runs.files import write_text
 from world_models.runs.folder import read_manifest
 from world_models.runs.lineage import status
 from world_models.runs.page import Figure, Section
-from world_models.runs.sections import STAGES, make_section
+from world_models.runs.sections import STAGES, TITLES, make_section
 from world_models.runs.wording import duration
 
 TEMPLATE = "report.html.j2"
@@ -43,9 +43,13 @@ def write_report(folder: Path) -> Path:
 
     Runs that are unfinished, failed or lack files get a page that says so; a folder that is no run is a ValueError.
     """
-    template = _templates().get_template(TEMPLATE)
+    return write_page(folder, _page(folder))
+
+
+def write_page(folder: Path, page: Page) -> Path:
+    """Write a page as `report.html`; returns its path."""
     path = folder / "report.html"
-    write_text(path, template.render(page=_page(folder)))
+    write_text(path, _templates().get_template(TEMPLATE).render(page=page))
     return path
 
 
@@ -59,25 +63,33 @@ def _templates() -> Environment:
 def _page(folder: Path) -> Page:
     manifest = read_manifest(folder)
     whole = manifest["stage"] == "pipeline"
-    sections = [_part(folder / name, name) for name in STAGES] if whole else [_part(folder, manifest["stage"])]
+    sections = _parts(folder, manifest) if whole else [_part(folder, manifest["stage"])]
     heads = [section for section in sections if section.headline and (section.stage in SCORED or not whole)]
     hero = heads[-1] if heads else None
     return Page(
         title=str((manifest.get("env") or {}).get("id", "World model")),
         experiment=manifest.get("experiment"),
         kind="World model" if whole else sections[0].title,
-        date=_date(str(manifest.get("created", ""))),
+        date=date(str(manifest.get("created", ""))),
         status=status(folder),
         error=manifest.get("error") if whole else None,
         sections=sections,
         hero=hero,
         film=_film(hero) if hero else None,
         seconds=sum(section.seconds for section in sections),
-        lineage=[row for section in sections for row in _lineage(section)],
-        facts=_facts(manifest),
+        lineage=[*(row for section in sections for row in _lineage(section)), *_whole_runs(manifest)],
+        facts=facts(manifest),
         versions=[(str(name), str(value)) for name, value in (manifest.get("versions") or {}).items()],
         configs=_configs(folder, [name for name in STAGES if whole]),
     )
+
+
+def _parts(folder: Path, manifest: dict[str, Any]) -> list[Section]:
+    """The sections of a pipeline."""
+    taken = manifest.get("reused") or {}
+    sections = {name: _part(folder / name, name) for name in STAGES if name not in taken}
+    sections |= {name: _taken(folder / name, name, entry["path"]) for name, entry in taken.items()}
+    return [sections[name] for name in STAGES]
 
 
 def _part(folder: Path, stage: str) -> Section:
@@ -92,6 +104,18 @@ def _part(folder: Path, stage: str) -> Section:
         return section
 
 
+def _taken(folder: Path, stage: str, source: str) -> Section:
+    """The section of a pipeline's stage that another run gave it."""
+    if folder.exists():
+        section = _part(folder, stage)
+        section.notes.append(f"Taken from {source} (reuse=true).")
+    else:
+        section = make_section(folder, stage, {}, "damaged")
+        section.notes.append(f"Taken from {source} (reuse=true), which is gone.")
+    section.taken = True
+    return section
+
+
 def _film(hero: Section) -> Figure | None:
     """The typical episode, neither the best nor the worst."""
     return next((video for video in hero.videos if video.caption.startswith("median")), None)
@@ -102,7 +126,14 @@ def _lineage(section: Section) -> list[tuple[str, str, str, str]]:
     return [(section.title, str(item["kind"]), str(item["path"]), str(item["sha256"])[:12]) for item in inputs]
 
 
-def _facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+def _whole_runs(manifest: dict[str, Any]) -> list[tuple[str, str, str, str]]:
+    """Runs that a pipeline took as its stages."""
+    taken = (manifest.get("reused") or {}).items()
+    return [(TITLES[name][0], "a whole run", str(item["path"]), str(item["sha256"])[:12]) for name, item in taken]
+
+
+def facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
+    """How a run was made."""
     machine, git = manifest.get("machine") or {}, manifest.get("git")
     commit = f"{git['commit'][:12]}{' with uncommitted changes' if git.get('dirty') else ''}" if git else "not recorded"
     cores = f", {machine['cores']} cores" if machine.get("cores") else ""
@@ -124,7 +155,8 @@ def _configs(folder: Path, parts: list[str]) -> list[tuple[str, str]]:
     return [(name, path.read_text(errors="replace")) for name, path in paths.items() if path.is_file()]
 
 
-def _date(created: str) -> str:
+def date(created: str) -> str:
+    """A manifest's moment as people write it."""
     try:
         moment = datetime.fromisoformat(created)
     except ValueError:

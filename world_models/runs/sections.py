@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from world_models.runs import plots
+from world_models.runs import memory_section, plots, vision_section
 from world_models.runs.files import read_json
 from world_models.runs.page import Section
 from world_models.runs.plots import BLUE, GREY, HALF, ORANGE, THIRD, WIDE, Line, Table
@@ -15,6 +15,10 @@ from world_models.runs.wording import number, plus_minus
 
 TITLES = {
     "rollout": ("Episodes", "What the models learn from: episodes played by a simple policy."),
+    "convert": (
+        "Episodes",
+        "Episodes from elsewhere, in the order of ours: what was seen, what was done, what followed.",
+    ),
     "vae": (
         "V · vision",
         "A variational autoencoder squeezes each frame into a short vector z, and draws it again from z.",
@@ -24,7 +28,7 @@ TITLES = {
     "evaluate": ("Evaluation", "The agent on episodes that it has never met, beside a policy that acts at random."),
 }
 SEARCH_NOTE = "Best, mean and worst candidate; dots: the mean vector on the selection episodes, with its 95 % interval"
-STAGES = tuple(TITLES)
+STAGES = tuple(name for name in TITLES if name != "convert")  # the parts of a pipeline
 TERMS = {
     "loss": "Loss",
     "reconstruction": "Reconstruction error per frame",
@@ -74,7 +78,8 @@ def _fill_training(section: Section) -> None:
         section.facts += [("Best validation loss", number(losses.min())), ("Epochs", f"{losses.size:,}")]
     if steps.size:
         section.facts.append(("Training steps", f"{steps.max():,.0f}"))
-    terms = [name for name in (train or val) if name not in ("step", "epoch", "learning_rate", "loss")]
+    elsewhere = ("step", "epoch", "learning_rate", "loss", *vision_section.COLUMNS)
+    terms = [name for name in (train or val) if name not in elsewhere]
     small = THIRD if len(terms) % 3 == 0 else HALF
     for name, size in [("loss", WIDE), *((term, small) for term in terms)]:
         lines = [*_line("training", BLUE, train, "step", name), *_line("validation", ORANGE, val, "step", name)]
@@ -87,23 +92,12 @@ def _line(label: str, colour: str, table: Table, x: str, y: str) -> list[Line]:
 
 def _fill_vae(section: Section) -> None:
     _fill_training(section)
-    every = sorted(section.folder.glob("images/reconstructions_*.png"))
-    latest = [path for path in [section.folder / "images" / "reconstructions.png", *reversed(every)] if path.is_file()]
-    for path in latest[:1]:
-        section.show(path, "Frames that were held out, and what V draws from their z", section.pictures)
-    section.shown.update(every)
+    vision_section.fill_vision(section)
 
 
 def _fill_mdrnn(section: Section) -> None:
     _fill_training(section)
-    section.show(
-        section.folder / "videos" / "dream.mp4",
-        "An episode beside M's dream of it, given the same actions",
-        section.videos,
-    )
-    section.show(
-        section.folder / "images" / "dream.png", "The dream from its first frame to its last", section.pictures
-    )
+    memory_section.fill_memory(section)
 
 
 def _fill_controller(section: Section) -> None:
@@ -168,6 +162,7 @@ def _score(part: dict[str, Any]) -> tuple[np.ndarray, Summary]:
 
 FILL: dict[str, Callable[[Section], None]] = {
     "rollout": _fill_rollout,
+    "convert": _fill_rollout,
     "vae": _fill_vae,
     "mdrnn": _fill_mdrnn,
     "controller": _fill_controller,

@@ -20,6 +20,7 @@ class Training:
     """Model, optimizer, schedules and position. `batch` counts inside `epoch`, `step` from the start.
 
     `window` holds the metrics of the steps since the last row of metrics.csv; rows are means over `log_interval` steps.
+    `carried` is what the next step takes over from the last one beside weights: the state of a recurrent model.
     """
 
     kind: str
@@ -32,6 +33,7 @@ class Training:
     batch: int = 0
     step: int = 0
     window: list[torch.Tensor] = field(default_factory=list)
+    carried: tuple[torch.Tensor, ...] = ()
     names: tuple[str, ...] = ()
     began: float = field(default_factory=time.monotonic)
     first: int = 0
@@ -46,7 +48,7 @@ class Training:
         self.scheduler.load_state_dict(state["scheduler"])
         self.stopper.load_state_dict(state["stopper"])
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
-        self.window = list(state["window"])
+        self.window, self.carried = list(state["window"]), tuple(state["carried"])
         self.first = self.step
         return dict(state["csv_offsets"])
 
@@ -59,6 +61,7 @@ class Training:
             "stopper": self.stopper.state_dict(),
             "batch": self.batch,
             "window": self.window,
+            "carried": self.carried,
             "csv_offsets": metrics.offsets,
         }
         save_checkpoint(run.last, self.kind, {**self._identity(run), **state})

@@ -2,6 +2,9 @@
 
 import math
 
+WIDTH = 250
+"""Of a table on a terminal: wide enough to fold no path, so that one can be copied, also from a pipe."""
+
 
 def number(value: float, scale: float | None = None) -> str:
     """A number as people write it: 884, 12.5, 0.0031, −40; a dash for what is not finite."""
@@ -12,7 +15,7 @@ def number(value: float, scale: float | None = None) -> str:
         decimals = 0
     else:
         decimals = 1 if size >= 10 else 2 if size >= 0.1 else min(8, 1 - math.floor(math.log10(size)))
-    return f"{value:,.{decimals}f}".replace("-", "−")
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}".replace("-", "−")  # + 0.0: nothing is written as −0
 
 
 def plus_minus(mean: float, std: float) -> str:

@@ -1,19 +1,26 @@
 """Stage mdrnn: train M, the mixture-density RNN, on the latents of V."""
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from enum import Enum
 
 import numpy as np
 import torch
 
-from world_models.agents.agent import WorldModel, load_world_model
+from world_models.agents.agent import WorldModel, load_vae, load_world_model
 from world_models.data.batch import LatentBatch
-from world_models.data.datasets import LatentSequenceDataset, batches
-from world_models.data.latents import LatentStore
-from world_models.data.store import EpisodeRow, EpisodeStore
+from world_models.data.chunks import Chunks, episode_chunks, window_chunks
+from world_models.data.datasets import LatentSequenceDataset, to_float
+from world_models.data.latents import LatentSource, LatentStore, OnlineLatents
+from world_models.data.store import EpisodeStore
 from world_models.envs.make import EnvSpec
-from world_models.losses import mdrnn_loss
-from world_models.models.mdrnn import MDRNN
+from world_models.losses import mdrnn_loss, mdrnn_total
+from world_models.measures.dreams import Panels, dream, dream_at_temperatures
+from world_models.measures.episodes import LatentEpisodes
+from world_models.measures.judge import judge, summary
+from world_models.models.convvae import ConvVAE
+from world_models.models.mdrnn import MDRNN, Mixture
 from world_models.runs import seeding
 from world_models.runs.folder import BUDGET, RUNTIME, Run
 from world_models.runs.lineage import input_of
@@ -26,183 +33,299 @@ from world_models.runs.training import Training
 
 log = logging.getLogger(__name__)
 
-TERMS = ("loss", "gmm", "bce", "mse")
+VALIDATION_ROWS = 64  # sequences that are validated side by side
+
+
+class Sequences(Enum):
+    """What a row of a batch reads."""
+
+    windows = "windows"  # `seq_len` steps from anywhere, from a zero state
+    episodes = "episodes"  # whole episodes, `seq_len` steps at a time, the state carried on (truncated backpropagation)
+
+
+class Latents(Enum):
+    """Where latents come from."""
+
+    precomputed = "precomputed"  # latents/ of the VAE's run
+    online = "online"  # V encodes the frames of each batch
 
 
 @dataclass
 class MDRNNConfig:
-    """An epoch is as many windows of `seq_len` steps as tile the training episodes once; `grad_clip` is a norm (0: off)."""
+    """An epoch reads each transition of the training episodes once, or as many windows as would tile them."""
 
     hidden_size: int = 256
     gmm_components: int = 5
+    mixture: Mixture = Mixture.joint
+    sigma_floor: float = 1e-3  # lowest standard deviation that M predicts
+    sequences: Sequences = Sequences.windows
     batch_size: int = 16
     seq_len: int = 32
+    terminal_prob: float = 0.2  # of a window: to be replaced by the one that ends its episode, if that terminated
+    dataset_fraction: float = 1.0  # of the training episodes, the first ones
+    latents: Latents = field(default=Latents.precomputed, metadata=RUNTIME)
     num_epochs: int = field(default=30, metadata=BUDGET)
     learning_rate: float = 1e-3
     include_reward: bool = True
-    grad_clip: float = 1.0
+    done_weight: float = 1.0  # of a step that ends its episode; any other has 1
+    grad_clip: float = 1.0  # norm; 0: off
     scheduler_patience: int = 5
     scheduler_factor: float = 0.5
     early_stopping_patience: int = 30
-    sample_interval: int = field(default=5, metadata=RUNTIME)
-    checkpoint_interval: int = field(default=500, metadata=RUNTIME)
+    untrained: bool = False  # a control: M as it was initialised
+    temperature: float = field(default=1.0, metadata=RUNTIME)  # of the dreams that are shown
+    sample_interval: int = field(default=5, metadata=RUNTIME)  # epochs from one dream to the next
+    checkpoint_interval: int = field(default=500, metadata=RUNTIME)  # training steps
 
     def __post_init__(self) -> None:
-        require_positive("stage", self, "hidden_size", "gmm_components", "batch_size", "seq_len", "num_epochs")
-        require_positive(
-            "stage", self, "learning_rate", "early_stopping_patience", "sample_interval", "checkpoint_interval"
-        )
+        require_positive("stage", self, "hidden_size", "gmm_components", "sigma_floor", "batch_size", "seq_len")
+        require_positive("stage", self, "dataset_fraction", "num_epochs", "learning_rate", "done_weight")
+        require_positive("stage", self, "early_stopping_patience", "sample_interval", "checkpoint_interval")
+        for name in ("grad_clip", "scheduler_patience", "temperature"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
+        if not 0 <= self.terminal_prob <= 1:
+            raise ValueError(f"stage.terminal_prob is {self.terminal_prob}; it must be a probability, from 0 to 1")
+        if self.dataset_fraction > 1:
+            raise ValueError(f"stage.dataset_fraction is {self.dataset_fraction}; it must be at most 1, all episodes")
+        if not 0 < self.scheduler_factor < 1:
+            raise ValueError(f"stage.scheduler_factor is {self.scheduler_factor}; it must lie between 0 and 1")
 
 
 def execute(cfg: MDRNNConfig, run: Run) -> None:
-    """Train on the upstream VAE's latents; leaves `best.pt` and a dream beside the truth."""
-    store, latents = open_latents(run)
-    space = EnvSpec.from_dict(run.env).action_space
-    train = LatentSequenceDataset(store, latents, "train", cfg.seq_len, to_model=space.to_model)
-    validation = LatentSequenceDataset(store, latents, "validation", cfg.seq_len, cfg.seq_len, to_model=space.to_model)
-    if not len(validation):
-        log.warning("the episodes have no validation split: the training windows are watched instead")
-        validation = LatentSequenceDataset(store, latents, "train", cfg.seq_len, cfg.seq_len, to_model=space.to_model)
-    training = build(cfg, run, latents.latent_size, space.size)
-    metrics = run.metrics(training.resume(run))
-    windows = len(LatentSequenceDataset(store, latents, "train", cfg.seq_len, cfg.seq_len, to_model=space.to_model))
-    with ProgressBar("mdrnn", cfg.num_epochs * -(-windows // cfg.batch_size), training.step, "windows") as bar:
-        while training.epoch < cfg.num_epochs and not training.stopper.should_stop:
-            train_epoch(cfg, run, training, train, windows, metrics, bar)
-            finish_epoch(cfg, run, training, validation, metrics)
-    show_dream(run, store)
-
-
-def open_latents(run: Run) -> tuple[EpisodeStore, LatentStore]:
-    """The upstream VAE's latents and the episodes they were made from, every byte checked."""
+    """Train on the upstream VAE's latents; leaves `best.pt`, how good it is, and a dream beside the truth."""
     assert run.upstream is not None
-    vae = run.upstream / "checkpoints" / "best.pt"
-    vae_hash = run.add_input("vae", vae)
+    vae = load_vae(run.upstream / "checkpoints" / "best.pt", run.device.value)
+    store, latents = open_latents(cfg, run, vae)
+    train, validation = data_sets(cfg, run, store, latents)
+    training = build(cfg, run, latents.latent_size)
+    if cfg.untrained:
+        metrics = keep_untrained(cfg, run, training, validation)
+    else:
+        metrics = train_on(cfg, run, training, train, validation, vae)
+    env = EnvSpec.from_dict(run.env)
+    world = load_world_model(run.upstream / "checkpoints" / "best.pt", run.best, env, run.device.value)
+    judge_best(cfg, run, world, train, validation, metrics)
+    show_dreams(cfg, run, world, store)
+
+
+def open_latents(cfg: MDRNNConfig, run: Run, vae: ConvVAE) -> tuple[EpisodeStore, LatentSource]:
+    """The episodes that the upstream VAE was trained on, and their latents; every byte that is read is checked."""
+    assert run.upstream is not None
+    vae_hash = run.add_input("vae", run.upstream / "checkpoints" / "best.pt")
     manifest = input_of(run.upstream, "episodes")
     run.add_input("episodes", manifest)
     store = EpisodeStore.open(manifest.parent)
+    if cfg.latents is Latents.online:
+        store.verify()
+        return store, online_latents(store, vae, run.device.value)
     latents = LatentStore.open(run.upstream / "latents", vae=vae_hash, data=store.digest())
     store.verify()
     latents.verify()
     return store, latents
 
 
-def build(cfg: MDRNNConfig, run: Run, latent_size: int, action_size: int) -> Training:
+def online_latents(store: EpisodeStore, vae: ConvVAE, device: str) -> OnlineLatents:
+    """Latents as V gives them for the frames that are asked for."""
+
+    def encode(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return vae.encoder(to_float(frames, device))
+
+    return OnlineLatents(store, encode, vae.config["latent_size"])
+
+
+def data_sets(
+    cfg: MDRNNConfig, run: Run, store: EpisodeStore, latents: LatentSource
+) -> tuple[LatentSequenceDataset, LatentSequenceDataset]:
+    """What is trained on, and what is watched: the validation split, or the training episodes where there is none."""
+    to_model = EnvSpec.from_dict(run.env).action_space.to_model
+    stride = 1 if cfg.sequences is Sequences.windows else cfg.seq_len
+
+    def of(split: str, stride: int, fraction: float) -> LatentSequenceDataset:
+        return LatentSequenceDataset(store, latents, split, cfg.seq_len, stride, to_model=to_model, fraction=fraction)
+
+    train, validation = of("train", stride, cfg.dataset_fraction), of("validation", cfg.seq_len, 1.0)
+    if not len(validation):
+        log.warning("the episodes have no validation split: the training windows are watched instead")
+        validation = of("train", cfg.seq_len, cfg.dataset_fraction)
+    return train, validation
+
+
+def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training:
     """Model, optimizer and schedules at step 0."""
+    actions = EnvSpec.from_dict(run.env).action_space.size
+    sizes = (latent_size, actions, cfg.hidden_size, cfg.gmm_components)
     with seeding.seeded_weights(run.seed, "mdrnn", "weights"):
-        model = MDRNN(latent_size, action_size, cfg.hidden_size, cfg.gmm_components)
+        model = MDRNN(*sizes, mixture=cfg.mixture.value, sigma_floor=cfg.sigma_floor)
     model = model.to(run.device.value)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=cfg.learning_rate, alpha=0.9)
     scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
-    return Training("mdrnn", model, optimizer, scheduler, EarlyStopping(cfg.early_stopping_patience))
+    stopper, carried = EarlyStopping(cfg.early_stopping_patience), model.get_init_hidden(cfg.batch_size)
+    return Training("mdrnn", model, optimizer, scheduler, stopper, carried=carried)
 
 
-def train_epoch(
+def keep_untrained(cfg: MDRNNConfig, run: Run, training: Training, validation: LatentSequenceDataset) -> MetricsLog:
+    """Leave the initial weights, judged but never changed, as the run's checkpoints."""
+    log.info("untrained: M keeps its initial weights, seed %d", run.seed)
+    run.manifest["untrained"] = True
+    run.save_manifest()
+    metrics = run.metrics(None)
+    losses = validate(cfg, run, training, validation)
+    metrics.write("val_metrics", {"epoch": 0, "step": 0, **losses})
+    training.save_best(run, losses)
+    training.save(run, metrics)
+    return metrics
+
+
+def train_on(
     cfg: MDRNNConfig,
     run: Run,
     training: Training,
-    data: LatentSequenceDataset,
-    windows: int,
-    metrics: MetricsLog,
-    bar: ProgressBar,
+    train: LatentSequenceDataset,
+    validation: LatentSequenceDataset,
+    vae: ConvVAE,
+) -> MetricsLog:
+    """All epochs that are left."""
+    metrics = run.metrics(training.resume(run))
+    done = training.epoch * train.tiles + training.batch * cfg.batch_size
+    with ProgressBar("mdrnn", cfg.num_epochs * train.tiles, done, "windows") as bar:
+        while training.epoch < cfg.num_epochs and not training.stopper.should_stop:
+            train_epoch(cfg, run, training, train, metrics, bar)
+            finish_epoch(cfg, run, training, validation, vae, metrics)
+    return metrics
+
+
+def train_epoch(
+    cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset, metrics: MetricsLog, bar: ProgressBar
 ) -> None:
     """What is left of the current epoch."""
     training.model.train()
-    order = batches(len(data), cfg.batch_size, seed=run.seed, epoch=training.epoch, start=training.batch, count=windows)
-    for indices in order:
+    for chunks in training_order(cfg, run, training, data):
         draw = seeding.torch_generator(run.seed, "mdrnn", "noise", training.step, device=run.device.value)
-        loss, terms = loss_terms(training.model, data.__getitems__(indices), cfg, run, draw)
+        batch = data.__getitems__(chunks.items).to(run.device.value)
+        loss, terms, training.carried = loss_terms(cfg, training.model, batch, chunks, training.carried, draw)
         training.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
-        bar.advance(1, len(indices), f"epoch {training.epoch + 1}")
+        bar.advance(len(chunks.items), note=f"epoch {training.epoch + 1}")
         if training.step % cfg.checkpoint_interval == 0:
             training.save(run, metrics)
 
 
+def training_order(cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset) -> Iterator[Chunks]:
+    """What is left to read in the current epoch."""
+    seed, epoch, start = run.seed, training.epoch, training.batch
+    if cfg.sequences is Sequences.episodes:
+        return episode_chunks(data, cfg.batch_size, seed=seed, epoch=epoch, start=start)
+    ends, count = cfg.terminal_prob, data.tiles
+    return window_chunks(data, cfg.batch_size, seed=seed, epoch=epoch, start=start, count=count, terminal_prob=ends)
+
+
 def loss_terms(
-    model: torch.nn.Module, batch: LatentBatch, cfg: MDRNNConfig, run: Run, draw: torch.Generator
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """M's loss on latents resampled from V's posterior: pairs (z_t, a_t) -> z_{t+1}, reward_t, done_t."""
-    batch = batch.to(run.device.value)
+    cfg: MDRNNConfig,
+    model: torch.nn.Module,
+    batch: LatentBatch,
+    chunks: Chunks,
+    carried: tuple[torch.Tensor, ...],
+    draw: torch.Generator,
+) -> tuple[torch.Tensor, dict[str, torch.Tensor], tuple[torch.Tensor, ...]]:
+    """M's loss on latents resampled from V's posterior, its terms, and the state (h, c) that is carried on.
+
+    Pairs (z_t, a_t) -> z_{t+1}, reward_t, done_t.
+    """
+    assert isinstance(model, MDRNN), type(model)
     noise = torch.randn(batch.mu.shape, generator=draw, device=batch.mu.device)
     latents = batch.mu + batch.logsigma.exp() * noise
-    outputs = model(batch.actions, latents[:-1])
-    return mdrnn_loss(outputs, latents[1:], batch.rewards, batch.terminated, batch.mask, cfg.include_reward)
+    rows, fresh = (torch.from_numpy(values).to(latents.device) for values in (chunks.rows, chunks.fresh))
+    outputs, carried = model.carry_on(batch.actions, latents[:-1], carried, rows, fresh)
+    targets = (latents[1:], batch.rewards, batch.terminated, batch.mask, batch.next_mask)
+    loss, terms = mdrnn_loss(outputs, *targets, cfg.include_reward, cfg.done_weight)
+    return loss, terms, carried
 
 
 def finish_epoch(
-    cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset, metrics: MetricsLog
+    cfg: MDRNNConfig,
+    run: Run,
+    training: Training,
+    data: LatentSequenceDataset,
+    vae: ConvVAE,
+    metrics: MetricsLog,
 ) -> None:
-    """Validate, keep the best, save."""
+    """Validate, keep the best, show a dream now and then, save."""
     training.write_timing(metrics)
     validation = validate(cfg, run, training, data)
     metrics.write("val_metrics", {"epoch": training.epoch + 1, "step": training.step, **validation})
     log.info("epoch %d: validation loss %.4f (gmm %.3f, bce %.4f, mse %.4f)", training.epoch + 1, *validation.values())
     if training.end_epoch(validation["loss"]):
         training.save_best(run, validation)
+    if training.epoch % cfg.sample_interval == 0:
+        assert isinstance(training.model, MDRNN), type(training.model)
+        world = WorldModel(vae, training.model, EnvSpec.from_dict(run.env))
+        show_dream(cfg, run, world, data.store, f"dream_{training.epoch:04d}")
     training.save(run, metrics)
 
 
 @torch.inference_mode()
 def validate(cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset) -> dict[str, float]:
-    """Means over all steps of the windows; the noise is the same in every epoch."""
-    training.model.eval()
-    sums, steps = dict.fromkeys(TERMS, 0.0), 0.0
+    """The loss and its terms, means over all steps of the data; the noise is the same in every epoch."""
+    model = training.model.eval()
+    assert isinstance(model, MDRNN), type(model)
+    sums, steps = dict.fromkeys(("gmm", "bce", "mse"), 0.0), dict.fromkeys(("gmm", "bce", "mse"), 0.0)
     draw = seeding.torch_generator(run.seed, "mdrnn", "validation", device=run.device.value)
-    for indices in batches(len(data), 64, seed=0, epoch=0, shuffle=False):
-        batch = data.__getitems__(indices)
-        loss, terms = loss_terms(training.model, batch, cfg, run, draw)
-        weight = float(batch.mask.sum())
-        steps += weight
-        for name, value in {"loss": loss, **terms}.items():
-            sums[name] += float(value) * weight
-    return {name: value / steps for name, value in sums.items()}
+    carried: tuple[torch.Tensor, ...] = model.get_init_hidden(VALIDATION_ROWS)
+    for chunks in validation_order(cfg, data):
+        batch = data.__getitems__(chunks.items).to(run.device.value)
+        _, terms, carried = loss_terms(cfg, model, batch, chunks, carried, draw)
+        for name, term in terms.items():
+            weight = float((batch.next_mask if name == "gmm" else batch.mask).sum())
+            sums[name] += float(term) * weight
+            steps[name] += weight
+    means = {name: total / max(steps[name], 1.0) for name, total in sums.items()}
+    return {"loss": mdrnn_total(**means, latents=model.latents, include_reward=cfg.include_reward), **means}
 
 
-@dataclass(frozen=True)
-class Span:
-    """A stretch of an episode: M sees `context` frames before `start`, then dreams `horizon` frames."""
-
-    row: EpisodeRow
-    start: int
-    context: int
-    horizon: int
+def validation_order(cfg: MDRNNConfig, data: LatentSequenceDataset) -> Iterator[Chunks]:
+    """All windows of the data, in the same order every time."""
+    if cfg.sequences is Sequences.episodes:
+        return episode_chunks(data, VALIDATION_ROWS, seed=0, epoch=0, shuffle=False)
+    return window_chunks(data, VALIDATION_ROWS, seed=0, epoch=0, shuffle=False)
 
 
-def show_dream(run: Run, store: EpisodeStore) -> None:
-    """What happened, what V keeps of it, and M's open-loop dream of it with the same actions."""
-    assert run.upstream is not None
-    vae = run.upstream / "checkpoints" / "best.pt"
-    world = load_world_model(vae, run.best, EnvSpec.from_dict(run.env), run.device.value)
-    span = liveliest(store, store.episodes("validation") or store.rows)
-    panels = dream_panels(world, store, span, run.seed)
-    picks = np.unique(np.linspace(0, span.horizon - 1, 10).astype(int))
-    strip = labelled_rows({name: frames[picks] for name, frames in panels.items()})
-    save_png(run.path / "images" / "dream.png", strip)
-    save_video(run.path / "videos" / "dream.mp4", side_by_side(panels), fps=15)
+def judge_best(
+    cfg: MDRNNConfig,
+    run: Run,
+    world: WorldModel,
+    train: LatentSequenceDataset,
+    held_out: LatentSequenceDataset,
+    metrics: MetricsLog,
+) -> None:
+    """How good M is, beside its baselines: likelihood.csv, open_loop.csv, calibration.csv and calibration_scores.csv."""
+    log.info("judging M on %d episodes, from their first frames", len(held_out.rows))
+    episodes = LatentEpisodes(train.store, train.latents, train.to_model)
+    tables = judge(world, episodes, train.rows, held_out.rows, run.seed, cfg.include_reward)
+    for name, rows in tables.items():
+        for row in rows:
+            metrics.write(name, row)
+    for line in summary(tables):
+        log.info(line)
 
 
-def liveliest(store: EpisodeStore, rows: list[EpisodeRow]) -> Span:
-    """The stretch whose frames change most (mean standard deviation over time), of ten in each episode."""
-    spans = [span for row in rows for span in _spans(row)]
-    return max(spans, key=lambda span: _frames(store, span, span.start)[::5].std(0).mean())
+def show_dream(cfg: MDRNNConfig, run: Run, world: WorldModel, store: EpisodeStore, name: str) -> None:
+    """A strip of M's open-loop dream beside the truth."""
+    save_strip(run, name, dream(world, store, cfg.temperature, run.seed))
 
 
-def _spans(row: EpisodeRow) -> list[Span]:
-    context = min(60, max(1, row.length // 3))
-    horizon = min(50, row.length - context) or 1
-    starts = np.unique(np.linspace(context, max(context, row.length - horizon), 10).astype(int))
-    return [Span(row, int(start), context, horizon) for start in starts]
+def show_dreams(cfg: MDRNNConfig, run: Run, world: WorldModel, store: EpisodeStore) -> None:
+    """Strips and videos of the dream beside the truth, and at several temperatures."""
+    shown = {
+        "dream": dream(world, store, cfg.temperature, run.seed),
+        "temperatures": dream_at_temperatures(world, store, run.seed),
+    }
+    for name, panels in shown.items():
+        save_strip(run, name, panels)
+        save_video(run.path / "videos" / f"{name}.mp4", side_by_side(panels), fps=15)
 
 
-def _frames(store: EpisodeStore, span: Span, first: int) -> np.ndarray:
-    return np.asarray(store.episode(span.row).frames[first : span.start + span.horizon])
-
-
-def dream_panels(world: WorldModel, store: EpisodeStore, span: Span, seed: int) -> dict[str, np.ndarray]:
-    """Frames (horizon, H, W, C) uint8: the truth, its reconstruction, the dream."""
-    first = span.start - span.context
-    frames = _frames(store, span, first)
-    actions = np.asarray(store.episode(span.row).actions[first : span.start + span.horizon])
-    truth = frames[span.context :]
-    dream = world.dream(frames[: span.context], actions, span.horizon, seed=seed)
-    return {"truth": truth, "seen by V": world.decode(world.encode(truth)), "dreamt by M": dream}
+def save_strip(run: Run, name: str, panels: Panels) -> None:
+    """Ten frames of every panel, from the first to the last."""
+    picks = np.unique(np.linspace(0, len(panels["truth"]) - 1, 10).astype(int))
+    strip = labelled_rows({label: frames[picks] for label, frames in panels.items()})
+    save_png(run.path / "images" / f"{name}.png", strip)

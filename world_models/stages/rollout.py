@@ -1,13 +1,10 @@
 """Stage rollout: collect episodes into the store."""
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
-
-import numpy as np
 
 from world_models.agents.agent import load_agent
 from world_models.agents.policy import (
@@ -20,17 +17,15 @@ from world_models.agents.policy import (
 )
 from world_models.agents.rollout import collect
 from world_models.agents.workers import WorkerPool
+from world_models.data.overview import write_overview
 from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.runs.folder import RUNTIME, Run
-from world_models.runs.media import labelled_rows, save_png
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import num_workers, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
 from world_models.runs.seeding import Purpose, fresh_seeds
-
-log = logging.getLogger(__name__)
 
 
 class PolicyName(Enum):
@@ -96,7 +91,7 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
             bar.advance(len(missing[index].seeds), steps)
         timing: dict[str, Value] = {"steps": bar.work, "seconds": round(bar.seconds, 3), "rate": round(bar.rate, 1)}
     writer.finish()
-    _describe(EpisodeStore.open(folder), run, timing)
+    write_overview(EpisodeStore.open(folder), run, timing)
 
 
 def settled(cfg: RolloutConfig, spec: EnvSpec) -> RolloutConfig:
@@ -156,28 +151,3 @@ def _meta(cfg: RolloutConfig, run: Run, spec: EnvSpec) -> dict[str, Any]:
     has_final_frame = make_vector_env(spec, Backend(run.backend), 1).has_final_frame
     facts = {"policy": cfg.policy.value, "seed": run.seed, "has_final_frame": has_final_frame}
     return {"env": run.env, "backend": run.backend, **facts, "versions": versions()}
-
-
-def _describe(store: EpisodeStore, run: Run, timing: dict[str, Value]) -> None:
-    metrics = run.metrics(None)
-    metrics.write("timing", timing)
-    for row in store.rows:
-        values: dict[str, Value] = {
-            "seed": row.seed,
-            "split": row.split,
-            "length": row.length,
-            "return": row.total_return,
-        }
-        metrics.write("episodes", {"episode": row.index, **values})
-    returns = [row.total_return for row in store.rows]
-    steps = sum(row.length for row in store.rows)
-    log.info("%d episodes, %d steps, mean return %.1f, in %s", len(returns), steps, np.mean(returns), run.name)
-    _save_picture(store, run)
-
-
-def _save_picture(store: EpisodeStore, run: Run) -> None:
-    rows = {}
-    for row in store.rows[:4]:
-        frames = store.episode(row).frames
-        rows[f"episode {row.index}"] = frames[np.linspace(0, row.length - 1, 8).astype(int)]
-    save_png(run.path / "images" / "frames.png", labelled_rows(rows))

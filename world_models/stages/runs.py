@@ -3,18 +3,14 @@
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
-from world_models.runs.files import read_json
 from world_models.runs.folder import read_manifest
+from world_models.runs.headline import headline
 from world_models.runs.lineage import all_runs, status
-from world_models.runs.metrics import read_csv
-
-WIDTH = 250
-"""Wide enough to fold no path, so that one can be copied from a terminal or a pipe."""
+from world_models.runs.wording import WIDTH
 
 
 @dataclass
@@ -36,8 +32,9 @@ def describe(path: Path, outputs: Path) -> list[str]:
     """One row of the table."""
     manifest = read_manifest(path)
     size = sum(map(_size, path.rglob("*"))) / 1e6
-    upstream = manifest.get("upstream")
-    built_on = os.path.relpath(path / upstream, outputs) if upstream else ""
+    sources = [manifest["upstream"]] if manifest.get("upstream") else []
+    sources += [entry["path"] for entry in (manifest.get("reused") or {}).values()]
+    built_on = ", ".join(os.path.relpath(path / source, outputs) for source in sources)
     name = str(path.relative_to(outputs))
     return [
         name,
@@ -59,13 +56,10 @@ def _size(path: Path) -> int:
 
 
 def score(path: Path) -> str:
-    """What a run came to: a mean return, or a validation loss."""
-    if (path / "scores.json").is_file():
-        scores: dict[str, Any] = read_json(path / "scores.json")
-        return f"{scores['mean']:.1f} ± {scores['std']:.1f}"
-    for name, column in (("selection", "best"), ("val_metrics", "loss")):
-        rows = read_csv(path / f"{name}.csv")
-        if rows:
-            values = [float(row[column]) for row in rows]
-            return f"{max(values):.1f}" if name == "selection" else f"loss {min(values):.3f}"
-    return ""
+    """What a run came to: a mean return, a selection score, or a validation loss."""
+    found = headline(path)
+    if found is None:
+        return ""
+    if found.spread is not None:
+        return f"{found.value:.1f} ± {found.spread:.1f}"
+    return f"{found.value:.1f}" if found.larger_is_better else f"loss {found.value:.3f}"

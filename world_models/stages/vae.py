@@ -1,7 +1,8 @@
 """Stage vae: train V, the convolutional VAE, and encode the episodes with it."""
 
 import logging
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,15 +10,19 @@ import torch
 from world_models.data.datasets import ObservationDataset, batches, to_float
 from world_models.data.latents import encode_store
 from world_models.data.store import EpisodeStore
-from world_models.losses import vae_terms
+from world_models.envs.spec import EnvSpec
+from world_models.losses import free_bits, vae_terms
+from world_models.measures.vision import HeldOut, Judgement, Row, moving_pixels, quality
+from world_models.measures.vision_baselines import Sample, baselines
+from world_models.measures.vision_pictures import prior_samples, reconstructions, traversals
 from world_models.models.convvae import ConvVAE
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
-from world_models.runs.device import Precision, autocast
-from world_models.runs.files import sha256
+from world_models.runs.device import Device, Precision, autocast
+from world_models.runs.files import sha256, write_json
 from world_models.runs.folder import BUDGET, RUNTIME, Run
 from world_models.runs.media import labelled_rows, save_png
-from world_models.runs.metrics import MetricsLog
+from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.schedule import EarlyStopping, plateau
@@ -25,44 +30,81 @@ from world_models.runs.training import Training
 
 log = logging.getLogger(__name__)
 
+TYPES = {"name": str, "components": int}  # of the columns of baselines.csv; the others hold floats
+
 
 @dataclass
 class VAEConfig:
-    """Patience counts epochs without a better validation loss; `checkpoint_interval` counts training steps."""
+    """Patience counts epochs without a better validation loss; `checkpoint_interval` counts training steps.
+
+    The loss of a frame is its squared error plus kl_weight * max(KL, kl_tolerance * latent_size), in nats.
+    """
 
     latent_size: int = 32
     train_batch_size: int = 32
     num_epochs: int = field(default=10, metadata=BUDGET)
     learning_rate: float = 1e-3
+    kl_weight: float = 1.0
+    kl_tolerance: float = 0.0  # free bits of each latent, in nats
+    horizontal_flip: bool = False  # mirror half of the training frames, drawn anew each time
+    start_from: str | None = None  # vae run folder, or its checkpoint, whose weights are the first ones
     scheduler_patience: int = 5
     scheduler_factor: float = 0.5
     early_stopping_patience: int = 30
     sample_interval: int = field(default=5, metadata=RUNTIME)
     checkpoint_interval: int = field(default=500, metadata=RUNTIME)
     precision: Precision = Precision.auto
+    compile: bool = field(default=True, metadata=RUNTIME)  # torch.compile, on cuda only
 
     def __post_init__(self) -> None:
         require_positive(
             "stage", self, "latent_size", "train_batch_size", "num_epochs", "learning_rate", "sample_interval"
         )
         require_positive("stage", self, "checkpoint_interval", "early_stopping_patience")
+        for name in ("kl_weight", "kl_tolerance"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
+
+
+def settled(cfg: VAEConfig, spec: EnvSpec) -> VAEConfig:
+    """A copy in which `start_from` is the absolute path of a checkpoint; weights that do not fit are refused."""
+    if cfg.start_from is None:
+        return cfg
+    path = Path(cfg.start_from).absolute()
+    path = path / "checkpoints" / "best.pt" if path.is_dir() else path
+    found = load_checkpoint(path, "vae")["config"]
+    needed = {"img_channels": spec.preprocessing.channels, "latent_size": cfg.latent_size}
+    if found != needed:
+        raise ValueError(
+            f"stage.start_from={path} does not fit: it has {_words(found)} and this run {_words(needed)}; "
+            "set stage.latent_size and env.grayscale as they were there"
+        )
+    return replace(cfg, start_from=str(path))
+
+
+def _words(config: dict[str, int]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in config.items())
 
 
 def execute(cfg: VAEConfig, run: Run) -> None:
-    """Train on the upstream episodes' train split; leaves `best.pt`, and `latents/` made with it."""
+    """Train on the upstream episodes' train split; leaves `best.pt`, how good it is, and `latents/` made with it."""
     store = open_episodes(run)
-    train, validation = ObservationDataset(store, "train"), ObservationDataset(store, "validation")
-    if not len(validation):
+    train, held_out = ObservationDataset(store, "train"), HeldOut(store)
+    if held_out.split == "train":
         log.warning("the episodes have no validation split: the training frames are watched instead")
+    table = judge_baselines(cfg, run, train, held_out)
     training = build(cfg, run)
     metrics = run.metrics(training.resume(run))
+    if "baselines" not in metrics.offsets:
+        for row in table:
+            metrics.write("baselines", row)
     batches_per_epoch = -(-len(train) // cfg.train_batch_size)
     with ProgressBar("vae", cfg.num_epochs * batches_per_epoch, training.step, "frames") as bar:
         while training.epoch < cfg.num_epochs and not training.stopper.should_stop:
             train_epoch(cfg, run, training, train, metrics, bar)
-            finish_epoch(cfg, run, training, validation if len(validation) else train, metrics)
+            finish_epoch(cfg, run, training, held_out, table, metrics)
     model = best_model(run)
-    save_pictures(run, model, validation if len(validation) else train, "reconstructions")
+    describe(cfg, run, model, held_out, table)
     encode_episodes(run, model, store)
 
 
@@ -78,12 +120,26 @@ def open_episodes(run: Run) -> EpisodeStore:
     return store
 
 
+def judge_baselines(cfg: VAEConfig, run: Run, train: ObservationDataset, held_out: HeldOut) -> list[Row]:
+    """Rows of baselines.csv; a resumed run has them already."""
+    known = read_csv(run.path / "baselines.csv") if run.last.is_file() else []
+    if known:
+        return [{name: TYPES.get(name, float)(value) for name, value in row.items()} for row in known]
+    return baselines(Sample(train, run.seed), held_out, cfg.latent_size, run.seed, run.device.value)
+
+
 def build(cfg: VAEConfig, run: Run) -> Training:
     """Model, optimizer and schedules at step 0."""
     channels = 1 if run.env["preprocessing"]["grayscale"] else 3
     with seeding.seeded_weights(run.seed, "vae", "weights"):
         model = ConvVAE(channels, cfg.latent_size)
+    if cfg.start_from is not None and not run.last.is_file():
+        weights = load_checkpoint(Path(cfg.start_from), "vae")["model"]
+        run.add_input("start_from", Path(cfg.start_from))
+        model.load_state_dict(weights)
     model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if cfg.compile and run.device is Device.cuda:
+        model.compile()  # in place, so that the saved keys stay plain
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.learning_rate, fused=True)
     scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
     return Training("vae", model, optimizer, scheduler, EarlyStopping(cfg.early_stopping_patience))
@@ -95,61 +151,103 @@ def train_epoch(
     """What is left of the current epoch."""
     training.model.train()
     for indices in batches(len(data), cfg.train_batch_size, seed=run.seed, epoch=training.epoch, start=training.batch):
+        frames = data.__getitems__(indices)
+        if cfg.horizontal_flip:
+            frames = flipped(frames, seeding.torch_generator(run.seed, "vae", "flip", training.step))
         draw = seeding.torch_generator(run.seed, "vae", "noise", training.step, device=run.device.value)
-        terms = loss_terms(training.model, data.__getitems__(indices), cfg, run, draw)
+        terms, _, _ = loss_terms(training.model, to_float(frames, run.device.value), cfg, run, draw)
         training.update(terms["loss"], terms, metrics)
         bar.advance(1, len(indices), f"epoch {training.epoch + 1}")
         if training.step % cfg.checkpoint_interval == 0:
             training.save(run, metrics)
 
 
+def flipped(frames: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
+    """frames (B, H, W, C), each mirrored left to right with probability 1/2."""
+    mirrored = torch.rand(len(frames), generator=draw) < 0.5
+    return torch.where(mirrored[:, None, None, None], frames.flip(2), frames)
+
+
 def loss_terms(
-    model: torch.nn.Module, frames: torch.Tensor, cfg: VAEConfig, run: Run, draw: torch.Generator
-) -> dict[str, torch.Tensor]:
-    """Loss, reconstruction and KL in nats per frame, for frames (B, H, W, C) uint8."""
-    x = to_float(frames, run.device.value)
+    model: torch.nn.Module, x: torch.Tensor, cfg: VAEConfig, run: Run, draw: torch.Generator
+) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
+    """x (B, C, H, W) -> loss, reconstruction and KL in nats, means over the frames; mu and logsigma (B, L).
+
+    The KL is the true one: free bits and weight are in the loss alone.
+    """
+    noise = torch.randn(len(x), cfg.latent_size, generator=draw, device=x.device)
     with autocast(cfg.precision, run.device):
-        recon, mu, logsigma = model(x, generator=draw)
-    reconstruction, kl = vae_terms(recon.float(), x, mu.float(), logsigma.float())
-    terms = {"loss": reconstruction + kl, "reconstruction": reconstruction, "kl": kl}
-    return {name: term / len(frames) for name, term in terms.items()}
+        recon, mu, logsigma = model(x, noise=noise)
+    mu, logsigma = mu.float(), logsigma.float()
+    reconstruction, kl = vae_terms(recon.float(), x, mu, logsigma)
+    loss = reconstruction + cfg.kl_weight * free_bits(kl, cfg.kl_tolerance * cfg.latent_size)
+    terms = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
+    return {name: term.mean() for name, term in terms.items()}, mu, logsigma
 
 
-def finish_epoch(cfg: VAEConfig, run: Run, training: Training, data: ObservationDataset, metrics: MetricsLog) -> None:
+def finish_epoch(
+    cfg: VAEConfig,
+    run: Run,
+    training: Training,
+    held_out: HeldOut,
+    table: list[Row],
+    metrics: MetricsLog,
+) -> None:
     """Validate, keep the best, save."""
     training.write_timing(metrics)
-    validation = validate(cfg, run, training, data)
+    model = training.model
+    assert isinstance(model, ConvVAE), type(model)
+    validation = validate(cfg, run, model, held_out).row(cfg.kl_tolerance)
     metrics.write("val_metrics", {"epoch": training.epoch + 1, "step": training.step, **validation})
-    log.info("epoch %d: validation loss %.2f (reconstruction %.2f, KL %.2f)", training.epoch + 1, *validation.values())
+    log.info("epoch %d: %s", training.epoch + 1, told(validation, table))
     if training.end_epoch(validation["loss"]):
         training.save_best(run, validation)
     if training.epoch % cfg.sample_interval == 0:
-        save_pictures(run, training.model, data, f"reconstructions_{training.epoch:04d}")
+        save_reconstructions(run, model, held_out, f"reconstructions_{training.epoch:04d}")
     training.save(run, metrics)
 
 
-@torch.inference_mode()
-def validate(cfg: VAEConfig, run: Run, training: Training, data: ObservationDataset) -> dict[str, float]:
-    """Mean terms over all frames; the noise is the same in every epoch."""
-    training.model.eval()
-    sums: dict[str, float] = {"loss": 0.0, "reconstruction": 0.0, "kl": 0.0}
-    draw = seeding.torch_generator(run.seed, "vae", "validation", device=run.device.value)
-    for indices in batches(len(data), 256, seed=0, epoch=0, shuffle=False):
-        terms = loss_terms(training.model, data.__getitems__(indices), cfg, run, draw)
-        for name in sums:
-            sums[name] += float(terms[name]) * len(indices)
-    return {name: value / len(data) for name, value in sums.items()}
+def told(validation: dict[str, float], table: list[Row]) -> str:
+    """A judgement in a line for people."""
+    terms = "validation loss {loss:.2f} (reconstruction {reconstruction:.2f}, KL {kl:.2f} nats)".format(**validation)
+    beside = ", ".join(f"{row['name']} {row['psnr']:.2f}" for row in table)
+    return f"{terms}, PSNR {validation['psnr']:.2f} dB ({beside}), {validation['active']} latents active"
 
 
 @torch.inference_mode()
-def save_pictures(run: Run, model: torch.nn.Module, data: ObservationDataset, name: str) -> None:
-    """Originals above their reconstructions (from the mean latent)."""
+def validate(cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut) -> Judgement:
+    """V on all held-out frames. The noise is the same in every epoch; pictures are judged as drawn from the mean latent."""
     model.eval()
-    frames = data.__getitems__(np.linspace(0, len(data) - 1, 10).astype(int))
-    mu, _ = model.encoder(to_float(frames, run.device.value))  # type: ignore[operator]
-    recon = model.decoder(mu).permute(0, 2, 3, 1)  # type: ignore[operator]
-    pictures = (recon * 255).round().to(torch.uint8).cpu().numpy()
-    save_png(run.path / "images" / f"{name}.png", labelled_rows({"frame": frames.numpy(), "reconstruction": pictures}))
+    found = Judgement()
+    draw = seeding.torch_generator(run.seed, "vae", "validation", device=run.device.value)
+    for frames, before in held_out:
+        x = to_float(frames, run.device.value)
+        terms, mu, logsigma = loss_terms(model, x, cfg, run, draw)
+        with autocast(cfg.precision, run.device):
+            drawn = model.decoder(mu)
+        moving = moving_pixels(frames, before).to(x.device)
+        found.pictures.add(drawn.float().permute(0, 2, 3, 1), x.permute(0, 2, 3, 1), moving)
+        found.latents.add(mu, logsigma)
+        found.add_terms(terms, len(frames))
+    return found
+
+
+def save_reconstructions(run: Run, model: ConvVAE, held_out: HeldOut, name: str) -> None:
+    """Ten held-out frames, what V draws of them, and its errors."""
+    model.eval()
+    frames = held_out.data.__getitems__(np.linspace(0, len(held_out) - 1, 10).astype(int))
+    save_png(run.path / "images" / f"{name}.png", labelled_rows(reconstructions(model, frames)))
+
+
+def describe(cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut, table: list[Row]) -> None:
+    """How good the best V is: `quality.json`, and pictures of what it sees, what its latents mean, what it makes up."""
+    found = validate(replace(cfg, precision=Precision.float32), run, model, held_out)
+    write_json(run.path / "quality.json", {"split": held_out.split, **quality(found, table, cfg.kl_tolerance)})
+    save_reconstructions(run, model, held_out, "reconstructions")
+    frame = held_out.data.__getitems__([len(held_out) // 2])[0]
+    save_png(run.path / "images" / "traversals.png", labelled_rows(*traversals(model, frame, found.latents)))
+    draw = seeding.torch_generator(run.seed, "vae", "prior")
+    save_png(run.path / "images" / "prior.png", labelled_rows(prior_samples(model, draw)))
 
 
 def best_model(run: Run) -> ConvVAE:

@@ -1,0 +1,79 @@
+"""In which order M reads its data: loose windows, or whole episodes chunk by chunk with a state that is carried along."""
+
+import heapq
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from world_models.data.datasets import LatentSequenceDataset, batches
+from world_models.runs import seeding
+
+Numbers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """What one step of training reads: R windows, each by one row of the carried state."""
+
+    items: Numbers  # (R,) windows of the data set
+    rows: Numbers  # (R,) rows of the state, ascending
+    fresh: npt.NDArray[np.bool_]  # (R,) read from a zero state, not from the one that the row carries
+
+
+def window_chunks(
+    data: LatentSequenceDataset,
+    batch_size: int,
+    *,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    count: int | None = None,
+    shuffle: bool = True,
+    terminal_prob: float = 0.0,
+) -> Iterator[Chunks]:
+    """Windows from anywhere, each read from a zero state; `seed` to `shuffle` as for `batches`.
+
+    Each window is replaced with probability `terminal_prob` by the one that ends its episode, where the episode ended by
+    its rules: stride-1 windows would show an end `seq_len` times less often than any other step.
+    """
+    drawn = seeding.generator(seed, "terminal", epoch).random(len(data) if count is None else count, np.float32)
+    order = batches(len(data), batch_size, seed=seed, epoch=epoch, start=start, count=count, shuffle=shuffle)
+    for number, items in enumerate(order, start):
+        replaced = drawn[number * batch_size :][: len(items)] < terminal_prob
+        chosen = np.where(replaced, data.closing(items), items)
+        yield Chunks(chosen, np.arange(len(items)), np.ones(len(items), bool))
+
+
+def episode_chunks(
+    data: LatentSequenceDataset, num_rows: int, *, seed: int, epoch: int, start: int = 0, shuffle: bool = True
+) -> Iterator[Chunks]:
+    """Whole episodes of a data set whose stride is its seq_len: a function of its arguments alone.
+
+    Each of `num_rows` rows reads an episode window by window, then takes the next one of the order, from a zero state;
+    rows for which none is left drop out. `start` skips the steps already done.
+    """
+    assert data.stride == data.seq_len, (data.stride, data.seq_len)
+    windows = data.windows_per_episode
+    order = np.arange(len(windows))
+    if shuffle:
+        seeding.generator(seed, "episodes", epoch).shuffle(order)
+    for items, fresh in zip(*_timetable(windows, order, num_rows, start), strict=True):
+        rows = np.flatnonzero(items >= 0)
+        yield Chunks(items[rows], rows, fresh[rows])
+
+
+def _timetable(windows: Numbers, order: Numbers, num_rows: int, start: int) -> tuple[Numbers, npt.NDArray[np.bool_]]:
+    """Who reads what when, from step `start` on: items (steps, num_rows), -1 where nothing is left, and whether afresh."""
+    ends, free, turns = np.cumsum(windows), [(0, row) for row in range(num_rows)], []
+    for episode in order:
+        begin, row = free[0]
+        heapq.heapreplace(free, (begin + int(windows[episode]), row))
+        turns.append((episode, begin, row))
+    items = np.full((max(free)[0], num_rows), -1, np.int64)
+    fresh = np.zeros(items.shape, bool)
+    for episode, begin, row in turns:
+        items[begin : begin + windows[episode], row] = np.arange(ends[episode] - windows[episode], ends[episode])
+        fresh[begin, row] = True
+    return items[start:], fresh[start:]

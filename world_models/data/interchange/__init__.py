@@ -1,0 +1,1 @@
+"""Other people's episodes: .npz rollouts, HDF5 files and Minari data sets, read into the store and written from it."""

@@ -1,0 +1,158 @@
+"""One HDF5 file in HumbleRL's layout: transitions end to end, and a table that says where each episode begins.
+
+    states     (N, H, W, C) uint8, chunks of 128 rows, lzf      attributes  N_TRANSITIONS  N_GAMES  CHUNK_SIZE
+    actions    (N, A) float, or (N, 1) whole numbers                        STATE_SHAPE  ACTION_DIM
+    rewards    (N,)
+    episodes   (N_GAMES + 1,)  the row at which each begins; the last entry: where the last one ends
+
+The arrays may be longer than the attributes say (HumbleRL grows them ahead of need). docs/interchange.md names what we add.
+"""
+
+import importlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from world_models.data.episode import UNKNOWN_SEED
+from world_models.data.interchange.recording import (
+    BOUNDARY,
+    Alignment,
+    Recording,
+    Rows,
+    as_rows,
+    ends_with_frame,
+    in_order,
+    origin_of,
+    parse_origin,
+    settle_alignment,
+)
+from world_models.data.store import EpisodeRow, EpisodeStore
+
+REQUIRED = ("states", "actions", "rewards", "episodes")
+CHUNK = 128
+
+
+class Hdf5Source:
+    """The episodes of one file, read a slice at a time."""
+
+    def __init__(self, path: Path, alignment: Alignment | None, limit: int | None) -> None:
+        """Look at the layout; one that is not HumbleRL's is a ValueError."""
+        self.files, self._limit = [path], limit
+        with _opened(path) as file:
+            self._bounds = _bounds(path, file)
+            self.alignment = settle_alignment(str(path), _text(file, "alignment"), alignment)
+            self.origin = parse_origin(str(path), _text(file, "origin"))
+            has_boundary = BOUNDARY[self.alignment] in file
+        self.has_final_frame = ends_with_frame(self.origin, self.alignment, has_boundary)
+
+    def __len__(self) -> int:
+        return len(self._bounds) - 1
+
+    def read(self, index: int) -> Recording:
+        """One episode; a damaged file is a ValueError naming it."""
+        (path,) = self.files
+        steps = slice(*self._bounds[index : index + 2].tolist())
+        with _opened(path) as file:
+            rows = Rows(
+                place=f"{path}, episode {index}",
+                observations=file["states"][steps],
+                actions=file["actions"][steps],
+                rewards=file["rewards"][steps],
+                terminals=_entry(file, "terminals", steps),
+                truncations=_entry(file, "truncations", steps),
+                boundary=_entry(file, BOUNDARY[self.alignment], index),
+                seed=int(file["seeds"][index]) if "seeds" in file else UNKNOWN_SEED,
+                split=file["splits"].asstr()[index] if "splits" in file else None,
+            )
+        return in_order(rows, self.alignment, self._limit)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    """The file for reading; whatever HDF5 cannot read is a ValueError."""
+    h5py = importlib.import_module("h5py")
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError) as error:
+        raise ValueError(f"{path} is truncated or no HDF5 file: {error}") from None
+
+
+def _bounds(path: Path, file: Any) -> np.ndarray:
+    """Where episodes begin, and where the last one ends: (episodes + 1,) int64."""
+    missing = [name for name in REQUIRED if not getattr(file.get(name), "shape", ())]
+    if missing:
+        raise ValueError(
+            f"{path} has no array {' and no '.join(map(repr, missing))}: its entries are {', '.join(file) or 'none'}, and "
+            f"HumbleRL's layout has {', '.join(REQUIRED)}"
+        )
+    table = np.asarray(file["episodes"])[: int(file.attrs["N_GAMES"]) + 1 if "N_GAMES" in file.attrs else None]
+    rows = min(len(file[name]) for name in ("states", "actions", "rewards"))
+    if table.ndim != 1 or not np.issubdtype(table.dtype, np.integer) or len(table) < 2:
+        raise ValueError(f"{path}: its table 'episodes' is {table.dtype} {table.shape}, and names no episode")
+    if table[0] < 0 or (np.diff(table.astype(np.int64)) <= 0).any() or table[-1] > rows:
+        raise ValueError(
+            f"{path}: its table 'episodes' does not rise row by row within its {rows} transitions: it begins {table[:4]}"
+        )
+    return table.astype(np.int64)
+
+
+def _text(file: Any, name: str) -> str | None:
+    return str(file.attrs[name]) if name in file.attrs else None
+
+
+def _entry(file: Any, name: str, place: slice | int) -> np.ndarray | None:
+    return np.asarray(file[name][place]) if name in file else None
+
+
+def export(store: EpisodeStore, path: Path, alignment: Alignment) -> Iterator[EpisodeRow]:
+    """Write the whole store into one file, which takes its name when it is complete; yields each episode written."""
+    if path.is_file():
+        yield from store.rows
+        return
+    h5py, temporary = importlib.import_module("h5py"), path.with_name(f".{path.name}.tmp")
+    with h5py.File(temporary, "w") as file:
+        _lay_out(h5py, file, store, alignment)
+        start = 0
+        for row in store.rows:
+            _write(file, row.index, start, as_rows(store, row, alignment))
+            start += row.length
+            yield row
+    with temporary.open("rb+") as written:
+        os.fsync(written.fileno())
+    temporary.replace(path)
+
+
+def _lay_out(h5py: Any, file: Any, store: EpisodeStore, alignment: Alignment) -> None:
+    """Empty arrays of the final size, the tables of episodes, and the attributes."""
+    lengths = [row.length for row in store.rows]
+    shard = store.arrays(0)
+    frame, action, steps = shard.frames.shape[1:], shard.actions.shape[1:] or (1,), sum(lengths)
+    file.create_dataset(
+        "states", (steps, *frame), "u1", maxshape=(None, *frame), chunks=(CHUNK, *frame), compression="lzf"
+    )
+    file.create_dataset("actions", (steps, *action), shard.actions.dtype, maxshape=(None, *action))
+    file.create_dataset("rewards", (steps,), np.float32, maxshape=(None,))
+    file.create_dataset("episodes", data=np.cumsum([0, *lengths]), maxshape=(None,))
+    for name in ("terminals", "truncations"):
+        file.create_dataset(name, (steps,), np.uint8)
+    file.create_dataset(BOUNDARY[alignment], (len(lengths), *frame), "u1", chunks=(1, *frame), compression="lzf")
+    file.create_dataset("seeds", data=[row.seed for row in store.rows])
+    file.create_dataset("splits", data=[row.split for row in store.rows], dtype=h5py.string_dtype())
+    file.attrs.update({"N_TRANSITIONS": steps, "N_GAMES": len(lengths), "CHUNK_SIZE": CHUNK})
+    file.attrs.update({"STATE_SHAPE": frame, "ACTION_DIM": action[0]})
+    file.attrs.update({"alignment": alignment.value, "origin": origin_of(store)})
+
+
+def _write(file: Any, index: int, start: int, rows: Rows) -> None:
+    steps = slice(start, start + len(rows.rewards))
+    file["states"][steps] = rows.observations
+    file["actions"][steps] = rows.actions.reshape(len(rows.actions), -1)
+    for name in ("rewards", "terminals", "truncations"):
+        file[name][steps] = getattr(rows, name)
+    boundary = "final_observation" if "final_observation" in file else "first_observation"
+    file[boundary][index] = rows.boundary

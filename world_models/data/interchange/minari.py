@@ -1,0 +1,164 @@
+"""Minari data sets on this machine; nothing is downloaded.
+
+Minari keeps every frame of an episode (T+1 of them), so there is no question of alignment. It stores pictures as compressed
+images: its own writer as JPEG, which alters them; ours as PNG, which does not and which Minari reads all the same.
+"""
+
+import importlib
+import io
+import re
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import numpy as np
+from PIL import Image
+
+from world_models.data.arrays import Array
+from world_models.data.episode import TERMINATED, TRUNCATED, UNKNOWN_SEED
+from world_models.data.interchange.recording import Recording, Rows, in_order, origin_of, parse_origin
+from world_models.data.store import EpisodeRow, EpisodeStore
+from world_models.envs.spec import EnvSpec
+
+MIN_SIZE = 32
+"""Minari takes smaller arrays for tables of numbers, and writes them as pictures all the same."""
+
+
+def data_folder(path: Path) -> Path | None:
+    """The folder with the data of the Minari data set at `path`; None where there is none."""
+    return next((folder for folder in (path, path / "data") if (folder / "metadata.json").is_file()), None)
+
+
+class MinariSource:
+    """The episodes of one data set, read one at a time."""
+
+    def __init__(self, path: Path, image_key: str | None) -> None:
+        """Look at its metadata; `image_key` names the picture in a Dict observation."""
+        folder = data_folder(path)
+        assert folder is not None, path
+        self.alignment, self._path = None, folder
+        self.files = sorted(item for item in folder.rglob("*") if item.is_file())
+        storage = importlib.import_module("minari.dataset.minari_storage").MinariStorage
+        with _reading(folder):
+            self._storage = storage.read(folder)
+            metadata, self._episodes = self._storage.metadata, int(self._storage.total_episodes)
+        if not self._episodes:
+            raise ValueError(f"{folder} holds no episode")
+        self.origin = parse_origin(str(folder), metadata.get("origin"))
+        self.has_final_frame = bool(self.origin.get("has_final_frame", True))
+        self._key = _image_key(folder, self._storage.observation_space, image_key)
+
+    def __len__(self) -> int:
+        return self._episodes
+
+    def read(self, index: int) -> Recording:
+        """One episode; a damaged data set is a ValueError naming it."""
+        with _reading(self._path):
+            (episode,) = self._storage.get_episodes([index])
+            (metadata,) = self._storage.get_episode_metadata([index])
+        frames = np.asarray(episode["observations"] if self._key is None else episode["observations"][self._key])
+        frames = frames[..., None] if frames.ndim == 3 else frames
+        seed = metadata.get("seed")
+        rows = Rows(
+            place=f"{self._path}, episode {index}",
+            observations=frames,
+            actions=np.asarray(episode["actions"]),
+            rewards=np.asarray(episode["rewards"]),
+            terminals=np.asarray(episode["terminations"]),
+            truncations=np.asarray(episode["truncations"]),
+            boundary=None,
+            seed=UNKNOWN_SEED if seed is None else int(seed),
+            split=metadata.get("split"),
+        )
+        return in_order(rows, None, None)
+
+
+@contextmanager
+def _reading(folder: Path) -> Iterator[None]:
+    """What Minari cannot read is a ValueError naming the data set."""
+    try:
+        yield
+    except (OSError, KeyError, ValueError, TypeError, AssertionError, ImportError) as error:
+        raise ValueError(f"{folder} cannot be read as a Minari data set: {error}") from None
+
+
+def _image_key(folder: Path, space: gymnasium.Space, key: str | None) -> str | None:
+    """The key under which a Dict observation holds the picture; None where the observation is the picture."""
+    if not isinstance(space, gymnasium.spaces.Dict):
+        if key is not None:
+            raise ValueError(f"{folder} has plain observations, {space}: leave out stage.image_key={key}")
+        return None
+    if key not in space.spaces:
+        names = ", ".join(space.spaces)
+        raise ValueError(f"{folder} has Dict observations: say which is the picture, stage.image_key= one of {names}")
+    return key
+
+
+def dataset_id(store: EpisodeStore) -> str:
+    """The name of a store as a Minari data set: the environment, and who played, as Minari's own sets are named."""
+    env, policy = (re.sub(r"[^\w-]", "-", name) for name in (store.manifest["env"]["id"], store.manifest["policy"]))
+    return f"{env}/{policy}-v0"
+
+
+def export(store: EpisodeStore, root: Path) -> Iterator[EpisodeRow]:
+    """Write the whole store as one data set below `root`, a folder for MINARI_DATASETS_PATH; yields each episode written.
+
+    The folder takes its name when it is complete.
+    """
+    if root.is_dir():
+        yield from store.rows
+        return
+    temporary = root.with_name(f"{root.name}.partial")
+    if temporary.is_dir():
+        shutil.rmtree(temporary)
+    data = temporary / dataset_id(store) / "data"
+    data.mkdir(parents=True)
+    storage = _new_storage(store, data)
+    buffer = importlib.import_module("minari.data_collector").EpisodeBuffer
+    for row in store.rows:
+        storage.update_episodes([buffer(**_content(store, row))])
+        yield row
+    storage.update_episode_metadata([{"split": row.split} for row in store.rows])
+    temporary.replace(root)
+
+
+def _new_storage(store: EpisodeStore, data: Path) -> Any:
+    """An empty data set with the spaces and the origin of the store."""
+    minari = importlib.import_module("minari")
+    storage = importlib.import_module("minari.dataset.minari_storage").MinariStorage
+    shape = store.arrays(0).frames.shape[1:]
+    pictures = gymnasium.spaces.Box(0, 255, shape if shape[-1] == 3 else shape[:-1], np.uint8)
+    made = storage.new(data, pictures, EnvSpec.from_dict(store.manifest["env"]).action_space.to_gymnasium())
+    names = {"dataset_id": dataset_id(store), "minari_version": minari.__version__}
+    made.update_metadata({**names, "algorithm_name": str(store.manifest["policy"]), "origin": origin_of(store)})
+    return made
+
+
+def _content(store: EpisodeStore, row: EpisodeRow) -> dict[str, Any]:
+    """The fields of Minari's EpisodeBuffer."""
+    episode = store.episode(row)
+    done = episode.done[:-1]
+    return {
+        "seed": None if row.seed == UNKNOWN_SEED else row.seed,
+        "observations": _as_png(episode.frames),
+        "actions": episode.actions[:-1],
+        "rewards": episode.rewards[:-1],
+        "terminations": done == TERMINATED,
+        "truncations": done == TRUNCATED,
+    }
+
+
+def _as_png(frames: Array) -> list[Array]:
+    """Frames as PNG files of equal length: readers ignore the zeros at the end, and HDF5 can keep them in one array."""
+    files = [_png(frame) for frame in frames]
+    longest = max(map(len, files))
+    return [np.frombuffer(file.ljust(longest, b"\0"), np.uint8) for file in files]
+
+
+def _png(frame: Array) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(frame if frame.shape[-1] == 3 else frame[..., 0]).save(buffer, format="PNG")
+    return buffer.getvalue()

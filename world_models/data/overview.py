@@ -1,0 +1,39 @@
+"""What a person sees first of new episodes: a table, a line of log, a picture."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from world_models.data.store import EpisodeStore
+from world_models.runs.folder import Run
+from world_models.runs.media import labelled_rows, save_png
+from world_models.runs.metrics import Value
+
+log = logging.getLogger(__name__)
+
+
+def write_overview(store: EpisodeStore, run: Run, timing: dict[str, Value]) -> None:
+    """Write timing.csv, episodes.csv and images/frames.png of the run that made `store`."""
+    metrics = run.metrics(None)
+    metrics.write("timing", timing)
+    for row in store.rows:
+        values: dict[str, Value] = {
+            "seed": row.seed,
+            "split": row.split,
+            "length": row.length,
+            "return": row.total_return,
+        }
+        metrics.write("episodes", {"episode": row.index, **values})
+    returns = [row.total_return for row in store.rows]
+    steps = sum(row.length for row in store.rows)
+    log.info("%d episodes, %d steps, mean return %.1f, in %s", len(returns), steps, np.mean(returns), run.name)
+    _save_picture(store, run.path / "images" / "frames.png")
+
+
+def _save_picture(store: EpisodeStore, path: Path) -> None:
+    rows = {}
+    for row in store.rows[:4]:
+        frames = store.episode(row).frames
+        rows[f"episode {row.index}"] = frames[np.linspace(0, row.length - 1, 8).astype(int)]
+    save_png(path, labelled_rows(rows))

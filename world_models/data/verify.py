@@ -1,0 +1,216 @@
+"""Whether an episode store is whole and means what its manifest says: every file, every row of the table, every episode."""
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from world_models.data.arrays import check_array, map_array, read_manifest, shard_name
+from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, UNKNOWN_SEED
+from world_models.data.store import COLUMNS, KIND, META_KEYS, REMEDY, SCHEMA, SPLITS, ShardArrays, checksum
+from world_models.envs.spec import EnvSpec
+from world_models.runs.files import sha256
+
+ROW = {"seed": int, "shard": int, "start": int, "length": int, "return": (int, float), "split": str}
+SHARD = {"index": int, "rows": int, "files": dict}
+
+
+@dataclass(frozen=True)
+class Damage:
+    """One thing that is wrong, in one sentence."""
+
+    sentence: str
+    episodes: tuple[int, ...]  # numbers of the episodes that it touches
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check found."""
+
+    damages: list[Damage]
+    rows: list[dict[str, Any]]  # the episode table, as the manifest has it
+
+    @property
+    def damaged(self) -> set[int]:
+        """Numbers of the episodes that something is wrong with."""
+        return {index for damage in self.damages for index in damage.episodes}
+
+
+def check_store(folder: Path, progress: Callable[[int], None] | None = None) -> Verdict:
+    """Read every byte of the store in `folder`; `progress` is told the number of episodes after each shard.
+
+    A manifest that cannot be read is a ValueError; everything else is listed.
+    """
+    manifest = read_manifest(folder, KIND, SCHEMA, REMEDY)
+    spec, rows = _check_manifest(folder / "manifest.json", manifest), manifest["episodes"]
+    damages = [*_check_rows(rows), *_check_seeds(rows)]
+    damages += _check_places(manifest, _untouched(rows, damages))
+    sound = _untouched(rows, damages)
+    for shard in manifest["shards"]:
+        inside = [index for index in sound if rows[index]["shard"] == shard["index"]]
+        damages += _check_shard(folder, spec, rows, shard, inside)
+        if progress is not None:
+            progress(len(inside))
+    return Verdict(damages, rows)
+
+
+def _untouched(rows: list[dict[str, Any]], damages: list[Damage]) -> list[int]:
+    """Numbers of the episodes whose place in the store can be relied on so far."""
+    touched = {index for damage in damages for index in damage.episodes}
+    return [index for index in range(len(rows)) if index not in touched]
+
+
+def _check_manifest(path: Path, manifest: dict[str, Any]) -> EnvSpec:
+    """The environment; what the manifest lacks is a ValueError."""
+    missing = [key for key in (*META_KEYS, "episodes", "shards") if key not in manifest]
+    if missing:
+        raise ValueError(f"{path} is damaged, it lacks {', '.join(missing)}: {REMEDY}")
+    for shard in manifest["shards"]:
+        if _wrong(shard, SHARD):
+            raise ValueError(
+                f"{path} is damaged, an entry of its shards has no valid {', '.join(_wrong(shard, SHARD))}"
+            )
+    try:
+        return EnvSpec.from_dict(manifest["env"])
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is damaged, its env is no specification of one: {error!r}") from None
+
+
+def _wrong(entry: dict[str, Any], kinds: dict[str, Any]) -> list[str]:
+    return [key for key, kind in kinds.items() if not isinstance(entry.get(key), kind)]
+
+
+def _damage(index: int, what: str) -> Damage:
+    return Damage(f"episode {index}: {what}", (index,))
+
+
+def _check_rows(rows: list[dict[str, Any]]) -> Iterator[Damage]:
+    """Each entry of the episode table by itself."""
+    for index, row in enumerate(rows):
+        if wrong := _wrong(row, ROW):
+            yield _damage(index, f"manifest.json gives it no valid {', '.join(wrong)}")
+        elif row["length"] < 1 or row["seed"] < UNKNOWN_SEED:
+            yield _damage(index, f"manifest.json gives it {row['length']} steps and the seed {row['seed']}")
+        elif row["split"] not in SPLITS:
+            yield _damage(
+                index, f"manifest.json gives it the split {row['split']!r}, which is not {' or '.join(SPLITS)}"
+            )
+
+
+def _check_seeds(rows: list[dict[str, Any]]) -> Iterator[Damage]:
+    """A validation episode with the seed of a training episode shows the same track or level, and is not held out."""
+    training = {row.get("seed"): index for index, row in enumerate(rows) if row.get("split") == "train"}
+    for index, row in enumerate(rows):
+        seed = row.get("seed")
+        if row.get("split") == "validation" and seed != UNKNOWN_SEED and seed in training:
+            what = f"it is for validation, yet its seed {seed} is that of training episode {training[seed]}"
+            yield _damage(index, what)
+
+
+def _check_places(manifest: dict[str, Any], indices: list[int]) -> Iterator[Damage]:
+    """Episodes lie end to end in their shards and fill them; after one that does not, the next one's start is believed."""
+    sizes = {shard["index"]: shard["rows"] for shard in manifest["shards"]}
+    free: dict[int, int | None] = dict.fromkeys(sizes, 0)
+    for index in indices:
+        row = manifest["episodes"][index]
+        shard, start, end = row["shard"], row["start"], row["start"] + row["length"] + 1
+        if shard not in sizes:
+            yield _damage(index, f"manifest.json puts it into shard {shard}, and there is no such shard")
+        elif free[shard] not in (None, start) or end > sizes[shard]:
+            place = f"rows {start} to {end - 1} of {shard_name(shard)}"
+            yield _damage(
+                index, f"manifest.json puts it into {place}, which has {sizes[shard]} rows, {free[shard]} taken"
+            )
+            free[shard] = None
+        else:
+            free[shard] = end
+    for shard, taken in free.items():
+        if taken not in (None, sizes[shard]) and len(indices) == len(manifest["episodes"]):
+            yield Damage(f"{shard_name(shard)}: only {taken} of its {sizes[shard]} rows belong to an episode", ())
+
+
+def _check_shard(
+    folder: Path, spec: EnvSpec, rows: list[dict[str, Any]], shard: dict[str, Any], inside: list[int]
+) -> Iterator[Damage]:
+    """The files of a shard, and the episodes `inside` it; checksums of the episodes say which of them a fault touches."""
+    whole = True
+    for column in COLUMNS:
+        fault, readable = _check_file(folder / f"{shard_name(shard['index'], column)}.npy", column, shard, spec)
+        whole &= readable
+        if fault:
+            hit = [index for index in inside if not (readable and _is_intact(folder, column, rows[index]))] or inside
+            yield Damage(f"{_numbered(hit)} cannot be trusted: {fault}", tuple(hit))
+    if whole:
+        maps = [map_array(folder / f"{shard_name(shard['index'], column)}.npy") for column in COLUMNS]
+        for index in inside:
+            for column, what in _check_episode(ShardArrays(*maps), rows[index], spec):
+                yield _damage(index, f"{shard_name(shard['index'], column)}.npy {what}")
+
+
+def _numbered(indices: list[int]) -> str:
+    if len(indices) < 2:
+        return f"episode {indices[0]}" if indices else "no episode"
+    if indices == list(range(indices[0], indices[-1] + 1)):
+        return f"episodes {indices[0]} to {indices[-1]}"
+    return f"episodes {', '.join(map(str, indices))}"
+
+
+def _is_intact(folder: Path, column: str, row: dict[str, Any]) -> bool:
+    """Whether one episode's part of a column is as it was written; unknown, and so no, in stores without checksums."""
+    array = map_array(folder / f"{shard_name(row['shard'], column)}.npy")
+    part = array[row["start"] : row["start"] + row["length"] + 1]
+    return bool(row.get("crc32", {}).get(column) == checksum(part))
+
+
+def _check_file(path: Path, column: str, shard: dict[str, Any], spec: EnvSpec) -> tuple[str, bool]:
+    """What is wrong with a file ("" for nothing), and whether its episodes can be looked at."""
+    try:
+        check_array(path, shard["rows"])
+    except ValueError as error:
+        return str(error), False
+    array, (dtype, shape) = map_array(path), _layout(column, spec)
+    if (array.dtype, array.shape[1:]) != (dtype, shape):
+        return f"{path.name} holds {array.dtype} {array.shape[1:]} per row, where its env has {dtype} {shape}", False
+    if sha256(path) != shard["files"].get(path.name):
+        return f"{path.name} has changed since it was written (its SHA-256 differs)", True
+    return "", True
+
+
+def _layout(column: str, spec: EnvSpec) -> tuple[np.dtype, tuple[int, ...]]:
+    """Type and shape of one row of a column."""
+    size, channels = spec.preprocessing.size, spec.preprocessing.channels
+    rows: dict[str, tuple[Any, tuple[int, ...]]] = {
+        "frames": (np.uint8, (size, size, channels)),
+        "actions": (spec.action_space.dtype, spec.action_space.shape),
+        "rewards": (np.float32, ()),
+        "done": (np.uint8, ()),
+    }
+    dtype, shape = rows[column]
+    return np.dtype(dtype), shape
+
+
+def _check_episode(arrays: ShardArrays, row: dict[str, Any], spec: EnvSpec) -> Iterator[tuple[str, str]]:
+    """What is wrong with the values of one episode: (column, what)."""
+    end = row["start"] + row["length"]
+    steps = slice(row["start"], end)
+    actions, rewards, done = arrays.actions[steps], arrays.rewards[steps], arrays.done[steps]
+    outside = np.flatnonzero(~spec.action_space.contains(actions))
+    if outside.size:
+        yield "actions", f"holds {actions[outside[0]]} at step {outside[0]}, outside {spec.action_space.to_gymnasium()}"
+    infinite = np.flatnonzero(~np.isfinite(rewards))
+    total = rewards.sum(dtype=np.float64)
+    if infinite.size:
+        yield "rewards", f"holds {rewards[infinite[0]]} at step {infinite[0]}"
+    elif not math.isclose(total, row["return"], rel_tol=1e-6, abs_tol=1e-6):
+        yield "rewards", f"sums to {total}, and manifest.json says {row['return']}"
+    early = np.flatnonzero(done[:-1])
+    if early.size or done[-1] not in (TERMINATED, TRUNCATED):
+        step = early[0] if early.size else len(done) - 1
+        wanted = f"{RUNNING}" if early.size else f"{TERMINATED} or {TRUNCATED}"
+        yield "done", f"holds {done[step]} at step {step} of {len(done)}, where it must be {wanted}"
+    for name in ("actions", "rewards", "done"):
+        if getattr(arrays, name)[end].any():
+            yield name, f"is not zero in row {end}, which is padding"

@@ -1,0 +1,99 @@
+"""Whether M's rewards and ends can be believed: predicted beside what followed, one step ahead."""
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from world_models.measures.bootstrap import Doubles
+from world_models.runs.metrics import Value
+
+EDGES = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0)  # of predicted probability: ends are rare
+QUANTILES = 10  # bins of predicted reward with equally many steps
+Z = 1.959964  # 97.5 % of a standard normal distribution lie below
+
+Bools = npt.NDArray[np.bool_]
+Row = dict[str, Value]
+
+
+def done_rows(probability: Doubles, ended: Bools) -> list[Row]:
+    """Reliability of the predicted ends, both (N,): per bin of probability the mean predicted and the observed frequency.
+
+    The interval is Wilson's (1927), 95 %. Empty bins are left out.
+    """
+    bins = np.clip(np.searchsorted(EDGES, probability, side="right"), 1, len(EDGES) - 1)
+    rows = []
+    for index in np.unique(bins):
+        inside = bins == index
+        count, observed = int(inside.sum()), float(ended[inside].mean())
+        predicted = float(probability[inside].mean())
+        rows.append(_row("done", EDGES[index - 1], EDGES[index], count, predicted, observed, wilson(observed, count)))
+    return rows
+
+
+def reward_rows(predicted: Doubles, rewards: Doubles) -> list[Row]:
+    """Predicted beside actual reward, both (N,), in bins of equally many steps in the order of the prediction.
+
+    The interval is that of a mean of independent steps, 95 %.
+    """
+    inner = np.unique(np.quantile(predicted, np.linspace(0, 1, QUANTILES + 1)[1:-1]))
+    bins = np.searchsorted(inner, predicted, side="right")
+    rows = []
+    for index in np.unique(bins):
+        inside = bins == index
+        count, observed, guess = int(inside.sum()), float(rewards[inside].mean()), predicted[inside]
+        half = Z * float(rewards[inside].std()) / math.sqrt(count)
+        interval = (observed - half, observed + half)
+        ends = float(guess.min()), float(guess.max())
+        rows.append(_row("reward", *ends, count, float(guess.mean()), observed, interval))
+    return rows
+
+
+def _row(
+    quantity: str,
+    start: float,
+    stop: float,
+    count: int,
+    predicted: float,
+    observed: float,
+    interval: tuple[float, float],
+) -> Row:
+    """A row of calibration.csv: predictions from `start` to `stop`."""
+    place: Row = {"quantity": quantity, "from": start, "to": stop, "count": count}
+    return {**place, "predicted": predicted, "observed": observed, "low": interval[0], "high": interval[1]}
+
+
+def wilson(share: float, count: int) -> tuple[float, float]:
+    """95 % interval of a probability of which `share` was observed in `count` trials (Wilson 1927)."""
+    centre, widen = share + Z**2 / (2 * count), 1 + Z**2 / count
+    half = Z * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    return max(0.0, (centre - half) / widen), min(1.0, (centre + half) / widen)
+
+
+def done_scores(probability: Doubles, ended: Bools, rate: float) -> list[Row]:
+    """Brier score beside that of always saying the training data's rate, and AUROC beside chance (NaN without both classes)."""
+    brier, constant = (float(np.square(guess - ended).mean()) for guess in (probability, rate))
+    return [_score("done_brier", brier, constant), _score("done_auroc", auroc(probability, ended), 0.5)]
+
+
+def reward_scores(predicted: Doubles, rewards: Doubles, mean: float) -> list[Row]:
+    """Squared error and R^2, each beside that of always saying the training data's mean; R^2 is NaN for constant rewards."""
+    errors = [float(np.square(guess - rewards).mean()) for guess in (predicted, mean)]
+    variance = float(rewards.var())
+    explained = [1 - error / variance if variance else math.nan for error in errors]
+    return [_score("reward_mse", *errors), _score("reward_r2", *explained)]
+
+
+def _score(name: str, value: float, baseline: float) -> Row:
+    return {"name": name, "value": value, "baseline": baseline}
+
+
+def auroc(scores: Doubles, positive: Bools) -> float:
+    """The probability that a random positive scores above a random negative, ties half (Mann & Whitney 1947)."""
+    positives = int(positive.sum())
+    negatives = len(positive) - positives
+    if not positives or not negatives:
+        return math.nan
+    _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
+    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))

@@ -1,0 +1,111 @@
+"""Episodes as M meets them: latents, actions, rewards and ends, a few at a time, played from their first frame."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from world_models.data.arrays import gather
+from world_models.data.episode import TERMINATED
+from world_models.data.latents import LatentSource
+from world_models.data.store import EpisodeRow, EpisodeStore
+from world_models.models.mdrnn import MDRNNCell
+from world_models.runs import seeding
+
+WIDTH = 16
+"""What M plays side by side; missing rows are filled, so that float results never depend on how many there are."""
+
+Floats = npt.NDArray[np.float32]
+Hidden = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True)
+class LatentEpisode:
+    """T transitions between F frames: T+1, or T in a store whose final frames are not valid."""
+
+    row: EpisodeRow
+    mu: Floats  # (F, L)
+    logsigma: Floats  # (F, L)
+    actions: Floats  # (T, A), as the model takes them
+    rewards: Floats  # (T,)
+    terminated: npt.NDArray[np.bool_]  # (T,) True where the episode ended by its rules
+
+    @property
+    def pairs(self) -> int:
+        """Transitions whose next latent is valid: T or T-1."""
+        return len(self.mu) - 1
+
+    def sample(self, seed: int) -> Floats:
+        """Latents (F, L) drawn from V's posterior; the draw is a function of the seed and the episode's number."""
+        noise = seeding.generator(seed, "mdrnn", "posterior", self.row.index).standard_normal(self.mu.shape, np.float32)
+        return self.mu + np.exp(self.logsigma) * noise
+
+
+@dataclass(frozen=True)
+class LatentEpisodes:
+    """The episodes of a store beside their latents. `to_model` turns executed actions (T, ...) into model actions (T, A)."""
+
+    store: EpisodeStore
+    latents: LatentSource
+    to_model: Callable[[Any], Any]
+
+    def frames(self, row: EpisodeRow) -> int:
+        """Number of valid frames of an episode."""
+        return row.length + self.store.has_final_frame
+
+    def posterior(self, row: EpisodeRow, stop: int) -> tuple[Floats, Floats]:
+        """mu and logsigma (stop, L) of an episode's first frames."""
+        rows = row.start + np.arange(stop)
+        mu, logsigma = self.latents.gather(np.array([row.shard]), rows[None])
+        return mu[0].cpu().numpy(), logsigma[0].cpu().numpy()
+
+    def actions(self, row: EpisodeRow, start: int, stop: int) -> Floats:
+        """Model actions (stop - start, A)."""
+        executed = self.store.arrays(row.shard).actions[row.start + start : row.start + stop]
+        return np.asarray(self.to_model(executed), np.float32)
+
+    def load(self, row: EpisodeRow) -> LatentEpisode:
+        """One episode."""
+        played = self.store.episode(row)
+        rewards, ended = played.rewards[: row.length], played.done[: row.length] == TERMINATED
+        latents = self.posterior(row, self.frames(row))
+        return LatentEpisode(row, *latents, self.actions(row, 0, row.length), rewards, ended)
+
+    def at(self, rows: list[EpisodeRow], steps: list[int]) -> tuple[Tensor, Tensor]:
+        """Single frames, one of each of N episodes: V's mu (N, L) and the pictures (N, H, W, C) uint8."""
+        shards, places = np.array([row.shard for row in rows]), np.array([row.start for row in rows]) + steps
+        frames = gather(lambda shard: self.store.arrays(shard).frames, shards, places)
+        return self.latents.gather(shards, places[:, None])[0][:, 0], torch.from_numpy(frames)
+
+
+def groups(rows: list[EpisodeRow]) -> Iterator[list[EpisodeRow]]:
+    """At most WIDTH episodes at a time, of similar length, the longest first."""
+    ordered = sorted(rows, key=lambda row: -row.length)
+    return (ordered[first : first + WIDTH] for first in range(0, len(ordered), WIDTH))
+
+
+@torch.inference_mode()
+def play(cell: MDRNNCell, latents: list[Floats], actions: list[Floats]) -> Iterator[tuple[Hidden, tuple[Tensor, ...]]]:
+    """Play up to WIDTH episodes side by side from zero states, the state carried as in acting.
+
+    latents: (F, L) each, actions: (T, A) each, F >= T. Each of the max T steps gives the state (h, c) before it, each
+    (WIDTH, H), and what M predicts: mus, sigmas, logpi, reward, done, each (WIDTH, ...). Rows past an episode's end mean nothing.
+    """
+    steps, hidden = max(map(len, actions)), cell.get_init_hidden(WIDTH)
+    seen, done = (abreast(arrays, steps).to(hidden[0].device) for arrays in (latents, actions))
+    for latent, action in zip(seen, done, strict=True):
+        before = hidden
+        *prediction, hidden = cell(action, latent, before)
+        yield before, tuple(prediction)
+
+
+def abreast(arrays: list[Floats], steps: int) -> Tensor:
+    """Arrays (N, D) of different N -> (steps, WIDTH, D): cut or filled with zeros."""
+    joined = np.zeros((steps, WIDTH, arrays[0].shape[1]), np.float32)
+    for column, array in enumerate(arrays):
+        joined[: len(array), column] = array[:steps]
+    return torch.from_numpy(joined)

@@ -1,0 +1,152 @@
+"""M judged on held-out episodes, each played from its first frame with the state carried: all its tables."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from world_models.agents.agent import WorldModel
+from world_models.data.store import EpisodeRow
+from world_models.losses import gmm_loss
+from world_models.measures.bootstrap import Doubles
+from world_models.measures.calibration import Bools, Row, done_rows, done_scores, reward_rows, reward_scores
+from world_models.measures.episodes import Floats, LatentEpisode, LatentEpisodes, abreast, groups, play
+from world_models.measures.likelihood import (
+    Baseline,
+    Moments,
+    fit_baselines,
+    likelihood_rows,
+    pairs_of,
+    posterior_nll,
+)
+from world_models.measures.open_loop import open_loop_rows
+from world_models.models.mdrnn import MDRNNCell
+
+LOGGED = (1, 5, 15, 50)  # steps ahead
+
+
+@dataclass
+class Fitted:
+    """What the baselines know of the training episodes."""
+
+    baselines: list[Baseline]
+    reward: float  # mean
+    ends: float  # share of steps that end an episode
+
+
+@dataclass
+class OneStep:
+    """What M said of each step of an episode, one step ahead: T steps, of which the first P have a next latent."""
+
+    nll: Floats  # (P,) nats
+    rewards: Floats  # (T,)
+    ends: Floats  # (T,) probability
+
+
+@dataclass
+class Heads:
+    """Predicted and actual rewards and ends of all steps, per episode: eight bytes a step beside the store's own."""
+
+    rewards: list[Floats] = field(default_factory=list)
+    ends: list[Floats] = field(default_factory=list)
+    actual_rewards: list[Floats] = field(default_factory=list)
+    actual_ends: list[Bools] = field(default_factory=list)
+
+
+def judge(
+    world: WorldModel,
+    episodes: LatentEpisodes,
+    train: list[EpisodeRow],
+    held_out: list[EpisodeRow],
+    seed: int,
+    include_reward: bool,
+) -> dict[str, list[Row]]:
+    """The rows of likelihood, open_loop, calibration and calibration_scores, by name of their table.
+
+    A pure function of its arguments. `train` are the episodes that M was trained on and the baselines are fitted to,
+    `held_out` those on which all are judged; the column `split` says what these are. Without `include_reward` M's
+    rewards mean nothing and are left out.
+    """
+    fitted = fit_training(episodes, train, seed)
+    nats, pairs, heads = one_step_ahead(world.cell, episodes, held_out, fitted.baselines, seed)
+    return {
+        "likelihood": likelihood_rows(nats, pairs, episodes.latents.latent_size, held_out[0].split),
+        "open_loop": open_loop_rows(world, episodes, held_out, seed),
+        **calibration(heads, fitted, include_reward),
+    }
+
+
+def fit_training(episodes: LatentEpisodes, rows: list[EpisodeRow], seed: int) -> Fitted:
+    """The baselines, fitted on all pairs of these episodes, one episode in memory at a time."""
+    latents, actions = episodes.latents.latent_size, episodes.actions(rows[0], 0, 1).shape[1]
+    moments, steps, rewards, ends = Moments(latents + actions + 1, latents), 0, 0.0, 0
+    for row in rows:
+        episode = episodes.load(row)
+        moments.add(*pairs_of(episode.sample(seed), episode.actions))
+        steps, ends = steps + row.length, ends + int(episode.terminated.sum())
+        rewards += float(episode.rewards.sum(dtype=np.float64))
+    return Fitted(fit_baselines(moments), rewards / steps, ends / steps)
+
+
+def one_step_ahead(
+    cell: MDRNNCell, episodes: LatentEpisodes, rows: list[EpisodeRow], baselines: list[Baseline], seed: int
+) -> tuple[dict[str, Doubles], Doubles, Heads]:
+    """Nats summed over each episode (E,) per model, pairs per episode (E,), and what M's heads said of every step."""
+    nats, pairs, heads = defaultdict(list), [], Heads()
+    for group in groups(rows):
+        loaded = [episodes.load(row) for row in group]
+        drawn = [episode.sample(seed) for episode in loaded]
+        for episode, latents, said in zip(loaded, drawn, predict(cell, loaded, drawn), strict=True):
+            x, y = pairs_of(latents, episode.actions)
+            pairs.append(episode.pairs)
+            nats["M"].append(said.nll.sum(dtype=np.float64))
+            for baseline in baselines:
+                nats[baseline.name].append(baseline.nll(x, y).sum())
+            nats["floor"].append(posterior_nll(latents[1:], episode.mu[1:], episode.logsigma[1:]).sum())
+            heads.rewards.append(said.rewards)
+            heads.ends.append(said.ends)
+            heads.actual_rewards.append(episode.rewards)
+            heads.actual_ends.append(episode.terminated)
+    return {name: np.array(sums) for name, sums in nats.items()}, np.array(pairs, float), heads
+
+
+@torch.inference_mode()
+def predict(cell: MDRNNCell, group: list[LatentEpisode], drawn: list[Floats]) -> list[OneStep]:
+    """M one step ahead through up to WIDTH episodes, on the latents (F, L) drawn for each."""
+    steps = max(episode.row.length for episode in group)
+    targets = abreast([latents[1:] for latents in drawn], steps).to(cell.gmm_linear.weight.device)
+    nll, rewards, ends = [], [], []
+    played = play(cell, drawn, [episode.actions for episode in group])
+    for target, (_, (mus, sigmas, logpi, reward, done)) in zip(targets, played, strict=True):
+        nll.append(gmm_loss(target, mus, sigmas, logpi, reduce=False))
+        rewards.append(reward)
+        ends.append(torch.sigmoid(done))
+    columns = [torch.stack(values, dim=1).cpu().numpy() for values in (nll, rewards, ends)]
+    lengths = [(episode.pairs, episode.row.length) for episode in group]
+    return [OneStep(n[:p], r[:t], e[:t]) for n, r, e, (p, t) in zip(*columns, lengths, strict=False)]
+
+
+def calibration(heads: Heads, fitted: Fitted, include_reward: bool) -> dict[str, list[Row]]:
+    """The tables of M's two heads."""
+    ends, actual_ends = np.concatenate(heads.ends, dtype=np.float64), np.concatenate(heads.actual_ends)
+    bins, scores = done_rows(ends, actual_ends), done_scores(ends, actual_ends, fitted.ends)
+    if include_reward:
+        rewards, actual = (np.concatenate(parts, dtype=np.float64) for parts in (heads.rewards, heads.actual_rewards))
+        bins, scores = bins + reward_rows(rewards, actual), scores + reward_scores(rewards, actual, fitted.reward)
+    return {"calibration": bins, "calibration_scores": scores}
+
+
+def summary(tables: dict[str, list[Row]]) -> list[str]:
+    """What the log says of the tables."""
+    bits = ", ".join(f"{row['name']} {row['bits_per_dim']:.3f}" for row in tables["likelihood"])
+    open_loop = [row for row in tables["open_loop"] if row["predictor"] == "mean" and row["horizon"] in LOGGED]
+    ratios = ", ".join(f"{row['horizon']}: {row['latent_ratio']:.2f}" for row in open_loop)
+    heads = ", ".join(
+        f"{row['name']} {row['value']:.4f} ({row['baseline']:.4f})" for row in tables["calibration_scores"]
+    )
+    return [
+        f"next latent, bits per dimension: {bits}",
+        f"open loop, error of the latent over copying the last one's, by steps ahead: {ratios}",
+        f"reward and end of episode, beside always saying the training mean: {heads}",
+    ]

@@ -1,0 +1,164 @@
+"""How far M can be trusted when it feeds on its own predictions, with the recorded actions, beside copying the last frame."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from world_models.agents.agent import WorldModel
+from world_models.data.datasets import to_float
+from world_models.data.store import EpisodeRow
+from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
+from world_models.measures.episodes import WIDTH, Hidden, LatentEpisodes, groups, play
+from world_models.measures.vision import psnr
+from world_models.models.mdrnn import sample_latent
+from world_models.runs import seeding
+from world_models.runs.metrics import Value
+
+HORIZONS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
+STARTS = 256  # per horizon, where the episodes have so many
+PREDICTORS = ("mean", "sampled", "copy", "seen")
+"""What M predicts feeding back its mean, or one sample; the last true frame; V's picture of the true frame itself."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """M has seen frames 0 to `step` of an episode and goes on alone."""
+
+    row: EpisodeRow
+    step: int
+
+    @property
+    def key(self) -> tuple[int, int]:
+        return self.row.index, self.step
+
+
+Warm = dict[tuple[int, int], Hidden]  # the state (h, c), each (H,), that M has at a start, frame `step` not yet read
+
+
+def open_loop_rows(
+    world: WorldModel, episodes: LatentEpisodes, rows: list[EpisodeRow], seed: int
+) -> list[dict[str, Value]]:
+    """One row per horizon that fits into an episode and per predictor: mean squared errors of latents and pictures.
+
+    Latents are compared with V's mu of the true frame, pictures (in [0, 1]) with the true frame. The ratios are to
+    copy's error, with 95 % intervals over episodes. Start points are fixed and spread evenly over the steps.
+    """
+    starts = {horizon: start_points(episodes, rows, horizon) for horizon in HORIZONS}
+    warm = warmed(world, episodes, {start.key: start for chosen in starts.values() for start in chosen}.values())
+    table = []
+    for horizon, chosen in starts.items():
+        if chosen:
+            errors = np.concatenate(list(_errors(world, episodes, chosen, warm, horizon, seed)))
+            table += _horizon_rows(horizon, chosen, errors)
+    return table
+
+
+def start_points(episodes: LatentEpisodes, rows: list[EpisodeRow], horizon: int) -> list[Start]:
+    """Up to STARTS places from which `horizon` frames follow inside the episode, evenly spread over all such places."""
+    places = np.array([max(0, episodes.frames(row) - horizon) for row in rows])
+    ends = np.cumsum(places)
+    count = min(STARTS, int(places.sum()))
+    chosen = (np.arange(count) + 0.5) * places.sum() / max(count, 1)
+    chosen = chosen.astype(int)
+    numbers = np.searchsorted(ends, chosen, side="right")
+    return [Start(rows[i], int(place - (ends[i] - places[i]))) for i, place in zip(numbers, chosen, strict=True)]
+
+
+def warmed(world: WorldModel, episodes: LatentEpisodes, starts: Iterable[Start]) -> Warm:
+    """M's state at every start, after the real mean latents and actions from the episode's beginning."""
+    steps: dict[int, set[int]] = defaultdict(set)
+    rows = {}
+    for start in starts:
+        steps[start.row.index].add(start.step)
+        rows[start.row.index] = start.row
+    warm = {}
+    for group in groups(list(rows.values())):
+        stops = [max(steps[row.index]) + 1 for row in group]
+        latents = [episodes.posterior(row, stop)[0] for row, stop in zip(group, stops, strict=True)]
+        actions = [episodes.actions(row, 0, stop) for row, stop in zip(group, stops, strict=True)]
+        for step, ((h, c), _) in enumerate(play(world.cell, latents, actions)):
+            for column, row in enumerate(group):
+                if step in steps[row.index]:
+                    warm[row.index, step] = (h[column].clone(), c[column].clone())
+    return warm
+
+
+def _errors(
+    world: WorldModel, episodes: LatentEpisodes, starts: list[Start], warm: Warm, horizon: int, seed: int
+) -> Iterator[Doubles]:
+    """Errors (N, 2, 4) of chunks of the starts: of latents and pictures, for each predictor."""
+    for chunk, first in enumerate(range(0, len(starts), WIDTH)):
+        chosen = starts[first : first + WIDTH]
+        padded = [chosen[i % len(chosen)] for i in range(WIDTH)]
+        draw = seeding.torch_generator(seed, "mdrnn", "open loop", horizon, chunk, device=world.device)
+        yield _chunk_errors(world, episodes, padded, warm, horizon, draw)[: len(chosen)]
+
+
+@torch.inference_mode()
+def _chunk_errors(
+    world: WorldModel, episodes: LatentEpisodes, starts: list[Start], warm: Warm, horizon: int, draw: torch.Generator
+) -> Doubles:
+    """Errors (WIDTH, 2, 4) of starts that are rolled on together."""
+    last, truth = (_at(world, episodes, starts, ahead) for ahead in (0, horizon))
+    actions = np.stack([episodes.actions(start.row, start.step, start.step + horizon) for start in starts], axis=1)
+    executed = torch.from_numpy(actions).to(world.device)
+    h, c = (torch.stack(states) for states in zip(*(warm[start.key] for start in starts), strict=True))
+    mean, sampled = (roll_on(world, last[0], executed, (h, c), generator) for generator in (None, draw))
+    latents = [mean, sampled, last[0], truth[0]]
+    pictures = [world.vae.decoder(mean), world.vae.decoder(sampled), last[1], world.vae.decoder(truth[0])]
+    errors = [_squared(guesses, target) for guesses, target in zip((latents, pictures), truth, strict=True)]
+    return torch.stack(errors, dim=1).double().cpu().numpy()
+
+
+def _at(world: WorldModel, episodes: LatentEpisodes, starts: list[Start], ahead: int) -> tuple[Tensor, Tensor]:
+    """V's mean latents (N, L) and the true pictures (N, C, H, W) in [0, 1], `ahead` frames after the starts."""
+    mu, frames = episodes.at([start.row for start in starts], [start.step + ahead for start in starts])
+    return mu.to(world.device), to_float(frames, world.device)
+
+
+def roll_on(world: WorldModel, latent: Tensor, actions: Tensor, hidden: Hidden, draw: torch.Generator | None) -> Tensor:
+    """latent (N, L), actions (steps, N, A), state (h, c) each (N, H) -> the latent (N, L) after all steps.
+
+    M reads its own prediction back: the mixture's mean, or with `draw` a sample at temperature 1.
+    """
+    for action in actions:
+        mus, sigmas, logpi, _, _, hidden = world.cell(action, latent, hidden)
+        latent = mixture_mean(mus, logpi) if draw is None else sample_latent(mus, sigmas, logpi, draw)
+    return latent
+
+
+def mixture_mean(mus: Tensor, logpi: Tensor) -> Tensor:
+    """The mean (N, L) of mixtures: mus (N, K, L), logpi (N, K), or (N, K, L) where each dimension has a mixture of its own."""
+    weights = logpi if logpi.ndim == mus.ndim else logpi.unsqueeze(-1)
+    return (weights.exp() * mus).sum(1)
+
+
+def _squared(guesses: list[Tensor], target: Tensor) -> Tensor:
+    """Mean squared error of each guess (N, ...) for each of N targets: (N, guesses)."""
+    return torch.stack([(guess - target).square().flatten(1).mean(1) for guess in guesses], dim=1)
+
+
+def _horizon_rows(horizon: int, starts: list[Start], errors: Doubles) -> list[dict[str, Value]]:
+    """The rows of one horizon from the errors (N, 2, 4) of its starts."""
+    episode = np.unique([start.row.index for start in starts], return_inverse=True)[1]
+    sums = np.zeros((episode.max() + 1, *errors.shape[1:]))
+    np.add.at(sums, episode, errors)
+    place = {"horizon": horizon, "starts": len(starts), "episodes": len(sums)}
+    rows: list[dict[str, Value]] = []
+    for column, predictor in enumerate(PREDICTORS):
+        latent = _beside_copy("latent", sums[:, 0], column, len(starts))
+        pixel = _beside_copy("pixel", sums[:, 1], column, len(starts))
+        rows.append({"predictor": predictor, **place, **latent, **pixel, "psnr": psnr(pixel["pixel_mse"])})
+    return rows
+
+
+def _beside_copy(space: str, sums: Doubles, column: int, count: int) -> dict[str, float]:
+    """A predictor's mean error and its ratio to copy's with the interval, from sums per episode (E, 4)."""
+    mine, copied = sums[:, column], sums[:, PREDICTORS.index("copy")]
+    low, high = ratio_interval(mine, copied)
+    values = {"mse": float(mine.sum()) / count, "ratio": ratio(mine, copied), "low": low, "high": high}
+    return {f"{space}_{name}": value for name, value in values.items()}

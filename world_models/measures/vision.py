@@ -1,0 +1,175 @@
+"""Numbers by which V is judged: what its pictures lose of held-out frames, and what its latents carry of them."""
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from world_models.data.datasets import ObservationDataset, batches
+from world_models.data.store import EpisodeStore
+from world_models.losses import latent_kl
+from world_models.runs.metrics import Value
+
+MOVING = 8  # of 255: by more than this a channel of a moving pixel differs from the frame before
+ACTIVE = 0.01  # variance of its posterior mean above which a latent is active (Burda et al. 2016, section 5.2)
+COLLAPSED = 0.01  # nats: a latent whose KL is no more says nothing
+WIDTH = 256  # frames in a batch
+
+Row = dict[str, Value]
+Successive = Iterable[tuple[Tensor, Tensor]]  # batches of frames (B, H, W, C) uint8, each with the frames just before
+
+
+class HeldOut:
+    """The frames on which V is judged, in order: the validation episodes', or the training episodes' where there are none."""
+
+    def __init__(self, store: EpisodeStore) -> None:
+        self.split = "validation" if store.num_frames("validation") else "train"
+        self.data = ObservationDataset(store, self.split)
+        lengths = [row.length + store.has_final_frame for row in store.episodes(self.split)]
+        self._begins = np.cumsum([0, *lengths])[:-1]
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Batches (B, H, W, C) uint8 and the frames just before them; an episode's first frame has itself before it."""
+        for indices in batches(len(self.data), WIDTH, seed=0, epoch=0, shuffle=False):
+            before = np.where(np.isin(indices, self._begins), indices, indices - 1)
+            yield self.data.__getitems__(indices), self.data.__getitems__(before)
+
+
+def psnr(mse: float) -> float:
+    """Peak signal-to-noise ratio in dB of pictures in [0, 1]: -10 log10(mse); infinite for 0."""
+    return math.inf if mse == 0 else -10 * math.log10(mse)
+
+
+def moving_pixels(frames: Tensor, before: Tensor) -> Tensor:
+    """Two batches (B, H, W, C) uint8 -> (B, H, W) bool: where a channel differs by more than 8 of 255."""
+    return (frames.short() - before.short()).abs().amax(-1) > MOVING
+
+
+@dataclass
+class PictureErrors:
+    """Squared errors of pictures in [0, 1], pooled over all that was added: over all values, and over moving pixels."""
+
+    squared: float = 0.0
+    values: int = 0
+    moving_squared: float = 0.0
+    moving_values: int = 0
+
+    def add(self, pictures: Tensor, x: Tensor, moving: Tensor) -> None:
+        """pictures, x (B, H, W, C) float in [0, 1]; moving (B, H, W) bool."""
+        assert pictures.shape == x.shape and moving.shape == x.shape[:-1], (pictures.shape, x.shape, moving.shape)
+        squared = (pictures - x).square().sum(-1)
+        self.squared += float(squared.sum())
+        self.values += x.numel()
+        self.moving_squared += float(squared[moving].sum())
+        self.moving_values += int(moving.sum()) * x.shape[-1]
+
+    @property
+    def mse(self) -> float:
+        """Mean squared error."""
+        return self.squared / self.values
+
+    @property
+    def psnr(self) -> float:
+        """In dB, from the pooled mean squared error."""
+        return psnr(self.mse)
+
+    @property
+    def psnr_moving(self) -> float:
+        """The same over moving pixels alone; NaN where nothing moves."""
+        return psnr(self.moving_squared / self.moving_values) if self.moving_values else math.nan
+
+    @property
+    def moving(self) -> float:
+        """Share of the pixels that move."""
+        return self.moving_values / self.values
+
+
+@dataclass
+class LatentStatistics:
+    """What each of L latents carries over all frames added; every vector is (L,) float64."""
+
+    frames: int = 0
+    sums: Tensor = field(default_factory=lambda: torch.zeros(3, 1, dtype=torch.float64))  # of KL, mu and mu^2
+
+    def add(self, mu: Tensor, logsigma: Tensor) -> None:
+        """The posteriors of a batch of frames, (B, L) each."""
+        mu = mu.double()
+        values = torch.stack([latent_kl(mu, logsigma.double()), mu, mu.square()])
+        self.frames += len(mu)
+        self.sums = self.sums.to(mu.device) + values.sum(1)
+
+    @property
+    def kl(self) -> Tensor:
+        """Mean KL to the prior in nats."""
+        return self.sums[0] / self.frames
+
+    @property
+    def mean(self) -> Tensor:
+        """Mean of the posterior mean."""
+        return self.sums[1] / self.frames
+
+    @property
+    def variance(self) -> Tensor:
+        """Variance of the posterior mean over frames."""
+        return (self.sums[2] / self.frames - self.mean.square()).clamp(min=0)
+
+    @property
+    def active(self) -> int:
+        """Number of latents whose posterior mean has a variance above 0.01 (Burda et al. 2016)."""
+        return int((self.variance > ACTIVE).sum())
+
+    def at_floor(self, tolerance: float) -> float:
+        """Share of the latents whose mean KL is no more than the free bits of one latent, and never less than 0.01 nats."""
+        return float((self.kl <= max(tolerance, COLLAPSED)).double().mean())
+
+
+@dataclass
+class Judgement:
+    """What the held-out frames say of V: terms of its loss, errors of its pictures, its latents."""
+
+    sums: defaultdict[str, float] = field(default_factory=lambda: defaultdict(float))
+    pictures: PictureErrors = field(default_factory=PictureErrors)
+    latents: LatentStatistics = field(default_factory=LatentStatistics)
+
+    def add_terms(self, terms: dict[str, Tensor], frames: int) -> None:
+        """Means of a batch of so many frames."""
+        for name, value in terms.items():
+            self.sums[name] += float(value) * frames
+
+    def row(self, tolerance: float) -> dict[str, float]:
+        """The terms in nats per frame; psnr and psnr_moving in dB; number of active latents; share at the floor."""
+        terms = {name: value / self.latents.frames for name, value in self.sums.items()}
+        quality = {"psnr": self.pictures.psnr, "psnr_moving": self.pictures.psnr_moving}
+        return {**terms, **quality, "active": self.latents.active, "at_floor": self.latents.at_floor(tolerance)}
+
+
+def picture_row(name: str, components: int, errors: PictureErrors) -> Row:
+    """One row of a table of errors."""
+    found = {"mse": errors.mse, "psnr": errors.psnr, "psnr_moving": errors.psnr_moving}
+    return {"name": name, "components": components, **found}
+
+
+def quality(found: Judgement, table: list[Row], tolerance: float) -> dict[str, Any]:
+    """All that is known of a V, in JSON's types: its pictures beside the rows of the baselines, its loss, its latents.
+
+    NaN and infinity, which JSON has not, become None.
+    """
+    latents = found.latents
+    ours = picture_row("V", len(latents.kl), found.pictures)
+    pictures = [{name: _or_none(value) for name, value in row.items()} for row in [ours, *table]]
+    facts = {"frames": latents.frames, "moving": found.pictures.moving, "kl_tolerance": tolerance}
+    terms = {name: value for name, value in found.row(tolerance).items() if name not in ours}
+    vectors = {"kl_per_latent": latents.kl.tolist(), "variance_per_latent": latents.variance.tolist()}
+    return {"pictures": pictures, **facts, **terms, "latent_size": len(latents.kl), **vectors}
+
+
+def _or_none(value: Value) -> Value | None:
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,79 @@
+"""What a picture keeps without any network: the mean image, and as many principal components as V has latents."""
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from world_models.data.datasets import ObservationDataset
+from world_models.measures.vision import WIDTH, PictureErrors, Row, Successive, moving_pixels, picture_row
+from world_models.runs import seeding
+
+MOST_FRAMES = 8192  # of the training episodes
+OVERSAMPLING, ITERATIONS = 16, 6  # of `principal_components`
+
+
+def mean_picture(batches: Iterable[Tensor]) -> Tensor:
+    """The mean (H, W, C) of all frames, batches (B, H, W, C) uint8, float32 in [0, 1]; summed as whole numbers, so exact."""
+    total, count = torch.zeros(1, dtype=torch.int64), 0
+    for frames in batches:
+        total = total.to(frames.device) + frames.sum(0, dtype=torch.int64)
+        count += len(frames)
+    return (total.double() / (255 * count)).float()
+
+
+def principal_components(batches: Iterable[Tensor], mean: Tensor, count: int, draw: torch.Generator) -> Tensor:
+    """The first `count` principal directions of frames with this mean (H, W, C), as orthonormal columns (H*W*C, count).
+
+    Orthogonal iteration (Golub & Van Loan, section 8.2.4; Halko et al. 2011, algorithm 4.4) from directions that `draw`
+    gives, 16 more than asked for, with a Rayleigh-Ritz step. `batches` is read six times, one in memory at a time.
+    """
+    start = torch.randn(mean.numel(), count + OVERSAMPLING, generator=draw)
+    following = start.to(mean.device)
+    for _ in range(ITERATIONS):
+        basis = torch.linalg.qr(following).Q
+        following = torch.zeros_like(basis)
+        for frames in batches:
+            centred = (frames.to(mean.device).float().div_(255) - mean).flatten(1)
+            following += centred.T @ (centred @ basis)
+    _, vectors = torch.linalg.eigh(basis.T @ following)
+    return basis @ vectors.flip(1)[:, :count]
+
+
+def projected(x: Tensor, mean: Tensor, directions: Tensor) -> Tensor:
+    """x (B, H, W, C) in [0, 1] -> what `directions` keep of it, clipped to [0, 1], which can only bring it nearer."""
+    centred = (x - mean).flatten(1)
+    return ((centred @ directions) @ directions.T).view_as(x).add_(mean).clamp_(0, 1)
+
+
+class Sample:
+    """At most 8192 of the frames, drawn from the seed: batches in an order that never changes."""
+
+    def __init__(self, data: ObservationDataset, seed: int) -> None:
+        self.data = data
+        draw = seeding.generator(seed, "vae", "baselines", "frames")
+        self.chosen = np.sort(draw.choice(len(data), min(MOST_FRAMES, len(data)), replace=False))
+
+    def __iter__(self) -> Iterator[Tensor]:
+        for start in range(0, len(self.chosen), WIDTH):
+            yield self.data.__getitems__(self.chosen[start : start + WIDTH])
+
+
+@torch.inference_mode()
+def baselines(train: Iterable[Tensor], held_out: Successive, components: int, seed: int, device: str) -> list[Row]:
+    """What a PCA of the training frames with so many components, and their mean, lose of the held-out frames.
+
+    Rows name, components (0 for the mean image), mse, psnr and psnr_moving in dB. `train` is read seven times.
+    """
+    mean = mean_picture(train).to(device)
+    draw = seeding.torch_generator(seed, "vae", "baselines", "directions")
+    directions = principal_components(train, mean, components, draw)
+    kept = {"PCA": directions, "mean image": directions[:, :0]}
+    errors = {name: PictureErrors() for name in kept}
+    for frames, before in held_out:
+        moving = moving_pixels(frames, before).to(device)
+        x = frames.to(device).float().div_(255)
+        for name, part in kept.items():
+            errors[name].add(projected(x, mean, part), x, moving)
+    return [picture_row(name, kept[name].shape[1], errors[name]) for name in kept]

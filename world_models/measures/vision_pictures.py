@@ -1,0 +1,64 @@
+"""Pictures by which V is judged: rows of tiles, uint8 (N, 64, 64, C), for a labelled grid."""
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from world_models.data.datasets import to_float
+from world_models.measures.vision import LatentStatistics
+from world_models.models.convvae import ConvVAE
+
+MOST_ROWS = 8  # of the traversals
+STEPS = (-3, -2, -1, 0, 1, 2, 3)  # standard deviations
+
+Rows = dict[str, np.ndarray]
+
+
+@torch.inference_mode()
+def reconstructions(model: ConvVAE, frames: Tensor) -> Rows:
+    """frames (N, 64, 64, C) uint8, what V draws from their mean latents, and how far that is off.
+
+    The error is |difference| times the largest power of two that keeps its 99th percentile within 255; the label says it.
+    """
+    mu, _ = model.encoder(to_float(frames, _device(model)))
+    drawn = _pictures(model.decoder(mu))
+    error = np.abs(frames.numpy().astype(int) - drawn)
+    gain = 2 ** max(0, int(np.floor(np.log2(255 / max(1.0, float(np.percentile(error, 99)))))))
+    brightened = np.minimum(255, error * gain).astype(np.uint8)
+    label = "error" if gain == 1 else f"error, {gain} times"
+    return {"frame": frames.numpy(), "reconstruction": drawn, label: brightened}
+
+
+@torch.inference_mode()
+def traversals(model: ConvVAE, frame: Tensor, latents: LatentStatistics) -> tuple[Rows, list[str]]:
+    """What V draws when one latent of a frame (64, 64, C) uint8 moves and the others stay: rows, and the columns' heads.
+
+    A row for each of the eight latents whose posterior mean varies most; it moves by -3 to 3 standard deviations of that
+    mean over the held-out frames, from the frame's own value in the middle.
+    """
+    mu, _ = model.encoder(to_float(frame[None], _device(model)))
+    deviation, steps = latents.variance.sqrt().float(), torch.tensor(STEPS, device=mu.device)
+    rows = {}
+    for latent in latents.variance.argsort(descending=True)[:MOST_ROWS].tolist():
+        z = mu.repeat(len(STEPS), 1)
+        z[:, latent] += steps * deviation[latent]
+        rows[f"z{latent} · {latents.kl[latent]:.2f} nats"] = _pictures(model.decoder(z))
+    return rows, [f"{step:+d} sd" if step else "frame's z" for step in STEPS]
+
+
+@torch.inference_mode()
+def prior_samples(model: ConvVAE, draw: torch.Generator, rows: int = 3, columns: int = 10) -> Rows:
+    """What V draws from latents of the prior, z ~ N(0, I)."""
+    z = torch.randn(rows * columns, model.config["latent_size"], generator=draw)
+    tiles = _pictures(model.decoder(z.to(_device(model))))
+    labels = ["z ~ N(0, I)", *(" " * number for number in range(1, rows))]
+    return dict(zip(labels, tiles.reshape(rows, columns, *tiles.shape[1:]), strict=True))
+
+
+def _device(model: ConvVAE) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _pictures(x: Tensor) -> np.ndarray:
+    """(N, C, H, W) float in [0, 1] -> (N, H, W, C) uint8."""
+    return (x.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()

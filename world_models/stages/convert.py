@@ -1,0 +1,219 @@
+"""Stage convert: other people's episodes into the store, the store into other people's formats, and a check of the store."""
+
+import logging
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from world_models.data.episode import Episode
+from world_models.data.interchange.fitting import fit, step_limit
+from world_models.data.interchange.formats import (
+    Format,
+    Source,
+    check_export,
+    detect,
+    export,
+    export_path,
+    native_folder,
+    open_source,
+)
+from world_models.data.interchange.recording import Alignment
+from world_models.data.overview import write_overview
+from world_models.data.store import META_KEYS, SPLITS, EpisodeStore, StoreWriter, split_episodes
+from world_models.data.verify import Verdict, check_store
+from world_models.envs.spec import EnvSpec
+from world_models.runs.files import read_json, sha256, write_json
+from world_models.runs.folder import Run, shown
+from world_models.runs.lineage import difference
+from world_models.runs.metrics import Value
+from world_models.runs.numbers import require_positive
+from world_models.runs.progress import ProgressBar
+from world_models.runs.provenance import versions
+
+log = logging.getLogger(__name__)
+
+WIDTH = 250
+"""Wide enough to fold no line of a table."""
+
+
+@dataclass
+class ConvertConfig:
+    """`source` is a run folder or its episodes/, a folder of .npz rollouts, an HDF5 file, or a Minari data set."""
+
+    source: str | None = None
+    to: Format = Format.native
+    alignment: Alignment | None = None  # .npz and HDF5: frames saved before their steps (pre) or after (post)
+    image_key: str | None = None  # the picture in a Minari data set whose observations are a Dict
+    val_fraction: float = 0.1  # where the source has no split of its own
+    shard_size: int = 8
+    verify: bool = False  # check a native store, and do nothing else
+
+    def __post_init__(self) -> None:
+        require_positive("stage", self, "shard_size")
+        if not 0 <= self.val_fraction < 1:
+            raise ValueError(f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1")
+
+
+def settled(cfg: ConvertConfig, spec: EnvSpec) -> ConvertConfig:
+    """A copy with an absolute `source` and a known `alignment`; a source that cannot be converted is a ValueError."""
+    cfg = replace(cfg, source=str(_source_path(cfg)))
+    if cfg.to is Format.native:
+        source = _open_source(cfg, spec)
+        fit(source.read(0), spec)
+        return replace(cfg, alignment=source.alignment)
+    alignment = None if cfg.to is Format.minari else cfg.alignment or Alignment.pre
+    if cfg.alignment not in (None, alignment):
+        raise ValueError("stage.alignment is of no use with stage.to=minari, which holds every frame: leave it out")
+    store = _open_store(cfg)
+    check_export(store, cfg.to, alignment)
+    if store.manifest["env"] != spec.to_dict():
+        what = difference(store.manifest["env"], spec.to_dict())
+        raise ValueError(f"{shown(store.folder)} was made with another env, so give the same env keys: {what}")
+    return replace(cfg, alignment=alignment)
+
+
+def _source_path(cfg: ConvertConfig) -> Path:
+    if cfg.source is None:
+        raise ValueError(
+            "stage.source is missing: name a run folder or its episodes/, a folder of .npz rollouts, an HDF5 file, or the "
+            "folder of a Minari data set"
+        )
+    return Path(cfg.source).absolute()
+
+
+def _open_source(cfg: ConvertConfig, spec: EnvSpec) -> Source:
+    path = _source_path(cfg)
+    found = detect(path)
+    if found is Format.native:
+        raise ValueError(
+            f"{shown(path)} is in the native format already: say what to make of it with stage.to=npz, hdf5 or minari, or "
+            "check it with stage.verify=true"
+        )
+    return open_source(path, found, cfg.alignment, cfg.image_key, step_limit(spec))
+
+
+def _open_store(cfg: ConvertConfig) -> EpisodeStore:
+    """The native store that `source` names."""
+    return EpisodeStore.open(_store_folder(cfg))
+
+
+def _store_folder(cfg: ConvertConfig) -> Path:
+    path = _source_path(cfg)
+    found = detect(path)
+    folder = native_folder(path)
+    if folder is None:
+        wanted = "stage.verify=true checks" if cfg.verify else f"stage.to={cfg.to.value} writes"
+        raise ValueError(f"{shown(path)} is {found.value}, and {wanted} native episodes: convert it to those first")
+    return folder
+
+
+def execute(cfg: ConvertConfig, run: Run) -> None:
+    """Write `episodes/` from somebody else's episodes, or the store of `source` in another format."""
+    if cfg.to is Format.native:
+        read_in(cfg, run)
+    else:
+        write_out(cfg, run)
+
+
+def read_in(cfg: ConvertConfig, run: Run) -> None:
+    """Fill `episodes/`; shards that are there already are kept."""
+    spec, folder = EnvSpec.from_dict(run.env), run.path / "episodes"
+    source = _open_source(cfg, spec)
+    note_source(cfg, run, source)
+    log.info("%s", _frames_of(source, spec))
+    splits, size = split_episodes(len(source), cfg.val_fraction), cfg.shard_size
+    writer = StoreWriter(folder, _meta(run, source))
+    finished = writer.finished_shards()
+    starts = {index: start for index, start in enumerate(range(0, len(source), size)) if index not in finished}
+    left = sum(len(splits[start : start + size]) for start in starts.values())
+    with ProgressBar("convert", len(source), len(source) - left) as bar:
+        for index, start in starts.items():
+            chunk = [_read(source, number, spec, splits[number]) for number in range(len(source))[start : start + size]]
+            writer.write_shard(index, [episode for episode, _ in chunk], [split for _, split in chunk])
+            bar.advance(len(chunk), sum(episode.length for episode, _ in chunk))
+        timing: dict[str, Value] = {"steps": bar.work, "seconds": round(bar.seconds, 3), "rate": round(bar.rate, 1)}
+    writer.finish()
+    write_overview(EpisodeStore.open(folder), run, timing)
+
+
+def _read(source: Source, index: int, spec: EnvSpec, split: str) -> tuple[Episode, str]:
+    """One episode, and the split that the source gives it; `split` where it gives none."""
+    recording = source.read(index)
+    return fit(recording, spec), recording.split or split
+
+
+def _frames_of(source: Source, spec: EnvSpec) -> str:
+    """What happens to the frames, for the log."""
+    height, width = source.read(0).frames.shape[1:3]
+    size, crop = spec.preprocessing.size, spec.preprocessing.crop
+    cut = f"env.crop={list(crop)}"
+    if (height, width) != (size, size):
+        return f"frames are {height}x{width}: resized to {size}x{size}" + (f" after {cut}" if any(crop) else "")
+    return f"frames are {size}x{size} already: taken as they are" + (f", without {cut}" if any(crop) else "")
+
+
+def _meta(run: Run, source: Source) -> dict[str, Any]:
+    """What the store's manifest says of its origin; what nobody knows is called unknown."""
+    unknown = {"backend": "unknown", "policy": "unknown", "seed": run.seed, "versions": versions()}
+    facts = {**unknown, **source.origin, "env": run.env, "has_final_frame": source.has_final_frame}
+    return {key: facts[key] for key in META_KEYS}
+
+
+def note_source(cfg: ConvertConfig, run: Run, source: Source) -> None:
+    """Record every file of the source with its SHA-256 in source.json; files that changed since are a ValueError."""
+    path, base = run.path / "source.json", _source_path(cfg)
+    files = {}
+    with ProgressBar("hash", len(source.files), rate_unit="files") as bar:
+        for file in source.files:
+            files[str(file.relative_to(base) if file != base else file.name)] = sha256(file)
+            bar.advance()
+    if path.is_file() and read_json(path)["files"] != files:
+        raise ValueError(
+            f"{shown(base)} has changed since this run began: start a new run instead of resuming {run.name}"
+        )
+    write_json(path, {"source": str(base), "files": files})
+    run.add_input("source", path)
+
+
+def write_out(cfg: ConvertConfig, run: Run) -> None:
+    """Write the store of `source` in the format `to`, every byte checked first."""
+    store = _open_store(cfg)
+    run.add_input("episodes", store.folder / "manifest.json")
+    store.verify()
+    with ProgressBar("convert", len(store.rows)) as bar:
+        for row in export(store, cfg.to, run.path, cfg.alignment):
+            bar.advance(1, row.length)
+    log.info("%d episodes in %s", len(store.rows), shown(export_path(cfg.to, run.path, store)))
+
+
+def verify(cfg: ConvertConfig, console: Console | None = None) -> None:
+    """Check the native store of `source`: prints what is wrong and a table; a damaged store is a ValueError."""
+    folder, console = _store_folder(cfg), console or Console(width=WIDTH)
+    with ProgressBar("verify", None, rate_unit="episodes") as bar:
+        verdict = check_store(folder, bar.advance)
+    for damage in verdict.damages:
+        console.print(damage.sentence, markup=False, highlight=False, soft_wrap=True)
+    console.print(_table(verdict))
+    if verdict.damages:
+        count = f"{len(verdict.damaged)} of {len(verdict.rows)} episodes"
+        remedy = "restore the files named above, or collect or convert the episodes again"
+        raise ValueError(f"{shown(folder)} is damaged ({count}): {remedy}")
+    console.print(f"{shown(folder)} is whole", markup=False, highlight=False, soft_wrap=True)
+
+
+def _table(verdict: Verdict) -> Table:
+    """Episodes, steps, mean return and damage of each split."""
+    table = Table(box=None, pad_edge=False)
+    for column in ("split", "episodes", "steps", "mean return", "damaged"):
+        table.add_column(column, justify="left" if column == "split" else "right")
+    for split in SPLITS:
+        rows = {index: row for index, row in enumerate(verdict.rows) if row.get("split") == split}
+        sound = [row for index, row in rows.items() if index not in verdict.damaged]
+        mean = f"{np.mean([row['return'] for row in sound]):.1f}" if sound else ""
+        steps = sum(row["length"] for row in sound)
+        table.add_row(split, str(len(rows)), str(steps), mean, str(len(rows) - len(sound)))
+    return table
