@@ -34,7 +34,7 @@ def killed(arguments: list[str], seconds: float) -> bool:
     return False
 
 
-SWEEP = ["seed=1,2,3", "stage.mdrnn.hidden_size=8,12", "reuse=true", "threads=1"]
+SWEEP = ["seed=1,2", "stage.mdrnn.hidden_size=8,12", "reuse=true", "threads=1"]
 
 
 @pytest.fixture(scope="module")
@@ -46,11 +46,11 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def assert_equal_sweeps(left: Path, right: Path) -> None:
-    for number in range(6):
+    for number in range(4):
         for stage in ("controller", "evaluate"):
             assert_equal_runs(left / f"{number}" / stage, right / f"{number}" / stage)
     assert (left / "sweep_seeds.csv").read_bytes() == (right / "sweep_seeds.csv").read_bytes()
-    assert len([path for path in right.glob("*/vae") if not path.is_symlink()]) == 3, "V was trained once per seed"
+    assert len([path for path in right.glob("*/vae") if not path.is_symlink()]) == 2, "V was trained once per seed"
 
 
 @pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])

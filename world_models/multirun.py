@@ -163,9 +163,9 @@ def run_job(_: DictConfig) -> None:
 
 
 def _end_with_parent() -> None:
-    """End this process as SIGTERM does once the one that started it is gone, so that the sweep can be resumed."""
+    """End this process once the one that started it is gone, so that the sweep can be resumed."""
     if _is_orphan():
-        raise KeyboardInterrupt
+        os._exit(1)
     _watch_parent()
 
 
