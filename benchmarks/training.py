@@ -28,7 +28,7 @@ from benchmarks.table import Rates, show
 from world_models.data.batch import LatentBatch
 from world_models.data.chunks import Chunks
 from world_models.data.datasets import LatentSequenceDataset, ObservationDataset, batches, to_float
-from world_models.data.latents import BATCH_SIZE, LatentStore
+from world_models.data.latents import LatentStore
 from world_models.models.convvae import ConvVAE
 from world_models.runs import seeding
 from world_models.runs.device import Device, Precision, resolve_precision
@@ -170,16 +170,16 @@ def _encoded(chunks: Chunks, loader: DataLoader[Any], encoder: ConvVAE) -> Itera
 def encode(setting: Setting) -> Rates:
     """Frames per second of the latents pass, and of the encoder on batches that are ready in memory."""
     count, folder = sum(row.length + 1 for row in setting.store.rows), setting.run.path / "latents"
-    frames = torch.from_numpy(np.array(setting.store.arrays(0).frames[: 32 * BATCH_SIZE]))
-    ready = [to_float(part, setting.device) for part in frames.split(BATCH_SIZE)]
-    rates: Rates = {"ours: encode_store, from the store to the disk": [], "bare encoder, batches in memory": []}
+    frames = torch.from_numpy(np.array(setting.store.arrays(0).frames[: 8 * 256]))
+    ready = [to_float(part, setting.device) for part in frames.split(256)]
+    rates: Rates = {"ours: encode_store, from the store to the disk": [], "bare encoder, batches of 256 in memory": []}
     for _ in range(setting.rounds):
         shutil.rmtree(folder, ignore_errors=True)
         began = time.perf_counter()
         vae.encode_episodes(setting.run, setting.model, setting.store)
         between = time.perf_counter()
         with torch.inference_mode():
-            for number in range(-(-count // BATCH_SIZE)):
+            for number in range(-(-count // 256)):
                 setting.model.encoder(ready[number % len(ready)])
         setting.wait()
         for values, seconds in zip(rates.values(), (between - began, time.perf_counter() - between), strict=True):
@@ -201,7 +201,7 @@ def main() -> None:
         setting = prepare(Path(folder), options)
         where = f"{setting.device}, {options.threads} threads, median of {setting.rounds} (each in brackets)"
         show(f"V, frames/s, batch 64; {where}", train_vae(setting))
-        show(f"Latents, frames/s, batch {BATCH_SIZE}; {where}", encode(setting))
+        show(f"Latents, frames/s; {where}", encode(setting))
         show(f"M, sequence steps/s, batch 16 x 32; {where}", train_mdrnn(setting))
         for per_call in (32, 1):
             found = reading.measure(setting.store, setting.folder / f"by{per_call}", per_call, setting.rounds)

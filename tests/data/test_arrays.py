@@ -1,9 +1,15 @@
 """Reads from several shards against the same reads done row by row."""
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
+from torch.utils.data import DataLoader
 
+from world_models.data import arrays
 from world_models.data.arrays import gather, gather_runs
+from world_models.data.datasets import SequenceDataset, batches, identity
+from world_models.data.store import EpisodeStore
 
 Shards = list[tuple[np.ndarray, np.ndarray]]
 
@@ -31,8 +37,13 @@ def one_by_one(shards: Shards, column: int, numbers: np.ndarray, rows: np.ndarra
     return np.stack(windows)
 
 
+@pytest.mark.parametrize("parallel_bytes", [0, 1 << 30], ids=["threads", "one thread"])
 @pytest.mark.parametrize(("items", "length"), [(1, 1), (1, 12), (5, 12), (64, 3)])
-def test_runs_are_gathered_as_row_by_row(shards: Shards, items: int, length: int) -> None:
+def test_runs_are_gathered_as_row_by_row(
+    shards: Shards, items: int, length: int, parallel_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrays, "PARALLEL_BYTES", parallel_bytes)
+    monkeypatch.setattr(arrays, "num_cores", lambda: 3)
     numbers, rows = places(shards, items, length)
     found = gather_runs(lambda shard: shards[shard], numbers, rows)
     for column, values in enumerate(found):
@@ -49,9 +60,26 @@ def test_rows_are_gathered_as_row_by_row(shards: Shards, items: int) -> None:
         assert np.array_equal(values, one_by_one(shards, column, numbers, windows)[:, 0])
 
 
+@pytest.mark.parametrize("parallel_bytes", [0, 1 << 30], ids=["threads", "one thread"])
 @pytest.mark.parametrize("first", [-1, 5])
-def test_rows_outside_a_shard_are_refused(shards: Shards, first: int) -> None:
+def test_rows_outside_a_shard_are_refused(
+    shards: Shards, first: int, parallel_bytes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrays, "PARALLEL_BYTES", parallel_bytes)
     with pytest.raises(AssertionError):
         gather_runs(lambda shard: shards[shard], np.array([1]), np.array([[first, first + 1, first + 2]]))
-    with pytest.raises((AssertionError, IndexError)):
-        gather(lambda shard: shards[shard][0], np.array([1, 1]), np.array([first, first + 2]))
+
+
+def test_a_forked_loader_reads_after_its_parent_did(
+    make_store: Callable[..., EpisodeStore], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(arrays, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr(arrays, "num_cores", lambda: 2)
+    dataset = SequenceDataset(make_store(), None, 4)
+    order = list(batches(len(dataset), 8, seed=0, epoch=0))
+    expected = [dataset.__getitems__(indices).frames for indices in order]
+    loader = DataLoader(
+        dataset, batch_sampler=order, collate_fn=identity, num_workers=1, multiprocessing_context="fork", timeout=60
+    )
+    for mine, batch in zip(expected, loader, strict=True):
+        assert np.array_equal(mine, batch.frames)

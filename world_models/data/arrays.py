@@ -2,7 +2,10 @@
 
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from world_models.runs.files import read_json, replacing, sha256, write_json
+from world_models.runs.numbers import num_cores
 
 Array = npt.NDArray[Any]
 
@@ -169,17 +173,43 @@ def gather(column: Callable[[int], Array], shards: Array, rows: Array) -> Array:
     return out
 
 
+PARALLEL_BYTES = 1 << 20
+"""Reads of at least so many bytes are shared among threads: one core does not use all of the memory's bandwidth."""
+
+
 def gather_runs(columns: Callable[[int], Sequence[Array]], shards: Array, rows: Array) -> list[Array]:
     """Ascending rows (B, R) of every array in columns(shard), one shard per item (B,), each as a new array (B, R, ...).
 
-    One read per item and column: for windows nearly as fast as memory can be copied.
+    One read per item and column: for items that are runs of rows much faster than `gather`.
     """
     assert len(shards) == len(rows) > 0 and rows.min() >= 0, (shards.shape, rows.shape)
     numbers = shards.tolist()
     found = {shard: columns(shard) for shard in set(numbers)}
     joined = [np.empty((*rows.shape, *like.shape[1:]), like.dtype) for like in found[numbers[0]]]
-    for item, (shard, wanted) in enumerate(zip(numbers, rows, strict=True)):
-        assert wanted[-1] < len(found[shard][0]), (shard, wanted[-1], len(found[shard][0]))
-        for out, column in zip(joined, found[shard], strict=True):
-            column.take(wanted, axis=0, out=out[item], mode="clip")  # the mode without a copy in between
+
+    def copy(items: Iterable[int]) -> None:
+        for item in items:
+            wanted, arrays = rows[item], found[numbers[item]]
+            assert wanted[-1] < len(arrays[0]), (numbers[item], wanted[-1], len(arrays[0]))
+            for out, column in zip(joined, arrays, strict=True):
+                column.take(wanted, axis=0, out=out[item], mode="clip")  # the mode without a copy in between
+
+    _in_threads(copy, len(rows), sum(out.nbytes for out in joined))
     return joined
+
+
+def _in_threads(copy: Callable[[Iterable[int]], None], num_items: int, num_bytes: int) -> None:
+    """Copy all items; where they are large, threads help (numpy lets go of the lock while it copies)."""
+    helpers = num_cores() - 1 if num_bytes >= PARALLEL_BYTES else 0
+    items = iter(range(num_items))  # shared: whoever is free takes the next one
+    helping = [_helpers(os.getpid()).submit(copy, items) for _ in range(helpers)]
+    copy(items)
+    for helper in helping:
+        if not helper.cancel():
+            helper.result()
+
+
+@cache
+def _helpers(process: int) -> ThreadPoolExecutor:
+    """The threads of this process: a forked one does not have those of its parent."""
+    return ThreadPoolExecutor(num_cores(), "gather")

@@ -16,10 +16,6 @@ from world_models.data.store import EpisodeStore
 KIND, SCHEMA = "latents", 1
 COLUMNS = ("mu", "logsigma")
 KEYS = ("data", "vae")
-BATCH_SIZE = 64
-"""Frames that V encodes at a time. With 256 its intermediate values are so large that glibc hands their memory back to the
-system after each batch, and a quarter of the time goes into fetching it again."""
-
 REMEDY = "finish the vae stage, which encodes the episodes, or resume its run folder"
 
 Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
@@ -31,7 +27,7 @@ def encode_store(
     store: EpisodeStore,
     folder: Path,
     key: dict[str, str],
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = 256,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
     """Encode every row of `store` and write mu and logsigma (N, L) float32 per shard; returns the manifest's path.
@@ -104,7 +100,7 @@ class LatentSource(Protocol):
 class OnlineLatents:
     """Latents made from the frames whenever they are asked for: nothing is stored, V runs each time."""
 
-    def __init__(self, store: EpisodeStore, encode: Encode, latent_size: int, batch_size: int = BATCH_SIZE) -> None:
+    def __init__(self, store: EpisodeStore, encode: Encode, latent_size: int, batch_size: int = 256) -> None:
         """`encode` as for `encode_store`, which encodes as many frames at a time."""
         self.store, self.encode, self.latent_size, self.batch_size = store, encode, latent_size, batch_size
 
