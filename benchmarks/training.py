@@ -26,7 +26,7 @@ from benchmarks.npz_loop import LoadedLatents, NpzFrames, NpzWindows, latent_bat
 from benchmarks.setting import Setting, prepare
 from benchmarks.table import Rates, show
 from world_models.data.batch import LatentBatch
-from world_models.data.chunks import Chunks
+from world_models.data.chunks import Chunks, read_chunks
 from world_models.data.datasets import LatentSequenceDataset, ObservationDataset, batches, to_float
 from world_models.data.latents import LatentStore
 from world_models.models.convvae import ConvVAE
@@ -145,9 +145,9 @@ def _windows(
     """As stage=mdrnn reads them."""
     while True:
         training.batch = 0
-        for chunks in mdrnn.training_order(cfg, setting.run, training, data):
+        for chunks, batch in read_chunks(data, mdrnn.training_order(cfg, setting.run, training, data)):
             if len(chunks.items) == cfg.batch_size:
-                yield chunks, data.__getitems__(chunks.items)
+                yield chunks, batch
         training.epoch += 1
 
 

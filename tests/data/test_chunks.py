@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from world_models.data.chunks import Chunks, episode_chunks, window_chunks
+from world_models.data.chunks import Chunks, episode_chunks, read_chunks, window_chunks
 from world_models.data.datasets import LatentSequenceDataset, batches
 from world_models.data.latents import OnlineLatents
 from world_models.data.store import EpisodeStore
@@ -102,3 +102,23 @@ def test_replaced_windows_are_a_function_of_the_position(make_store: MakeStore) 
     whole = list(window_chunks(data, 4, **keys))
     for start in range(6):
         assert equal(list(window_chunks(data, 4, start=start, **keys)), whole[start:])
+
+
+@pytest.mark.parametrize("cheap_rows", [1, 100, 10_000])
+@pytest.mark.parametrize("sequences", ["windows", "episodes"])
+def test_steps_read_several_at_once_are_those_read_one_by_one(
+    make_store: MakeStore, sequences: str, cheap_rows: int
+) -> None:
+    """... and a read takes as many steps as fit into `cheap_rows`, at least one."""
+    data, reads = latent_windows(make_store(), 4, 4 if sequences == "episodes" else 1), []
+    order = episode_chunks if sequences == "episodes" else window_chunks
+    data.latents.cheap_rows = cheap_rows
+    expected = [(chunks, data.__getitems__(chunks.items)) for chunks in order(data, 3, seed=1, epoch=4)]
+    whole = data.latents.gather
+    data.latents.gather = lambda shards, rows: reads.append(rows.size) or whole(shards, rows)
+    found = list(read_chunks(data, order(data, 3, seed=1, epoch=4)))
+    assert equal([chunks for chunks, _ in found], [chunks for chunks, _ in expected])
+    for (_, left), (_, right) in zip(found, expected, strict=True):
+        assert all(map(torch.equal, vars(left).values(), vars(right).values()))
+    assert len(reads) == {1: len(expected), 100: -(-len(expected) // 6), 10_000: 1}[cheap_rows]
+    assert max(reads) <= max(cheap_rows, 3 * 5)

@@ -41,6 +41,7 @@ class Means:
 
     def __init__(self, stored: LatentStore) -> None:
         self.stored, self.latent_size = stored, stored.latent_size
+        self.cheap_rows = stored.cheap_rows
 
     def gather(self, shards: np.ndarray, rows: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         mu, _ = self.stored.gather(shards, rows)

@@ -49,3 +49,7 @@ class LatentBatch:
     def to(self, device: torch.device | str) -> "LatentBatch":
         """The same batch on `device`."""
         return LatentBatch(*(value.to(device, non_blocking=True) for value in vars(self).values()))
+
+    def columns(self, first: int, last: int) -> "LatentBatch":
+        """Windows first to last, the latter not included; they share memory with this batch."""
+        return LatentBatch(*(value[:, first:last] for value in vars(self).values()))

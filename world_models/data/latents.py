@@ -18,6 +18,9 @@ COLUMNS = ("mu", "logsigma")
 KEYS = ("data", "vae")
 REMEDY = "finish the vae stage, which encodes the episodes, or resume its run folder"
 
+CHEAP_BYTES = 1 << 20
+"""Latents are read in pieces of about this size: small enough for a cache, large enough not to count the calls."""
+
 Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
 Floats = npt.NDArray[np.float32]
 
@@ -92,6 +95,7 @@ class LatentSource(Protocol):
     """Where the latents of an episode store's rows come from."""
 
     latent_size: int
+    cheap_rows: int  # so many rows at once cost next to no memory, and no more time than one by one
 
     def gather(self, shards: Array, rows: Array) -> tuple[Tensor, Tensor]:
         """mu and logsigma (B, R, L) float32 of the ascending rows (B, R) of one shard each (B,)."""
@@ -103,6 +107,7 @@ class OnlineLatents:
     def __init__(self, store: EpisodeStore, encode: Encode, latent_size: int, batch_size: int = 256) -> None:
         """`encode` as for `encode_store`, which encodes as many frames at a time."""
         self.store, self.encode, self.latent_size, self.batch_size = store, encode, latent_size, batch_size
+        self.cheap_rows = batch_size
 
     @torch.no_grad()
     def gather(self, shards: Array, rows: Array) -> tuple[Tensor, Tensor]:
@@ -121,6 +126,7 @@ class LatentStore(ShardedFolder):
     def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
         super().__init__(folder, manifest)
         self.latent_size: int = manifest["latent_size"]
+        self.cheap_rows = CHEAP_BYTES // (2 * 4 * self.latent_size)
 
     @classmethod
     def open(cls, folder: Path, vae: str, data: str) -> "LatentStore":

@@ -10,7 +10,7 @@ import torch
 
 from world_models.agents.agent import WorldModel, load_vae, load_world_model
 from world_models.data.batch import LatentBatch
-from world_models.data.chunks import Chunks, episode_chunks, window_chunks
+from world_models.data.chunks import Chunks, episode_chunks, read_chunks, window_chunks
 from world_models.data.datasets import LatentSequenceDataset, to_float
 from world_models.data.latents import LatentSource, LatentStore, OnlineLatents
 from world_models.data.store import EpisodeStore
@@ -200,10 +200,10 @@ def train_epoch(
 ) -> None:
     """What is left of the current epoch."""
     training.model.train()
-    for chunks in training_order(cfg, run, training, data):
+    for chunks, batch in read_chunks(data, training_order(cfg, run, training, data)):
         draw = seeding.torch_generator(run.seed, "mdrnn", "noise", training.step, device=run.device.value)
-        batch = data.__getitems__(chunks.items).to(run.device.value)
-        loss, terms, training.carried = loss_terms(cfg, training.model, batch, chunks, training.carried, draw)
+        given = batch.to(run.device.value)
+        loss, terms, training.carried = loss_terms(cfg, training.model, given, chunks, training.carried, draw)
         training.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
         bar.advance(len(chunks.items), note=f"epoch {training.epoch + 1}")
         if training.step % cfg.checkpoint_interval == 0:
@@ -271,9 +271,9 @@ def validate(cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenc
     sums, steps = dict.fromkeys(("gmm", "bce", "mse"), 0.0), dict.fromkeys(("gmm", "bce", "mse"), 0.0)
     draw = seeding.torch_generator(run.seed, "mdrnn", "validation", device=run.device.value)
     carried: tuple[torch.Tensor, ...] = model.get_init_hidden(VALIDATION_ROWS)
-    for chunks in validation_order(cfg, data):
-        batch = data.__getitems__(chunks.items).to(run.device.value)
-        _, terms, carried = loss_terms(cfg, model, batch, chunks, carried, draw)
+    for chunks, batch in read_chunks(data, validation_order(cfg, data)):
+        given = batch.to(run.device.value)
+        _, terms, carried = loss_terms(cfg, model, given, chunks, carried, draw)
         for name, term in terms.items():
             weight = float((batch.next_mask if name == "gmm" else batch.mask).sum())
             sums[name] += float(term) * weight

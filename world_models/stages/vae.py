@@ -44,7 +44,7 @@ class VAEConfig:
     train_batch_size: int = 32
     num_epochs: int = field(default=10, metadata=BUDGET)
     learning_rate: float = 1e-3
-    kl_weight: float = 1.0
+    kl_weight: float = 0.1  # of the original: 1
     kl_tolerance: float = 0.0  # free bits of each latent, in nats
     horizontal_flip: bool = False  # mirror half of the training frames, drawn anew each time
     start_from: str | None = None  # vae run folder, or its checkpoint, whose weights are the first ones
