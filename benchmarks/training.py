@@ -14,6 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -171,19 +172,28 @@ def encode(setting: Setting) -> Rates:
     """Frames per second of the latents pass, and of the encoder on batches that are ready in memory."""
     count, folder = sum(row.length + 1 for row in setting.store.rows), setting.run.path / "latents"
     frames = torch.from_numpy(np.array(setting.store.arrays(0).frames[: 8 * 256]))
-    ready = [to_float(part, setting.device) for part in frames.split(256)]
-    rates: Rates = {"ours: encode_store, from the store to the disk": [], "bare encoder, batches of 256 in memory": []}
-    for _ in range(setting.rounds):
+    ready = to_float(frames, setting.device)
+
+    def ours() -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        began = time.perf_counter()
         vae.encode_episodes(setting.run, setting.model, setting.store)
-        between = time.perf_counter()
-        with torch.inference_mode():
-            for number in range(-(-count // 256)):
-                setting.model.encoder(ready[number % len(ready)])
-        setting.wait()
-        for values, seconds in zip(rates.values(), (between - began, time.perf_counter() - between), strict=True):
-            values.append(count / seconds)
+
+    @torch.inference_mode()
+    def bare(size: int) -> None:
+        parts = ready.split(size)
+        for number in range(-(-count // size)):
+            setting.model.encoder(parts[number % len(parts)])
+
+    passes: dict[str, Callable[[], None]] = {"ours: encode_store, from the store to the disk": ours}
+    for size in (64, 256):
+        passes[f"bare encoder, batches of {size} in memory"] = partial(bare, size)
+    rates: Rates = {name: [] for name in passes}
+    for _ in range(setting.rounds):
+        for name, encode_all in passes.items():
+            began = time.perf_counter()
+            encode_all()
+            setting.wait()
+            rates[name].append(count / (time.perf_counter() - began))
     return rates
 
 

@@ -21,6 +21,10 @@ REMEDY = "finish the vae stage, which encodes the episodes, or resume its run fo
 CHEAP_BYTES = 1 << 20
 """Latents are read in pieces of about this size: small enough for a cache, large enough not to count the calls."""
 
+BATCH_SIZE = 64
+"""Frames that V encodes at a time. With 256 its intermediate values are so large that glibc hands their memory back to the
+system after each batch, and a quarter of the time goes into fetching it again."""
+
 Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
 Floats = npt.NDArray[np.float32]
 
@@ -30,7 +34,7 @@ def encode_store(
     store: EpisodeStore,
     folder: Path,
     key: dict[str, str],
-    batch_size: int = 256,
+    batch_size: int = BATCH_SIZE,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
     """Encode every row of `store` and write mu and logsigma (N, L) float32 per shard; returns the manifest's path.
@@ -104,7 +108,7 @@ class LatentSource(Protocol):
 class OnlineLatents:
     """Latents made from the frames whenever they are asked for: nothing is stored, V runs each time."""
 
-    def __init__(self, store: EpisodeStore, encode: Encode, latent_size: int, batch_size: int = 256) -> None:
+    def __init__(self, store: EpisodeStore, encode: Encode, latent_size: int, batch_size: int = BATCH_SIZE) -> None:
         """`encode` as for `encode_store`, which encodes as many frames at a time."""
         self.store, self.encode, self.latent_size, self.batch_size = store, encode, latent_size, batch_size
         self.cheap_rows = batch_size
