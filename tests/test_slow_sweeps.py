@@ -38,11 +38,17 @@ SWEEP = ["seed=1,2", "stage.mdrnn.hidden_size=8,12", "reuse=true", "threads=1"]
 
 
 @pytest.fixture(scope="module")
-def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A sweep over pipelines that reuse each other's stages, never interrupted."""
-    outputs = tmp_path_factory.mktemp("swept")
+def timed_sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """A sweep over pipelines that reuse each other's stages, never interrupted, and how many seconds it took."""
+    outputs, began = tmp_path_factory.mktemp("swept"), time.monotonic()
     assert main(["-m", *small_pipeline(f"outputs={outputs}"), *SWEEP]) == 0
-    return next(outputs.glob("sweeps/*/*/sweep.json")).parent
+    return next(outputs.glob("sweeps/*/*/sweep.json")).parent, time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def swept(timed_sweep: tuple[Path, float]) -> Path:
+    """The sweep alone."""
+    return timed_sweep[0]
 
 
 def assert_equal_sweeps(left: Path, right: Path) -> None:
@@ -55,11 +61,12 @@ def assert_equal_sweeps(left: Path, right: Path) -> None:
 
 @pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
 def test_a_sweep_killed_again_and_again_equals_an_uninterrupted_one(
-    launcher: list[str], swept: Path, tmp_path: Path
+    launcher: list[str], timed_sweep: tuple[Path, float], tmp_path: Path
 ) -> None:
-    moments, kills = random.Random(len(launcher)), 0
+    """Killed for the first time before two jobs at a time can be through."""
+    (swept, seconds), moments, kills = timed_sweep, random.Random(len(launcher)), 0
     arguments = command("-m", *small_pipeline(f"outputs={tmp_path}"), *SWEEP, *launcher)
-    while killed(arguments, moments.uniform(5.0, 25.0)):
+    while killed(arguments, max(5.0, seconds * moments.uniform(0.2, 0.5))):
         kills += 1
         notes = list(tmp_path.glob("sweeps/*/*/sweep.json"))
         arguments = command(f"resume={notes[0].parent}") if notes else arguments

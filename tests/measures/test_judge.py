@@ -95,6 +95,9 @@ def test_baselines_see_the_pairs_that_m_sees(make_episodes: MakeEpisodes, make_w
     np.testing.assert_allclose(fitted.baselines[0].variance, np.square(y - x[:, :3]).mean(0))
     rewards = np.concatenate([episode.rewards for episode in train])
     assert fitted.reward == pytest.approx(rewards.mean()) and fitted.ends == 2 / 16, "episodes 0 and 4 terminate"
+    frames = [episodes.store.episode(row).frames[: episodes.frames(row)] for row in episodes.store.episodes("train")]
+    np.testing.assert_allclose(fitted.marginal.latent, np.concatenate([part.mu for part in train]).mean(0), rtol=1e-5)
+    np.testing.assert_allclose(fitted.marginal.picture, np.concatenate(frames).mean(0) / 255, rtol=1e-5)
     rows = episodes.store.episodes("validation")
     nats, _, _ = one_step_ahead(make_world().cell, episodes, rows, fitted.baselines, seed=3)
     longest = episodes.load(episodes.store.rows[5])

@@ -9,12 +9,15 @@ import torch
 
 from world_models.measures import open_loop
 from world_models.measures.episodes import LatentEpisodes
-from world_models.measures.open_loop import PREDICTORS, mixture_mean, open_loop_rows, roll_on
+from world_models.measures.open_loop import PREDICTORS, Marginal, mixture_mean, open_loop_rows, roll_on
 from world_models.measures.open_loop import start_points as all_start_points
 from world_models.models.mdrnn import sample_latent
 
 MakeEpisodes = Callable[..., LatentEpisodes]
 MakeWorld = Callable[..., Any]
+
+
+MARGINAL = Marginal(torch.tensor([0.3, -0.2, 0.1]), torch.linspace(0, 1, 64 * 64 * 3).view(64, 64, 3))
 
 
 def validation(episodes: LatentEpisodes) -> list[Any]:
@@ -41,6 +44,7 @@ def by_hand(world: Any, episodes: LatentEpisodes, row: Any, step: int, horizon: 
     return {
         "mean": (error(guess[0], truth), error(picture(guess), target)),
         "copy": (error(mu[step], truth), error(last, target)),
+        "marginal": (error(MARGINAL.latent, truth), error(MARGINAL.picture, target)),
         "seen": (0.0, error(picture(truth[None]), target)),
     }
 
@@ -52,13 +56,14 @@ def test_errors_equal_a_loop_over_the_starts(
 ) -> None:
     episodes, world = make_episodes(has_final_frame=has_final_frame), make_world(mixture)
     table = {
-        (row["horizon"], row["predictor"]): row for row in open_loop_rows(world, episodes, validation(episodes), 0)
+        (row["horizon"], row["predictor"]): row
+        for row in open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0)
     }
     assert {horizon for horizon, _ in table} == {1, 2, 3, 5, 7, 10}, "longer than the longest episode: left out"
     for horizon in (1, 2, 7):
         starts = [(row, step) for row in validation(episodes) for step in range(episodes.frames(row) - horizon)]
         errors = [by_hand(world, episodes, row, step, horizon) for row, step in starts]
-        for predictor in ("mean", "copy", "seen"):
+        for predictor in ("mean", "copy", "marginal", "seen"):
             found = table[horizon, predictor]
             latent, pixel = np.mean([error[predictor] for error in errors], axis=0)
             assert found["starts"] == len(starts) and found["episodes"] == len({row.index for row, _ in starts})
@@ -75,9 +80,9 @@ def test_more_starts_than_fit_side_by_side(
     make_episodes: MakeEpisodes, make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     episodes, world = make_episodes([("validation", 7), ("validation", 3)]), make_world()
-    at_once = open_loop_rows(world, episodes, validation(episodes), 0)
+    at_once = open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0)
     monkeypatch.setattr(open_loop, "WIDTH", 4)
-    for whole, chunked in zip(at_once, open_loop_rows(world, episodes, validation(episodes), 0), strict=True):
+    for whole, chunked in zip(at_once, open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0), strict=True):
         if whole["predictor"] != "sampled":  # whose noise belongs to its place in a chunk
             numbers = {name: value for name, value in whole.items() if name != "predictor"}
             assert {name: chunked[name] for name in numbers} == pytest.approx(numbers, rel=1e-4, nan_ok=True)
@@ -126,7 +131,7 @@ def test_the_interval_is_over_episodes(make_episodes: MakeEpisodes, make_world: 
     few, many = [("validation", 5)] * 2, [("validation", 4)] * 6
     for lengths, known in ((few, False), (many, True)):
         episodes = make_episodes(lengths)
-        rows = open_loop_rows(make_world(), episodes, validation(episodes), 0)
+        rows = open_loop_rows(make_world(), episodes, validation(episodes), MARGINAL, 0)
         row = next(row for row in rows if row["predictor"] == "mean")
         assert (row["latent_low"] < row["latent_ratio"] < row["latent_high"]) is known
         assert (row["pixel_low"] < row["pixel_ratio"] < row["pixel_high"]) is known
@@ -136,6 +141,6 @@ def test_the_interval_is_over_episodes(make_episodes: MakeEpisodes, make_world: 
 
 def test_frames_that_stand_still_have_no_ratio(make_episodes: MakeEpisodes, make_world: MakeWorld) -> None:
     start = open_loop.Start(validation(make_episodes())[0], 0)
-    rows = open_loop._horizon_rows(1, [start], np.zeros((1, 2, 4)))
+    rows = open_loop._horizon_rows(1, [start], np.zeros((1, 2, 5)))
     assert [row["predictor"] for row in rows] == list(PREDICTORS)
     assert all(np.isnan(row["latent_ratio"]) and np.isnan(row["pixel_low"]) for row in rows)

@@ -99,7 +99,7 @@ class LatentSource(Protocol):
     """Where the latents of an episode store's rows come from."""
 
     latent_size: int
-    cheap_rows: int  # so many rows at once cost next to no memory, and no more time than one by one
+    cheap_rows: int  # so many rows are worth asking for at once
 
     def gather(self, shards: Array, rows: Array) -> tuple[Tensor, Tensor]:
         """mu and logsigma (B, R, L) float32 of the ascending rows (B, R) of one shard each (B,)."""
@@ -111,7 +111,7 @@ class OnlineLatents:
     def __init__(self, store: EpisodeStore, encode: Encode, latent_size: int, batch_size: int = BATCH_SIZE) -> None:
         """`encode` as for `encode_store`, which encodes as many frames at a time."""
         self.store, self.encode, self.latent_size, self.batch_size = store, encode, latent_size, batch_size
-        self.cheap_rows = batch_size
+        self.cheap_rows = 0  # each step by itself: where a run was resumed must not change what V encodes together
 
     @torch.no_grad()
     def gather(self, shards: Array, rows: Array) -> tuple[Tensor, Tensor]:

@@ -57,6 +57,10 @@ class LatentEpisodes:
         """Number of valid frames of an episode."""
         return row.length + self.store.has_final_frame
 
+    def pictures(self, row: EpisodeRow) -> Tensor:
+        """An episode's valid frames (F, H, W, C) uint8."""
+        return torch.from_numpy(self.store.arrays(row.shard).frames[row.start : row.start + self.frames(row)].copy())
+
     def posterior(self, row: EpisodeRow, stop: int) -> tuple[Floats, Floats]:
         """mu and logsigma (stop, L) of an episode's first frames."""
         rows = row.start + np.arange(stop)

@@ -20,7 +20,8 @@ from world_models.measures.likelihood import (
     pairs_of,
     posterior_nll,
 )
-from world_models.measures.open_loop import open_loop_rows
+from world_models.measures.open_loop import Marginal, open_loop_rows
+from world_models.measures.vision_baselines import mean_picture
 from world_models.models.mdrnn import MDRNNCell
 
 LOGGED = (1, 5, 15, 50)  # steps ahead
@@ -33,6 +34,7 @@ class Fitted:
     baselines: list[Baseline]
     reward: float  # mean
     ends: float  # share of steps that end an episode
+    marginal: Marginal
 
 
 @dataclass
@@ -72,7 +74,7 @@ def judge(
     nats, pairs, heads = one_step_ahead(world.cell, episodes, held_out, fitted.baselines, seed)
     return {
         "likelihood": likelihood_rows(nats, pairs, episodes.latents.latent_size, held_out[0].split),
-        "open_loop": open_loop_rows(world, episodes, held_out, seed),
+        "open_loop": open_loop_rows(world, episodes, held_out, fitted.marginal, seed),
         **calibration(heads, fitted, include_reward),
     }
 
@@ -81,12 +83,16 @@ def fit_training(episodes: LatentEpisodes, rows: list[EpisodeRow], seed: int) ->
     """The baselines, fitted on all pairs of these episodes, one episode in memory at a time."""
     latents, actions = episodes.latents.latent_size, episodes.actions(rows[0], 0, 1).shape[1]
     moments, steps, rewards, ends = Moments(latents + actions + 1, latents), 0, 0.0, 0
+    mu = np.zeros(latents)
     for row in rows:
         episode = episodes.load(row)
         moments.add(*pairs_of(episode.sample(seed), episode.actions))
         steps, ends = steps + row.length, ends + int(episode.terminated.sum())
         rewards += float(episode.rewards.sum(dtype=np.float64))
-    return Fitted(fit_baselines(moments), rewards / steps, ends / steps)
+        mu += episode.mu.sum(0, dtype=np.float64)
+    frames = sum(map(episodes.frames, rows))
+    marginal = Marginal(torch.from_numpy(mu / frames).float(), mean_picture(map(episodes.pictures, rows)))
+    return Fitted(fit_baselines(moments), rewards / steps, ends / steps, marginal)
 
 
 def one_step_ahead(

@@ -1,4 +1,4 @@
-"""How far M can be trusted when it feeds on its own predictions, with the recorded actions, beside copying the last frame."""
+"""How far M can be trusted when it feeds on its own predictions, with the recorded actions, beside guesses that need no model."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -20,8 +20,17 @@ from world_models.runs.metrics import Value
 
 HORIZONS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
 STARTS = 256  # per horizon, where the episodes have so many
-PREDICTORS = ("mean", "sampled", "copy", "seen")
-"""What M predicts feeding back its mean, or one sample; the last true frame; V's picture of the true frame itself."""
+PREDICTORS = ("mean", "sampled", "copy", "marginal", "seen")
+"""What M predicts feeding back its mean, or one sample; the last true frame; the mean of all training frames, the same at
+every horizon; V's picture of the true frame itself."""
+
+
+@dataclass(frozen=True)
+class Marginal:
+    """The mean of the training episodes' frames: of V's mu (L,), and of the pictures (H, W, C) in [0, 1]."""
+
+    latent: Tensor
+    picture: Tensor
 
 
 @dataclass(frozen=True)
@@ -40,7 +49,7 @@ Warm = dict[tuple[int, int], Hidden]  # the state (h, c), each (H,), that M has 
 
 
 def open_loop_rows(
-    world: WorldModel, episodes: LatentEpisodes, rows: list[EpisodeRow], seed: int
+    world: WorldModel, episodes: LatentEpisodes, rows: list[EpisodeRow], marginal: Marginal, seed: int
 ) -> list[dict[str, Value]]:
     """One row per horizon that fits into an episode and per predictor: mean squared errors of latents and pictures.
 
@@ -52,7 +61,7 @@ def open_loop_rows(
     table = []
     for horizon, chosen in starts.items():
         if chosen:
-            errors = np.concatenate(list(_errors(world, episodes, chosen, warm, horizon, seed)))
+            errors = np.concatenate(list(_errors(world, episodes, chosen, warm, marginal, horizon, seed)))
             table += _horizon_rows(horizon, chosen, errors)
     return table
 
@@ -88,28 +97,42 @@ def warmed(world: WorldModel, episodes: LatentEpisodes, starts: Iterable[Start])
 
 
 def _errors(
-    world: WorldModel, episodes: LatentEpisodes, starts: list[Start], warm: Warm, horizon: int, seed: int
+    world: WorldModel,
+    episodes: LatentEpisodes,
+    starts: list[Start],
+    warm: Warm,
+    marginal: Marginal,
+    horizon: int,
+    seed: int,
 ) -> Iterator[Doubles]:
-    """Errors (N, 2, 4) of chunks of the starts: of latents and pictures, for each predictor."""
+    """Errors (N, 2, 5) of chunks of the starts: of latents and pictures, for each predictor."""
     for chunk, first in enumerate(range(0, len(starts), WIDTH)):
         chosen = starts[first : first + WIDTH]
         padded = [chosen[i % len(chosen)] for i in range(WIDTH)]
         draw = seeding.torch_generator(seed, "mdrnn", "open loop", horizon, chunk, device=world.device)
-        yield _chunk_errors(world, episodes, padded, warm, horizon, draw)[: len(chosen)]
+        yield _chunk_errors(world, episodes, padded, warm, marginal, horizon, draw)[: len(chosen)]
 
 
 @torch.inference_mode()
 def _chunk_errors(
-    world: WorldModel, episodes: LatentEpisodes, starts: list[Start], warm: Warm, horizon: int, draw: torch.Generator
+    world: WorldModel,
+    episodes: LatentEpisodes,
+    starts: list[Start],
+    warm: Warm,
+    marginal: Marginal,
+    horizon: int,
+    draw: torch.Generator,
 ) -> Doubles:
-    """Errors (WIDTH, 2, 4) of starts that are rolled on together."""
+    """Errors (WIDTH, 2, 5) of starts that are rolled on together."""
     last, truth = (_at(world, episodes, starts, ahead) for ahead in (0, horizon))
     actions = np.stack([episodes.actions(start.row, start.step, start.step + horizon) for start in starts], axis=1)
     executed = torch.from_numpy(actions).to(world.device)
     h, c = (torch.stack(states) for states in zip(*(warm[start.key] for start in starts), strict=True))
     mean, sampled = (roll_on(world, last[0], executed, (h, c), generator) for generator in (None, draw))
-    latents = [mean, sampled, last[0], truth[0]]
-    pictures = [world.vae.decoder(mean), world.vae.decoder(sampled), last[1], world.vae.decoder(truth[0])]
+    constant = marginal.latent.to(world.device), marginal.picture.permute(2, 0, 1).to(world.device)
+    latents = [mean, sampled, last[0], constant[0], truth[0]]
+    drawn, dreamt, seen = (world.vae.decoder(latent) for latent in (mean, sampled, truth[0]))
+    pictures = [drawn, dreamt, last[1], constant[1], seen]
     errors = [_squared(guesses, target) for guesses, target in zip((latents, pictures), truth, strict=True)]
     return torch.stack(errors, dim=1).double().cpu().numpy()
 
@@ -143,7 +166,7 @@ def _squared(guesses: list[Tensor], target: Tensor) -> Tensor:
 
 
 def _horizon_rows(horizon: int, starts: list[Start], errors: Doubles) -> list[dict[str, Value]]:
-    """The rows of one horizon from the errors (N, 2, 4) of its starts."""
+    """The rows of one horizon from the errors (N, 2, 5) of its starts."""
     episode = np.unique([start.row.index for start in starts], return_inverse=True)[1]
     sums = np.zeros((episode.max() + 1, *errors.shape[1:]))
     np.add.at(sums, episode, errors)
@@ -157,7 +180,7 @@ def _horizon_rows(horizon: int, starts: list[Start], errors: Doubles) -> list[di
 
 
 def _beside_copy(space: str, sums: Doubles, column: int, count: int) -> dict[str, float]:
-    """A predictor's mean error and its ratio to copy's with the interval, from sums per episode (E, 4)."""
+    """A predictor's mean error and its ratio to copy's with the interval, from sums per episode (E, 5)."""
     mine, copied = sums[:, column], sums[:, PREDICTORS.index("copy")]
     low, high = ratio_interval(mine, copied)
     values = {"mse": float(mine.sum()) / count, "ratio": ratio(mine, copied), "low": low, "high": high}

@@ -9,7 +9,7 @@ from matplotlib.ticker import MaxNLocator
 
 from world_models.runs import plots
 from world_models.runs.page import Listing, Section, as_float
-from world_models.runs.plots import BLUE, GREY, HALF, INK, ORANGE, ROUND, WIDE, Line, as_svg
+from world_models.runs.plots import BLUE, GREEN, GREY, HALF, INK, ORANGE, ROUND, WIDE, Line, as_svg
 from world_models.runs.wording import number
 
 BASELINES = {"linear": "linear regression from z and action", "last": "the last z", "marginal": "the mean of all z"}
@@ -20,6 +20,7 @@ PREDICTORS = {
     "mean": ("M, mean", BLUE),
     "sampled": ("M, sample", ORANGE),
     "copy": ("last frame", GREY),
+    "marginal": ("mean frame", GREEN),
     "seen": ("V itself", INK),
 }
 SPACES = ("latent", "pixel")
@@ -33,9 +34,11 @@ OPEN_LOOP_COLUMNS = (
 OPEN_LOOP_HEADS = [
     "Steps ahead",
     "Error of z ÷ last z's",
+    "mean z's ÷ last z's",
     "Error of the picture ÷ last frame's",
     "PSNR, dB: M",
     "last frame",
+    "mean frame",
     "V itself",
     "Starts",
 ]
@@ -53,7 +56,7 @@ OPEN_LOOP = {
     ),
     "psnr": (
         "Open loop: PSNR of the picture, dB",
-        "Beside the last true frame, and V's picture of the true frame itself",
+        "Beside the last true frame, the mean of all training frames, and V's picture of the true frame itself",
     ),
 }
 SCORES = {
@@ -140,7 +143,11 @@ def _add_open_loop(section: Section) -> None:
     if steps:
         rows = [_open_loop_cells({name: found[name, step] for name in PREDICTORS}) for step in steps]
         section.listings.append(
-            Listing("Open loop, beside copying the last frame: below 1, M is better", OPEN_LOOP_HEADS, rows)
+            Listing(
+                "Open loop, beside the last frame (below 1, M is better) and the mean of all training frames",
+                OPEN_LOOP_HEADS,
+                rows,
+            )
         )
 
 
@@ -152,8 +159,9 @@ def _line(name: str, colour: str, rows: list[Record], column: str) -> Line:
 def _open_loop_cells(rows: dict[str, Record]) -> list[str]:
     mean = rows["mean"]
     ratios = [_with_interval(*(mean[f"{space}_{name}"] for name in ("ratio", "low", "high"))) for space in SPACES]
-    quality = [number(rows[name]["psnr"]) for name in ("mean", "copy", "seen")]
-    return [f"{mean['horizon']:.0f}", *ratios, *quality, f"{mean['starts']:,.0f}"]
+    quality = [number(rows[name]["psnr"]) for name in ("mean", "copy", "marginal", "seen")]
+    constant = number(rows["marginal"]["latent_ratio"])
+    return [f"{mean['horizon']:.0f}", ratios[0], constant, ratios[1], *quality, f"{mean['starts']:,.0f}"]
 
 
 def _add_calibration(section: Section) -> None:

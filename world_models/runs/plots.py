@@ -18,8 +18,9 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormat
 
 Table = dict[str, np.ndarray]  # a CSV file's columns, float64 (rows,), NaN where a cell is no number
 
-BLUE, ORANGE, GREY, INK, GRID = "#2a6499", "#c8662a", "#8b9199", "#5a626c", "#e3e6ea"
-VARIABLES = {BLUE: "--blue", ORANGE: "--orange", GREY: "--grey", INK: "--soft", GRID: "--line"}
+BLUE, ORANGE, GREEN, GREY = "#2a6499", "#c8662a", "#3b8a5a", "#8b9199"
+INK, GRID = "#5a626c", "#e3e6ea"
+VARIABLES = {BLUE: "--blue", ORANGE: "--orange", GREEN: "--good", GREY: "--grey", INK: "--soft", GRID: "--line"}
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 11.5, "font.family": ["DejaVu Sans"],
     "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": GRID,
