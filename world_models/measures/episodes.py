@@ -19,6 +19,8 @@ from world_models.runs import seeding
 WIDTH = 16
 """What M plays side by side; missing rows are filled, so that float results never depend on how many there are."""
 
+BATCH = 64  # frames that are read at once where all are read
+
 Floats = npt.NDArray[np.float32]
 Hidden = tuple[Tensor, Tensor]
 
@@ -57,9 +59,10 @@ class LatentEpisodes:
         """Number of valid frames of an episode."""
         return row.length + self.store.has_final_frame
 
-    def pictures(self, row: EpisodeRow) -> Tensor:
-        """An episode's valid frames (F, H, W, C) uint8."""
-        return torch.from_numpy(self.store.arrays(row.shard).frames[row.start : row.start + self.frames(row)].copy())
+    def pictures(self, row: EpisodeRow) -> Iterator[Tensor]:
+        """An episode's valid frames, in batches (B, H, W, C) uint8."""
+        frames = self.store.arrays(row.shard).frames[row.start : row.start + self.frames(row)]
+        return (torch.from_numpy(frames[first : first + BATCH].copy()) for first in range(0, len(frames), BATCH))
 
     def posterior(self, row: EpisodeRow, stop: int) -> tuple[Floats, Floats]:
         """mu and logsigma (stop, L) of an episode's first frames."""

@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 import torch
@@ -91,7 +92,9 @@ def fit_training(episodes: LatentEpisodes, rows: list[EpisodeRow], seed: int) ->
         rewards += float(episode.rewards.sum(dtype=np.float64))
         mu += episode.mu.sum(0, dtype=np.float64)
     frames = sum(map(episodes.frames, rows))
-    marginal = Marginal(torch.from_numpy(mu / frames).float(), mean_picture(map(episodes.pictures, rows)))
+    marginal = Marginal(
+        torch.from_numpy(mu / frames).float(), mean_picture(chain.from_iterable(map(episodes.pictures, rows)))
+    )
     return Fitted(fit_baselines(moments), rewards / steps, ends / steps, marginal)
 
 

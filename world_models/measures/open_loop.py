@@ -58,11 +58,10 @@ def open_loop_rows(
     """
     starts = {horizon: start_points(episodes, rows, horizon) for horizon in HORIZONS}
     warm = warmed(world, episodes, {start.key: start for chosen in starts.values() for start in chosen}.values())
-    table = []
+    rollouts, table = _Rollouts(world, episodes, warm, marginal), []
     for horizon, chosen in starts.items():
         if chosen:
-            errors = np.concatenate(list(_errors(world, episodes, chosen, warm, marginal, horizon, seed)))
-            table += _horizon_rows(horizon, chosen, errors)
+            table += _horizon_rows(horizon, chosen, rollouts.errors(chosen, horizon, seed))
     return table
 
 
@@ -96,45 +95,41 @@ def warmed(world: WorldModel, episodes: LatentEpisodes, starts: Iterable[Start])
     return warm
 
 
-def _errors(
-    world: WorldModel,
-    episodes: LatentEpisodes,
-    starts: list[Start],
-    warm: Warm,
-    marginal: Marginal,
-    horizon: int,
-    seed: int,
-) -> Iterator[Doubles]:
-    """Errors (N, 2, 5) of chunks of the starts: of latents and pictures, for each predictor."""
-    for chunk, first in enumerate(range(0, len(starts), WIDTH)):
-        chosen = starts[first : first + WIDTH]
-        padded = [chosen[i % len(chosen)] for i in range(WIDTH)]
-        draw = seeding.torch_generator(seed, "mdrnn", "open loop", horizon, chunk, device=world.device)
-        yield _chunk_errors(world, episodes, padded, warm, marginal, horizon, draw)[: len(chosen)]
+@dataclass(frozen=True)
+class _Rollouts:
+    """All that predictions from any start need."""
 
+    world: WorldModel
+    episodes: LatentEpisodes
+    warm: Warm
+    marginal: Marginal
 
-@torch.inference_mode()
-def _chunk_errors(
-    world: WorldModel,
-    episodes: LatentEpisodes,
-    starts: list[Start],
-    warm: Warm,
-    marginal: Marginal,
-    horizon: int,
-    draw: torch.Generator,
-) -> Doubles:
-    """Errors (WIDTH, 2, 5) of starts that are rolled on together."""
-    last, truth = (_at(world, episodes, starts, ahead) for ahead in (0, horizon))
-    actions = np.stack([episodes.actions(start.row, start.step, start.step + horizon) for start in starts], axis=1)
-    executed = torch.from_numpy(actions).to(world.device)
-    h, c = (torch.stack(states) for states in zip(*(warm[start.key] for start in starts), strict=True))
-    mean, sampled = (roll_on(world, last[0], executed, (h, c), generator) for generator in (None, draw))
-    constant = marginal.latent.to(world.device), marginal.picture.permute(2, 0, 1).to(world.device)
-    latents = [mean, sampled, last[0], constant[0], truth[0]]
-    drawn, dreamt, seen = (world.vae.decoder(latent) for latent in (mean, sampled, truth[0]))
-    pictures = [drawn, dreamt, last[1], constant[1], seen]
-    errors = [_squared(guesses, target) for guesses, target in zip((latents, pictures), truth, strict=True)]
-    return torch.stack(errors, dim=1).double().cpu().numpy()
+    def errors(self, starts: list[Start], horizon: int, seed: int) -> Doubles:
+        """Errors (N, 2, 5) from the starts: of latents and pictures, for each predictor."""
+        return np.concatenate(list(self._chunks(starts, horizon, seed)))
+
+    def _chunks(self, starts: list[Start], horizon: int, seed: int) -> Iterator[Doubles]:
+        for chunk, first in enumerate(range(0, len(starts), WIDTH)):
+            chosen = starts[first : first + WIDTH]
+            padded = [chosen[i % len(chosen)] for i in range(WIDTH)]
+            draw = seeding.torch_generator(seed, "mdrnn", "open loop", horizon, chunk, device=self.world.device)
+            yield self._chunk(padded, horizon, draw)[: len(chosen)]
+
+    @torch.inference_mode()
+    def _chunk(self, starts: list[Start], horizon: int, draw: torch.Generator) -> Doubles:
+        """Errors (WIDTH, 2, 5) of starts that are rolled on together."""
+        world, episodes = self.world, self.episodes
+        last, truth = (_at(world, episodes, starts, ahead) for ahead in (0, horizon))
+        actions = np.stack([episodes.actions(start.row, start.step, start.step + horizon) for start in starts], axis=1)
+        executed = torch.from_numpy(actions).to(world.device)
+        h, c = (torch.stack(states) for states in zip(*(self.warm[start.key] for start in starts), strict=True))
+        mean, sampled = (roll_on(world, last[0], executed, (h, c), generator) for generator in (None, draw))
+        constant = self.marginal.latent.to(world.device), self.marginal.picture.permute(2, 0, 1).to(world.device)
+        latents = [mean, sampled, last[0], constant[0], truth[0]]
+        drawn, dreamt, seen = (world.vae.decoder(latent) for latent in (mean, sampled, truth[0]))
+        pictures = [drawn, dreamt, last[1], constant[1], seen]
+        errors = [_squared(guesses, target) for guesses, target in zip((latents, pictures), truth, strict=True)]
+        return torch.stack(errors, dim=1).double().cpu().numpy()
 
 
 def _at(world: WorldModel, episodes: LatentEpisodes, starts: list[Start], ahead: int) -> tuple[Tensor, Tensor]:
