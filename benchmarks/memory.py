@@ -3,9 +3,10 @@
     python -m benchmarks.memory
     python -m benchmarks.memory --frames 120000 1000000
 
-Writes a store of random frames of each size, trains V and M on it through the command line, and prints the largest RssAnon
-that each process showed until its training ended and after it, beside the frames' size on disk. Both stages take the same
-number of steps on every store, drawn from all of it, in one epoch; V then validates on one episode and encodes every frame.
+Writes a store of random frames of each size, trains V and M on it through the command line, several times, and prints the
+largest RssAnon that each process showed until its training ended and after it, beside the frames' size on disk: of all runs
+the least and the most, for malloc's heap breaks up differently each time. Both stages take the same number of steps on
+every store, drawn from all of it, in one epoch; V then validates on one episode and encodes every frame.
 """
 
 import argparse
@@ -80,9 +81,8 @@ def peak_private_memory(steps: int, outputs: Path, arguments: list[str]) -> tupl
     return peaks[0] / 1024, peaks[1] / 1024
 
 
-def measure(folder: Path, env: EnvSpec, frames: int, steps: int) -> list[float]:
-    """The four peaks on a store of so many frames: V's two, then M's."""
-    rollout = write_rollout(folder / "rollout", env, frames)
+def measure(folder: Path, rollout: Path, steps: int) -> list[float]:
+    """The four peaks on one store, in MB: V's two, then M's."""
     vae = peak_private_memory(
         steps, folder / "vae", ["stage=vae", *ENV, f"upstream={rollout}", "stage.train_batch_size=64"]
     )
@@ -91,9 +91,9 @@ def measure(folder: Path, env: EnvSpec, frames: int, steps: int) -> list[float]:
     return [*vae, *mdrnn]
 
 
-def require_space(frames: int) -> None:
+def require_space(frames: int, runs: int) -> None:
     """End with one sentence where the largest store and its latents would not fit on the disk."""
-    needed, free = frames * (FRAME_BYTES + 2 * 32 * 4) * 1.05, shutil.disk_usage(tempfile.gettempdir()).free
+    needed, free = frames * (FRAME_BYTES + runs * 2 * 32 * 4) * 1.05, shutil.disk_usage(tempfile.gettempdir()).free
     if free < needed:
         raise SystemExit(
             f"error: {frames:,} frames need {needed / 1e9:.1f} GB and {tempfile.gettempdir()} has {free / 1e9:.1f} GB: "
@@ -106,17 +106,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--frames", type=int, nargs="+", default=[30_000, 120_000], help=f"multiples of {LENGTH}")
     parser.add_argument("--steps", type=int, default=500, help="training steps of each stage")
+    parser.add_argument("--runs", type=int, default=3, help="of each stage on each store")
     options = parser.parse_args()
-    require_space(max(options.frames))
+    require_space(max(options.frames), options.runs)
     register(SCHEMAS)
     env = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
-    print(f"largest private memory (RssAnon), MB; {options.steps} steps each\n")
-    print(f"{'frames':>9} {'on disk':>8}   {'V: training':>11} {'after':>6}   {'M: training':>11} {'after':>6}")
+    print(f"largest private memory (RssAnon), MB; {options.steps} steps each; least and most of {options.runs} runs\n")
+    print(
+        f"{'frames':>9} {'on disk':>8}"
+        + "".join(f" {name:>14}" for name in ("V: training", "after", "M: training", "after"))
+    )
     for frames in options.frames:
         with tempfile.TemporaryDirectory() as folder:
-            peaks = measure(Path(folder), env, frames, options.steps)
-        cells = "   {:11,.0f} {:6,.0f}   {:11,.0f} {:6,.0f}".format(*peaks)
-        print(f"{frames:9,} {frames * FRAME_BYTES / 1e6:8,.0f}{cells}", flush=True)
+            rollout = write_rollout(Path(folder) / "rollout", env, frames)
+            peaks = [measure(Path(folder) / str(run), rollout, options.steps) for run in range(options.runs)]
+        ranges = (f"{min(found):,.0f} to {max(found):,.0f}" for found in zip(*peaks, strict=True))
+        print(
+            f"{frames:9,} {frames * FRAME_BYTES / 1e6:8,.0f}" + "".join(f" {words:>14}" for words in ranges), flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -131,3 +131,11 @@ def test_exploration_noise_moves_the_actions(world: WorldModel) -> None:
     plain, noisy = (played_on(WorldModelPolicy(world, vector, noise), frames, rows) for noise in (0.0, 0.5))
     assert not np.allclose(plain, noisy)
     np.testing.assert_array_equal(noisy, played_on(WorldModelPolicy(world, vector, 0.5), frames, rows))
+
+
+def test_each_episode_explores_at_its_own_level(world: WorldModel) -> None:
+    frames, rows = frames_for(200, 8), np.arange(8)
+    policy = WorldModelPolicy(world, np.zeros_like(vectors(world, 1)), 0.5)
+    raw = np.arctanh(played_on(policy, frames, rows)[..., 0].clip(-0.9999, 0.9999))  # C itself says 0 for steering
+    np.testing.assert_allclose(raw.std(0), policy.levels, rtol=0.2)
+    assert 0 < min(policy.levels) and max(policy.levels) < 0.5 and len(set(policy.levels)) == 8

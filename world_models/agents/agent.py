@@ -84,7 +84,8 @@ class WorldModelPolicy:
     def __init__(self, world: WorldModel, vectors: np.ndarray, noise: float = 0.0) -> None:
         """`vectors` (N, parameters), one controller per row, or (1, parameters) for one that plays every row.
 
-        `noise` is the standard deviation added to C's raw output (Box), or the share of uniform actions (Discrete).
+        Each episode draws its own level of exploration, uniform between 0 and `noise`, so that good driving and bad are
+        both seen: the standard deviation of what is added to C's raw output (Box), or the share of uniform actions (Discrete).
         """
         self.world, self.noise = world, noise
         self.vectors = torch.from_numpy(np.asarray(vectors, np.float32)).to(world.device)
@@ -95,6 +96,7 @@ class WorldModelPolicy:
         self.rows_of = self.vectors.expand(len(seeds), -1)
         self.h, self.c = self.world.cell.get_init_hidden(len(seeds))
         self.generators = [seeding.generator(seed, "policy") for seed in seeds] if self.noise else []
+        self.levels = [self.noise * generator.random() for generator in self.generators]
 
     @torch.inference_mode()
     def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
@@ -120,13 +122,12 @@ class WorldModelPolicy:
         if not self.noise:
             return from_raw(raw)
         if self._space.kind == "box":
-            raw = raw + self.noise * np.stack(
-                [self.generators[row].standard_normal(raw.shape[1], np.float32) for row in rows]
-            )
-            return from_raw(raw)
+            size = raw.shape[1]
+            drawn = [self.levels[row] * self.generators[row].standard_normal(size, np.float32) for row in rows]
+            return from_raw(raw + np.stack(drawn, dtype=np.float32))
         actions = from_raw(raw)
         for i, row in enumerate(rows):
-            if self.generators[row].random() < self.noise:
+            if self.generators[row].random() < self.levels[row]:
                 actions[i] = self._space.sample(self.generators[row], 1)[0]
         return actions
 

@@ -18,7 +18,7 @@ from world_models.runs.metrics import Value
 MOVING = 8  # of 255: by more than this a channel of a moving pixel differs from the frame before
 ACTIVE = 0.01  # variance of its posterior mean above which a latent is active (Burda et al. 2016, section 5.2)
 COLLAPSED = 0.01  # nats: a latent whose KL is no more says nothing
-WIDTH = 256  # frames in a batch
+WIDTH = 64  # frames in a batch
 
 Row = dict[str, Value]
 Successive = Iterable[tuple[Tensor, Tensor]]  # batches of frames (B, H, W, C) uint8, each with the frames just before

@@ -16,11 +16,11 @@ OVERSAMPLING, ITERATIONS = 16, 6  # of `principal_components`
 
 def mean_picture(batches: Iterable[Tensor]) -> Tensor:
     """The mean (H, W, C) of all frames, batches (B, H, W, C) uint8, float32 in [0, 1]; summed as whole numbers, so exact."""
-    total, count = torch.zeros(1, dtype=torch.int64), 0
+    total, count = np.zeros(1, np.int64), 0
     for frames in batches:
-        total = total.to(frames.device) + frames.sum(0, dtype=torch.int64)
+        total = total + frames.numpy().sum(0, dtype=np.int64)  # torch would widen all frames first
         count += len(frames)
-    return (total.double() / (255 * count)).float()
+    return torch.from_numpy(total / (255 * count)).float()
 
 
 def principal_components(batches: Iterable[Tensor], mean: Tensor, count: int, draw: torch.Generator) -> Tensor:
@@ -35,7 +35,7 @@ def principal_components(batches: Iterable[Tensor], mean: Tensor, count: int, dr
         basis = torch.linalg.qr(following).Q
         following = torch.zeros_like(basis)
         for frames in batches:
-            centred = (frames.to(mean.device).float().div_(255) - mean).flatten(1)
+            centred = frames.to(mean.device).float().div_(255).sub_(mean).flatten(1)
             following += centred.T @ (centred @ basis)
     _, vectors = torch.linalg.eigh(basis.T @ following)
     return basis @ vectors.flip(1)[:, :count]

@@ -50,7 +50,7 @@ class RolloutConfig:
     policy: PolicyName = PolicyName.auto
     val_fraction: float = 0.1
     agent: str | None = None  # agent.pt that plays, for policy=agent
-    noise: float = 0.1  # exploration noise of policy=agent
+    noise: float = 0.8  # of policy=agent: each episode explores with its own part of it
 
     def __post_init__(self) -> None:
         require_positive("stage", self, "episodes", "max_steps", "shard_size")
