@@ -1,10 +1,12 @@
-"""Environment steps per second of fitness evaluation on CarRacing: ours, two plain processes, the bare backend.
+"""Environment steps per second of fitness evaluation on CarRacing: ours, plain processes, the bare backends, and the parts.
 
     python -m benchmarks.controller
+    python -m benchmarks.controller --tables rates parts
 
-All three drive the same way (a controller of zeros but for its bias: in a circle, at a third of the gas) and are measured one after the other in one
-run. A plain process is what the public implementations do: one Gymnasium environment, batch 1, one torch thread. The bare
-backend is EnvPool with as many threads, stepping all its environments in lockstep, no picture resized, no model run.
+All drive the same way (a controller of zeros but for its bias: in a circle, at a third of the gas) and are measured one after the
+other in one run. A plain process is what the public implementations do: one Gymnasium environment, batch 1, one torch
+thread. A bare backend steps its environments and does nothing else: EnvPool with as many threads as there are cores, all
+environments in lockstep, or one Gymnasium environment in each of as many processes.
 """
 
 import argparse
@@ -12,19 +14,27 @@ import multiprocessing
 import os
 import tempfile
 import time
+from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import gymnasium
 import numpy as np
 import torch
 
-from world_models.agents.agent import Agent, WorldModel
-from world_models.agents.fitness import Models, build_player, candidate_blocks, play_blocks
-from world_models.agents.workers import WorkerPool
+from benchmarks.table import Rates, show
+from world_models.agents import agent as acting
+from world_models.agents.agent import Agent, WorldModel, WorldModelPolicy
+from world_models.agents.fitness import Models, block_size, build_player, candidate_blocks, play_blocks
+from world_models.agents.rollout import play
+from world_models.agents.workers import WorkerPool, one_thread
 from world_models.compose import compose_config
 from world_models.config import register
-from world_models.envs.make import EnvSpec, make_spec
+from world_models.envs.envpool_backend import EnvPoolVectorEnv
+from world_models.envs.make import Backend, EnvSpec, make_spec, make_vector_env
+from world_models.envs.preprocess import Preprocessing
 from world_models.envs.quiet import quiet_gym
 from world_models.models.controller import Controller, num_parameters
 from world_models.models.convvae import ConvVAE
@@ -33,6 +43,7 @@ from world_models.pipeline import SCHEMAS
 
 CORES = len(os.sched_getaffinity(0))
 STEPS = 500
+WIDTH, POPULATION = 16, 64
 BIAS = np.array([0.3, -0.35, -1.0])  # of C: steer 0.29, gas 0.33, no brake
 ACTION = np.array([np.tanh(BIAS[0]), (np.tanh(BIAS[1]) + 1) / 2, 0.0], np.float32)
 
@@ -45,26 +56,38 @@ def car_racing() -> EnvSpec:
 
 def models(env: EnvSpec, folder: Path) -> Models:
     """Untrained V and M of the usual sizes: speed does not depend on what the weights are."""
-    vae, mdrnn = ConvVAE(3, 32), MDRNN(32, 3, 256, 5)
-    zeros = np.zeros(num_parameters(32, 256, 3), np.float32)
-    Agent(WorldModel(vae, mdrnn, env), {"best": zeros}).save(folder / "agent.pt", [])
+    world = WorldModel(ConvVAE(3, 32), MDRNN(32, 3, 256, 5), env)
+    Agent(world, {"best": drivers(1)[0].astype(np.float32)}).save(folder / "agent.pt")
     return Models(env.to_dict(), agent=folder / "agent.pt")
 
 
-def ours(env: EnvSpec, folder: Path, population: int = 64, width: int = 16) -> float:
-    """Fitness evaluation of a generation, as stage=controller does it, worker start not counted."""
-    args = (models(env, folder), "auto", width, "cpu")
-    vectors = np.zeros((population, num_parameters(32, 256, 3)))
+def drivers(count: int) -> np.ndarray:
+    """Controllers that all drive in the same circle."""
+    vectors = np.zeros((count, num_parameters(32, 256, 3)))
     vectors[:, -3:] = BIAS
-    with WorkerPool(CORES, build_player, args) as pool:
-        play_blocks(pool, candidate_blocks(vectors[: CORES * width], [1], width, 10, 0), lambda episodes, steps: None)
+    return vectors
+
+
+def ours(
+    found: Models,
+    backend: str = "auto",
+    *,
+    workers: int = CORES,
+    width: int = WIDTH,
+    population: int = POPULATION,
+    steps: int = STEPS,
+) -> float:
+    """Fitness evaluation of a generation, as stage=controller does it, worker start not counted."""
+    with WorkerPool(workers, build_player, (found, backend, width, "cpu")) as pool:
+        play_blocks(pool, candidate_blocks(drivers(workers * width), [1], width, 10), lambda episodes, steps: None)
+        blocks = candidate_blocks(drivers(population), [1], block_size(population, width, workers), steps)
         began = time.perf_counter()
-        scores = play_blocks(pool, candidate_blocks(vectors, [1], width, STEPS, 0), lambda episodes, steps: None)
+        scores = play_blocks(pool, blocks, lambda episodes, steps: None)
         return sum(score.length for score in scores) / (time.perf_counter() - began)
 
 
 @torch.inference_mode()
-def _plain(start: "multiprocessing.synchronize.Barrier", rates: "multiprocessing.Queue[float]") -> None:
+def _plain(start: "multiprocessing.synchronize.Barrier", rates: "multiprocessing.Queue[float]", models: bool) -> None:
     torch.set_num_threads(1)
     env = gymnasium.make("CarRacing-v3")
     vae, cell, controller = ConvVAE(3, 32).eval(), MDRNNCell(32, 3, 256, 5).eval(), Controller(32, 256, 3).eval()
@@ -72,34 +95,36 @@ def _plain(start: "multiprocessing.synchronize.Barrier", rates: "multiprocessing
     controller.linear.bias.copy_(torch.from_numpy(BIAS))
     frame, _ = env.reset(seed=1)
     h, c = cell.get_init_hidden(1)
+    action = torch.from_numpy(ACTION)[None]
     start.wait()
     began = time.perf_counter()
     for _ in range(STEPS):
-        small = cv2.resize(frame[:84], (64, 64), interpolation=cv2.INTER_AREA)
-        z, _ = vae.encoder(torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255)
-        raw = torch.tanh(controller(torch.cat([z, h], -1)))
-        action = torch.stack([raw[:, 0], (raw[:, 1] + 1) / 2, raw[:, 2].clamp(min=0)], -1)
-        *_, (h, c) = cell(action, z, (h, c))
+        if models:
+            small = cv2.resize(frame[:84], (64, 64), interpolation=cv2.INTER_AREA)
+            z, _ = vae.encoder(torch.from_numpy(small).permute(2, 0, 1)[None].float() / 255)
+            raw = torch.tanh(controller(torch.cat([z, h], -1)))
+            action = torch.stack([raw[:, 0], (raw[:, 1] + 1) / 2, raw[:, 2].clamp(min=0)], -1)
+            *_, (h, c) = cell(action, z, (h, c))
         frame, _, terminated, truncated, _ = env.step(action[0].numpy())
         if terminated or truncated:
             frame, _ = env.reset()
     rates.put(STEPS / (time.perf_counter() - began))
 
 
-def plain_processes(count: int) -> float:
-    """Sum of the rates of `count` plain processes running at once."""
+def processes(count: int, models: bool) -> float:
+    """Sum of the rates of `count` processes of one Gymnasium environment each, running at once."""
     context = multiprocessing.get_context("spawn")
     start, rates = context.Barrier(count), context.Queue()
-    processes = [context.Process(target=_plain, args=(start, rates)) for _ in range(count)]
-    for process in processes:
+    running = [context.Process(target=_plain, args=(start, rates, models)) for _ in range(count)]
+    for process in running:
         process.start()
-    total = sum(rates.get() for _ in processes)
-    for process in processes:
+    total = sum(rates.get() for _ in running)
+    for process in running:
         process.join()
     return total
 
 
-def bare_envpool(threads: int, num_envs: int = 32) -> float:
+def bare_envpool(threads: int, num_envs: int = CORES * WIDTH) -> float:
     """EnvPool alone, reset not counted."""
     with quiet_gym():
         import envpool
@@ -115,28 +140,117 @@ def bare_envpool(threads: int, num_envs: int = 32) -> float:
     return STEPS * num_envs / (time.perf_counter() - began)
 
 
+def rates(found: Models, repeats: int) -> None:
+    """Ours beside plain processes and the bare backends."""
+    on_envpool: dict[str, Callable[[], float]] = {
+        f"fitness, {CORES} workers x {WIDTH} environments": lambda: ours(found),
+        f"bare EnvPool, {CORES} threads": lambda: bare_envpool(CORES),
+        f"{CORES} plain processes (Gymnasium, batch 1)": lambda: processes(CORES, models=True),
+        "one plain process": lambda: processes(1, models=True),
+    }
+    on_gymnasium: dict[str, Callable[[], float]] = {
+        f"fitness on Gymnasium, {CORES} workers x {WIDTH} environments": lambda: ours(
+            found, "gymnasium", population=CORES * WIDTH, steps=200
+        ),
+        f"bare Gymnasium, {CORES} processes": lambda: processes(CORES, models=False),
+    }
+    for rows in (on_envpool, on_gymnasium):
+        measured: Rates = {name: [] for name in rows}
+        for _ in range(repeats):
+            for name, measure in rows.items():
+                measured[name].append(measure())
+        show(f"CarRacing-v3, environment steps/s, {CORES} cores, median of {repeats} (each run in brackets)", measured)
+
+
+class Stopwatch:
+    """Seconds spent inside functions, those inside a timed one's callees counted for the callee alone."""
+
+    def __init__(self) -> None:
+        self.seconds: defaultdict[str, float] = defaultdict(float)
+        self._inner = [0.0]
+
+    def timed(self, name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The same function, its time added to `name`."""
+
+        def measured(*args: Any, **kwargs: Any) -> Any:
+            began = time.perf_counter()
+            self._inner.append(0.0)
+            result = function(*args, **kwargs)
+            took = time.perf_counter() - began
+            self.seconds[name] += took - self._inner.pop()
+            self._inner[-1] += took
+            return result
+
+        return measured
+
+
+def parts(found: Models) -> None:
+    """Where a step's time goes, in one process of one thread that plays two rounds of episodes."""
+    world = found.load("cpu")
+    envs = make_vector_env(world.env, Backend.envpool, WIDTH)
+    policy = WorldModelPolicy(world, drivers(2 * WIDTH))
+    watch = Stopwatch()
+    places: list[tuple[str, Any, str]] = [
+        ("environment (EnvPool)", EnvPoolVectorEnv, "_advance"),
+        ("environment: resets", EnvPoolVectorEnv, "_begin"),
+        ("crop and resize (OpenCV)", Preprocessing, "apply"),
+        ("V: encoder", WorldModel, "posterior"),
+        ("M: LSTM cell", MDRNNCell, "advance"),
+        ("C", acting, "act_many"),
+        ("acting: the rest", WorldModelPolicy, "act"),
+    ]
+    originals = [getattr(owner, name) for _, owner, name in places]
+    for (label, owner, name), function in zip(places, originals, strict=True):
+        setattr(owner, name, watch.timed(label, function))
+    with one_thread():
+        began = time.perf_counter()
+        scores = play(envs, policy, [1] * 2 * WIDTH, max_steps=STEPS)
+        whole = time.perf_counter() - began
+    for (_, owner, name), function in zip(places, originals, strict=True):
+        setattr(owner, name, function)
+    steps = sum(score.length for score in scores)
+    watch.seconds["the loop around it"] = whole - sum(watch.seconds.values())
+    print(
+        f"a step of one worker, {WIDTH} environments: {whole / steps * 1e6:,.0f} microseconds ({steps / whole:,.0f} steps/s)\n"
+    )
+    for name, seconds in watch.seconds.items():
+        print(f"{name:40} {seconds / steps * 1e6:8,.0f} microseconds {seconds / whole:7.1%}")
+    print(flush=True)
+
+
+def growth(found: Models, repeats: int) -> None:
+    """How the rate grows with environments per worker, population and workers."""
+    cases: list[tuple[str, dict[str, int]]] = [
+        *((f"{width} environments per worker", {"width": width}) for width in (1, 4, 8, 16, 32)),
+        *((f"population {size}", {"population": size}) for size in (32, 64, 128, 256)),
+        *((f"{count} workers", {"workers": count}) for count in range(1, CORES + 1)),
+    ]
+    print(
+        f"fitness, steps/s and seconds for a generation; unless said, {CORES} workers x {WIDTH}, population {POPULATION}\n"
+    )
+    for name, options in cases:
+        population = options.get("population", POPULATION)
+        rate = float(np.median([ours(found, **options) for _ in range(repeats)]))
+        print(f"{name:30} {rate:8,.0f} steps/s {population * STEPS / rate:8.1f} s", flush=True)
+    print(flush=True)
+
+
 def main() -> None:
-    """Measure and print the table."""
+    """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=3, help="the median of so many runs is given")
-    repeats = parser.parse_args().repeats
-    env = car_racing()
-    rates: dict[str, list[float]] = {"ours": [], "plain": [], "bare": []}
+    parser.add_argument(
+        "--tables", nargs="+", default=["rates", "parts", "growth"], choices=["rates", "parts", "growth"]
+    )
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        for _ in range(repeats):
-            rates["ours"].append(ours(env, Path(folder)))
-            rates["plain"].append(plain_processes(CORES))
-            rates["bare"].append(bare_envpool(CORES))
-    medians = {name: float(np.median(values)) for name, values in rates.items()}
-    print(f"CarRacing-v3, environment steps/s, {CORES} cores, median of {repeats} (each run in brackets)\n")
-    rows = {
-        "ours": f"fitness evaluation, {CORES} workers x 16 environments",
-        "plain": f"{CORES} plain processes (Gymnasium, batch 1, one thread)",
-        "bare": f"bare EnvPool, {CORES} threads",
-    }
-    for name, label in rows.items():
-        runs = " ".join(f"{value:,.0f}" for value in rates[name])
-        print(f"{label:58} {medians[name]:8,.0f}   ours / this {medians['ours'] / medians[name]:5.2f}   [{runs}]")
+        found = models(car_racing(), Path(folder))
+        if "rates" in options.tables:
+            rates(found, options.repeats)
+        if "parts" in options.tables:
+            parts(found)
+        if "growth" in options.tables:
+            growth(found, options.repeats)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,9 @@ MISTAKES = [
     (["stage=rollout", "stage.val_fraction=1.5"], r"stage\.val_fraction is 1\.5; it must be at least 0 and below 1"),
     (["stage=rollout", "stage.policy=agent"], r"stage\.policy=agent and stage\.agent=.* go together"),
     (["stage=controller", "stage.pop_size=1"], r"stage\.pop_size is 1; CMA-ES needs at least 2"),
-    (["stage=controller", "stage.generations=null"], r"stage\.generations and stage\.minutes are both null"),
+    (["stage=controller", "stage.generations=null"], r"stage\.env_steps and stage\.minutes are all null"),
+    (["stage=controller", "stage.most_samples=3"], r"most_samples is 3 and stage\.n_samples 4: .* can grow"),
+    (["stage=controller", "stage.weight_decay=-1"], r"stage\.weight_decay is -1\.0; it must be 0 or more"),
     (["stage=vae", "stage.num_epochs="], r"stage\.num_epochs"),
     (["stage=vae", "learning rate=3"], r"learning rate"),
 ]

@@ -1,5 +1,6 @@
 """What takes minutes: kills at random moments, and the report in a browser."""
 
+import contextlib
 import os
 import random
 import shutil
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 from commands import STAGES, small, small_pipeline
 from stages.test_resume import assert_equal_runs, upstream_of
@@ -127,6 +129,47 @@ def test_the_kills_were_many_and_some_met_a_half_written_file(capsys: pytest.Cap
             f"\nkill -9, resumed to equal results: {total} of {total}, {writes} in the middle of a write\n"
         )
     assert total >= 40 and writes >= 4
+
+
+WORKER_KILLS = 100
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    """The living workers of a run."""
+    found = []
+    for child in psutil.Process(pid).children():
+        with contextlib.suppress(psutil.Error):
+            if child.status() != psutil.STATUS_ZOMBIE and "spawn_main" in " ".join(child.cmdline()):
+                found.append(child)
+    return found
+
+
+def test_a_hundred_killed_workers_change_no_fitness_and_leave_none_behind(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def arguments(name: str, workers: int) -> list[str]:
+        keys = ["stage.generations=120", "stage.n_samples=4", "stage.test_interval=40", f"stage.max_workers={workers}"]
+        return command(*small("controller", f"upstream={finished / 'mdrnn'}", *keys, f"outputs={tmp_path / name}"))
+
+    subprocess.run(arguments("undisturbed", 0), env=ENVIRONMENT, check=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(arguments("killed", 2), env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    moments, kills, seen = random.Random(0), 0, set()
+    while kills < WORKER_KILLS:
+        time.sleep(moments.uniform(0.1, 4.0))
+        assert process.poll() is None, f"the search ended after {kills} kills"
+        workers = workers_of(process.pid)
+        seen.update(worker.pid for worker in workers)
+        if workers:
+            moments.choice(workers).kill()
+            kills += 1
+    assert process.wait(timeout=600) == 0
+    undisturbed, killed = (next(iter((tmp_path / name).glob("*/*/*"))) for name in ("undisturbed", "killed"))
+    assert_equal_runs(undisturbed, killed)
+    assert not (killed / "quarantine.csv").exists()
+    assert not any(psutil.pid_exists(pid) for pid in seen)
+    again = (killed / "log.txt").read_text().count("it is done again")
+    with capsys.disabled():
+        sys.stdout.write(f"\nworkers killed -9 during a search: {kills}, jobs done again: {again}, equal fitness\n")
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")

@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
+from world_models.agents.pools import Workers
 from world_models.envs.make import EnvConfig, ProcgenConfig
 from world_models.runs.device import Device, Precision, resolve_precision
 from world_models.runs.folder import RUNTIME
@@ -47,12 +48,14 @@ class Config:
     env: Any = MISSING
     seed: int = 0
     upstream: str = "latest"  # newest finished run of the preceding stage, or a run folder
+    agent: str | None = None  # stage=evaluate: a trained agent by name, or an agent.pt, in place of an upstream
     reuse: bool = field(
         default=False, metadata=RUNTIME
     )  # stage=pipeline: take finished stages of equal config and inputs
     outputs: str = field(default="outputs", metadata=RUNTIME)
     device: Device = field(default=Device.auto, metadata=RUNTIME)
     threads: int = field(default=0, metadata=RUNTIME)  # torch threads of the main process; 0: one per core
+    workers: Workers = field(default=Workers.local, metadata=RUNTIME)
     verbosity: Verbosity = field(default=Verbosity.info, metadata=RUNTIME)
     wandb: WandbConfig = field(default_factory=WandbConfig, metadata=RUNTIME)
 

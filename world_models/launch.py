@@ -10,6 +10,9 @@ from typing import Any
 import torch
 
 from world_models import pipeline
+from world_models.agents import trained
+from world_models.agents.pools import Workers, require_ray
+from world_models.agents.trained import check_agent, find_agent
 from world_models.compose import Composed
 from world_models.config import Config, WandbMode, check_resumable, to_yaml
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
@@ -105,6 +108,10 @@ def settle(config: Config, stage: str, spec: EnvSpec) -> Config:
         raise ValueError(
             f"reuse=true is of no use: stage={stage} is one stage, and only stage=pipeline takes finished ones"
         )
+    if config.workers is Workers.ray:
+        require_ray()
+    if config.agent is not None:
+        config = replace(config, agent=settled_agent(config.agent, stage, spec))
     device = resolve_device(config.device)
     backend = resolve_backend(config.env.backend, spec)
     if config.env.backend is Backend.auto:
@@ -113,18 +120,33 @@ def settle(config: Config, stage: str, spec: EnvSpec) -> Config:
     return replace(config, device=device, env=env, stage=pipeline.settled(config.stage, spec, device))
 
 
+def settled_agent(agent: str, stage: str, spec: EnvSpec) -> str:
+    """The name of a trained agent, or the absolute path of one; what does not fit is a ValueError."""
+    if stage != "evaluate":
+        raise ValueError(f"agent={agent} is of no use: stage={stage} plays no trained agent, stage=evaluate does")
+    check_agent(agent, spec)
+    return agent if agent in trained.names() else str(Path(agent).absolute())
+
+
 def open_run(config: Config, path: Path, env: dict[str, Any], upstream: Path | None) -> Run:
     """The run as stages see it; sets torch's threads."""
     torch.set_num_threads(config.threads or num_cores())
     mirror = None
     if config.wandb.mode is not WandbMode.disabled:
         mirror = wandb_mirror(config.wandb.mode.value, config.wandb.project, path)
-    return Run(path, config.seed, config.device, config.env.backend.value, env, upstream, mirror)
+    backend = config.env.backend.value
+    agent = find_agent(config.agent) if config.agent is not None else None
+    workers = config.workers.value
+    return Run(path, config.seed, config.device, backend, env, upstream, mirror, agent=agent, workers=workers)
 
 
 def find_upstream(config: Config, stage: str, env: dict[str, Any], experiment: str | None, before: str) -> Path | None:
     """The run folder that feeds this stage; a missing or unfitting one is a ValueError."""
     needs = STAGES[stage].needs if stage in STAGES else None
+    if config.agent is not None:
+        if config.upstream != "latest":
+            raise ValueError(f"agent={config.agent} and upstream={config.upstream} both name what to play: give one")
+        return None
     if needs is None:
         if config.upstream != "latest":
             raise ValueError(f"upstream={config.upstream} is of no use: stage={stage} reads no other run")

@@ -71,8 +71,15 @@ def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
         return convert.settled(stage, spec)
     if isinstance(stage, VAEConfig):
         return vae.settled(stage, spec)
+    if isinstance(stage, ControllerConfig):
+        return controller.settled(stage)
     if isinstance(stage, PipelineConfig):
-        return replace(stage, rollout=rollout.settled(stage.rollout, spec), vae=vae.settled(stage.vae, spec))
+        return replace(
+            stage,
+            rollout=rollout.settled(stage.rollout, spec),
+            vae=vae.settled(stage.vae, spec),
+            controller=controller.settled(stage.controller),
+        )
     return stage
 
 

@@ -17,9 +17,10 @@ from world_models.agents.policy import (
 from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
-from world_models.models.controller import Controller, load_parameters
+from world_models.models.controller import Controller, Features, Latent, Sight, load_parameters
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN
+from world_models.runs import seeding
 
 CAR = ActionSpace("box", 3, (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), ("affine", "affine", "positive"))
 KEYS = ActionSpace("discrete", 5, (), (), ())
@@ -85,33 +86,64 @@ def frames_for(steps: int, rows: int) -> np.ndarray:
     return np.random.default_rng(2).integers(0, 255, (steps, rows, 64, 64, 3), np.uint8)
 
 
-def test_the_agent_acts_on_z_and_h_and_remembers_what_it_did(world: WorldModel) -> None:
+SIGHTS = [
+    Sight(),
+    Sight(Features.z),
+    Sight(Features.zch),
+    Sight(Features.z, hidden_units=7),
+    Sight(Features.zh, hidden_units=5, latent=Latent.sample),
+    Sight(Features.zch, latent=Latent.sample),
+]
+
+
+def seen_by(world: WorldModel, sight: Sight) -> WorldModel:
+    return WorldModel(world.vae, world.mdrnn, world.env, sight)
+
+
+@pytest.mark.parametrize("sight", SIGHTS, ids=str)
+def test_the_agent_acts_on_what_it_sees_and_remembers_what_it_did(world: WorldModel, sight: Sight) -> None:
     """Against a plain loop of one environment, module by module."""
+    world = seen_by(world, sight)
     vector, frames = vectors(world, 1), frames_for(4, 1)
     policy, controller = WorldModelPolicy(world, vector), Controller(**world.controller_config)
     load_parameters(controller, vector[0])
-    policy.reset([0])
+    policy.reset([6])
     h, c = world.cell.get_init_hidden(1)
+    draw = seeding.generator(6, "latent")
     for frame in frames:
         x = torch.from_numpy(frame).permute(0, 3, 1, 2).float() / 255
-        z, _ = world.vae.encoder(x)
-        raw = controller(torch.cat([z, h], -1))
+        z, logsigma = world.vae.encoder(x)
+        if sight.latent is Latent.sample:
+            z = z + logsigma.exp() * torch.from_numpy(draw.standard_normal((1, 8), np.float32))
+        seen = {"z": [z], "zh": [z, h], "zch": [z, c, h]}[sight.features.value]
+        raw = controller(torch.cat(seen, -1))
         action = torch.stack([raw[:, 0].tanh(), (raw[:, 1].tanh() + 1) / 2, raw[:, 2].tanh().clamp(min=0)], -1)
         np.testing.assert_allclose(policy.act(frame, np.array([0])), action.detach().numpy(), atol=1e-5)
         *_, (h, c) = world.cell(action, z, (h, c))
 
 
-def test_a_row_acts_the_same_whoever_plays_beside_it(world: WorldModel) -> None:
+def test_a_controller_that_is_not_finite_is_refused(world: WorldModel) -> None:
+    broken = vectors(world, 2)
+    broken[1, 3] = np.nan
+    policy = WorldModelPolicy(world, broken)
+    policy.reset([0, 1])
+    with pytest.raises(ValueError, match="a controller's output is NaN or infinite"):
+        policy.act(frames_for(1, 2)[0], np.arange(2))
+
+
+@pytest.mark.parametrize("sight", SIGHTS, ids=str)
+def test_a_row_acts_the_same_whoever_plays_beside_it(world: WorldModel, sight: Sight) -> None:
+    world = seen_by(world, sight)
     many, frames = vectors(world, 20), frames_for(5, 20)
     together = played_on(WorldModelPolicy(world, many), frames, np.arange(20))
     for rows in (np.array([3]), np.array([0, 7, 19]), np.arange(4, 16)):
         policy = WorldModelPolicy(world, many[rows])
-        apart = played_on(policy, frames[:, rows], np.arange(len(rows)))
+        apart = played_on(policy, frames[:, rows], np.arange(len(rows)), seeds=rows.tolist())
         np.testing.assert_array_equal(apart, together[:, rows])
 
 
-def played_on(policy: Policy, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    policy.reset(rows.tolist())
+def played_on(policy: Policy, frames: np.ndarray, rows: np.ndarray, seeds: list[int] | None = None) -> np.ndarray:
+    policy.reset(seeds or rows.tolist())
     return np.stack([policy.act(frame, rows) for frame in frames])
 
 

@@ -1,6 +1,7 @@
 """The pool: right results in any order of finishing, whoever dies, and nobody left behind."""
 
 import os
+import re
 import subprocess
 import sys
 import time
@@ -11,12 +12,13 @@ import psutil
 import pytest
 from worker_jobs import build_doubler, build_faulty, build_thread_counter
 
-from world_models.agents.workers import WorkerError, WorkerPool
+from world_models.agents.pools import Workers, open_pool
+from world_models.agents.workers import Failure, WorkerError, WorkerPool
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
 def test_results_belong_to_their_jobs(workers: int, tmp_path: Path) -> None:
-    with WorkerPool(workers, build_doubler, [tmp_path]) as pool:
+    with open_pool(Workers.local, workers, build_doubler, [tmp_path]) as pool:
         assert dict(pool.map(range(10))) == {index: 2 * index for index in range(10)}
         assert dict(pool.map([7])) == {0: 14}
     assert len(list(tmp_path.glob("built-*"))) <= max(workers, 1), "models are built once per worker"
@@ -24,16 +26,23 @@ def test_results_belong_to_their_jobs(workers: int, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 def test_workers_have_one_torch_thread(workers: int) -> None:
-    with WorkerPool(workers, build_thread_counter, []) as pool:
+    with open_pool(Workers.local, workers, build_thread_counter, []) as pool:
         assert dict(pool.map([None] * 3)) == {0: 1, 1: 1, 2: 1}
 
 
-def test_a_dead_worker_is_replaced_and_its_job_redone(tmp_path: Path) -> None:
+def test_there_are_never_more_workers_than_wanted() -> None:
+    with open_pool(Workers.local, -1, build_thread_counter, [], most=1) as pool:
+        assert pool.size == 1 and isinstance(pool, WorkerPool)
+
+
+def test_a_dead_worker_is_replaced_and_its_job_redone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with WorkerPool(2, build_faulty, [tmp_path]) as pool:
         before = set(pool.pids)
         results = dict(pool.map(["a", "die", "b", "c"]))
         assert set(pool.pids) != before
     assert results == {0: "a done", 1: "die done", 2: "b done", 3: "c done"}
+    (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert re.fullmatch(r"job 2 of 4: worker \d+ was killed by signal 9, .* memory runs out; it is done again", line)
 
 
 def test_a_worker_killed_while_idle_is_replaced(tmp_path: Path) -> None:
@@ -44,21 +53,52 @@ def test_a_worker_killed_while_idle_is_replaced(tmp_path: Path) -> None:
         assert dict(pool.map(range(4))) == {index: 2 * index for index in range(4)}
 
 
-def test_a_hanging_worker_is_replaced_after_the_deadline(tmp_path: Path) -> None:
-    with WorkerPool(1, build_faulty, [tmp_path], deadline=10.0) as pool:
-        assert dict(pool.map(["hang", "a"])) == {0: "hang done", 1: "a done"}
+def test_a_silent_worker_is_replaced_and_a_slow_one_left_alone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with WorkerPool(2, build_faulty, [tmp_path], deadline=10.0) as pool:
+        assert dict(pool.map(["hang", "slow"])) == {0: "hang done", 1: "slow done"}
+    (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert re.search("job 1 of 2: worker .* gave no sign of life for 10 seconds and was killed; it is done again", line)
 
 
-def test_an_exception_comes_with_the_workers_traceback(tmp_path: Path) -> None:
-    with WorkerPool(2, build_faulty, [tmp_path]) as pool:
-        with pytest.raises(WorkerError, match=r"(?s)in do\n.*ArithmeticError: the moon is in the way"):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_job_that_raises_is_tried_again_with_everything_built_anew(
+    workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_pool(Workers.local, workers, build_faulty, [tmp_path]) as pool:
+        assert dict(pool.map(["stumble", "a"])) == {0: "stumble done", 1: "a done"}
+    assert "job 1 of 2: ArithmeticError: a stone; it is done again" in caplog.text
+    assert len(list(tmp_path.glob("built-*"))) >= 2
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_job_that_always_raises_comes_with_the_workers_traceback(workers: int, tmp_path: Path) -> None:
+    with open_pool(Workers.local, workers, build_faulty, [tmp_path]) as pool:
+        with pytest.raises(
+            WorkerError, match=r"(?s)job 2 of 2 failed 3 times.*in do\n.*ArithmeticError: the moon is in"
+        ):
             list(pool.map(["a", "raise"]))
-        pids = pool.pids
+        pids = pool.pids if isinstance(pool, WorkerPool) else []
     assert not any(psutil.pid_exists(pid) for pid in pids)
 
 
+@pytest.mark.parametrize("workers", [0, 2])
+def test_the_others_are_done_where_one_cannot_be(
+    workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with open_pool(Workers.local, workers, build_faulty, [tmp_path]) as pool:
+        outcomes = dict(pool.attempt(["a", "raise", "b"]))
+    assert outcomes[0] == "a done" and outcomes[2] == "b done"
+    assert isinstance(outcomes[1], Failure) and outcomes[1].cause == "ArithmeticError: the moon is in the way"
+    assert caplog.text.count("it is done again") == 2 and caplog.text.count("it is given up") == 1
+
+
 def test_a_job_that_kills_every_worker_ends_the_run(tmp_path: Path) -> None:
-    with WorkerPool(1, build_faulty, [tmp_path]) as pool, pytest.raises(WorkerError, match="lost its worker 3 times"):
+    with (
+        WorkerPool(1, build_faulty, [tmp_path]) as pool,
+        pytest.raises(WorkerError, match=r"failed 3 times: .* signal 9"),
+    ):
         list(pool.map(["always die"]))
 
 

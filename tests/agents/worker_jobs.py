@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from world_models.agents.workers import beat
+
 
 def build_doubler(folder: Path) -> Callable[[int], int]:
     """Doubles a number, and leaves a file that says in which process models were built."""
@@ -16,13 +18,20 @@ def build_doubler(folder: Path) -> Callable[[int], int]:
 
 
 def build_faulty(folder: Path) -> Callable[[str], str]:
-    """Does what the job says, but only the first time that it is asked."""
+    """Does what the job says, but only the first time that it is asked; leaves a file for each time it was built."""
+    (folder / f"built-{os.getpid()}-{time.monotonic_ns()}").touch()
 
     def do(job: str) -> str:
         first = not (folder / job).exists()
         (folder / job).touch()
         if job == "raise":
             raise ArithmeticError("the moon is in the way")
+        if job == "stumble" and first:
+            raise ArithmeticError("a stone")
+        if job.strip() == "slow":
+            for _ in range(26):
+                time.sleep(0.45)
+                beat()
         if job == "always die" or (job == "die" and first):
             os.kill(os.getpid(), signal.SIGKILL)
         if job == "hang" and first:
@@ -35,6 +44,11 @@ def build_faulty(folder: Path) -> Callable[[str], str]:
 def build_thread_counter() -> Callable[[None], int]:
     """Tells torch's threads."""
     return lambda job: torch.get_num_threads()
+
+
+def build_pid() -> Callable[[None], int]:
+    """Tells its process."""
+    return lambda job: os.getpid()
 
 
 def build_sleeper(folder: Path) -> Callable[[float], None]:

@@ -18,6 +18,16 @@ def test_parameter_count_is_the_papers() -> None:
     assert count == num_parameters(32, 256, 3) == len(flatten_parameters(Controller(32, 256, 3))) == 867
 
 
+@pytest.mark.parametrize(
+    ("features", "hidden_units", "count"),
+    [("z", 0, 99), ("z", 40, 1443), ("zh", 0, 867), ("zch", 0, 1635), ("zch", 10, 5483)],
+)
+def test_each_way_to_see_has_its_parameters(features: str, hidden_units: int, count: int) -> None:
+    """1443 is the paper's V with a hidden layer."""
+    controller = Controller(32, 256, 3, features=features, hidden_units=hidden_units)
+    assert count == num_parameters(**controller.config) == len(flatten_parameters(controller))
+
+
 def test_features_are_latent_then_hidden() -> None:
     features = controller_features(torch.zeros(2, 3), torch.ones(2, 4))
     assert torch.equal(features, torch.tensor([[0.0] * 3 + [1.0] * 4] * 2))
@@ -44,24 +54,30 @@ def test_vector_of_another_length_is_refused() -> None:
         load_parameters(Controller(32, 256, 3), np.zeros(868))
 
 
-def many(rows: int) -> tuple[torch.Tensor, torch.Tensor]:
-    draw = torch.Generator().manual_seed(0)
-    return torch.randn(rows, num_parameters(32, 256, 3), generator=draw), torch.randn(rows, 288, generator=draw)
+SHAPES = [("zh", 0), ("z", 40), ("zch", 10)]
 
 
-def test_act_many_equals_each_rows_controller() -> None:
-    vectors, features = many(9)
-    together, controller = act_many(vectors, features), Controller(32, 256, 3)
+def many(rows: int, features: str = "zh", hidden_units: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+    draw, width = torch.Generator().manual_seed(0), {"z": 32, "zh": 288, "zch": 544}[features]
+    size = num_parameters(32, 256, 3, features, hidden_units)
+    return torch.randn(rows, size, generator=draw), torch.randn(rows, width, generator=draw)
+
+
+@pytest.mark.parametrize(("seen", "units"), SHAPES)
+def test_act_many_equals_each_rows_controller(seen: str, units: int) -> None:
+    vectors, features = many(9, seen, units)
+    together, controller = act_many(vectors, features, units), Controller(32, 256, 3, features=seen, hidden_units=units)
     for row in range(9):
         load_parameters(controller, vectors[row].numpy())
         torch.testing.assert_close(together[row], controller(features[row]), atol=1e-4, rtol=1e-4)
 
 
-def test_act_many_does_not_depend_on_the_number_of_rows() -> None:
-    vectors, features = many(64)
-    together = act_many(vectors, features)
+@pytest.mark.parametrize(("seen", "units"), SHAPES)
+def test_act_many_does_not_depend_on_the_number_of_rows(seen: str, units: int) -> None:
+    vectors, features = many(64, seen, units)
+    together = act_many(vectors, features, units)
     for rows in (1, 2, 7, 33):
-        assert torch.equal(act_many(vectors[:rows], features[:rows]), together[:rows])
+        assert torch.equal(act_many(vectors[:rows], features[:rows], units), together[:rows])
 
 
 def test_one_controller_can_play_every_row() -> None:

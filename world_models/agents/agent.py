@@ -1,7 +1,7 @@
 """The agent: V, M, C, preprocessing and action mapping in one file, and the policy that plays with them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import torch
 from world_models.data.datasets import to_float
 from world_models.envs.actions import ActionSpace
 from world_models.envs.make import EnvSpec
-from world_models.models.controller import act_many, controller_features
+from world_models.models.controller import Features, Latent, Sight, act_many, controller_features
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN, MDRNNCell, sample_latent
 from world_models.runs import seeding
@@ -24,11 +24,12 @@ WIDTH = 4
 
 @dataclass
 class WorldModel:
-    """V and M, ready to act: what every controller of a run shares."""
+    """V and M, ready to act, and how C sees them: what every controller of a run shares."""
 
     vae: ConvVAE
     mdrnn: MDRNN
     env: EnvSpec
+    sight: Sight = field(default_factory=Sight)
 
     def __post_init__(self) -> None:
         self.vae.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -40,16 +41,23 @@ class WorldModel:
         return next(self.vae.parameters()).device
 
     @property
-    def controller_config(self) -> dict[str, int]:
+    def controller_config(self) -> dict[str, Any]:
         """Constructor arguments of the controllers that fit this model."""
-        sizes = self.mdrnn.config
-        return {"latent_size": sizes["latents"], "hidden_size": sizes["hiddens"], "action_size": sizes["actions"]}
+        sizes, sight = self.mdrnn.config, self.sight.to_dict()
+        return {
+            **{"latent_size": sizes["latents"], "hidden_size": sizes["hiddens"], "action_size": sizes["actions"]},
+            **{"features": sight["features"], "hidden_units": sight["hidden_units"]},
+        }
 
-    @torch.inference_mode()
     def encode(self, frames: np.ndarray) -> torch.Tensor:
         """Mean latents (n, L) of frames (n, H, W, C) uint8."""
-        mu, _ = self.vae.encoder(to_float(torch.from_numpy(np.require(frames, requirements="W")), self.device))
-        return mu
+        return self.posterior(frames)[0]
+
+    @torch.inference_mode()
+    def posterior(self, frames: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
+        """Mean and log standard deviation (n, L) of the latents of frames (n, H, W, C) uint8."""
+        mu, logsigma = self.vae.encoder(to_float(torch.from_numpy(np.require(frames, requirements="W")), self.device))
+        return mu, logsigma
 
     @torch.inference_mode()
     def decode(self, latents: torch.Tensor) -> np.ndarray:
@@ -79,7 +87,10 @@ class WorldModel:
 
 
 class WorldModelPolicy:
-    """Plays row i with controller i: z from V, h from M, action from C, and M sees the executed action."""
+    """Plays row i with controller i: z from V, h and c from M, action from C, and M sees the executed action.
+
+    Where C sees z alone, M does not run. What a row does depends on its own seed, frames and controller, bit for bit.
+    """
 
     def __init__(self, world: WorldModel, vectors: np.ndarray, noise: float = 0.0) -> None:
         """`vectors` (N, parameters), one controller per row, or (1, parameters) for one that plays every row.
@@ -95,30 +106,48 @@ class WorldModelPolicy:
         assert len(self.vectors) in (1, len(seeds)), (self.vectors.shape, len(seeds))
         self.rows_of = self.vectors.expand(len(seeds), -1)
         self.h, self.c = self.world.cell.get_init_hidden(len(seeds))
+        sampled = self.world.sight.latent is Latent.sample
+        self.draws = [seeding.generator(seed, "latent") for seed in seeds] if sampled else []
         self.generators = [seeding.generator(seed, "policy") for seed in seeds] if self.noise else []
         self.levels = [self.noise * generator.random() for generator in self.generators]
 
     @torch.inference_mode()
     def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        count = len(rows)
+        """Environment actions (n, ...) of the rows (n,); a controller whose output is NaN or infinite is a ValueError."""
+        count, sight = len(rows), self.world.sight
         padded = np.resize(rows, -(-count // WIDTH) * WIDTH)
         frames = frames if len(padded) == count else np.resize(frames, (len(padded), *frames.shape[1:]))
-        latents = self.world.encode(frames)
+        latents = self._latents(frames, rows)
         index = torch.from_numpy(padded).to(latents.device)
         h, c = self.h[index], self.c[index]
-        raw = act_many(self.rows_of[index], controller_features(latents, h)).cpu().numpy()
+        state = {Features.z: (), Features.zh: (h,), Features.zch: (c, h)}[sight.features]
+        features = controller_features(latents, *state)
+        raw = act_many(self.rows_of[index], features, sight.hidden_units)[:count].cpu().numpy()
+        if not np.isfinite(raw).all():
+            raise ValueError(
+                "a controller's output is NaN or infinite: its parameters, or the weights of V or M, are broken"
+            )
         actions = self._explore(self._space.from_raw, raw, rows)
-        executed = torch.from_numpy(self._space.to_model(np.resize(actions, (len(padded), *actions.shape[1:]))))
-        h, c = self.world.cell.advance(executed.to(latents.device), latents, (h, c))
-        self.h[index[:count]], self.c[index[:count]] = h[:count], c[:count]
+        if sight.features is not Features.z:
+            executed = torch.from_numpy(self._space.to_model(np.resize(actions, (len(padded), *actions.shape[1:]))))
+            h, c = self.world.cell.advance(executed.to(latents.device), latents, (h, c))
+            self.h[index[:count]], self.c[index[:count]] = h[:count], c[:count]
         return actions
+
+    def _latents(self, frames: np.ndarray, rows: np.ndarray) -> torch.Tensor:
+        """What V gives for frames (n, ...), the last of them, past len(rows), repeating the first."""
+        mu, logsigma = self.world.posterior(frames)
+        if not self.draws:
+            return mu
+        noise = np.stack([self.draws[row].standard_normal(mu.shape[1], np.float32) for row in rows])
+        drawn = torch.from_numpy(np.resize(noise, tuple(mu.shape))).to(mu.device)
+        return mu + logsigma.exp() * drawn
 
     @property
     def _space(self) -> ActionSpace:
         return self.world.env.action_space
 
     def _explore(self, from_raw: Any, raw: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        raw = raw[: len(rows)]
         if not self.noise:
             return from_raw(raw)
         if self._space.kind == "box":
@@ -138,10 +167,17 @@ class Agent:
     Frames are uint8 (n, size, size, channels) as `make_vector_env(agent.env, backend, n)` gives them.
     """
 
-    def __init__(self, world: WorldModel, controllers: dict[str, np.ndarray], which: str = "best") -> None:
+    def __init__(
+        self,
+        world: WorldModel,
+        controllers: dict[str, np.ndarray],
+        which: str = "best",
+        inputs: Sequence[dict[str, str]] = (),
+    ) -> None:
+        """`controllers` by name, parameters each; `which` of them plays; `inputs` is the lineage that is saved with it."""
         if which not in controllers:
             raise ValueError(f"which={which} is no controller of this agent; it has {', '.join(controllers)}")
-        self.world, self.controllers, self.which = world, controllers, which
+        self.world, self.controllers, self.which, self.inputs = world, controllers, which, list(inputs)
         self._policy: WorldModelPolicy | None = None
 
     @property
@@ -174,30 +210,39 @@ class Agent:
         """See `WorldModel.dream`."""
         return self.world.dream(frames, actions, horizon, temperature, seed)
 
-    def save(self, path: Path, inputs: list[dict[str, str]]) -> None:
-        """Write agent.pt; `inputs` is the lineage that stands in it."""
+    def save(self, path: Path, half: bool = False) -> None:
+        """Write agent.pt; `half`: V and M in half precision, which takes half the space."""
         content = {
             "env": self.env.to_dict(),
-            "vae": {"config": self.world.vae.config, "model": self.world.vae.state_dict()},
-            "mdrnn": {"config": self.world.mdrnn.config, "model": self.world.mdrnn.state_dict()},
-            "controller": {"config": self.world.controller_config},
+            "vae": {"config": self.world.vae.config, "model": _weights(self.world.vae, half)},
+            "mdrnn": {"config": self.world.mdrnn.config, "model": _weights(self.world.mdrnn, half)},
+            "controller": {"config": self.world.controller_config, "sight": self.world.sight.to_dict()},
             "controllers": {name: torch.from_numpy(vector) for name, vector in self.controllers.items()},
-            "inputs": inputs,
+            "inputs": self.inputs,
             "versions": versions(),
         }
         save_checkpoint(path, "agent", content)
 
 
+def _weights(module: torch.nn.Module, half: bool) -> dict[str, torch.Tensor]:
+    return {name: value.half() if half else value for name, value in module.state_dict().items()}
+
+
 def load_agent(path: str | Path, which: str = "best", device: str = "cpu") -> Agent:
     """Read agent.pt; `which` is "best" (highest selection score) or "mean" (the search's last mean vector)."""
     state = load_checkpoint(Path(path), "agent", device)
-    world = _world(state["vae"], state["mdrnn"], EnvSpec.from_dict(state["env"]), device)
-    return Agent(world, {name: vector.cpu().numpy() for name, vector in state["controllers"].items()}, which)
+    sight = Sight.from_dict(state["controller"]["sight"]) if "sight" in state["controller"] else Sight()
+    world = _world(state["vae"], state["mdrnn"], EnvSpec.from_dict(state["env"]), sight, device)
+    controllers = {name: vector.cpu().numpy() for name, vector in state["controllers"].items()}
+    return Agent(world, controllers, which, state["inputs"])
 
 
-def load_world_model(vae: Path, mdrnn: Path, env: EnvSpec, device: str = "cpu") -> WorldModel:
+def load_world_model(
+    vae: Path, mdrnn: Path, env: EnvSpec, sight: Sight | None = None, device: str = "cpu"
+) -> WorldModel:
     """V and M from the checkpoints of their stages."""
-    return _world(load_checkpoint(vae, "vae", device), load_checkpoint(mdrnn, "mdrnn", device), env, device)
+    parts = load_checkpoint(vae, "vae", device), load_checkpoint(mdrnn, "mdrnn", device)
+    return _world(*parts, env, sight or Sight(), device)
 
 
 def load_vae(path: Path, device: str = "cpu") -> ConvVAE:
@@ -211,7 +256,7 @@ def _vae(state: dict[str, Any], device: str) -> ConvVAE:
     return vae.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def _world(vae: dict[str, Any], mdrnn: dict[str, Any], env: EnvSpec, device: str) -> WorldModel:
+def _world(vae: dict[str, Any], mdrnn: dict[str, Any], env: EnvSpec, sight: Sight, device: str) -> WorldModel:
     m = MDRNN(**mdrnn["config"])
     m.load_state_dict(mdrnn["model"])
-    return WorldModel(_vae(vae, device), m.to(device), env)
+    return WorldModel(_vae(vae, device), m.to(device), env, sight)

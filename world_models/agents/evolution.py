@@ -1,6 +1,8 @@
 """CMA-ES that maximises returns, exactly resumable without pickle: the search is replayed from its stored returns."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import cma
 import numpy as np
@@ -8,39 +10,91 @@ import numpy as np
 from world_models.runs import seeding
 
 
+@dataclass
+class Segment:
+    """Generations of one run: its seed, its weight decay, and the mean return of each candidate of each generation."""
+
+    seed: int
+    weight_decay: float = 0.0
+    history: list[list[float]] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Numbers and lists only."""
+        return asdict(self)
+
+
 class Evolution:
     """Ask for a population, tell its returns (larger is better).
 
-    pycma (Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772) with its defaults, from mean 0. Every ask
-    draws from a generator derived from (seed, generation), so the search is a function of the returns it was told.
+    pycma (Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772) with its defaults, from mean 0; `diagonal`
+    adapts the variances alone, which it learns in fewer generations (Ros & Hansen 2008). From every return
+    weight_decay * |x|^2 is taken off, so that smaller weights are preferred. Every ask draws from a generator derived from
+    (seed, segment, generation), so the search is a function of the returns it was told; `ancestors` are told first.
     """
 
-    def __init__(self, num_parameters: int, *, pop_size: int, sigma0: float, seed: int) -> None:
-        self._seed, self.generation = seed, 0
+    def __init__(
+        self,
+        num_parameters: int,
+        *,
+        pop_size: int,
+        sigma0: float,
+        seed: int,
+        diagonal: bool = False,
+        weight_decay: float = 0.0,
+        ancestors: Sequence[Segment] = (),
+    ) -> None:
         self._generator = np.random.default_rng()
         options = {"popsize": pop_size, "seed": np.nan, "randn": self._normal, "verbose": -9, "verb_log": 0}
+        options["CMA_diagonal"] = diagonal
         self._strategy = cma.CMAEvolutionStrategy(np.zeros(num_parameters), sigma0, options)
+        self.ancestors: list[Segment] = []
+        for segment in ancestors:
+            self._now = Segment(segment.seed, segment.weight_decay)
+            self.replay(segment.history)
+            self.ancestors.append(self._now)
+        self._now = Segment(seed, weight_decay)
 
     def _normal(self, *shape: int) -> np.ndarray:
         return self._generator.standard_normal(shape)
 
+    @property
+    def generation(self) -> int:
+        """Generations told, those of ancestors not counted."""
+        return len(self._now.history)
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """What makes the draws of this generation its own: its number, after that of the segment if it is not the first."""
+        return (len(self.ancestors), self.generation) if self.ancestors else (self.generation,)
+
+    @property
+    def segments(self) -> list[Segment]:
+        """All that a search which goes on from here must be told."""
+        return [*self.ancestors, self._now]
+
     def ask(self) -> np.ndarray:
         """The next population (pop_size, num_parameters) float64."""
-        self._generator = seeding.generator(self._seed, "evolution", self.generation)
+        self._generator = seeding.generator(self._now.seed, "evolution", *self.labels)
         self._population = np.array(self._strategy.ask())
         return self._population
 
     def tell(self, returns: Sequence[float]) -> None:
         """Take the mean return of each candidate of the last `ask`."""
         assert np.isfinite(returns).all(), returns
-        self._strategy.tell(list(self._population), [-value for value in returns])  # pycma minimises
-        self.generation += 1
+        penalty = self._now.weight_decay * np.square(self._population).sum(1)
+        self._strategy.tell(list(self._population), list(penalty - np.asarray(returns)))  # pycma minimises
+        self._now.history.append(list(returns))
 
     def replay(self, history: Sequence[Sequence[float]]) -> None:
         """Ask and tell every stored generation again."""
         for returns in history:
             self.ask()
             self.tell(returns)
+
+    @property
+    def champion(self) -> np.ndarray:
+        """The candidate of the last generation told that had the highest return, (num_parameters,) float64."""
+        return self._population[int(np.argmax(self._now.history[-1]))]
 
     @property
     def mean(self) -> np.ndarray:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from world_models.agents.policy import Policy
+from world_models.agents.workers import beat
 from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, Episode
 from world_models.envs.vector import PixelVectorEnv
 
@@ -31,11 +32,12 @@ class Step:
 
 @dataclass(frozen=True)
 class Score:
-    """What an episode came to."""
+    """What an episode came to; one that could not be played has the return NaN, the length 0, and the cause."""
 
     seed: int
     total_return: float
     length: int
+    failure: str = ""
 
 
 def interact(
@@ -57,6 +59,7 @@ def interact(
         rows = episode_in[slots]
         actions[slots] = chosen = policy.act(frames[slots], rows)
         next_frames, rewards, terminated, truncated, _ = envs.step(actions)
+        beat()
         length[rows] += 1
         last_reward[rows] = np.where(rewards[slots] > 0, length[rows], last_reward[rows])
         done = np.full(rows.size, RUNNING, np.uint8)

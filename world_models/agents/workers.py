@@ -8,9 +8,11 @@ import signal
 import threading
 import time
 import traceback
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from ctypes import c_uint64
+from dataclasses import dataclass, field
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any
@@ -22,38 +24,42 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Any]
 ATTEMPTS = 3
+DEADLINE = 120.0
+"""Seconds without a sign of life after which a worker at work is replaced."""
+
+_pulse: Any = c_uint64()
+
+
+def beat() -> None:
+    """A sign of life: work that can hang calls it again and again."""
+    _pulse.value += 1
+
+
+def beats() -> int:
+    """Signs of life that this process gave so far."""
+    return int(_pulse.value)
 
 
 class WorkerError(RuntimeError):
-    """A job raised in a worker; the message holds the worker's traceback."""
+    """A job could not be done; the message says why."""
 
 
-@dataclass
-class _Worker:
-    process: Any
-    pipe: Connection
-    job: int | None = None
-    since: float = 0.0
+@dataclass(frozen=True)
+class Failure:
+    """In place of the result of a job that failed each time: the last cause, in a line, and how it came to it."""
+
+    cause: str
+    details: str = ""
 
 
-class WorkerPool:
-    """`build(*args)` runs once in each worker and returns the function that does jobs.
+class Pool(ABC):
+    """Does jobs with what `build(*args)` returns, called once in each worker.
 
-    Spawned processes with one torch thread each; the master waits on pipes and process sentinels. A worker that raises
-    raises here; one that dies, or works longer than `deadline` seconds on a job, is replaced and its job redone, three
-    times at most. `workers=0` does the jobs in this process, with the same numbers.
+    A job that raises (its worker then builds anew), whose worker dies, or shows no sign of life for `deadline`
+    seconds, is done again, three times at most; each such event is a line in the log. Results depend on jobs alone.
     """
 
-    def __init__(
-        self, workers: int, build: Callable[..., Handler], args: Sequence[Any], deadline: float | None = None
-    ) -> None:
-        self._build, self._args, self._deadline = build, tuple(args), deadline
-        self._handler: Handler | None = None
-        self._workers: list[_Worker] = []
-        if workers:
-            self._workers = [self._start() for _ in range(workers)]
-
-    def __enter__(self) -> "WorkerPool":
+    def __enter__(self) -> "Pool":
         return self
 
     def __exit__(
@@ -61,90 +67,216 @@ class WorkerPool:
     ) -> None:
         self.close()
 
+    @abstractmethod
+    def attempt(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """Try all jobs; yields (position in `jobs`, result or Failure) as each is done."""
+
+    @property
+    @abstractmethod
+    def size(self) -> int:
+        """Number of workers; at least 1."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """End all workers; those at work are killed."""
+
+    def map(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        """Do all jobs; yields (position in `jobs`, result) as each is done. One that fails each time is a WorkerError."""
+        for index, outcome in self.attempt(jobs):
+            if isinstance(outcome, Failure):
+                raise WorkerError(
+                    f"job {index + 1} of {len(jobs)} failed {ATTEMPTS} times: {outcome.cause}{outcome.details}"
+                )
+            yield index, outcome
+
+
+class Attempts:
+    """Which jobs wait, and how often each was tried."""
+
+    def __init__(self, jobs: Sequence[Any]) -> None:
+        self.jobs, self.waiting = jobs, deque(range(len(jobs)))
+        self._tried = [0] * len(jobs)
+        self.missing = len(jobs)
+
+    def next(self) -> int:
+        """A job to begin."""
+        index = self.waiting.popleft()
+        self._tried[index] += 1
+        return index
+
+    def failed(self, index: int, failure: Failure) -> bool:
+        """Note why a job was not done; true if it will not be tried again."""
+        again = self._tried[index] < ATTEMPTS
+        ending = "it is done again" if again else "it is given up"
+        log.warning("job %d of %d: %s; %s", index + 1, len(self.jobs), failure.cause, ending)
+        if again:
+            self.waiting.appendleft(index)
+        else:
+            self.missing -= 1
+        return not again
+
+    def done(self) -> None:
+        """One job fewer."""
+        self.missing -= 1
+
+
+def raised(error: BaseException) -> Failure:
+    """What an exception of a job comes to."""
+    words = " ".join(str(error).split()) or "no message"
+    return Failure(f"{type(error).__name__}: {words}", "\n" + traceback.format_exc())
+
+
+class Here(Pool):
+    """Jobs in this process, with the same numbers as in workers. What hangs here hangs."""
+
+    size = 1
+
+    def __init__(self, build: Callable[..., Handler], args: Sequence[Any]) -> None:
+        self._build, self._args = build, tuple(args)
+        self._handler: Handler | None = None
+
+    def attempt(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        attempts = Attempts(jobs)
+        while attempts.missing:
+            index = attempts.next()
+            try:
+                with one_thread():
+                    self._handler = self._handler or self._build(*self._args)
+                    outcome = self._handler(jobs[index])
+            except Exception as error:
+                self._handler, outcome = None, raised(error)
+                if not attempts.failed(index, outcome):
+                    continue
+            else:
+                attempts.done()
+            yield index, outcome
+
+    def close(self) -> None:
+        self._handler = None
+
+
+@dataclass(eq=False)
+class _Worker:
+    process: Any
+    pipe: Connection
+    pulse: Any
+    ready: bool = False  # its process has started
+    job: int | None = None
+    beats: int = 0
+    seen: float = field(default_factory=time.monotonic)
+
+    def give(self, index: int, job: Any) -> None:
+        self.job, self.seen = index, time.monotonic()
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a dead worker shows in its sentinel
+            self.pipe.send(job)
+
+    def silent_for(self) -> float:
+        """Seconds since it was started, was given its job, or was last seen alive; 0 for an idle one."""
+        if self.ready and self.job is None:
+            return 0.0
+        if self.pulse.value != self.beats:
+            self.beats, self.seen = self.pulse.value, time.monotonic()
+        return time.monotonic() - self.seen
+
+    def receive(self) -> tuple[Any] | None:
+        """What it sent, or None when it has nothing to give."""
+        try:
+            return (self.pipe.recv(),) if self.pipe.poll() else None
+        except (EOFError, OSError):
+            return None
+
+
+class WorkerPool(Pool):
+    """Spawned processes with one torch thread each; the master waits on pipes and process sentinels.
+
+    A worker says when it has started, and is given jobs from then on: what befalls it before costs no job an attempt.
+    """
+
+    def __init__(
+        self, workers: int, build: Callable[..., Handler], args: Sequence[Any], deadline: float = DEADLINE
+    ) -> None:
+        assert workers > 0, workers
+        self._build, self._args, self._deadline = build, tuple(args), deadline
+        self._lost_at_start = 0
+        self._workers = [self._start() for _ in range(workers)]
+
+    @property
+    def size(self) -> int:
+        return len(self._workers)
+
     @property
     def pids(self) -> list[int]:
         """Process ids of the workers."""
         return [worker.process.pid for worker in self._workers]
 
-    def map(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        """Do all jobs; yields (position in `jobs`, result) as each is done."""
-        return self._map_here(jobs) if not self._workers else self._map_spread(jobs)
-
-    def _map_here(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        for index, job in enumerate(jobs):
-            log.debug("job %d of %d", index + 1, len(jobs))
-            with one_thread():
-                self._handler = self._handler or self._build(*self._args)
-                result = self._handler(job)
-            yield index, result
-
-    def _map_spread(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        waiting, attempts, missing = deque(range(len(jobs))), [0] * len(jobs), len(jobs)
-        while missing:
+    def attempt(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
+        attempts = Attempts(jobs)
+        for worker in [worker for worker in self._workers if worker.job is not None]:
+            self._replace(worker)  # still at work on the jobs of an attempt that was broken off
+        while attempts.missing:
             for worker in self._workers:
-                if worker.job is None and waiting:
-                    self._give(worker, waiting.popleft(), jobs, attempts)
-            for worker in self._ready():
-                outcome = self._receive(worker)
-                if outcome is None:
-                    waiting.appendleft(self._replace(worker, attempts))
+                if worker.ready and worker.job is None and attempts.waiting:
+                    given = attempts.next()
+                    log.debug("job %d of %d goes to worker %d", given + 1, len(jobs), worker.process.pid)
+                    worker.give(given, jobs[given])
+            for worker in self._stirring():
+                index, (outcome,) = worker.job, worker.receive() or (self._lost(worker),)
+                worker.job = None
+                if index is None:
+                    self._note_start(worker)
                     continue
-                index, worker.job = worker.job, None
-                assert index is not None
-                missing -= 1
-                yield index, outcome[0]
+                if not isinstance(outcome, Failure):
+                    attempts.done()
+                elif not attempts.failed(index, outcome):
+                    continue
+                yield index, outcome
 
-    def _give(self, worker: _Worker, index: int, jobs: Sequence[Any], attempts: list[int]) -> None:
-        attempts[index] += 1
-        log.debug("job %d of %d goes to worker %d", index + 1, len(jobs), worker.process.pid)
-        worker.job, worker.since = index, time.monotonic()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a dead worker shows in _ready
-            worker.pipe.send(jobs[index])
+    def _note_start(self, worker: _Worker) -> None:
+        if worker in self._workers:
+            worker.ready, self._lost_at_start = True, 0
 
-    def _ready(self) -> list[_Worker]:
-        """Busy workers that answered, died or overran the deadline."""
-        busy = [worker for worker in self._workers if worker.job is not None]
-        handles: list[Any] = [handle for worker in busy for handle in (worker.pipe, worker.process.sentinel)]
-        ready = set(wait(handles, timeout=self._patience(busy)))
-        late = time.monotonic() - (self._deadline or float("inf"))
-        return [w for w in busy if w.pipe in ready or w.process.sentinel in ready or w.since < late]
+    def _stirring(self) -> list[_Worker]:
+        """Workers that sent something, died, or are silent for too long."""
+        handles: list[Any] = [handle for worker in self._workers for handle in (worker.pipe, worker.process.sentinel)]
+        patience = min(self._patience(worker) - worker.silent_for() for worker in self._workers)
+        found = set(wait(handles, timeout=max(0.0, patience)))
+        return [
+            worker
+            for worker in self._workers
+            if {worker.pipe, worker.process.sentinel} & found or worker.silent_for() > self._patience(worker)
+        ]
 
-    def _patience(self, busy: list[_Worker]) -> float | None:
-        if self._deadline is None:
-            return None
-        return max(0.0, min(worker.since for worker in busy) + self._deadline - time.monotonic())
+    def _patience(self, worker: _Worker) -> float:
+        return self._deadline if worker.ready else max(self._deadline, DEADLINE)
 
-    def _receive(self, worker: _Worker) -> tuple[Any] | None:
-        """The worker's result, or None when it has none to give."""
-        try:
-            if not worker.pipe.poll():
-                return None
-            state, value = worker.pipe.recv()
-        except (EOFError, OSError):
-            return None
-        if state == "error":
-            raise WorkerError(f"a job failed in a worker:\n{value}")
-        return (value,)
+    def _lost(self, worker: _Worker) -> Failure:
+        """Replace a worker that is dead or hangs; workers that are lost again and again while they start are a WorkerError."""
+        cause = self._replace(worker)
+        self._lost_at_start += not worker.ready
+        if self._lost_at_start >= ATTEMPTS * len(self._workers):
+            raise WorkerError(f"workers are lost while they start, {self._lost_at_start} in a row; the last: {cause}")
+        if worker.job is None:
+            log.warning("%s; another takes its place", cause)
+        return Failure(cause)
 
-    def _replace(self, worker: _Worker, attempts: list[int]) -> int:
-        index = worker.job
-        assert index is not None
-        worker.process.kill()
-        worker.process.join()
-        cause = f"exit code {worker.process.exitcode}"
-        if attempts[index] >= ATTEMPTS:
-            raise WorkerError(
-                f"job {index} lost its worker {ATTEMPTS} times (last: {cause}); look for memory or a hanging environment"
-            )
-        log.warning("worker %d ended (%s); its job %d is redone", worker.process.pid, cause, index)
+    def _replace(self, worker: _Worker) -> str:
+        """Start another in its place; says what became of this one."""
+        worker.process.join(timeout=0.2)  # a pipe that broke is seen before the exit code
+        code = worker.process.exitcode
+        cause = f"worker {worker.process.pid} {_ending(code)}"
+        if code is None:
+            cause = f"worker {worker.process.pid} gave no sign of life for {self._patience(worker):g} seconds and was killed"
+            worker.process.kill()
+            worker.process.join()
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._start()
-        return index
+        return cause
 
     def _start(self) -> _Worker:
         context = torch.multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
-        process = context.Process(target=_serve, args=(theirs, self._build, self._args), daemon=True)
+        pulse = context.RawValue(c_uint64)
+        process = context.Process(target=_serve, args=(theirs, pulse, self._build, self._args), daemon=True)
         signal.pthread_sigmask(
             signal.SIG_BLOCK, {signal.SIGINT}
         )  # inherited: Ctrl-C must not meet a worker that is starting
@@ -153,13 +285,12 @@ class WorkerPool:
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()
-        return _Worker(process, ours)
+        return _Worker(process, ours, pulse)
 
     def close(self) -> None:
-        """End all workers; those at work are killed."""
         for worker in self._workers:
             worker.pipe.close()
-            if worker.job is not None:
+            if worker.job is not None or not worker.ready:
                 worker.process.kill()
         for worker in self._workers:
             worker.process.join(timeout=5)
@@ -167,6 +298,13 @@ class WorkerPool:
                 worker.process.kill()
                 worker.process.join()
         self._workers = []
+
+
+def _ending(code: int | None) -> str:
+    """What an exit code says."""
+    if code == -signal.SIGKILL:
+        return "was killed by signal 9, as the system does where memory runs out"
+    return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
 
 
 @contextlib.contextmanager
@@ -180,26 +318,25 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _serve(pipe: Connection, build: Callable[..., Handler], args: tuple[Any, ...]) -> None:
+def _serve(pipe: Connection, pulse: Any, build: Callable[..., Handler], args: tuple[Any, ...]) -> None:
+    global _pulse
+    _pulse = pulse
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    handler: Handler | None = None
-    while True:
-        try:
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the master has closed the pipe
+        pipe.send(None)  # ready
+        handler: Handler | None = None
+        while True:
             job = pipe.recv()
-        except EOFError:
-            return
-        try:
-            handler = handler or build(*args)
-            answer = ("result", handler(job))
-        except Exception:
-            answer = ("error", traceback.format_exc())
-        try:
+            try:
+                beat()
+                handler = handler or build(*args)
+                answer = handler(job)
+            except Exception as error:
+                handler, answer = None, raised(error)
             pipe.send(answer)
-        except BrokenPipeError:
-            return
 
 
 def _end_with_parent() -> None:

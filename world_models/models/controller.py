@@ -1,4 +1,9 @@
-"""C: the linear controller, its features, and its parameters as one flat vector."""
+"""C: the controller, what it sees, and its parameters as one flat vector."""
+
+from dataclasses import dataclass
+from enum import Enum
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -6,27 +11,83 @@ import torch
 from torch import Tensor, nn
 
 
-class Controller(nn.Module):
-    """One linear layer from [z, h] to an action (Ha & Schmidhuber 2018, eq. 1)."""
+class Features(Enum):
+    """What C sees: the latent z, and M's output h and cell state c (Ha & Schmidhuber 2018, section 3.2 and its code)."""
 
-    def __init__(self, latent_size: int, hidden_size: int, action_size: int) -> None:
+    z = "z"
+    zh = "zh"
+    zch = "zch"
+
+
+class Latent(Enum):
+    """Which latent V gives to C and M: the mean of its posterior, or a sample, as in the original."""
+
+    mean = "mean"
+    sample = "sample"
+
+
+@dataclass(frozen=True)
+class Sight:
+    """How C is built upon V and M; `hidden_units` tanh units in between, 0 for the linear controller."""
+
+    features: Features = Features.zh
+    hidden_units: int = 0
+    latent: Latent = Latent.mean
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON types only."""
+        return {"features": self.features.value, "hidden_units": self.hidden_units, "latent": self.latent.value}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "Sight":
+        """The inverse of `to_dict`."""
+        return cls(Features(values["features"]), values["hidden_units"], Latent(values["latent"]))
+
+
+class Controller(nn.Module):
+    """One linear layer from [z, h] to an action (Ha & Schmidhuber 2018, eq. 1), or from other features, by way of tanh units."""
+
+    def __init__(
+        self, latent_size: int, hidden_size: int, action_size: int, *, features: str = "zh", hidden_units: int = 0
+    ) -> None:
+        """`features` is a value of Features; `hidden_units` 0 means no layer in between."""
         super().__init__()
-        self.config = {"latent_size": latent_size, "hidden_size": hidden_size, "action_size": action_size}
-        self.linear = nn.Linear(latent_size + hidden_size, action_size)
+        self.config = {
+            "latent_size": latent_size,
+            "hidden_size": hidden_size,
+            "action_size": action_size,
+            "features": features,
+            "hidden_units": hidden_units,
+        }
+        *between, last = layer_sizes(latent_size, hidden_size, action_size, features, hidden_units)
+        self.hidden = nn.Sequential(*(nn.Sequential(nn.Linear(*sizes), nn.Tanh()) for sizes in between))
+        self.linear = nn.Linear(*last)
 
     def forward(self, features: Tensor) -> Tensor:
-        """features (B, L+H) -> raw action (B, A): not yet squashed to the action space's bounds, or logits."""
-        return self.linear(features)
+        """features (B, F) -> raw action (B, A): not yet squashed to the action space's bounds, or logits."""
+        return self.linear(self.hidden(features))
 
 
-def controller_features(latent: Tensor, hidden: Tensor) -> Tensor:
-    """latent z (B, L), hidden h (B, H) -> what the controller sees: (B, L+H), z first."""
-    return torch.cat([latent, hidden], dim=-1)
+def controller_features(latent: Tensor, *state: Tensor) -> Tensor:
+    """latent z (B, L) and what C sees of M's state, (B, H) each -> (B, F): z first, then h, or c and h."""
+    return torch.cat([latent, *state], dim=-1)
 
 
-def num_parameters(latent_size: int, hidden_size: int, action_size: int) -> int:
-    """Length of a controller's parameter vector: 867 for CarRacing's 32, 256 and 3."""
-    return (latent_size + hidden_size + 1) * action_size
+def layer_sizes(
+    latent_size: int, hidden_size: int, action_size: int, features: str = "zh", hidden_units: int = 0
+) -> list[tuple[int, int]]:
+    """Inputs and outputs of each of the controller's layers."""
+    inputs = latent_size + {"z": 0, "zh": 1, "zch": 2}[features] * hidden_size
+    widths = [inputs, *([hidden_units] if hidden_units else []), action_size]
+    return list(pairwise(widths))
+
+
+def num_parameters(
+    latent_size: int, hidden_size: int, action_size: int, features: str = "zh", hidden_units: int = 0
+) -> int:
+    """Length of a controller's parameter vector: 867 for CarRacing's 32, 256 and 3; 1443 with z alone and 40 units."""
+    sizes = layer_sizes(latent_size, hidden_size, action_size, features, hidden_units)
+    return sum((inputs + 1) * outputs for inputs, outputs in sizes)
 
 
 def flatten_parameters(module: nn.Module) -> npt.NDArray[np.float64]:
@@ -49,14 +110,26 @@ def load_parameters(module: nn.Module, vector: npt.ArrayLike) -> None:
             start += value.numel()
 
 
-def act_many(vectors: Tensor, features: Tensor) -> Tensor:
-    """vectors (P, N), features (P, F) -> raw actions (P, A): row p's own controller applied to row p, N = (F+1)*A.
+def act_many(vectors: Tensor, features: Tensor, hidden_units: int = 0) -> Tensor:
+    """vectors (P, N), features (P, F) -> raw actions (P, A): row p's own controller applied to row p.
 
-    A vector is laid out as by `flatten_parameters`: weight (A, F) row-major, then bias (A,).
-    Products are summed row by row and not by a batched matrix kernel, whose rounding differs when P is 1.
+    A vector is laid out as by `flatten_parameters`: per layer, weight (outputs, inputs) row-major, then bias.
     """
-    rows, inputs = features.shape
-    actions = vectors.shape[1] // (inputs + 1)
-    assert vectors.shape == (rows, actions * (inputs + 1)), (vectors.shape, features.shape)
-    weight = vectors[:, : actions * inputs].view(rows, actions, inputs)
-    return (weight * features[:, None]).sum(-1) + vectors[:, actions * inputs :]
+    if hidden_units:
+        first = (features.shape[1] + 1) * hidden_units
+        features = torch.tanh(_linear_many(vectors[:, :first], features))
+        vectors = vectors[:, first:]
+    return _linear_many(vectors, features)
+
+
+def _linear_many(vectors: Tensor, x: Tensor) -> Tensor:
+    """vectors (P, (F+1)*A), x (P, F) -> (P, A).
+
+    Products are summed row by row and not by `torch.baddbmm`, whose rounding differs when P is 1 and which takes twice
+    as long for 16 rows of 867 parameters.
+    """
+    rows, inputs = x.shape
+    outputs = vectors.shape[1] // (inputs + 1)
+    assert vectors.shape == (rows, outputs * (inputs + 1)), (vectors.shape, x.shape)
+    weight = vectors[:, : outputs * inputs].view(rows, outputs, inputs)
+    return (weight * x[:, None]).sum(-1) + vectors[:, outputs * inputs :]

@@ -41,6 +41,8 @@ class Run:
     upstream: Path | None = None
     mirror: Mirror | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
+    agent: Path | None = None  # the agent to play, where it is not the upstream's
+    workers: str = "local"  # where work is spread: processes of this machine, or a Ray cluster
 
     @property
     def name(self) -> str:

@@ -24,7 +24,10 @@ TITLES = {
         "A variational autoencoder squeezes each frame into a short vector z, and draws it again from z.",
     ),
     "mdrnn": ("M · memory", "A recurrent network predicts the next z, so that it can dream on by itself."),
-    "controller": ("C · controller", "One linear layer acts on z and M's memory; CMA-ES searches for its weights."),
+    "controller": (
+        "C · controller",
+        "A small controller acts on what V and M give it; CMA-ES searches for its weights.",
+    ),
     "evaluate": ("Evaluation", "The agent on episodes that it has never met, beside a policy that acts at random."),
 }
 SEARCH_NOTE = "Best, mean and worst candidate; dots: the mean vector on the selection episodes, with its 95 % interval"

@@ -1,49 +1,71 @@
 """Stage controller: search C, the linear controller, with CMA-ES on returns."""
 
 import logging
-import math
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from world_models.agents.agent import Agent, WorldModel, load_world_model
-from world_models.agents.evolution import Evolution
-from world_models.agents.fitness import Block, Models, build_player, candidate_blocks, play_blocks, single_blocks
+from world_models.agents.evolution import Evolution, Segment
+from world_models.agents.fitness import (
+    Block,
+    Models,
+    block_size,
+    build_player,
+    candidate_blocks,
+    play_what_can_be,
+)
+from world_models.agents.noise import fitness, next_samples
+from world_models.agents.pools import Workers, open_pool
 from world_models.agents.rollout import Score
-from world_models.agents.workers import WorkerPool
+from world_models.agents.search import Budget, Search
+from world_models.agents.workers import DEADLINE, Pool, WorkerError
 from world_models.envs.make import EnvSpec
-from world_models.models.controller import num_parameters
+from world_models.models.controller import Features, Latent, Sight, num_parameters
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
-from world_models.runs.folder import BUDGET, RUNTIME, Run
+from world_models.runs.folder import BUDGET, RUNTIME, Run, read_manifest
 from world_models.runs.lineage import input_of
 from world_models.runs.metrics import MetricsLog
-from world_models.runs.numbers import num_cores, require_positive
+from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.seeding import Purpose, fixed_seeds, fresh_seeds
-from world_models.runs.statistics import Summary, summarize
+from world_models.runs.statistics import summarize
 
 log = logging.getLogger(__name__)
+
+PLANNED = 3
+"""Generations after which a search says what its budget will come to."""
 
 
 @dataclass
 class ControllerConfig:
-    """The search ends after `generations`, after `minutes`, or when the mean vector reaches `target_return`.
+    """The search ends after `generations`, `env_steps` or `minutes`, or when the agent's score reaches `target_return`.
 
     `minutes` of playing candidates becomes a number of environment steps, from the rate measured once, in the first
-    generation; tests of the mean vector come on top. Every candidate plays
-    `n_samples` episodes, all candidates of a generation on the same fresh tracks. Each `test_interval` generations the
-    mean vector plays `selection_episodes` fixed tracks, and once more at the end; the best mean so far is the agent.
+    generation; tests come on top. Every candidate plays `n_samples` episodes, all candidates of a generation on the same
+    fresh tracks. Where that grows to `most_samples`, it does so once ranks are less reliable than `reliability`.
+    Each `test_interval` generations the mean vector and the best candidate play `selection_episodes` fixed tracks, and
+    once more at the end; the best of all so far is the agent.
     (A search that is extended after its end keeps that last test, which an uninterrupted one would not have made.)
     """
 
+    features: Features = Features.zh
+    hidden_units: int = 0  # tanh units between features and action; 0: the linear controller
+    latent: Latent = Latent.mean
     pop_size: int = 64
-    n_samples: int = 4
-    generations: int | None = field(default=100, metadata=BUDGET)
-    minutes: float | None = field(default=None, metadata=BUDGET)
     sigma0: float = 0.1
+    diagonal: bool = False  # adapt variances alone (sep-CMA-ES)
+    weight_decay: float = 0.0  # taken off a return, times the squared length of the parameter vector
+    start_from: str | None = None  # controller run folder whose search goes on here: mean, step size and covariance
+    n_samples: int = 4
+    most_samples: int | None = None
+    reliability: float = 0.3  # 0: ranks are noise, 1: exact
+    generations: int | None = field(default=100, metadata=BUDGET)
+    env_steps: int | None = field(default=None, metadata=BUDGET)
+    minutes: float | None = field(default=None, metadata=BUDGET)
     target_return: float | None = field(default=None, metadata=BUDGET)
     time_limit: int | None = 1000
     early_cut: int = 0  # steps without a positive reward after which a search episode is cut (0: never)
@@ -51,130 +73,181 @@ class ControllerConfig:
     selection_episodes: int = 16
     num_envs: int = 16  # environments that a worker steps side by side
     max_workers: int = field(default=32, metadata=RUNTIME)  # 0: this process; never more than there are cores
+    deadline: float = field(default=DEADLINE, metadata=RUNTIME)  # seconds without a step, then a worker is replaced
 
     def __post_init__(self) -> None:
-        require_positive("stage", self, "n_samples", "generations", "minutes", "sigma0", "time_limit")
-        require_positive("stage", self, "test_interval", "selection_episodes", "num_envs")
+        require_positive("stage", self, "n_samples", "generations", "env_steps", "minutes", "sigma0", "time_limit")
+        require_positive("stage", self, "test_interval", "selection_episodes", "num_envs", "deadline")
         if self.pop_size < 2:
             raise ValueError(f"stage.pop_size is {self.pop_size}; CMA-ES needs at least 2 candidates")
-        if self.generations is None and self.minutes is None:
-            raise ValueError("stage.generations and stage.minutes are both null: give the search an end")
-        if self.max_workers < 0 or self.early_cut < 0:
-            raise ValueError("stage.max_workers and stage.early_cut must be 0 or more")
+        if self.generations is None and self.minutes is None and self.env_steps is None:
+            raise ValueError(
+                "stage.generations, stage.env_steps and stage.minutes are all null: give the search an end"
+            )
+        if not 0 <= self.reliability <= 1:
+            raise ValueError(f"stage.reliability is {self.reliability}; it must lie between 0 and 1")
+        for name in ("max_workers", "early_cut", "hidden_units", "weight_decay"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
+        if self.most_samples is not None and not 2 <= self.n_samples <= self.most_samples:
+            raise ValueError(
+                f"stage.most_samples is {self.most_samples} and stage.n_samples {self.n_samples}: the number of episodes "
+                "can grow from 2 or more (their halves are compared) to no fewer than that"
+            )
+
+    @property
+    def sight(self) -> Sight:
+        """How C is built upon V and M."""
+        return Sight(self.features, self.hidden_units, self.latent)
+
+    @property
+    def budget(self) -> Budget:
+        """What ends the search."""
+        return Budget(self.generations, self.env_steps, self.minutes, self.target_return)
 
 
-@dataclass
-class Search:
-    """Where the search stands: all that, with the returns told so far, makes it go on as if never stopped."""
+def settled(cfg: ControllerConfig) -> ControllerConfig:
+    """A copy in which `start_from` is an absolute path; a search that cannot go on here is refused."""
+    if cfg.start_from is None:
+        return cfg
+    path = Path(cfg.start_from).absolute()
+    path = path / "controller" if (path / "controller").is_dir() else path  # a pipeline's
+    found, ours = load_search(path / "checkpoints" / "last.pt")["search"], search_options(cfg)
+    if found != ours:
+        raise ValueError(
+            f"stage.start_from={path} searched with {_words(found)} and this run has {_words(ours)}: they must agree"
+        )
+    return replace(cfg, start_from=str(path))
 
-    evolution: Evolution
-    history: list[list[float]] = field(default_factory=list)  # mean return of each candidate, per generation
-    env_steps: int = 0
-    rate: float | None = None  # environment steps per second in the first generation of the run
-    best: np.ndarray | None = None
-    best_score: float = -np.inf
-    tested: int = -1  # generation of the last test
+
+def load_search(path: Path) -> dict[str, Any]:
+    """The content of a controller's `last.pt`; one that this version cannot go on from is a ValueError."""
+    state = load_checkpoint(path, "controller")
+    if "segments" not in state:
+        raise ValueError(f"{path} was written by an earlier version, which kept its search otherwise: start it anew")
+    return state
+
+
+def search_options(cfg: ControllerConfig) -> dict[str, Any]:
+    """What two searches must share for one to go on where the other ended."""
+    options = {"pop_size": cfg.pop_size, "sigma0": cfg.sigma0, "diagonal": cfg.diagonal}
+    return {**options, **cfg.sight.to_dict()}
+
+
+def _words(options: dict[str, Any]) -> str:
+    return ", ".join(f"{name}={value}" for name, value in options.items())
 
 
 def execute(cfg: ControllerConfig, run: Run) -> None:
     """Search; leaves `agent.pt` with the best and the last mean vector."""
-    models, world = open_world(run)
-    size = num_parameters(**world.controller_config)
-    evolution = Evolution(size, pop_size=cfg.pop_size, sigma0=cfg.sigma0, seed=run.seed)
-    search = Search(evolution)
+    models, world = open_world(cfg, run)
+    search = first_state(cfg, run, num_parameters(**world.controller_config))
     metrics = run.metrics(resume(run, search))
-    workers = min(cfg.max_workers, num_cores())
+    evolution = search.evolution
+    args = (models, run.backend, cfg.num_envs, run.device.value)
     with (
-        WorkerPool(workers, build_player, (models, run.backend, cfg.num_envs, run.device.value)) as pool,
+        open_pool(Workers(run.workers), -1, build_player, args, most=cfg.max_workers, deadline=cfg.deadline) as pool,
         ProgressBar("controller", cfg.generations, evolution.generation, "env steps") as bar,
     ):
-        warm_up(pool, size)
-        while not is_over(cfg, search):
+        warm_up(pool, len(evolution.mean))
+        while not cfg.budget.is_over(search):
             one_generation(cfg, run, search, pool, metrics, bar)
             if evolution.generation % cfg.test_interval == 0:
-                test_mean(cfg, search, pool, metrics)
-            save(run, search, metrics)
+                test(cfg, search, pool, metrics)
+            save(cfg, run, search, metrics)
         if search.tested != evolution.generation:
-            test_mean(cfg, search, pool, metrics)
-            save(run, search, metrics)
+            test(cfg, search, pool, metrics)
+            save(cfg, run, search, metrics)
     write_agent(run, search, world)
 
 
-def open_world(run: Run) -> tuple[Models, WorldModel]:
+def open_world(cfg: ControllerConfig, run: Run) -> tuple[Models, WorldModel]:
     """M from the upstream run, and the very V on whose latents it was trained."""
     assert run.upstream is not None
     mdrnn, vae = run.upstream / "checkpoints" / "best.pt", input_of(run.upstream, "vae")
     run.add_input("mdrnn", mdrnn)
     run.add_input("vae", vae)
-    models = Models(run.env, vae=vae, mdrnn=mdrnn)
-    return models, load_world_model(vae, mdrnn, EnvSpec.from_dict(run.env))
+    models = Models(run.env, vae=vae, mdrnn=mdrnn, sight=cfg.sight)
+    return models, load_world_model(vae, mdrnn, EnvSpec.from_dict(run.env), cfg.sight)
 
 
-def is_over(cfg: ControllerConfig, search: Search) -> bool:
-    """Whether a budget is used up or the target reached."""
-    generation = search.evolution.generation
-    out_of_generations = cfg.generations is not None and generation >= cfg.generations
-    budget = budget_steps(cfg, search)
-    out_of_steps = budget is not None and search.env_steps >= budget
-    on_target = cfg.target_return is not None and search.best_score >= cfg.target_return
-    return out_of_generations or out_of_steps or on_target
+def first_state(cfg: ControllerConfig, run: Run, size: int) -> Search:
+    """A search at its first generation; with `start_from`, after the last one of that run."""
+    ancestors: list[Segment] = []
+    if cfg.start_from is not None:
+        path = Path(cfg.start_from) / "checkpoints" / "last.pt"
+        theirs = {item["sha256"] for item in read_manifest(Path(cfg.start_from))["inputs"]}
+        if not all(item["sha256"] in theirs for item in run.manifest["inputs"] if item["kind"] != "start_from"):
+            log.warning("%s searched with another V or M: its parameters may mean little here", cfg.start_from)
+        run.add_input("start_from", path)
+        state = load_search(path)
+        if len(state["mean"]) != size:
+            raise ValueError(
+                f"stage.start_from={cfg.start_from} searched {len(state['mean'])} parameters; here C has {size}"
+            )
+        ancestors = [Segment(**segment) for segment in state["segments"]]
+    evolution = Evolution(
+        size,
+        pop_size=cfg.pop_size,
+        sigma0=cfg.sigma0,
+        diagonal=cfg.diagonal,
+        seed=run.seed,
+        weight_decay=cfg.weight_decay,
+        ancestors=ancestors,
+    )
+    return Search(evolution)
 
 
-def budget_steps(cfg: ControllerConfig, search: Search) -> int | None:
-    """`minutes` in environment steps; None without such a budget, or before the rate is known."""
-    if cfg.minutes is None or search.rate is None:
-        return None
-    return math.ceil(search.rate * 60 * cfg.minutes)
-
-
-def warm_up(pool: WorkerPool, size: int) -> None:
+def warm_up(pool: Pool, size: int) -> None:
     """One step in each worker, so that no measured generation waits for processes to start and models to load."""
-    blocks = [Block(np.zeros((1, size), np.float32), (0,), max_steps=1)] * max(1, len(pool.pids))
-    play_blocks(pool, blocks, lambda episodes, steps: None)
+    blocks = [Block(np.zeros((1, size), np.float32), (0,), max_steps=1)] * pool.size
+    play_what_can_be(pool, blocks, lambda episodes, steps: None)
 
 
 def one_generation(
-    cfg: ControllerConfig, run: Run, search: Search, pool: WorkerPool, metrics: MetricsLog, bar: ProgressBar
+    cfg: ControllerConfig, run: Run, search: Search, pool: Pool, metrics: MetricsLog, bar: ProgressBar
 ) -> None:
     """Ask, play every candidate on the same fresh tracks, tell."""
     began, evolution = time.monotonic(), search.evolution
     generation = evolution.generation
-    seeds = fresh_seeds(Purpose.search, cfg.n_samples, run.seed, "generation", generation)
-    blocks = candidate_blocks(evolution.ask(), seeds, cfg.num_envs, cfg.time_limit, cfg.early_cut)
-    scores = play_blocks(pool, blocks, lambda episodes, steps: bar.advance(0, steps))
-    returns = np.array([score.total_return for score in scores]).reshape(cfg.pop_size, cfg.n_samples).mean(1)
-    if not np.isfinite(returns).all():
-        raise ValueError(
-            f"{run.env['id']} gave a return that is NaN or infinite in generation {generation + 1}: its rewards are broken"
-        )
-    evolution.tell(returns.tolist())
-    search.history.append(returns.tolist())
-    steps = sum(score.length for score in scores)
-    search.env_steps += steps
-    seconds = time.monotonic() - began
-    search.rate = search.rate or steps / seconds
-    bar.expect(expected_generations(cfg, search))
-    bar.advance(1, 0, f"mean {returns.mean():.0f}")
-    metrics.write("metrics", row(search, returns, scores))
+    samples = next_samples(search.samples, search.reliability, cfg.most_samples or 0, cfg.reliability, cfg.n_samples)
+    seeds = fresh_seeds(Purpose.search, samples, run.seed, "generation", *evolution.labels)
+    size = block_size(cfg.pop_size * samples, cfg.num_envs, pool.size)
+    blocks = candidate_blocks(evolution.ask(), seeds, size, cfg.time_limit, cfg.early_cut)
+    scores = play_what_can_be(pool, blocks, lambda episodes, steps: bar.advance(0, steps))
+    set_aside(scores, [str(index) for index in range(cfg.pop_size)], generation + 1, metrics)
+    returns = np.array([score.total_return for score in scores]).reshape(cfg.pop_size, samples)
+    steps, seconds = sum(score.length for score in scores), time.monotonic() - began
+    search.tell(returns, steps, seconds)
+    bar.expect(cfg.budget.total(search))
+    if evolution.generation == PLANNED:
+        log.info("plan: %s", cfg.budget.plan(search, run.env["id"], seconds))
+    bar.advance(1, 0, f"mean {np.nanmean(returns):.0f}")
+    metrics.write("metrics", row(search, fitness(returns), [score for score in scores if not score.failure]))
     metrics.write(
         "timing", {"generation": generation + 1, "seconds": round(seconds, 3), "rate": round(steps / seconds, 1)}
     )
 
 
-def expected_generations(cfg: ControllerConfig, search: Search) -> int:
-    """How many generations the budget allows, at the steps per generation so far."""
-    limits = [cfg.generations] if cfg.generations is not None else []
-    budget = budget_steps(cfg, search)
-    if budget is not None:
-        limits.append(math.ceil(budget * len(search.history) / search.env_steps))
-    return min(limits)
+def set_aside(scores: list[Score], players: list[str], generation: int, metrics: MetricsLog) -> None:
+    """Write down the episodes that could not be played, of players with as many each. Half of them end the run with the cause."""
+    lost = [(place, score) for place, score in enumerate(scores) if score.failure]
+    for place, score in lost:
+        player = players[place * len(players) // len(scores)]
+        metrics.write(
+            "quarantine", {"generation": generation, "player": player, "seed": score.seed, "cause": score.failure}
+        )
+    if 2 * len(lost) >= len(scores):
+        raise WorkerError(
+            f"{len(lost)} of {len(scores)} episodes of generation {generation} could not be played: {lost[-1][1].failure}"
+        )
 
 
 def row(search: Search, returns: np.ndarray, scores: list[Score]) -> dict[str, Any]:
     """A row of metrics.csv."""
     return {
         "generation": search.evolution.generation,
-        "episodes": search.evolution.generation * len(scores),
+        "episodes": sum(search.samples) * len(returns),
         "env_steps": search.env_steps,
         "best": float(returns.max()),
         "mean": float(returns.mean()),
@@ -183,68 +256,52 @@ def row(search: Search, returns: np.ndarray, scores: list[Score]) -> dict[str, A
         "std": float(returns.std()),
         "sigma": search.evolution.sigma,
         "length": float(np.mean([score.length for score in scores])),
+        "n_samples": search.samples[-1],
+        "reliability": search.reliability[-1],
     }
 
 
-def test_mean(cfg: ControllerConfig, search: Search, pool: WorkerPool, metrics: MetricsLog) -> None:
-    """Play the mean vector on the selection tracks and keep it if it is the best so far."""
-    mean, generation = search.evolution.mean, search.evolution.generation
-    seeds = fixed_seeds(Purpose.selection, cfg.selection_episodes)
-    width = min(cfg.num_envs, -(-cfg.selection_episodes // 2))
-    scores = play_blocks(pool, single_blocks(mean, seeds, width, cfg.time_limit), lambda episodes, steps: None)
-    summary = summarize([score.total_return for score in scores])
-    if summary.mean > search.best_score:
-        search.best, search.best_score = mean, summary.mean
+def test(cfg: ControllerConfig, search: Search, pool: Pool, metrics: MetricsLog) -> None:
+    """Play the mean vector and the generation's best candidate on the selection tracks; keep the best of all so far."""
+    generation, episodes = search.evolution.generation, cfg.selection_episodes
+    vectors = [search.evolution.mean, search.evolution.champion]
+    seeds = fixed_seeds(Purpose.selection, episodes)
+    size = block_size(len(vectors) * episodes, cfg.num_envs, pool.size)
+    blocks = candidate_blocks(np.stack(vectors), seeds, size, cfg.time_limit)
+    scores = play_what_can_be(pool, blocks, lambda episodes, steps: None)
+    set_aside(scores, ["mean vector", "best candidate"], generation, metrics)
+    returns = np.array([score.total_return for score in scores]).reshape(2, episodes)
+    returns = returns[:, np.isfinite(returns).all(0)]  # the tracks that both could play
+    mean, champion = summarize(returns[0].tolist()), summarize(returns[1].tolist())
+    for vector, summary in zip(vectors, (mean, champion), strict=True):
+        search.offer(vector, summary.mean)
     search.tested = generation
-    report(generation, summary, search)
-    values = {"mean": summary.mean, "std": summary.std, "low": summary.low, "high": summary.high}
-    metrics.write("selection", {"generation": generation, **values, "best": search.best_score})
-
-
-def report(generation: int, summary: Summary, search: Search) -> None:
-    """Say how the mean vector does."""
-    interval = f"{summary.low:.1f} to {summary.high:.1f}"
     log.info(
-        "generation %d: mean vector %.1f (95%% interval %s), best %.1f",
-        generation,
-        summary.mean,
-        interval,
-        search.best_score,
+        "generation %d: mean vector %.1f (95%% interval %.1f to %.1f), best candidate %.1f, best so far %.1f",
+        *(generation, mean.mean, mean.low, mean.high, champion.mean, search.best_score),
     )
+    values = {"mean": mean.mean, "std": mean.std, "low": mean.low, "high": mean.high, "candidate": champion.mean}
+    metrics.write("selection", {"generation": generation, **values, "best": search.best_score})
 
 
 def resume(run: Run, search: Search) -> dict[str, int] | None:
     """Replay the search that `last.pt` holds, where there is one; returns its CSV offsets."""
     if not run.last.is_file():
         return None
-    state = load_checkpoint(run.last, "controller")
-    search.evolution.replay(state["history"])
-    search.history = state["history"]
-    search.env_steps, search.rate = state["env_steps"], state["rate"]
-    search.best = None if state["best"] is None else state["best"].numpy()
-    search.best_score, search.tested = state["best_score"], state["tested"]
+    state = load_search(run.last)
+    search.restore(state)
     return dict(state["csv_offsets"])
 
 
-def save(run: Run, search: Search, metrics: MetricsLog) -> None:
+def save(cfg: ControllerConfig, run: Run, search: Search, metrics: MetricsLog) -> None:
     """Write `last.pt`."""
-    content = {
-        "history": search.history,
-        "env_steps": search.env_steps,
-        "rate": search.rate,
-        "best": None if search.best is None else torch.from_numpy(search.best),
-        "best_score": float(search.best_score),
-        "tested": search.tested,
-        "mean": torch.from_numpy(search.evolution.mean),
-        "inputs": run.manifest["inputs"],
-        "csv_offsets": metrics.offsets,
-    }
-    save_checkpoint(run.last, "controller", content)
+    place = {"inputs": run.manifest["inputs"], "csv_offsets": metrics.offsets}
+    save_checkpoint(run.last, "controller", {"search": search_options(cfg), **search.state(), **place})
 
 
 def write_agent(run: Run, search: Search, world: WorldModel) -> None:
     """Write agent.pt."""
     assert search.best is not None
     controllers = {"best": search.best.astype(np.float32), "mean": search.evolution.mean.astype(np.float32)}
-    Agent(world, controllers).save(run.path / "agent.pt", run.manifest["inputs"])
+    Agent(world, controllers, inputs=run.manifest["inputs"]).save(run.path / "agent.pt")
     log.info("the agent (selection score %.1f) is in %s/agent.pt", search.best_score, run.name)

@@ -9,8 +9,9 @@ import numpy as np
 
 from world_models.agents.agent import Agent, load_agent
 from world_models.agents.fitness import Models, build_player, play_blocks, single_blocks
+from world_models.agents.pools import Workers, open_pool
 from world_models.agents.rollout import Score, interact
-from world_models.agents.workers import WorkerPool, one_thread
+from world_models.agents.workers import DEADLINE, one_thread
 from world_models.envs.make import Backend, make_vector_env
 from world_models.runs.files import write_json
 from world_models.runs.folder import RUNTIME, Run
@@ -33,31 +34,33 @@ class Which(Enum):
 
 @dataclass
 class EvaluateConfig:
-    """`num_envs` environments side by side in each worker; `workers` as for rollout."""
+    """`num_envs` environments side by side in each worker; `workers` and `deadline` as for rollout."""
 
     episodes: int = 100
     which: Which = Which.best
     num_envs: int = 8
     workers: int = field(default=-1, metadata=RUNTIME)
+    deadline: float = field(default=DEADLINE, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
-        require_positive("stage", self, "episodes", "num_envs")
+        require_positive("stage", self, "episodes", "num_envs", "deadline")
         num_workers(self.workers)
 
 
 def execute(cfg: EvaluateConfig, run: Run) -> None:
     """Write `scores.json` and videos of the best, the median and the worst episode."""
-    assert run.upstream is not None
-    path = run.upstream / "agent.pt"
+    path = run.agent
+    if path is None:
+        assert run.upstream is not None
+        path = run.upstream / "agent.pt"
     run.add_input("agent", path)
     agent = load_agent(path, cfg.which.value, run.device.value)
     seeds = fixed_seeds(Purpose.final_test, cfg.episodes)
     models = Models(run.env, agent=path)
     vector = agent.controllers[cfg.which.value]
+    args = (models, run.backend, cfg.num_envs, run.device.value)
     with (
-        WorkerPool(
-            num_workers(cfg.workers), build_player, (models, run.backend, cfg.num_envs, run.device.value)
-        ) as pool,
+        open_pool(Workers(run.workers), cfg.workers, build_player, args, deadline=cfg.deadline) as pool,
         ProgressBar("evaluate", 2 * cfg.episodes) as bar,
     ):
         blocks = [*single_blocks(vector, seeds, cfg.num_envs), *single_blocks(None, seeds, cfg.num_envs)]

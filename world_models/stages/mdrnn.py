@@ -104,7 +104,7 @@ def execute(cfg: MDRNNConfig, run: Run) -> None:
     else:
         metrics = train_on(cfg, run, training, train, validation, vae)
     env = EnvSpec.from_dict(run.env)
-    world = load_world_model(run.upstream / "checkpoints" / "best.pt", run.best, env, run.device.value)
+    world = load_world_model(run.upstream / "checkpoints" / "best.pt", run.best, env, device=run.device.value)
     judge_best(cfg, run, world, train, validation, metrics)
     show_dreams(cfg, run, world, store)
 

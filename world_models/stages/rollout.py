@@ -15,8 +15,9 @@ from world_models.agents.policy import (
     StickyPolicy,
     brownian_noise,
 )
+from world_models.agents.pools import Workers, open_pool
 from world_models.agents.rollout import collect
-from world_models.agents.workers import WorkerPool
+from world_models.agents.workers import DEADLINE
 from world_models.data.overview import write_overview
 from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
@@ -46,6 +47,7 @@ class RolloutConfig:
     episodes: int = 128
     max_steps: int | None = None  # None: the environment's own limit
     workers: int = field(default=-1, metadata=RUNTIME)
+    deadline: float = field(default=DEADLINE, metadata=RUNTIME)  # seconds without a step, then a worker is replaced
     shard_size: int = 8
     policy: PolicyName = PolicyName.auto
     val_fraction: float = 0.1
@@ -53,7 +55,7 @@ class RolloutConfig:
     noise: float = 0.8  # of policy=agent: each episode explores with its own part of it
 
     def __post_init__(self) -> None:
-        require_positive("stage", self, "episodes", "max_steps", "shard_size")
+        require_positive("stage", self, "episodes", "max_steps", "shard_size", "deadline")
         num_workers(self.workers)
         if not 0 <= self.val_fraction < 1:
             raise ValueError(f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1")
@@ -84,7 +86,9 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
     args = (cfg, run.env, run.backend, folder)
     total = sum(len(shard.seeds) for shard in missing)
     with (
-        WorkerPool(min(num_workers(cfg.workers), len(missing)), build_collector, args) as pool,
+        open_pool(
+            Workers(run.workers), cfg.workers, build_collector, args, most=len(missing), deadline=cfg.deadline
+        ) as pool,
         ProgressBar("rollout", cfg.episodes, cfg.episodes - total) as bar,
     ):
         for index, steps in pool.map(missing):

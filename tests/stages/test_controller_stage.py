@@ -1,0 +1,195 @@
+"""The search as users start it: what C sees, when it ends, how it goes on from another run."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from commands import newest, small
+
+import world_models
+from world_models.agents import search as search_module
+from world_models.envs.pellet import PelletEnv
+from world_models.main import main
+from world_models.runs.files import read_json
+from world_models.runs.metrics import read_csv
+from world_models.runs.seeding import Purpose, fixed_seeds, fresh_seeds
+from world_models.stages import controller
+
+
+def search(finished: Path, outputs: Path, *keys: str) -> Path:
+    """A small search on the finished pipeline's M."""
+    assert main(small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={outputs}", *keys)) == 0
+    return newest(outputs)
+
+
+@pytest.mark.parametrize(
+    ("keys", "parameters"),
+    [
+        (["stage.features=z"], (4 + 1) * 5),
+        (["stage.features=zch", "stage.latent=sample"], (4 + 24 + 1) * 5),
+        (["stage.hidden_units=5"], (4 + 12 + 1) * 5 + (5 + 1) * 5),
+    ],
+)
+def test_the_agent_remembers_how_it_sees(finished: Path, tmp_path: Path, keys: list[str], parameters: int) -> None:
+    run = search(finished, tmp_path, *keys)
+    agent = world_models.load(run / "agent.pt")
+    assert agent.controllers["best"].shape == (parameters,)
+    wanted = {"features": "zh", "hidden_units": 0, "latent": "mean"}
+    given = dict(key.removeprefix("stage.").split("=") for key in keys)
+    assert {name: str(value) for name, value in agent.world.sight.to_dict().items()} == {
+        name: str(given.get(name, value)) for name, value in wanted.items()
+    }
+    assert main(small("evaluate", f"upstream={run}", f"outputs={tmp_path}")) == 0
+
+
+def test_the_better_of_mean_and_best_candidate_is_the_agent(finished: Path, tmp_path: Path) -> None:
+    run = search(finished, tmp_path, "stage.test_interval=1", "stage.selection_episodes=40")
+    table = read_csv(run / "selection.csv")
+    scores = [max(float(row["mean"]), float(row["candidate"])) for row in table]
+    assert [float(row["best"]) for row in table] == np.maximum.accumulate(scores).tolist()
+    assert any(float(row["mean"]) != float(row["candidate"]) for row in table)
+    agent = world_models.load(run / "agent.pt")
+    at_mean = float(table[-1]["mean"]) == max(scores)
+    assert np.array_equal(agent.controllers["best"], agent.controllers["mean"]) <= at_mean
+
+
+def test_environment_steps_are_a_budget(finished: Path, tmp_path: Path) -> None:
+    keys = ["stage.generations=null", "stage.env_steps=400", "stage.time_limit=10"]
+    steps = [int(row["env_steps"]) for row in read_csv(search(finished, tmp_path, *keys) / "metrics.csv")]
+    assert steps[-2] < 400 <= steps[-1]
+
+
+def test_episodes_per_candidate_grow_where_ranks_are_noise(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search_module, "rank_reliability", lambda returns: 0.0)
+    run = search(finished, tmp_path, "stage.generations=11", "stage.most_samples=4", "stage.time_limit=3")
+    table = read_csv(run / "metrics.csv")
+    assert [int(row["n_samples"]) for row in table] == [2] * 5 + [3] * 5 + [4]
+    assert int(table[-1]["episodes"]) == 6 * (2 * 5 + 3 * 5 + 4)
+
+
+def test_a_search_goes_on_from_another_run(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    first = search(finished, tmp_path)
+    later = search(finished, tmp_path, f"stage.start_from={first}", "stage.n_samples=3", "stage.generations=1")
+    states = [torch.load(run / "checkpoints/last.pt") for run in (first, later)]
+    assert states[1]["segments"][0] == states[0]["segments"][0] and len(states[1]["segments"]) == 2
+    assert {item["kind"] for item in read_json(later / "manifest.json")["inputs"]} == {"vae", "mdrnn", "start_from"}
+    assert main([f"resume={later}", "stage.generations=2"]) == 0
+    whole = search(finished, tmp_path, f"stage.start_from={first}", "stage.n_samples=3", "stage.generations=2")
+    assert torch.equal(*(torch.load(run / "checkpoints/last.pt")["mean"] for run in (later, whole)))
+    assert "another V or M" not in caplog.text
+
+
+def test_a_search_that_goes_on_with_another_m_is_told_so(
+    finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert main(small("mdrnn", f"upstream={finished / 'vae'}", f"outputs={tmp_path}", "stage.learning_rate=0.01")) == 0
+    keys = [f"stage.start_from={finished / 'controller'}", f"upstream={newest(tmp_path)}", f"outputs={tmp_path}"]
+    assert main(small("controller", *keys, "stage.generations=1")) == 0
+    assert "searched with another V or M: its parameters may mean little here" in caplog.text
+
+
+@pytest.mark.parametrize("keys", [["stage.pop_size=8"], ["stage.features=z"], ["stage.diagonal=true"]], ids=str)
+def test_a_search_that_cannot_go_on_here_is_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: list[str]
+) -> None:
+    arguments = ["stage.start_from=" + str(finished / "controller"), f"upstream={finished / 'mdrnn'}"]
+    assert main(small("controller", *arguments, *keys, f"outputs={tmp_path / 'o'}")) == 1
+    assert "searched with pop_size=6, sigma0=1.0, diagonal=False, features=zh" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
+
+
+def test_a_search_with_other_sizes_is_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(small("mdrnn", f"upstream={finished / 'vae'}", f"outputs={tmp_path}", "stage.hidden_size=9")) == 0
+    keys = [f"stage.start_from={finished}", f"upstream={newest(tmp_path)}", f"outputs={tmp_path}"]
+    assert main(small("controller", *keys)) == 1
+    assert "searched 85 parameters; here C has 70" in capsys.readouterr().err
+
+
+def test_what_c_sees_and_who_plays_change_no_number(finished: Path, tmp_path: Path) -> None:
+    keys = ["stage.features=zch", "stage.latent=sample", "stage.hidden_units=5", "stage.generations=1"]
+    here = search(finished, tmp_path / "here", *keys)
+    spread = search(finished, tmp_path / "spread", *keys, "stage.max_workers=3")
+    assert (here / "metrics.csv").read_bytes() == (spread / "metrics.csv").read_bytes()
+
+
+def test_a_search_of_an_earlier_version_is_refused(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = pipeline / "controller/checkpoints/last.pt"
+    state: dict[str, Any] = torch.load(path)
+    del state["segments"]
+    torch.save(state, path)
+    assert main([f"resume={pipeline / 'controller'}", "stage.generations=9"]) == 1
+    assert "was written by an earlier version" in capsys.readouterr().err
+    arguments = small("controller", f"stage.start_from={pipeline}", f"outputs={pipeline.parent}")
+    assert main(arguments) == 1
+    assert "was written by an earlier version" in capsys.readouterr().err
+
+
+@pytest.fixture
+def one_bad_track(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The second track of the second generation raises."""
+    bad = fresh_seeds(Purpose.search, 3, 0, "generation", 1)[1]
+    reset = PelletEnv.reset
+
+    def broken(self: PelletEnv, *, seed: int | None = None, **options: Any) -> Any:
+        if seed == bad:
+            raise OSError("no such track")
+        return reset(self, seed=seed, **options)
+
+    monkeypatch.setattr(PelletEnv, "reset", broken)
+
+
+@pytest.mark.usefixtures("one_bad_track")
+def test_a_search_goes_on_without_the_episodes_that_cannot_be_played(finished: Path, tmp_path: Path) -> None:
+    run = search(finished, tmp_path, "stage.n_samples=3")
+    lost = read_csv(run / "quarantine.csv")
+    assert [row["player"] for row in lost] == list("012345")
+    assert {row["generation"] for row in lost} == {"2"} and {row["cause"] for row in lost} == {"OSError: no such track"}
+    assert len(read_csv(run / "metrics.csv")) == 3
+
+
+def test_a_selection_track_that_cannot_be_played_is_left_out(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad, reset = fixed_seeds(Purpose.selection, 4)[2], PelletEnv.reset
+
+    def broken(self: PelletEnv, *, seed: int | None = None, **options: Any) -> Any:
+        if seed == bad:
+            raise OSError("no such track")
+        return reset(self, seed=seed, **options)
+
+    monkeypatch.setattr(PelletEnv, "reset", broken)
+    run = search(finished, tmp_path)
+    assert [(row["generation"], row["player"]) for row in read_csv(run / "quarantine.csv")] == [
+        (generation, player) for generation in "23" for player in ("mean vector", "best candidate")
+    ]
+    assert [row["generation"] for row in read_csv(run / "selection.csv")] == ["2", "3"]
+
+
+@pytest.mark.usefixtures("one_bad_track")
+def test_a_generation_that_is_half_lost_ends_the_run_with_the_cause(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def bad_seeds(*arguments: Any) -> list[int]:
+        return fresh_seeds(Purpose.search, 3, 0, "generation", 1)[1:]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(controller, "fresh_seeds", bad_seeds)
+        arguments = small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={tmp_path}")
+        assert main(arguments) == 1
+    assert "6 of 12 episodes of generation 1 could not be played: OSError: no such track" in capsys.readouterr().err
+    assert main([f"resume={newest(tmp_path)}"]) == 0, "where the cause is gone, the run goes on"
+
+
+def test_a_plan_is_made(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    search(finished, tmp_path, "stage.generations=7")
+    (plan,) = [record.message for record in caplog.records if record.message.startswith("plan: ")]
+    assert re.fullmatch(
+        r"plan: [\d,]+ steps/s, \d+ s per generation: 7 generations of 6 x 2 episodes, until about \d\d:\d\d", plan
+    )

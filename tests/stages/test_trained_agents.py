@@ -1,0 +1,70 @@
+"""Agents that are played by name or by file, and how small they can be."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from commands import newest, small
+
+import world_models
+from world_models.agents import trained
+from world_models.main import main
+from world_models.runs.files import read_json, sha256
+
+
+@pytest.fixture
+def catcher(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An agent that comes with the package under the name `catcher`, in half precision."""
+    monkeypatch.setattr(trained, "FOLDER", tmp_path)
+    world_models.load(finished / "controller/agent.pt").save(tmp_path / "catcher.pt", half=True)
+    return tmp_path / "catcher.pt"
+
+
+def test_an_agent_is_played_by_name_and_by_file(finished: Path, catcher: Path, tmp_path: Path) -> None:
+    original, scores = tmp_path / "copy.pt", []
+    shutil.copy(finished / "controller/agent.pt", original)
+    for agent, file in (("catcher", catcher), (str(original), original)):
+        assert main(small("evaluate", f"agent={agent}", f"outputs={tmp_path / 'outputs'}")) == 0
+        run = newest(tmp_path / "outputs")
+        assert [(item["kind"], item["sha256"]) for item in read_json(run / "manifest.json")["inputs"]] == [
+            ("agent", sha256(file))
+        ]
+        scores.append(read_json(run / "scores.json")["returns"])
+    assert scores[1] == read_json(finished / "evaluate/scores.json")["returns"]
+
+
+def test_half_precision_is_half_as_large_and_plays_alike(finished: Path, catcher: Path) -> None:
+    whole = finished / "controller/agent.pt"
+    assert catcher.stat().st_size < 0.55 * whole.stat().st_size
+    ours, theirs = world_models.load(catcher), world_models.load(whole)
+    assert ours.inputs == theirs.inputs and ours.world.device.type == "cpu"
+    frames = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), np.uint8)
+    latents = [agent.world.encode(frames) for agent in (ours, theirs)]
+    np.testing.assert_allclose(*latents, rtol=0.02, atol=0.02)
+    assert latents[0].dtype == latents[1].dtype
+
+
+@pytest.mark.usefixtures("catcher")
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (
+            ["stage=evaluate", "env=pellet", "agent=catchr"],
+            "agent=catchr does not exist: give one of catcher, or the path",
+        ),
+        (
+            ["stage=evaluate", "env=car_racing", "agent=catcher"],
+            "was trained on WorldModels/Pellet-v0, not on CarRacing-v3",
+        ),
+        (["stage=evaluate", "env=pellet", "env.size=32", "agent=catcher"], "with other settings than env has here"),
+        (["stage=vae", "env=pellet", "agent=catcher"], "stage=vae plays no trained agent"),
+        (["stage=evaluate", "env=pellet", "agent=catcher", "upstream=x"], "both name what to play: give one"),
+    ],
+)
+def test_mistakes_end_in_one_sentence(
+    arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, f"outputs={tmp_path / 'outputs'}"]) == 1
+    error = capsys.readouterr().err
+    assert sentence in error and error.count("\n") == 1 and not (tmp_path / "outputs").exists()

@@ -1,0 +1,47 @@
+"""Where jobs are done: in this process, in processes of this machine, or on a Ray cluster. The numbers are the same."""
+
+import importlib.util
+from collections.abc import Callable, Sequence
+from enum import Enum
+from typing import Any
+
+from world_models.agents.workers import DEADLINE, Handler, Here, Pool, WorkerPool
+from world_models.runs.numbers import num_cores
+
+
+class Workers(Enum):
+    """Processes of this machine, or actors of the Ray cluster that RAY_ADDRESS names (unset: one of this machine alone, which ends with the run)."""
+
+    local = "local"
+    ray = "ray"
+
+
+def open_pool(
+    where: Workers,
+    workers: int,
+    build: Callable[..., Handler],
+    args: Sequence[Any],
+    *,
+    most: int | None = None,
+    deadline: float = DEADLINE,
+) -> Pool:
+    """`workers` of them, -1 for one per core of the machine or the cluster, `most` at the highest; 0: this process (local only)."""
+    if where is Workers.ray:
+        require_ray()
+        from world_models.agents.ray_pool import RayPool, cluster_cores
+
+        count = limited(cluster_cores() if workers == -1 else workers, most)
+        return RayPool(max(1, count), build, args, deadline)
+    count = limited(num_cores() if workers == -1 else workers, most)
+    return WorkerPool(count, build, args, deadline) if count else Here(build, args)
+
+
+def limited(count: int, most: int | None) -> int:
+    """`count`, but no more than `most`."""
+    return count if most is None else min(count, most)
+
+
+def require_ray() -> None:
+    """One sentence where Ray is not installed."""
+    if importlib.util.find_spec("ray") is None:
+        raise ValueError('workers=ray needs the extra "cluster": pip install "world-models[cluster]"')

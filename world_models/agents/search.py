@@ -1,0 +1,119 @@
+"""Where a search stands, when it is over, and what it will come to."""
+
+import math
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import torch
+
+from world_models.agents.evolution import Evolution
+from world_models.agents.noise import fitness, rank_reliability
+from world_models.agents.reference import expected
+
+
+@dataclass
+class Search:
+    """Where a search stands: all that, with the returns told so far, makes it go on as if never stopped."""
+
+    evolution: Evolution
+    samples: list[int] = field(default_factory=list)  # episodes per candidate, per generation
+    reliability: list[float] = field(default_factory=list)  # of the ranks, per generation
+    env_steps: int = 0
+    rate: float | None = None  # environment steps per second in the first generation of the run
+    best: np.ndarray | None = None
+    best_score: float = -np.inf
+    tested: int = -1  # generation of the last test
+
+    def tell(self, returns: np.ndarray, steps: int, seconds: float) -> None:
+        """Take the returns (P, n) of the last population, played in so many environment steps and seconds."""
+        self.evolution.tell(fitness(returns).tolist())
+        self.samples.append(returns.shape[1])
+        self.reliability.append(rank_reliability(returns))
+        self.env_steps += steps
+        self.rate = self.rate or steps / seconds
+
+    def offer(self, vector: np.ndarray, score: float) -> None:
+        """A controller and its score on the selection tracks; the best of all is kept."""
+        if score > self.best_score:
+            self.best, self.best_score = vector, score
+
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds."""
+        return {
+            "segments": [segment.to_dict() for segment in self.evolution.segments],
+            "samples": self.samples,
+            "reliability": self.reliability,
+            "env_steps": self.env_steps,
+            "rate": self.rate,
+            "best": None if self.best is None else torch.from_numpy(self.best),
+            "best_score": float(self.best_score),
+            "tested": self.tested,
+            "mean": torch.from_numpy(self.evolution.mean),
+        }
+
+    def restore(self, state: dict[str, Any]) -> None:
+        """The inverse of `state`, for a search at its first generation: it is replayed."""
+        self.evolution.replay(state["segments"][-1]["history"])
+        self.best = None if state["best"] is None else state["best"].numpy()
+        for name in ("samples", "reliability", "env_steps", "rate", "best_score", "tested"):
+            setattr(self, name, state[name])
+
+
+@dataclass(frozen=True)
+class Budget:
+    """What ends a search; None for no limit. `minutes` of playing candidates count as environment steps, at the rate
+    that was measured once, in the first generation."""
+
+    generations: int | None
+    env_steps: int | None
+    minutes: float | None
+    target_return: float | None
+
+    def steps(self, search: Search) -> int | None:
+        """The nearer of `env_steps` and `minutes`, in environment steps; None without them, or before the rate is known."""
+        limits = [self.env_steps] if self.env_steps is not None else []
+        if self.minutes is not None and search.rate is not None:
+            limits.append(math.ceil(search.rate * 60 * self.minutes))
+        return min(limits, default=None)
+
+    def is_over(self, search: Search) -> bool:
+        """Whether it is used up, or the target reached."""
+        out_of_generations = self.generations is not None and search.evolution.generation >= self.generations
+        steps = self.steps(search)
+        out_of_steps = steps is not None and search.env_steps >= steps
+        return out_of_generations or out_of_steps or self._on_target(search)
+
+    def _on_target(self, search: Search) -> bool:
+        return self.target_return is not None and search.best_score >= self.target_return
+
+    def total(self, search: Search) -> int:
+        """How many generations it allows, at the steps per generation so far."""
+        limits = [self.generations] if self.generations is not None else []
+        steps = self.steps(search)
+        if steps is not None:
+            limits.append(math.ceil(steps * search.evolution.generation / search.env_steps))
+        return min(limits)
+
+    def plan(self, search: Search, env_id: str, seconds: float) -> str:
+        """What it comes to at so many seconds per generation, and where the published search stood after as much."""
+        total, candidates = self.total(search), len(search.evolution.segments[-1].history[-1])
+        ends = datetime.now().astimezone() + timedelta(seconds=(total - search.evolution.generation) * seconds)
+        told = (
+            f"{search.rate:,.0f} steps/s, {seconds:.0f} s per generation: {total} generations of {candidates} x "
+            f"{search.samples[-1]} episodes, until about {ends:{_form(ends)}}"
+        )
+        then = expected(env_id, total)
+        if then is None or search.evolution.ancestors:
+            return told
+        tested = f", its mean vector {then.mean_vector:.0f}" if then.mean_vector is not None else ""
+        return (
+            f"{told}; after as many, with 16 episodes each, the published population had {then.population:.0f}{tested}, "
+            f"in {then.hours:,.0f} h on 64 cores"
+        )
+
+
+def _form(moment: datetime) -> str:
+    """With the day where it is not today."""
+    return "%H:%M" if moment.date() == datetime.now().astimezone().date() else "%Y-%m-%d %H:%M"
