@@ -147,15 +147,15 @@ def workers_of(pid: int) -> list[psutil.Process]:
 def test_a_hundred_killed_workers_change_no_fitness_and_leave_none_behind(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def arguments(name: str, workers: int) -> list[str]:
-        keys = ["stage.generations=120", "stage.n_samples=4", "stage.test_interval=40", f"stage.max_workers={workers}"]
+    def arguments(name: str) -> list[str]:
+        keys = ["stage.generations=250", "stage.n_samples=16", "stage.test_interval=50", "stage.max_workers=2"]
         return command(*small("controller", f"upstream={finished / 'mdrnn'}", *keys, f"outputs={tmp_path / name}"))
 
-    subprocess.run(arguments("undisturbed", 0), env=ENVIRONMENT, check=True, stderr=subprocess.DEVNULL)
-    process = subprocess.Popen(arguments("killed", 2), env=ENVIRONMENT, stderr=subprocess.DEVNULL)
+    subprocess.run(arguments("undisturbed"), env=ENVIRONMENT, check=True, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(arguments("killed"), env=ENVIRONMENT, stderr=subprocess.DEVNULL)
     moments, kills, seen = random.Random(0), 0, set()
     while kills < WORKER_KILLS:
-        time.sleep(moments.uniform(0.1, 4.0))
+        time.sleep(moments.uniform(0.2, 2.8))
         assert process.poll() is None, f"the search ended after {kills} kills"
         workers = workers_of(process.pid)
         seen.update(worker.pid for worker in workers)

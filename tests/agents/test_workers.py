@@ -73,14 +73,17 @@ def test_a_job_that_raises_is_tried_again_with_everything_built_anew(
 
 
 @pytest.mark.parametrize("workers", [0, 2])
-def test_a_job_that_always_raises_comes_with_the_workers_traceback(workers: int, tmp_path: Path) -> None:
+def test_a_job_that_always_raises_ends_the_run_and_its_traceback_is_in_the_log(
+    workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("DEBUG", "world_models")
     with open_pool(Workers.local, workers, build_faulty, [tmp_path]) as pool:
-        with pytest.raises(
-            WorkerError, match=r"(?s)job 2 of 2 failed 3 times.*in do\n.*ArithmeticError: the moon is in"
-        ):
+        sentence = "job 2 of 2 failed 3 times: ArithmeticError: the moon is in the way"
+        with pytest.raises(WorkerError, match=f"^{sentence}$"):
             list(pool.map(["a", "raise"]))
         pids = pool.pids if isinstance(pool, WorkerPool) else []
     assert not any(psutil.pid_exists(pid) for pid in pids)
+    assert re.search(r"(?s)where it happened:.*in do\n.*ArithmeticError: the moon is in the way", caplog.text)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

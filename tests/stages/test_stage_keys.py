@@ -1,6 +1,7 @@
 """Keys of the stages: what each of them changes."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -170,7 +171,7 @@ def test_a_killed_worker_costs_nothing_but_its_job(finished: Path, tmp_path: Pat
     workers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
     workers[0].kill()
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 0 and b"is redone" in error, error
+    assert process.returncode == 0 and re.search(rb"it is done again|another takes its place", error), error
     assert main(small("rollout", *keys, f"outputs={tmp_path / 'whole'}")) == 0
     shards = [read_json(newest(tmp_path / name) / "episodes/manifest.json")["shards"] for name in ("killed", "whole")]
     assert shards[0] == shards[1]

@@ -11,8 +11,8 @@ import ray
 
 from world_models.agents import workers
 from world_models.agents.workers import (
-    ATTEMPTS,
     DEADLINE,
+    LOST_AT_START,
     Attempts,
     Failure,
     Handler,
@@ -138,7 +138,7 @@ class RayPool(Pool):
         except ray.exceptions.RayActorError as error:
             self._replace(worker)
             self._lost_at_start += 1
-            if self._lost_at_start >= ATTEMPTS * len(self._workers):
+            if self._lost_at_start >= LOST_AT_START * len(self._workers):
                 raise WorkerError(f"workers are lost while they start; the last: {_reason(error)}") from None
             return
         worker.ready, worker.asked, self._lost_at_start = True, None, 0

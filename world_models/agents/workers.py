@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Any]
 ATTEMPTS = 3
+LOST_AT_START = 10
+"""Workers lost in a row before they had started, for each of the pool's, that end a run."""
 DEADLINE = 120.0
 """Seconds without a sign of life after which a worker at work is replaced."""
 
@@ -84,9 +86,7 @@ class Pool(ABC):
         """Do all jobs; yields (position in `jobs`, result) as each is done. One that fails each time is a WorkerError."""
         for index, outcome in self.attempt(jobs):
             if isinstance(outcome, Failure):
-                raise WorkerError(
-                    f"job {index + 1} of {len(jobs)} failed {ATTEMPTS} times: {outcome.cause}{outcome.details}"
-                )
+                raise WorkerError(f"job {index + 1} of {len(jobs)} failed {ATTEMPTS} times: {outcome.cause}")
             yield index, outcome
 
 
@@ -109,6 +109,8 @@ class Attempts:
         again = self._tried[index] < ATTEMPTS
         ending = "it is done again" if again else "it is given up"
         log.warning("job %d of %d: %s; %s", index + 1, len(self.jobs), failure.cause, ending)
+        if failure.details:
+            log.debug("where it happened:\n%s", failure.details)
         if again:
             self.waiting.appendleft(index)
         else:
@@ -123,7 +125,7 @@ class Attempts:
 def raised(error: BaseException) -> Failure:
     """What an exception of a job comes to."""
     words = " ".join(str(error).split()) or "no message"
-    return Failure(f"{type(error).__name__}: {words}", "\n" + traceback.format_exc())
+    return Failure(f"{type(error).__name__}: {words}", traceback.format_exc())
 
 
 class Here(Pool):
@@ -253,7 +255,7 @@ class WorkerPool(Pool):
         """Replace a worker that is dead or hangs; workers that are lost again and again while they start are a WorkerError."""
         cause = self._replace(worker)
         self._lost_at_start += not worker.ready
-        if self._lost_at_start >= ATTEMPTS * len(self._workers):
+        if self._lost_at_start >= LOST_AT_START * len(self._workers):
             raise WorkerError(f"workers are lost while they start, {self._lost_at_start} in a row; the last: {cause}")
         if worker.job is None:
             log.warning("%s; another takes its place", cause)
