@@ -148,7 +148,7 @@ def test_a_hundred_killed_workers_change_no_fitness_and_leave_none_behind(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def arguments(name: str) -> list[str]:
-        keys = ["stage.generations=250", "stage.n_samples=16", "stage.test_interval=50", "stage.max_workers=2"]
+        keys = ["stage.generations=400", "stage.n_samples=16", "stage.test_interval=50", "stage.max_workers=2"]
         return command(*small("controller", f"upstream={finished / 'mdrnn'}", *keys, f"outputs={tmp_path / name}"))
 
     subprocess.run(arguments("undisturbed"), env=ENVIRONMENT, check=True, stderr=subprocess.DEVNULL)
