@@ -106,7 +106,7 @@ class RayPool(Pool):
                     worker.job, worker.seen = attempts.next(), time.monotonic()
                     worker.answer = worker.actor.do.remote(jobs[worker.job])
             self._require_a_worker(began)
-            for worker, outcome in [*self._answered(), *self._silent()]:
+            for worker, outcome in self._outcomes():
                 index, worker.job = worker.job, None
                 assert index is not None
                 if not isinstance(outcome, Failure):
@@ -114,6 +114,11 @@ class RayPool(Pool):
                 elif not attempts.failed(index, outcome):
                     continue
                 yield index, outcome
+
+    def _outcomes(self) -> Iterator[tuple[_Worker, Any]]:
+        """Who answered or was lost, and then who of the others is silent: nobody is told of twice."""
+        yield from self._answered()
+        yield from self._silent()
 
     def _require_a_worker(self, began: float) -> None:
         patience = max(self._deadline, DEADLINE)
