@@ -14,6 +14,7 @@ from world_models.agents import search as search_module
 from world_models.envs.pellet import PelletEnv
 from world_models.main import main
 from world_models.runs.files import read_json
+from world_models.runs.headline import headline
 from world_models.runs.metrics import read_csv
 from world_models.runs.seeding import Purpose, fixed_seeds, fresh_seeds
 from world_models.stages import controller
@@ -51,6 +52,8 @@ def test_the_better_of_mean_and_best_candidate_is_the_agent(finished: Path, tmp_
     scores = [max(float(row["mean"]), float(row["candidate"])) for row in table]
     assert [float(row["best"]) for row in table] == np.maximum.accumulate(scores).tolist()
     assert any(float(row["mean"]) != float(row["candidate"]) for row in table)
+    told = headline(run)
+    assert told is not None and told.value == max(scores)
     agent = world_models.load(run / "agent.pt")
     at_mean = float(table[-1]["mean"]) == max(scores)
     assert np.array_equal(agent.controllers["best"], agent.controllers["mean"]) <= at_mean

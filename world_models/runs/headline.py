@@ -39,8 +39,8 @@ def _loss(run: Path) -> Headline | None:
 
 
 def _selection(run: Path) -> Headline | None:
-    means = _column(run / "selection.csv", "mean")
-    return Headline("selection score", float(means.max()), True) if means.size else None
+    tested = np.concatenate([_column(run / "selection.csv", name) for name in ("mean", "candidate")])
+    return Headline("selection score", float(tested.max()), True) if tested.size else None
 
 
 def _score(run: Path) -> Headline | None:
