@@ -93,11 +93,11 @@ def _plain(start: "multiprocessing.synchronize.Barrier", rates: "multiprocessing
     vae, cell, controller = ConvVAE(3, 32).eval(), MDRNNCell(32, 3, 256, 5).eval(), Controller(32, 256, 3).eval()
     controller.linear.weight.zero_()
     controller.linear.bias.copy_(torch.from_numpy(BIAS))
-    frame, _ = env.reset(seed=1)
     h, c = cell.get_init_hidden(1)
     action = torch.from_numpy(ACTION)[None]
     start.wait()
     began = time.perf_counter()
+    frame, _ = env.reset(seed=1)
     for _ in range(STEPS):
         if models:
             small = cv2.resize(frame[:84], (64, 64), interpolation=cv2.INTER_AREA)
@@ -112,7 +112,7 @@ def _plain(start: "multiprocessing.synchronize.Barrier", rates: "multiprocessing
 
 
 def processes(count: int, models: bool) -> float:
-    """Sum of the rates of `count` processes of one Gymnasium environment each, running at once."""
+    """Sum of the rates of `count` processes of one Gymnasium environment each, running at once; the one reset counted, as ours."""
     context = multiprocessing.get_context("spawn")
     start, rates = context.Barrier(count), context.Queue()
     running = [context.Process(target=_plain, args=(start, rates, models)) for _ in range(count)]
@@ -150,7 +150,7 @@ def rates(found: Models, repeats: int) -> None:
     }
     on_gymnasium: dict[str, Callable[[], float]] = {
         f"fitness on Gymnasium, {CORES} workers x {WIDTH} environments": lambda: ours(
-            found, "gymnasium", population=CORES * WIDTH, steps=200
+            found, "gymnasium", population=CORES * WIDTH
         ),
         f"bare Gymnasium, {CORES} processes": lambda: processes(CORES, models=False),
     }

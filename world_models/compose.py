@@ -18,7 +18,9 @@ from world_models.config import Config, flatten
 PATHS = (
     "upstream",
     "outputs",
+    "agent",
     "stage.agent",
+    "stage.rollout.agent",
     "stage.start_from",
     "stage.vae.start_from",
     "stage.source",

@@ -10,9 +10,8 @@ from typing import Any
 import torch
 
 from world_models import pipeline
-from world_models.agents import trained
 from world_models.agents.pools import Workers, require_ray
-from world_models.agents.trained import check_agent, find_agent
+from world_models.agents.trained import find_agent, settled_agent
 from world_models.compose import Composed
 from world_models.config import Config, WandbMode, check_resumable, to_yaml
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
@@ -111,21 +110,17 @@ def settle(config: Config, stage: str, spec: EnvSpec) -> Config:
     if config.workers is Workers.ray:
         require_ray()
     if config.agent is not None:
-        config = replace(config, agent=settled_agent(config.agent, stage, spec))
+        if stage != "evaluate":
+            raise ValueError(
+                f"agent={config.agent} is of no use: stage={stage} plays no trained agent, stage=evaluate does"
+            )
+        config = replace(config, agent=settled_agent(config.agent, spec))
     device = resolve_device(config.device)
     backend = resolve_backend(config.env.backend, spec)
     if config.env.backend is Backend.auto:
         backend = backend_for(stage, backend)
     env = replace(config.env, backend=backend)
     return replace(config, device=device, env=env, stage=pipeline.settled(config.stage, spec, device))
-
-
-def settled_agent(agent: str, stage: str, spec: EnvSpec) -> str:
-    """The name of a trained agent, or the absolute path of one; what does not fit is a ValueError."""
-    if stage != "evaluate":
-        raise ValueError(f"agent={agent} is of no use: stage={stage} plays no trained agent, stage=evaluate does")
-    check_agent(agent, spec)
-    return agent if agent in trained.names() else str(Path(agent).absolute())
 
 
 def open_run(config: Config, path: Path, env: dict[str, Any], upstream: Path | None) -> Run:

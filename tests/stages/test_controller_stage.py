@@ -11,6 +11,7 @@ from commands import newest, small
 
 import world_models
 from world_models.agents import search as search_module
+from world_models.agents.components import Components
 from world_models.envs.pellet import PelletEnv
 from world_models.main import main
 from world_models.runs.files import read_json
@@ -87,6 +88,24 @@ def test_a_search_goes_on_from_another_run(finished: Path, tmp_path: Path, caplo
     assert "another V or M" not in caplog.text
 
 
+def test_a_search_in_components_goes_on_in_the_same_ones(finished: Path, tmp_path: Path) -> None:
+    keys = ["stage.components=5", "stage.diagonal=true"]
+    first = search(finished, tmp_path, *keys, "stage.generations=2")
+    assert {item["kind"] for item in read_json(first / "manifest.json")["inputs"]} == {"vae", "mdrnn", "episodes"}
+    state, agent = torch.load(first / "checkpoints/last.pt"), world_models.load(first / "agent.pt")
+    outputs = agent.env.action_space.size
+    assert len(state["mean"]) == outputs * (5 + 1) < len(agent.controllers["mean"])
+    components = Components.load(first / "checkpoints/components.pt")
+    np.testing.assert_allclose(agent.controllers["mean"], components.expand(state["mean"].numpy()[None])[0], rtol=1e-5)
+
+    later = search(finished, tmp_path, *keys, f"stage.start_from={first}", "stage.generations=1")
+    kept = [(run / "checkpoints/components.pt").read_bytes() for run in (first, later)]
+    assert kept[0] == kept[1]
+    assert main([f"resume={first}", "stage.generations=4"]) == 0
+    whole = search(finished, tmp_path, *keys, "stage.generations=4")
+    assert torch.equal(*(torch.load(run / "checkpoints/last.pt")["mean"] for run in (first, whole)))
+
+
 def test_a_search_that_goes_on_with_another_m_is_told_so(
     finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -96,13 +115,17 @@ def test_a_search_that_goes_on_with_another_m_is_told_so(
     assert "searched with another V or M: its parameters may mean little here" in caplog.text
 
 
-@pytest.mark.parametrize("keys", [["stage.pop_size=8"], ["stage.features=z"], ["stage.diagonal=true"]], ids=str)
+@pytest.mark.parametrize(
+    "keys", [["stage.pop_size=8"], ["stage.features=z"], ["stage.diagonal=true"], ["stage.components=5"]], ids=str
+)
 def test_a_search_that_cannot_go_on_here_is_refused(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: list[str]
 ) -> None:
     arguments = ["stage.start_from=" + str(finished / "controller"), f"upstream={finished / 'mdrnn'}"]
     assert main(small("controller", *arguments, *keys, f"outputs={tmp_path / 'o'}")) == 1
-    assert "searched with pop_size=6, sigma0=1.0, diagonal=False, features=zh" in capsys.readouterr().err
+    assert (
+        "searched with pop_size=6, sigma0=1.0, diagonal=False, components=None, features=zh" in capsys.readouterr().err
+    )
     assert not (tmp_path / "o").exists()
 
 

@@ -22,7 +22,7 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_trained_agent_can_collect_the_next_episodes(finished: Path, tmp_path: Path) -> None:
-    agent = finished / "controller/agent.pt"
+    agent = finished / "controller"
     assert (
         main(small("rollout", "stage.policy=agent", f"stage.agent={agent}", f"outputs={tmp_path}", "stage.noise=0.3"))
         == 0

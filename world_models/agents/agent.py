@@ -59,6 +59,11 @@ class WorldModel:
         mu, logsigma = self.vae.encoder(to_float(torch.from_numpy(np.require(frames, requirements="W")), self.device))
         return mu, logsigma
 
+    def features(self, latents: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
+        """What C sees (n, F) of latents (n, L) and M's state h and c (n, H)."""
+        state = {Features.z: (), Features.zh: (h,), Features.zch: (c, h)}[self.sight.features]
+        return controller_features(latents, *state)
+
     @torch.inference_mode()
     def decode(self, latents: torch.Tensor) -> np.ndarray:
         """Frames (n, H, W, C) uint8 of latents (n, L)."""
@@ -120,8 +125,7 @@ class WorldModelPolicy:
         latents = self._latents(frames, rows)
         index = torch.from_numpy(padded).to(latents.device)
         h, c = self.h[index], self.c[index]
-        state = {Features.z: (), Features.zh: (h,), Features.zch: (c, h)}[sight.features]
-        features = controller_features(latents, *state)
+        features = self.world.features(latents, h, c)
         raw = act_many(self.rows_of[index], features, sight.hidden_units)[:count].cpu().numpy()
         if not np.isfinite(raw).all():
             raise ValueError(

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from world_models.agents.components import Components
 from world_models.agents.evolution import Evolution
 from world_models.agents.noise import fitness, rank_reliability
 from world_models.agents.reference import expected
@@ -18,6 +19,7 @@ class Search:
     """Where a search stands: all that, with the returns told so far, makes it go on as if never stopped."""
 
     evolution: Evolution
+    components: Components | None = None  # what its vectors are weights of; None: C's own parameters
     samples: list[int] = field(default_factory=list)  # episodes per candidate, per generation
     reliability: list[float] = field(default_factory=list)  # of the ranks, per generation
     env_steps: int = 0
@@ -25,6 +27,23 @@ class Search:
     best: np.ndarray | None = None
     best_score: float = -np.inf
     tested: int = -1  # generation of the last test
+
+    def ask(self) -> np.ndarray:
+        """The next population, as controllers (pop_size, parameters of C)."""
+        return self._controllers(self.evolution.ask())
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The controller (parameters of C,) in the middle of the search distribution."""
+        return self._controllers(self.evolution.mean[None])[0]
+
+    @property
+    def champion(self) -> np.ndarray:
+        """The controller (parameters of C,) that had the highest return in the last generation told."""
+        return self._controllers(self.evolution.champion[None])[0]
+
+    def _controllers(self, vectors: np.ndarray) -> np.ndarray:
+        return vectors if self.components is None else self.components.expand(vectors)
 
     def tell(self, returns: np.ndarray, steps: int, seconds: float) -> None:
         """Take the returns (P, n) of the last population, played in so many environment steps and seconds."""

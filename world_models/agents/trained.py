@@ -14,20 +14,23 @@ def names() -> list[str]:
 
 
 def find_agent(name: str) -> Path:
-    """The file of the agent of this name, or the file itself; what is neither is a ValueError."""
+    """The file of the agent of this name, the file itself, or that of a controller's or pipeline's folder; else a ValueError."""
     path = FOLDER / f"{name}.pt" if name in names() else Path(name)
-    path = path / "agent.pt" if path.is_dir() else path
+    inside = [path / "agent.pt", path / "controller" / "agent.pt"]
+    path = next((file for file in inside if file.is_file()), path)
     if not path.is_file():
         known = f"one of {', '.join(names())}, or " if names() else ""
-        raise ValueError(f"agent={name} does not exist: give {known}the path of an agent.pt")
+        raise ValueError(f"agent={name} does not exist: give {known}an agent.pt, or the run folder that holds one")
     return path
 
 
-def check_agent(name: str, spec: EnvSpec) -> None:
-    """An agent that was trained on another environment is a ValueError."""
-    env = load_agent(find_agent(name)).env
+def settled_agent(name: str, spec: EnvSpec) -> str:
+    """The name of a trained agent, or the absolute path of its file; one of another environment is a ValueError."""
+    path = find_agent(name)
+    env = load_agent(path).env
     if env != spec:
         same = "with other settings than env has here: use the same env keys"
         raise ValueError(
             f"agent={name} was trained on {env.id}{f' {same}' if env.id == spec.id else f', not on {spec.id}'}"
         )
+    return name if name in names() else str(path.absolute())

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from world_models.agents.agent import Agent, WorldModel, load_world_model
+from world_models.agents.components import Components, observed_features, principal_components
 from world_models.agents.evolution import Evolution, Segment
 from world_models.agents.fitness import (
     Block,
@@ -23,6 +24,7 @@ from world_models.agents.pools import Workers, open_pool
 from world_models.agents.rollout import Score
 from world_models.agents.search import Budget, Search
 from world_models.agents.workers import DEADLINE, Pool, WorkerError
+from world_models.data.store import EpisodeStore
 from world_models.envs.make import EnvSpec
 from world_models.models.controller import Features, Latent, Sight, num_parameters
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
@@ -35,6 +37,8 @@ from world_models.runs.seeding import Purpose, fixed_seeds, fresh_seeds
 from world_models.runs.statistics import summarize
 
 log = logging.getLogger(__name__)
+
+COMPONENTS = "components.pt"
 
 PLANNED = 3
 """Generations after which a search says what its budget will come to."""
@@ -55,6 +59,9 @@ class ControllerConfig:
     features: Features = Features.zh
     hidden_units: int = 0  # tanh units between features and action; 0: the linear controller
     latent: Latent = Latent.mean
+    components: int | None = (
+        None  # search in so many leading principal components of what C sees; null: in C's own weights
+    )
     pop_size: int = 64
     sigma0: float = 0.1
     diagonal: bool = False  # adapt variances alone (sep-CMA-ES)
@@ -76,7 +83,9 @@ class ControllerConfig:
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)  # seconds without a step, then a worker is replaced
 
     def __post_init__(self) -> None:
-        require_positive("stage", self, "n_samples", "generations", "env_steps", "minutes", "sigma0", "time_limit")
+        require_positive(
+            "stage", self, "components", "n_samples", "generations", "env_steps", "minutes", "sigma0", "time_limit"
+        )
         require_positive("stage", self, "test_interval", "selection_episodes", "num_envs", "deadline")
         if self.pop_size < 2:
             raise ValueError(f"stage.pop_size is {self.pop_size}; CMA-ES needs at least 2 candidates")
@@ -130,7 +139,7 @@ def load_search(path: Path) -> dict[str, Any]:
 
 def search_options(cfg: ControllerConfig) -> dict[str, Any]:
     """What two searches must share for one to go on where the other ended."""
-    options = {"pop_size": cfg.pop_size, "sigma0": cfg.sigma0, "diagonal": cfg.diagonal}
+    options = {"pop_size": cfg.pop_size, "sigma0": cfg.sigma0, "diagonal": cfg.diagonal, "components": cfg.components}
     return {**options, **cfg.sight.to_dict()}
 
 
@@ -141,7 +150,7 @@ def _words(options: dict[str, Any]) -> str:
 def execute(cfg: ControllerConfig, run: Run) -> None:
     """Search; leaves `agent.pt` with the best and the last mean vector."""
     models, world = open_world(cfg, run)
-    search = first_state(cfg, run, num_parameters(**world.controller_config))
+    search = first_state(cfg, run, world)
     metrics = run.metrics(resume(run, search))
     evolution = search.evolution
     args = (models, run.backend, cfg.num_envs, run.device.value)
@@ -149,7 +158,7 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
         open_pool(Workers(run.workers), -1, build_player, args, most=cfg.max_workers, deadline=cfg.deadline) as pool,
         ProgressBar("controller", cfg.generations, evolution.generation, "env steps") as bar,
     ):
-        warm_up(pool, len(evolution.mean))
+        warm_up(pool, len(search.mean))
         while not cfg.budget.is_over(search):
             one_generation(cfg, run, search, pool, metrics, bar)
             if evolution.generation % cfg.test_interval == 0:
@@ -171,8 +180,35 @@ def open_world(cfg: ControllerConfig, run: Run) -> tuple[Models, WorldModel]:
     return models, load_world_model(vae, mdrnn, EnvSpec.from_dict(run.env), cfg.sight)
 
 
-def first_state(cfg: ControllerConfig, run: Run, size: int) -> Search:
+def open_components(cfg: ControllerConfig, run: Run, world: WorldModel) -> Components | None:
+    """The axes of the search, if it has any: this run's, else those of the search that goes on here, else those of M's episodes."""
+    if cfg.components is None:
+        return None
+    path = run.path / "checkpoints" / COMPONENTS
+    if path.is_file():
+        return Components.load(path)
+    if cfg.start_from is not None:
+        components = Components.load(Path(cfg.start_from) / "checkpoints" / COMPONENTS)
+    else:
+        assert run.upstream is not None
+        episodes = input_of(run.upstream, "episodes")
+        run.add_input("episodes", episodes)
+        features = observed_features(world, EpisodeStore.open(episodes.parent))
+        components = principal_components(features, cfg.components, cfg.hidden_units or world.env.action_space.size)
+        share = ((features - components.mean) @ components.axes).var(0).sum() / features.var(0).sum()
+        log.info(
+            "the search is in %d components of the %d features that C sees; they hold %.1f %% of the variance",
+            *(cfg.components, features.shape[1], 100 * share),
+        )
+    components.save(path)
+    return components
+
+
+def first_state(cfg: ControllerConfig, run: Run, world: WorldModel) -> Search:
     """A search at its first generation; with `start_from`, after the last one of that run."""
+    components = open_components(cfg, run, world)
+    parameters = num_parameters(**world.controller_config)
+    size = parameters if components is None else components.size(parameters)
     ancestors: list[Segment] = []
     if cfg.start_from is not None:
         path = Path(cfg.start_from) / "checkpoints" / "last.pt"
@@ -195,7 +231,7 @@ def first_state(cfg: ControllerConfig, run: Run, size: int) -> Search:
         weight_decay=cfg.weight_decay,
         ancestors=ancestors,
     )
-    return Search(evolution)
+    return Search(evolution, components)
 
 
 def warm_up(pool: Pool, size: int) -> None:
@@ -213,7 +249,7 @@ def one_generation(
     samples = next_samples(search.samples, search.reliability, cfg.most_samples or 0, cfg.reliability, cfg.n_samples)
     seeds = fresh_seeds(Purpose.search, samples, run.seed, "generation", *evolution.labels)
     size = block_size(cfg.pop_size * samples, cfg.num_envs, pool.size)
-    blocks = candidate_blocks(evolution.ask(), seeds, size, cfg.time_limit, cfg.early_cut)
+    blocks = candidate_blocks(search.ask(), seeds, size, cfg.time_limit, cfg.early_cut)
     scores = play_what_can_be(pool, blocks, lambda episodes, steps: bar.advance(0, steps))
     set_aside(scores, [str(index) for index in range(cfg.pop_size)], generation + 1, metrics)
     returns = np.array([score.total_return for score in scores]).reshape(cfg.pop_size, samples)
@@ -264,7 +300,7 @@ def row(search: Search, returns: np.ndarray, scores: list[Score]) -> dict[str, A
 def test(cfg: ControllerConfig, search: Search, pool: Pool, metrics: MetricsLog) -> None:
     """Play the mean vector and the generation's best candidate on the selection tracks; keep the best of all so far."""
     generation, episodes = search.evolution.generation, cfg.selection_episodes
-    vectors = [search.evolution.mean, search.evolution.champion]
+    vectors = [search.mean, search.champion]
     seeds = fixed_seeds(Purpose.selection, episodes)
     size = block_size(len(vectors) * episodes, cfg.num_envs, pool.size)
     blocks = candidate_blocks(np.stack(vectors), seeds, size, cfg.time_limit)
@@ -302,6 +338,6 @@ def save(cfg: ControllerConfig, run: Run, search: Search, metrics: MetricsLog) -
 def write_agent(run: Run, search: Search, world: WorldModel) -> None:
     """Write agent.pt."""
     assert search.best is not None
-    controllers = {"best": search.best.astype(np.float32), "mean": search.evolution.mean.astype(np.float32)}
+    controllers = {"best": search.best.astype(np.float32), "mean": search.mean.astype(np.float32)}
     Agent(world, controllers, inputs=run.manifest["inputs"]).save(run.path / "agent.pt")
     log.info("the agent (selection score %.1f) is in %s/agent.pt", search.best_score, run.name)

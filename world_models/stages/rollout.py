@@ -17,6 +17,7 @@ from world_models.agents.policy import (
 )
 from world_models.agents.pools import Workers, open_pool
 from world_models.agents.rollout import collect
+from world_models.agents.trained import find_agent, settled_agent
 from world_models.agents.workers import DEADLINE
 from world_models.data.overview import write_overview
 from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
@@ -51,7 +52,7 @@ class RolloutConfig:
     shard_size: int = 8
     policy: PolicyName = PolicyName.auto
     val_fraction: float = 0.1
-    agent: str | None = None  # agent.pt that plays, for policy=agent
+    agent: str | None = None  # who plays, for policy=agent: a name, an agent.pt or the run folder that holds one
     noise: float = 0.8  # of policy=agent: each episode explores with its own part of it
 
     def __post_init__(self) -> None:
@@ -60,9 +61,7 @@ class RolloutConfig:
         if not 0 <= self.val_fraction < 1:
             raise ValueError(f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1")
         if (self.policy is PolicyName.agent) != (self.agent is not None):
-            raise ValueError(
-                "stage.policy=agent and stage.agent=<path of an agent.pt> go together: give both or neither"
-            )
+            raise ValueError("stage.policy=agent and stage.agent=<its name or path> go together: give both or neither")
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
     spec = EnvSpec.from_dict(run.env)
     folder = run.path / "episodes"
     if cfg.agent is not None:
-        run.add_input("agent", Path(cfg.agent))
+        run.add_input("agent", find_agent(cfg.agent))
     writer = StoreWriter(folder, _meta(cfg, run, spec))
     finished = writer.finished_shards()
     missing = [shard for shard in plan(cfg, run.seed) if shard.index not in finished]
@@ -99,8 +98,8 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
 
 
 def settled(cfg: RolloutConfig, spec: EnvSpec) -> RolloutConfig:
-    """A copy in which `policy=auto` is decided and `agent` is an absolute path; a policy that does not fit is refused."""
-    agent = None if cfg.agent is None else str(Path(cfg.agent).absolute())
+    """A copy in which `policy=auto` is decided and `agent` a name or an absolute path; a policy that does not fit is refused."""
+    agent = None if cfg.agent is None else settled_agent(cfg.agent, spec)
     by_default = PolicyName.brownian if spec.action_space.kind == "box" else PolicyName.sticky
     cfg = replace(cfg, policy=by_default if cfg.policy is PolicyName.auto else cfg.policy, agent=agent)
     build_policy(cfg, spec)
@@ -138,12 +137,7 @@ def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
     space, name = spec.action_space, cfg.policy
     if name is PolicyName.agent:
         assert cfg.agent is not None
-        agent = load_agent(cfg.agent)
-        if agent.env != spec:
-            raise ValueError(
-                f"{cfg.agent} was trained on {agent.env.id} with other settings than env has here: use the same env keys"
-            )
-        return agent.policy(cfg.noise)
+        return load_agent(find_agent(cfg.agent)).policy(cfg.noise)
     if name is PolicyName.brownian:
         return BrownianPolicy(space, brownian_noise(spec.id, space.size))
     return {PolicyName.random: RandomPolicy, PolicyName.sticky: StickyPolicy, PolicyName.car_racing: CarRacingExplorer}[
