@@ -38,7 +38,7 @@ def test_every_config_file_is_covered() -> None:
     assert options("stage") == sorted(SCHEMAS)
     assert options("env") == ["car_racing", "coinrun", "gymnasium", "pellet"]
     for name in options("experiment"):
-        given = ["stage.rollout.agent=agent.pt"] if name == "car_racing" else []
+        given = [] if name == "demo" else ["stage.rollout.agent=agent.pt"]
         assert compose_config([f"experiment={name}", *given]).choices["experiment"] == name
 
 

@@ -43,6 +43,20 @@ def test_the_target_ends_a_search() -> None:
     assert Budget(5, None, None, 10.0).is_over(search) and not Budget(5, None, None, 10.5).is_over(search)
 
 
+def test_the_best_are_kept_and_ranked_anew_by_all_that_they_played() -> None:
+    search = after(2)
+    for score in (3.0, 9.0, 5.0, 9.0, 7.0):
+        search.offer(np.full(3, score + len(search.finalists)), score, places=3)
+    assert [finalist.score for finalist in search.finalists] == [9.0, 9.0, 7.0]
+    assert [finalist.vector[0] for finalist in search.finalists] == [10.0, 12.0, 10.0]  # of equals the earlier
+    search.decide([6.0, 8.0, 7.0])
+    assert search.best_score == 8.0 and search.best[0] == 12.0 and search.decided == 2
+    again = Search(Evolution(3, pop_size=8, sigma0=0.1, seed=0))
+    again.restore(search.state())
+    assert [one.score for one in again.finalists] == [8.0, 7.0, 6.0] and again.decided == 2
+    assert np.array_equal(again.best, search.best)
+
+
 def test_the_plan_tells_what_the_published_search_had() -> None:
     plan = Budget(None, 50_000, None, None).plan(after(2), "CarRacing-v3", 20.0)
     assert plan.startswith("500 steps/s, 20 s per generation: 50 generations of 8 x 2 episodes, until about ")

@@ -233,7 +233,7 @@ def test_pipeline_page_shows_what_the_files_hold(pipeline_page: Page) -> None:
     ):
         assert words in text
     for words in (
-        "best selection score",
+        "selection score",
         "best validation loss",
         "beefbeefbeef",
         "with uncommitted changes",
@@ -260,6 +260,18 @@ def test_one_stage_alone(tmp_path: Path, stage: str) -> None:
     assert not page.all("a")
 
 
+def test_a_search_is_drawn_beside_the_published_one(tmp_path: Path) -> None:
+    alone = report(write_controller(tmp_path / "alone"))
+    folder = write_controller(tmp_path / "beside")
+    write_csv(
+        folder / "reference.csv", {name: np.array([1e3, 1e4, 1e6]) for name in ("episodes", "hours", "mean_vector")}
+    )
+    beside = report(folder)
+    assert len(beside.all("svg")) == len(alone.all("svg")) + 2
+    assert "Score by episodes" in beside.text and "Score by hours" in beside.text
+    assert "Score by episodes" not in alone.text
+
+
 @pytest.mark.parametrize("stage", [*WRITERS, "pixel"])
 @pytest.mark.parametrize("status", ["running", "failed", "interrupted"])
 def test_a_run_without_files_says_so(tmp_path: Path, stage: str, status: str) -> None:
@@ -278,7 +290,7 @@ def test_unfinished_pipeline_names_what_is_missing(tmp_path: Path) -> None:
     assert page.text.count("Not started.") == 1
     assert "Failed: no" in page.text
     assert "a worker died" in page.text
-    assert "best selection score" in page.text
+    assert "selection score" in page.text
 
 
 def test_hostile_text_is_escaped(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ from commands import newest, small
 
 import world_models
 from world_models.agents import search as search_module
+from world_models.agents import selection
 from world_models.agents.components import Components
+from world_models.agents.reference import published
 from world_models.envs.pellet import PelletEnv
 from world_models.main import main
 from world_models.runs.files import read_json
@@ -86,6 +88,44 @@ def test_a_search_goes_on_from_another_run(finished: Path, tmp_path: Path, caplo
     whole = search(finished, tmp_path, f"stage.start_from={first}", "stage.n_samples=3", "stage.generations=2")
     assert torch.equal(*(torch.load(run / "checkpoints/last.pt")["mean"] for run in (later, whole)))
     assert "another V or M" not in caplog.text
+
+
+def test_finalists_play_other_tracks_and_the_best_over_all_of_them_is_the_agent(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = ["stage.finalists=3", "stage.test_interval=1", "stage.selection_episodes=2", "stage.generations=3"]
+    played: list[tuple[int, ...]] = []
+    real = selection.candidate_blocks
+
+    def noting(vectors: np.ndarray, seeds: list[int], *rest: Any) -> Any:
+        played.append((len(vectors), *seeds))
+        return real(vectors, seeds, *rest)
+
+    monkeypatch.setattr(selection, "candidate_blocks", noting)
+    run = search(finished, tmp_path, *keys)
+    tracks = fixed_seeds(Purpose.selection, 6)
+    assert played == [(2, *tracks[:2])] * 3 + [(3, *tracks[2:])]
+    rows = [{name: float(value) for name, value in row.items()} for row in read_csv(run / "finalists.csv")]
+    assert [row["place"] for row in rows] == [1, 2, 3] and {row["generation"] for row in rows} == {3}
+    for row in rows:
+        assert row["overall"] == pytest.approx((2 * row["before"] + 4 * row["mean"]) / 6)
+    state = torch.load(run / "checkpoints/last.pt")
+    best = max(row["overall"] for row in rows)
+    assert state["finalists"][0][0] == best and headline(run).value == best  # type: ignore[union-attr]
+    np.testing.assert_array_equal(
+        world_models.load(run / "agent.pt").controllers["best"], state["finalists"][0][1].numpy().astype(np.float32)
+    )
+    assert len(played) == 4 and main([f"resume={run}", "stage.generations=4"]) == 0
+    assert played[4:] == [(2, *tracks[:2]), (3, *tracks[2:])]  # what was decided once is decided anew
+    last = [row for row in read_csv(run / "finalists.csv") if row["generation"] == "4"]
+    assert headline(run).value == max(float(row["overall"]) for row in last)  # type: ignore[union-attr]
+
+
+def test_a_search_on_car_racing_is_set_beside_the_published_one() -> None:
+    rows = published("CarRacing-v3")
+    assert rows[0] == {"episodes": 25 * 64 * 16, "hours": 15.1, "mean_vector": 822.9}
+    assert rows[-1]["episodes"] == 1800 * 64 * 16 and rows[-1]["mean_vector"] == 900.5
+    assert published("WorldModels/Pellet-v0") == []
 
 
 def test_a_search_in_components_goes_on_in_the_same_ones(finished: Path, tmp_path: Path) -> None:

@@ -81,7 +81,9 @@ def observed_features(world: WorldModel, store: EpisodeStore) -> np.ndarray:
 
 def _played(world: WorldModel, episodes: list[Episode]) -> list[torch.Tensor]:
     """Features (n, F) of each time step of episodes played abreast; those that are over drop out."""
-    actions = [torch.from_numpy(world.env.action_space.to_model(episode.actions[:-1])) for episode in episodes]
+    actions = [
+        torch.from_numpy(np.array(world.env.action_space.to_model(episode.actions[:-1]))) for episode in episodes
+    ]
     latents = [_encoded(world, episode.frames[:-1]) for episode in episodes]
     lengths = np.array([len(steps) for steps in actions])
     order = np.argsort(-lengths, kind="stable")

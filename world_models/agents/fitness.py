@@ -10,9 +10,10 @@ import numpy as np
 from world_models.agents.agent import WorldModel, WorldModelPolicy, load_agent, load_world_model
 from world_models.agents.policy import Policy, RandomPolicy
 from world_models.agents.rollout import Score, play
-from world_models.agents.workers import Failure, Pool
+from world_models.agents.workers import Failure, Pool, WorkerError
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.models.controller import Sight
+from world_models.runs.metrics import MetricsLog
 
 ROUNDS = 2
 """Episodes per slot in a block of candidates: a slot that falls free early takes another, so that few stand idle."""
@@ -108,6 +109,20 @@ def play_what_can_be(pool: Pool, blocks: Sequence[Block], advance: Callable[[int
             scores += [Score(single.seeds[0], float("nan"), 0, cause)] if cause else outcome
         advance(len(scores), sum(score.length for score in scores))
     return [score for scores in results for score in scores]
+
+
+def set_aside(scores: list[Score], players: list[str], generation: int, metrics: MetricsLog) -> None:
+    """Write down the episodes that could not be played, of players with as many each. Half of them end the run with the cause."""
+    lost = [(place, score) for place, score in enumerate(scores) if score.failure]
+    for place, score in lost:
+        player = players[place * len(players) // len(scores)]
+        metrics.write(
+            "quarantine", {"generation": generation, "player": player, "seed": score.seed, "cause": score.failure}
+        )
+    if 2 * len(lost) >= len(scores):
+        raise WorkerError(
+            f"{len(lost)} of {len(scores)} episodes of generation {generation} could not be played: {lost[-1][1].failure}"
+        )
 
 
 def block_size(episodes: int, width: int, workers: int) -> int:

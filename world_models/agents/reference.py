@@ -40,6 +40,14 @@ CAR_RACING = (
 Ha & Schmidhuber 2018 (github.com/hardmaru/WorldModelsExperiments); 64 candidates, 16 episodes each."""
 
 SEARCHES = {"CarRacing-v3": CAR_RACING}
+EPISODES = 64 * 16
+"""A generation of it."""
+
+
+def published(env_id: str) -> list[dict[str, float]]:
+    """The tests of the published search's mean vector: episodes played by then, hours, score. Empty where there is none."""
+    rows = [row for row in SEARCHES.get(env_id, ()) if np.isfinite(row[2])]
+    return [{"episodes": at * EPISODES, "hours": hours, "mean_vector": score} for at, _, score, hours in rows]
 
 
 def expected(env_id: str, generation: int) -> Reference | None:

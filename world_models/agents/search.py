@@ -1,7 +1,8 @@
 """Where a search stands, when it is over, and what it will come to."""
 
 import math
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,6 +15,14 @@ from world_models.agents.noise import fitness, rank_reliability
 from world_models.agents.reference import expected
 
 
+@dataclass(frozen=True)
+class Finalist:
+    """A controller (parameters of C,) and its mean return on selection tracks."""
+
+    score: float
+    vector: np.ndarray
+
+
 @dataclass
 class Search:
     """Where a search stands: all that, with the returns told so far, makes it go on as if never stopped."""
@@ -24,9 +33,9 @@ class Search:
     reliability: list[float] = field(default_factory=list)  # of the ranks, per generation
     env_steps: int = 0
     rate: float | None = None  # environment steps per second in the first generation of the run
-    best: np.ndarray | None = None
-    best_score: float = -np.inf
+    finalists: list[Finalist] = field(default_factory=list)  # the controllers that did best on the selection tracks
     tested: int = -1  # generation of the last test
+    decided: int = -1  # generation after which the finalists played once more
 
     def ask(self) -> np.ndarray:
         """The next population, as controllers (pop_size, parameters of C)."""
@@ -53,10 +62,26 @@ class Search:
         self.env_steps += steps
         self.rate = self.rate or steps / seconds
 
-    def offer(self, vector: np.ndarray, score: float) -> None:
-        """A controller and its score on the selection tracks; the best of all is kept."""
-        if score > self.best_score:
-            self.best, self.best_score = vector, score
+    def offer(self, vector: np.ndarray, score: float, places: int = 1) -> None:
+        """A controller and its score on the selection tracks; the best of all are kept, on so many places."""
+        finalists = [*self.finalists, Finalist(score, vector)]
+        self.finalists = sorted(finalists, key=lambda finalist: -finalist.score)[:places]
+
+    def decide(self, scores: Sequence[float]) -> None:
+        """Scores of the finalists over more tracks, in their order, after which they are ranked anew."""
+        finalists = [replace(finalist, score=score) for finalist, score in zip(self.finalists, scores, strict=True)]
+        self.finalists = sorted(finalists, key=lambda finalist: -finalist.score)
+        self.decided = self.evolution.generation
+
+    @property
+    def best(self) -> np.ndarray:
+        """The controller (parameters of C,) that did best."""
+        return self.finalists[0].vector
+
+    @property
+    def best_score(self) -> float:
+        """Its score on the selection tracks; minus infinity before the first test."""
+        return self.finalists[0].score if self.finalists else -math.inf
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds."""
@@ -66,17 +91,17 @@ class Search:
             "reliability": self.reliability,
             "env_steps": self.env_steps,
             "rate": self.rate,
-            "best": None if self.best is None else torch.from_numpy(self.best),
-            "best_score": float(self.best_score),
+            "finalists": [(float(finalist.score), torch.from_numpy(finalist.vector)) for finalist in self.finalists],
             "tested": self.tested,
+            "decided": self.decided,
             "mean": torch.from_numpy(self.evolution.mean),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`, for a search at its first generation: it is replayed."""
         self.evolution.replay(state["segments"][-1]["history"])
-        self.best = None if state["best"] is None else state["best"].numpy()
-        for name in ("samples", "reliability", "env_steps", "rate", "best_score", "tested"):
+        self.finalists = [Finalist(score, vector.numpy()) for score, vector in state["finalists"]]
+        for name in ("samples", "reliability", "env_steps", "rate", "tested", "decided"):
             setattr(self, name, state[name])
 
 

@@ -38,7 +38,11 @@ def _loss(run: Path) -> Headline | None:
     return Headline("validation loss", float(losses.min()), False) if losses.size else None
 
 
-def _selection(run: Path) -> Headline | None:
+def selection_score(run: Path) -> Headline | None:
+    """That of the agent: the best of the last round of finalists, where there was one, or of all that was tested."""
+    if (decided := _column(run / "finalists.csv", "overall")).size:
+        rounds = _column(run / "finalists.csv", "generation")
+        return Headline("selection score", float(decided[rounds == rounds.max()].max()), True)
     tested = np.concatenate([_column(run / "selection.csv", name) for name in ("mean", "candidate")])
     return Headline("selection score", float(tested.max()), True) if tested.size else None
 
@@ -59,7 +63,7 @@ SOURCES: dict[str, Callable[[Path], Headline | None]] = {
     "rollout": _collected,
     "vae": _loss,
     "mdrnn": _loss,
-    "controller": _selection,
+    "controller": selection_score,
     "evaluate": _score,
 }
 

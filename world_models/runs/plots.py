@@ -96,6 +96,21 @@ def _draw_selection(axes: Axes, selection: Table) -> list[tuple[str, str, float,
     return [("selection", ORANGE, generation[-1], mean[-1])]
 
 
+def beside_published(ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray], xlabel: str) -> Markup:
+    """Scores against what they cost, (x, y) each, ours and those of a published search; costs on a logarithmic axis."""
+
+    def draw(axes: Axes) -> None:
+        for (x, y), colour in ((theirs, GREY), (ours, ORANGE)):
+            axes.plot(x, y, color=colour, marker="o", markersize=3.5)
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_ylim(bottom=max(0, axes.get_ylim()[0]))
+        axes.set_xlabel(xlabel)
+
+    return as_svg(draw, HALF, f"Score by {xlabel}")
+
+
 def histogram(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str) -> Markup | None:
     """How often each value occurs; None without a finite value."""
     values = values[np.isfinite(values)]

@@ -8,6 +8,7 @@ import numpy as np
 
 from world_models.runs import memory_section, plots, vision_section
 from world_models.runs.files import read_json
+from world_models.runs.headline import selection_score
 from world_models.runs.page import Section
 from world_models.runs.plots import BLUE, GREY, HALF, ORANGE, THIRD, WIDE, Line, Table
 from world_models.runs.statistics import Summary
@@ -31,6 +32,8 @@ TITLES = {
     "evaluate": ("Evaluation", "The agent on episodes that it has never met, beside a policy that acts at random."),
 }
 SEARCH_NOTE = "Best, mean and worst candidate; dots: the mean vector on the selection episodes, with its 95 % interval"
+PUBLISHED_AXES = {"episodes": "episodes played by candidates", "hours": "hours of search"}
+PUBLISHED_NOTE = "Orange: the mean vector of this search; grey: that of Ha & Schmidhuber (2018), on 64 cores"
 STAGES = tuple(name for name in TITLES if name != "convert")  # the parts of a pipeline
 TERMS = {
     "loss": "Loss",
@@ -110,13 +113,26 @@ def _fill_controller(section: Section) -> None:
     for name, colour, caption in (("sigma", BLUE, "Step size σ of the search"), ("length", BLUE, "Steps per episode")):
         line = _line(name, colour, metrics, "generation", name)
         section.plot(plots.curves(line, "generation", HALF, caption), caption, HALF)
-    best = _finite(selection, "best")
-    if best.size:
-        section.headline = (number(best[-1]), "best selection score")
-        section.facts.append(("Best selection score", number(best[-1])))
+    _fill_published(section, metrics, selection)
+    if (best := selection_score(section.folder)) is not None:
+        section.headline = (number(best.value), "selection score")
+        section.facts.append(("Selection score", number(best.value)))
     for name, label in (("generation", "Generations"), ("episodes", "Episodes"), ("env_steps", "Environment steps")):
         if (values := _finite(metrics, name)).size:
             section.facts.append((label, f"{values[-1]:,.0f}"))
+
+
+def _fill_published(section: Section, metrics: Table, selection: Table) -> None:
+    """What the search has cost so far for its scores, beside a published one where there is one for this environment."""
+    published, timing = section.table("reference.csv"), section.table("timing.csv")
+    if not (_finite(published, "hours").size and _finite(selection, "mean").size and _finite(timing, "seconds").size):
+        return
+    at = np.searchsorted(metrics["generation"], selection["generation"])
+    hours = np.cumsum(timing["seconds"])[np.searchsorted(timing["generation"], selection["generation"])] / 3600
+    for name, cost in (("episodes", metrics["episodes"][at]), ("hours", hours)):
+        theirs = (published[name], published["mean_vector"])
+        plot = plots.beside_published((cost, selection["mean"]), theirs, PUBLISHED_AXES[name])
+        section.plot(plot, f"Score by {name}", HALF, PUBLISHED_NOTE)
 
 
 def _fill_evaluate(section: Section) -> None:

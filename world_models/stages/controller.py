@@ -18,12 +18,15 @@ from world_models.agents.fitness import (
     build_player,
     candidate_blocks,
     play_what_can_be,
+    set_aside,
 )
 from world_models.agents.noise import fitness, next_samples
 from world_models.agents.pools import Workers, open_pool
+from world_models.agents.reference import published
 from world_models.agents.rollout import Score
 from world_models.agents.search import Budget, Search
-from world_models.agents.workers import DEADLINE, Pool, WorkerError
+from world_models.agents.selection import Selection
+from world_models.agents.workers import DEADLINE, Pool
 from world_models.data.store import EpisodeStore
 from world_models.envs.make import EnvSpec
 from world_models.models.controller import Features, Latent, Sight, num_parameters
@@ -33,8 +36,7 @@ from world_models.runs.lineage import input_of
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
-from world_models.runs.seeding import Purpose, fixed_seeds, fresh_seeds
-from world_models.runs.statistics import summarize
+from world_models.runs.seeding import Purpose, fresh_seeds
 
 log = logging.getLogger(__name__)
 
@@ -52,8 +54,9 @@ class ControllerConfig:
     generation; tests come on top. Every candidate plays `n_samples` episodes, all candidates of a generation on the same
     fresh tracks. Where that grows to `most_samples`, it does so once ranks are less reliable than `reliability`.
     Each `test_interval` generations the mean vector and the best candidate play `selection_episodes` fixed tracks, and
-    once more at the end; the best of all so far is the agent.
-    (A search that is extended after its end keeps that last test, which an uninterrupted one would not have made.)
+    once more at the end; the best of all is the agent. The best of many noisy scores promises too much: with several
+    `finalists`, these play twice as many other tracks of the same kind at the end, and the best over all of them is it.
+    (A search that is extended after its end keeps what it tested then, which an uninterrupted one would not have done.)
     """
 
     features: Features = Features.zh
@@ -78,6 +81,9 @@ class ControllerConfig:
     early_cut: int = 0  # steps without a positive reward after which a search episode is cut (0: never)
     test_interval: int = 5
     selection_episodes: int = 16
+    finalists: int = (
+        1  # the best-tested controllers; more than one play twice as many other selection tracks at the end
+    )
     num_envs: int = 16  # environments that a worker steps side by side
     max_workers: int = field(default=32, metadata=RUNTIME)  # 0: this process; never more than there are cores
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)  # seconds without a step, then a worker is replaced
@@ -86,7 +92,7 @@ class ControllerConfig:
         require_positive(
             "stage", self, "components", "n_samples", "generations", "env_steps", "minutes", "sigma0", "time_limit"
         )
-        require_positive("stage", self, "test_interval", "selection_episodes", "num_envs", "deadline")
+        require_positive("stage", self, "test_interval", "selection_episodes", "finalists", "num_envs", "deadline")
         if self.pop_size < 2:
             raise ValueError(f"stage.pop_size is {self.pop_size}; CMA-ES needs at least 2 candidates")
         if self.generations is None and self.minutes is None and self.env_steps is None:
@@ -152,20 +158,27 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
     models, world = open_world(cfg, run)
     search = first_state(cfg, run, world)
     metrics = run.metrics(resume(run, search))
+    if "reference" not in metrics.offsets:
+        for theirs in published(run.env["id"]):
+            metrics.write("reference", {**theirs})
     evolution = search.evolution
     args = (models, run.backend, cfg.num_envs, run.device.value)
     with (
         open_pool(Workers(run.workers), -1, build_player, args, most=cfg.max_workers, deadline=cfg.deadline) as pool,
         ProgressBar("controller", cfg.generations, evolution.generation, "env steps") as bar,
     ):
+        selection = Selection(pool, metrics, cfg.selection_episodes, cfg.finalists, cfg.num_envs, cfg.time_limit)
         warm_up(pool, len(search.mean))
         while not cfg.budget.is_over(search):
             one_generation(cfg, run, search, pool, metrics, bar)
             if evolution.generation % cfg.test_interval == 0:
-                test(cfg, search, pool, metrics)
+                selection.test(search)
             save(cfg, run, search, metrics)
         if search.tested != evolution.generation:
-            test(cfg, search, pool, metrics)
+            selection.test(search)
+            save(cfg, run, search, metrics)
+        if cfg.finalists > 1 and search.decided != evolution.generation:
+            selection.decide(search)
             save(cfg, run, search, metrics)
     write_agent(run, search, world)
 
@@ -265,20 +278,6 @@ def one_generation(
     )
 
 
-def set_aside(scores: list[Score], players: list[str], generation: int, metrics: MetricsLog) -> None:
-    """Write down the episodes that could not be played, of players with as many each. Half of them end the run with the cause."""
-    lost = [(place, score) for place, score in enumerate(scores) if score.failure]
-    for place, score in lost:
-        player = players[place * len(players) // len(scores)]
-        metrics.write(
-            "quarantine", {"generation": generation, "player": player, "seed": score.seed, "cause": score.failure}
-        )
-    if 2 * len(lost) >= len(scores):
-        raise WorkerError(
-            f"{len(lost)} of {len(scores)} episodes of generation {generation} could not be played: {lost[-1][1].failure}"
-        )
-
-
 def row(search: Search, returns: np.ndarray, scores: list[Score]) -> dict[str, Any]:
     """A row of metrics.csv."""
     return {
@@ -295,29 +294,6 @@ def row(search: Search, returns: np.ndarray, scores: list[Score]) -> dict[str, A
         "n_samples": search.samples[-1],
         "reliability": search.reliability[-1],
     }
-
-
-def test(cfg: ControllerConfig, search: Search, pool: Pool, metrics: MetricsLog) -> None:
-    """Play the mean vector and the generation's best candidate on the selection tracks; keep the best of all so far."""
-    generation, episodes = search.evolution.generation, cfg.selection_episodes
-    vectors = [search.mean, search.champion]
-    seeds = fixed_seeds(Purpose.selection, episodes)
-    size = block_size(len(vectors) * episodes, cfg.num_envs, pool.size)
-    blocks = candidate_blocks(np.stack(vectors), seeds, size, cfg.time_limit)
-    scores = play_what_can_be(pool, blocks, lambda episodes, steps: None)
-    set_aside(scores, ["mean vector", "best candidate"], generation, metrics)
-    returns = np.array([score.total_return for score in scores]).reshape(2, episodes)
-    returns = returns[:, np.isfinite(returns).all(0)]  # the tracks that both could play
-    mean, champion = summarize(returns[0].tolist()), summarize(returns[1].tolist())
-    for vector, summary in zip(vectors, (mean, champion), strict=True):
-        search.offer(vector, summary.mean)
-    search.tested = generation
-    log.info(
-        "generation %d: mean vector %.1f (95%% interval %.1f to %.1f), best candidate %.1f, best so far %.1f",
-        *(generation, mean.mean, mean.low, mean.high, champion.mean, search.best_score),
-    )
-    values = {"mean": mean.mean, "std": mean.std, "low": mean.low, "high": mean.high, "candidate": champion.mean}
-    metrics.write("selection", {"generation": generation, **values, "best": search.best_score})
 
 
 def resume(run: Run, search: Search) -> dict[str, int] | None:
@@ -337,7 +313,6 @@ def save(cfg: ControllerConfig, run: Run, search: Search, metrics: MetricsLog) -
 
 def write_agent(run: Run, search: Search, world: WorldModel) -> None:
     """Write agent.pt."""
-    assert search.best is not None
     controllers = {"best": search.best.astype(np.float32), "mean": search.mean.astype(np.float32)}
     Agent(world, controllers, inputs=run.manifest["inputs"]).save(run.path / "agent.pt")
     log.info("the agent (selection score %.1f) is in %s/agent.pt", search.best_score, run.name)

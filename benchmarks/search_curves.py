@@ -1,0 +1,59 @@
+"""Draw searches beside the published one of Ha & Schmidhuber: score of the mean vector by episodes and by hours.
+
+    python -m benchmarks.search_curves curves.png <controller run folder> ...
+
+Hours are those of playing candidates, as in the published log; tests come on top in both.
+"""
+
+import argparse
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.ticker import FuncFormatter, NullFormatter
+
+from world_models.agents.reference import published
+from world_models.runs.metrics import read_csv
+
+matplotlib.use("Agg")
+from matplotlib import pyplot
+
+
+def columns(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a CSV file of numbers."""
+    rows = read_csv(path)
+    return {name: np.array([float(row[name]) for row in rows]) for name in rows[0]}
+
+
+def main() -> None:
+    """Read the folders' CSVs and write the picture."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("picture", type=Path)
+    parser.add_argument("folders", type=Path, nargs="+")
+    options = parser.parse_args()
+    rows = published("CarRacing-v3")
+    theirs = {name: [row[name] for row in rows] for name in rows[0]}
+    figure, panels = pyplot.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
+    for panel, name in zip(panels, ("episodes", "hours"), strict=True):
+        panel.plot(theirs[name], theirs["mean_vector"], "o-", color="#8b9199", label="published, 64 cores")
+        for index, folder in enumerate(options.folders):
+            search, selection = (columns(folder / f"{file}.csv") for file in ("metrics", "selection"))
+            timing = columns(folder / "timing.csv")
+            at = np.searchsorted(search["generation"], selection["generation"])
+            cost = {"episodes": search["episodes"][at], "hours": np.cumsum(timing["seconds"])[at] / 3600}[name]
+            label = {0: "these searches, 2 cores"}.get(index)
+            panel.plot(cost, selection["mean"], "o-", color="#c8662a", alpha=0.8, markersize=4, label=label)
+        panel.set_xscale("log")
+        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+        panel.xaxis.set_minor_formatter(NullFormatter())
+        panel.set_xlabel({"episodes": "episodes played by candidates", "hours": "hours of search"}[name])
+        panel.grid(axis="y", color="#e3e6ea")
+        panel.spines[["top", "right", "left"]].set_visible(False)
+    panels[0].set_ylabel("score of the mean vector")
+    panels[0].set_ylim(0, 950)
+    panels[1].legend(frameon=False, loc="lower right")
+    figure.savefig(options.picture, dpi=120)
+
+
+if __name__ == "__main__":
+    main()

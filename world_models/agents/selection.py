@@ -1,0 +1,69 @@
+"""Which of the controllers that a search comes upon becomes the agent: scores on tracks that fitness never sees."""
+
+import logging
+from dataclasses import dataclass
+
+import numpy as np
+
+from world_models.agents.fitness import block_size, candidate_blocks, play_what_can_be, set_aside
+from world_models.agents.search import Search
+from world_models.agents.workers import Pool
+from world_models.runs.metrics import MetricsLog
+from world_models.runs.seeding import Purpose, fixed_seeds
+from world_models.runs.statistics import summarize
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Tests on the first `episodes` selection tracks, which are the same in every run; the best `places` are finalists."""
+
+    pool: Pool
+    metrics: MetricsLog
+    episodes: int
+    places: int
+    width: int  # slots of a worker
+    time_limit: int | None
+
+    def test(self, search: Search) -> None:
+        """Play the mean vector and the generation's best candidate; keep the best of all so far."""
+        generation, vectors = search.evolution.generation, [search.mean, search.champion]
+        seeds = fixed_seeds(Purpose.selection, self.episodes)
+        returns = self._play(["mean vector", "best candidate"], vectors, seeds, generation)
+        mean, champion = summarize(returns[0].tolist()), summarize(returns[1].tolist())
+        for vector, summary in zip(vectors, (mean, champion), strict=True):
+            search.offer(vector, summary.mean, self.places)
+        search.tested = generation
+        log.info(
+            "generation %d: mean vector %.1f (95%% interval %.1f to %.1f), best candidate %.1f, best so far %.1f",
+            *(generation, mean.mean, mean.low, mean.high, champion.mean, search.best_score),
+        )
+        values = {"mean": mean.mean, "std": mean.std, "low": mean.low, "high": mean.high, "candidate": champion.mean}
+        self.metrics.write("selection", {"generation": generation, **values, "best": search.best_score})
+
+    def decide(self, search: Search) -> None:
+        """Play the finalists on twice as many further selection tracks, and rank them by all that they have played."""
+        generation, finalists = search.evolution.generation, search.finalists
+        names = [f"finalist {place}" for place in range(1, len(finalists) + 1)]
+        seeds = fixed_seeds(Purpose.selection, 3 * self.episodes)[self.episodes :]
+        returns = self._play(names, [finalist.vector for finalist in finalists], seeds, generation)
+        played = self.episodes + returns.shape[1]
+        overall = [
+            float(finalist.score * self.episodes + row.sum()) / played
+            for finalist, row in zip(finalists, returns, strict=True)
+        ]
+        for place, (finalist, row) in enumerate(zip(finalists, returns, strict=True), start=1):
+            values = {"place": place, "before": finalist.score, "mean": row.mean(), "overall": overall[place - 1]}
+            self.metrics.write("finalists", {"generation": generation, **values})
+        search.decide(overall)
+        log.info("finalists, over %d tracks: %s", played, ", ".join(f"{score:.1f}" for score in overall))
+
+    def _play(self, names: list[str], vectors: list[np.ndarray], seeds: list[int], generation: int) -> np.ndarray:
+        """Returns (players, n) on the n tracks that all of them could play."""
+        size = block_size(len(vectors) * len(seeds), self.width, self.pool.size)
+        blocks = candidate_blocks(np.stack(vectors), seeds, size, self.time_limit)
+        scores = play_what_can_be(self.pool, blocks, lambda episodes, steps: None)
+        set_aside(scores, names, generation, self.metrics)
+        returns = np.array([score.total_return for score in scores]).reshape(len(vectors), len(seeds))
+        return returns[:, np.isfinite(returns).all(0)]
