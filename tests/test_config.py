@@ -100,7 +100,7 @@ MISTAKES = [
     (["stage=rollout", "env=gymnasium"], r"env\.id is missing: name a Gymnasium environment"),
     (["stage=rollout", "stage.policy=drunk"], r"stage\.policy: .*'drunk'.*brownian"),
     (["stage=rollout", "stage.val_fraction=1.5"], r"stage\.val_fraction is 1\.5; it must be at least 0 and below 1"),
-    (["stage=rollout", "stage.policy=agent"], r"policy=agent and agent=.* go together"),
+    (["stage=rollout", "stage.policy=agent"], r"stage\.policy=agent and stage\.agent=.* go together"),
     (["stage=controller", "stage.pop_size=1"], r"stage\.pop_size is 1; CMA-ES needs at least 2"),
     (["stage=controller", "stage.generations=null"], r"stage\.env_steps and stage\.minutes are all null"),
     (["stage=controller", "stage.most_samples=3"], r"most_samples is 3 and stage\.n_samples 4: .* can grow"),

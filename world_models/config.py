@@ -48,7 +48,9 @@ class Config:
     env: Any = MISSING
     seed: int = 0
     upstream: str = "latest"  # newest finished run of the preceding stage, or a run folder
-    agent: str | None = None  # stage=evaluate: a trained agent by name, or an agent.pt, in place of an upstream
+    agent: str | None = (
+        None  # stage=evaluate: a trained agent by name, an agent.pt or the folder of its run, in place of an upstream
+    )
     reuse: bool = field(
         default=False, metadata=RUNTIME
     )  # stage=pipeline: take finished stages of equal config and inputs

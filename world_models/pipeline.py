@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from world_models import reuse
+from world_models.agents.components import check_components
 from world_models.config import Config, flatten, resolve_precisions, to_yaml
 from world_models.envs.make import Backend, EnvSpec
+from world_models.models.controller import num_features
 from world_models.runs.device import Device
 from world_models.runs.folder import Run, begin, read_manifest
 from world_models.runs.lineage import status
@@ -74,6 +76,8 @@ def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
     if isinstance(stage, ControllerConfig):
         return controller.settled(stage)
     if isinstance(stage, PipelineConfig):
+        sizes = stage.vae.latent_size, stage.mdrnn.hidden_size
+        check_components(stage.controller.components, num_features(*sizes, stage.controller.features.value))
         return replace(
             stage,
             rollout=rollout.settled(stage.rollout, spec),

@@ -8,7 +8,7 @@ import torch
 
 from world_models.agents import components as module
 from world_models.agents.agent import WorldModel, WorldModelPolicy, load_agent
-from world_models.agents.components import Components, observed_features, principal_components
+from world_models.agents.components import Components, check_components, observed_features, principal_components
 from world_models.data.store import EpisodeStore
 from world_models.models.controller import Controller, Features, Sight, load_parameters, num_parameters
 
@@ -44,14 +44,16 @@ def test_axes_are_those_of_the_singular_value_decomposition() -> None:
 
 
 def test_more_components_than_features_are_refused() -> None:
+    check_components(8, 8)
+    check_components(None, 8)
     with pytest.raises(ValueError, match=r"stage\.components is 9, and C sees 8 features"):
-        random_components(8, 9, 2)
+        check_components(9, 8)
 
 
 def test_they_are_kept_to_the_last_bit(tmp_path: Path) -> None:
     components = random_components(8, 4, 2)
-    components.save(tmp_path / "components.pt")
-    again = Components.load(tmp_path / "components.pt")
+    torch.save(components.state(), tmp_path / "state.pt")
+    again = Components.from_state(torch.load(tmp_path / "state.pt"))
     assert again.outputs == 2 and again.mean.tobytes() == components.mean.tobytes()
     assert again.axes.tobytes() == components.axes.tobytes()
 

@@ -39,22 +39,25 @@ def test_the_target_ends_a_search() -> None:
     search = after(1)
     search.offer(np.ones(3), 10.0)
     search.offer(np.zeros(3), 9.0)
-    assert search.best_score == 10 and np.array_equal(search.best, np.ones(3))
+    assert search.best_score == 10 and np.array_equal(search.agent[0], np.ones(3))
     assert Budget(5, None, None, 10.0).is_over(search) and not Budget(5, None, None, 10.5).is_over(search)
 
 
-def test_the_best_are_kept_and_ranked_anew_by_all_that_they_played() -> None:
+def test_the_best_are_kept_and_one_is_chosen_by_all_that_they_played() -> None:
     search = after(2)
-    for score in (3.0, 9.0, 5.0, 9.0, 7.0):
-        search.offer(np.full(3, score + len(search.finalists)), score, places=3)
-    assert [finalist.score for finalist in search.finalists] == [9.0, 9.0, 7.0]
-    assert [finalist.vector[0] for finalist in search.finalists] == [10.0, 12.0, 10.0]  # of equals the earlier
+    for place, score in enumerate((3.0, 9.0, 5.0, 9.0, 7.0)):
+        search.offer(np.full(3, float(place)), score, tracks=4, places=3)
+    assert [(one.score, one.vector[0], one.tracks) for one in search.finalists] == [(9, 1, 4), (9, 3, 4), (7, 4, 4)]
+    assert search.agent[1] == search.best_score == 9.0 and search.agent[0][0] == 1  # of equals the earlier
     search.decide([6.0, 8.0, 7.0])
-    assert search.best_score == 8.0 and search.best[0] == 12.0 and search.decided == 2
+    assert search.agent[1] == 8.0 and search.agent[0][0] == 3 and search.best_score == 9.0
     again = Search(Evolution(3, pop_size=8, sigma0=0.1, seed=0))
     again.restore(search.state())
-    assert [one.score for one in again.finalists] == [8.0, 7.0, 6.0] and again.decided == 2
-    assert np.array_equal(again.best, search.best)
+    assert again.agent[1] == 8.0 and np.array_equal(again.agent[0], search.agent[0])
+    assert Budget(5, None, None, 9.0).is_over(again)  # the target is for tests: what is decided later undoes nothing
+    search.evolution.ask()
+    search.tell(np.zeros((8, 1)), 1000, 1.0)
+    assert search.agent[1] == 9.0 and search.agent[0][0] == 1  # it went on: not decided any more
 
 
 def test_the_plan_tells_what_the_published_search_had() -> None:

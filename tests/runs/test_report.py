@@ -270,6 +270,13 @@ def test_a_search_is_drawn_beside_the_published_one(tmp_path: Path) -> None:
     assert len(beside.all("svg")) == len(alone.all("svg")) + 2
     assert "Score by episodes" in beside.text and "Score by hours" in beside.text
     assert "Score by episodes" not in alone.text
+    (folder / "metrics.csv").write_text(
+        "generation,episodes\n1,256\n"
+    )  # cut off: the tests of later generations are left out
+    assert "Score by" in report(folder).text
+    (folder / "metrics.csv").unlink()
+    (folder / "selection.csv").write_bytes(b"\xff\xfe")
+    assert "selection.csv cannot be read" in report(folder).text
 
 
 @pytest.mark.parametrize("stage", [*WRITERS, "pixel"])

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from commands import newest, small
+from commands import newest, small, small_pipeline
 
 import world_models
 from world_models.agents import search as search_module
@@ -105,20 +105,30 @@ def test_finalists_play_other_tracks_and_the_best_over_all_of_them_is_the_agent(
     run = search(finished, tmp_path, *keys)
     tracks = fixed_seeds(Purpose.selection, 6)
     assert played == [(2, *tracks[:2])] * 3 + [(3, *tracks[2:])]
-    rows = [{name: float(value) for name, value in row.items()} for row in read_csv(run / "finalists.csv")]
-    assert [row["place"] for row in rows] == [1, 2, 3] and {row["generation"] for row in rows} == {3}
-    for row in rows:
-        assert row["overall"] == pytest.approx((2 * row["before"] + 4 * row["mean"]) / 6)
-    state = torch.load(run / "checkpoints/last.pt")
-    best = max(row["overall"] for row in rows)
-    assert state["finalists"][0][0] == best and headline(run).value == best  # type: ignore[union-attr]
-    np.testing.assert_array_equal(
-        world_models.load(run / "agent.pt").controllers["best"], state["finalists"][0][1].numpy().astype(np.float32)
-    )
-    assert len(played) == 4 and main([f"resume={run}", "stage.generations=4"]) == 0
+    assert decided(run, 3) == read_agent(run)
+    assert main([f"resume={run}", "stage.generations=4"]) == 0
     assert played[4:] == [(2, *tracks[:2]), (3, *tracks[2:])]  # what was decided once is decided anew
-    last = [row for row in read_csv(run / "finalists.csv") if row["generation"] == "4"]
-    assert headline(run).value == max(float(row["overall"]) for row in last)  # type: ignore[union-attr]
+    assert decided(run, 4) == read_agent(run)
+
+
+def decided(run: Path, generation: int) -> tuple[float, bytes]:
+    """The score of the agent and its parameters, by the finalists' tests and further tracks, of the last round."""
+    table = [row for row in read_csv(run / "finalists.csv") if row["generation"] == str(generation)]
+    rows = [{name: float(value) for name, value in row.items()} for row in table]
+    state = torch.load(run / "checkpoints/last.pt")["finalists"]
+    assert [row["place"] for row in rows] == [1, 2, 3]
+    for row, finalist in zip(rows, state, strict=True):
+        assert finalist["tracks"] == 2 and finalist["score"] == row["test"] and finalist["overall"] == row["overall"]
+        assert row["overall"] == pytest.approx((2 * row["test"] + 4 * row["further"]) / 6)
+    best = max(state, key=lambda finalist: finalist["overall"])
+    return best["overall"], best["vector"].numpy().astype(np.float32).tobytes()
+
+
+def read_agent(run: Path) -> tuple[float, bytes]:
+    """The headline of the run and the parameters in agent.pt."""
+    told = headline(run)
+    assert told is not None
+    return told.value, world_models.load(run / "agent.pt").controllers["best"].tobytes()
 
 
 def test_a_search_on_car_racing_is_set_beside_the_published_one() -> None:
@@ -135,15 +145,35 @@ def test_a_search_in_components_goes_on_in_the_same_ones(finished: Path, tmp_pat
     state, agent = torch.load(first / "checkpoints/last.pt"), world_models.load(first / "agent.pt")
     outputs = agent.env.action_space.size
     assert len(state["mean"]) == outputs * (5 + 1) < len(agent.controllers["mean"])
-    components = Components.load(first / "checkpoints/components.pt")
+    components = Components.from_state(state["components"])
     np.testing.assert_allclose(agent.controllers["mean"], components.expand(state["mean"].numpy()[None])[0], rtol=1e-5)
-
-    later = search(finished, tmp_path, *keys, f"stage.start_from={first}", "stage.generations=1")
-    kept = [(run / "checkpoints/components.pt").read_bytes() for run in (first, later)]
-    assert kept[0] == kept[1]
     assert main([f"resume={first}", "stage.generations=4"]) == 0
     whole = search(finished, tmp_path, *keys, "stage.generations=4")
     assert torch.equal(*(torch.load(run / "checkpoints/last.pt")["mean"] for run in (first, whole)))
+
+
+@pytest.mark.parametrize("how", ["resume", "start_from"])
+def test_the_axes_of_a_search_are_read_and_not_taken_anew(finished: Path, tmp_path: Path, how: str) -> None:
+    run = search(finished, tmp_path, "stage.components=5", "stage.generations=1")
+    path = run / "checkpoints/last.pt"
+    state = torch.load(path)
+    state["components"]["axes"][:, 0] *= -1
+    torch.save(state, path)
+    if how == "resume":
+        assert main([f"resume={run}", "stage.generations=2"]) == 0
+    else:
+        run = search(finished, tmp_path, "stage.components=5", f"stage.start_from={run}", "stage.generations=1")
+    again = torch.load(run / "checkpoints/last.pt")["components"]["axes"]
+    assert torch.equal(again, state["components"]["axes"])
+
+
+def test_too_many_components_are_refused_before_anything_is_made(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = ["stage.controller.components=17", f"outputs={tmp_path / 'o'}"]
+    assert main(small_pipeline(*keys)) == 1
+    assert "stage.components is 17, and C sees 16 features" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()
 
 
 def test_a_search_that_goes_on_with_another_m_is_told_so(
@@ -188,7 +218,7 @@ def test_what_c_sees_and_who_plays_change_no_number(finished: Path, tmp_path: Pa
 def test_a_search_of_an_earlier_version_is_refused(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = pipeline / "controller/checkpoints/last.pt"
     state: dict[str, Any] = torch.load(path)
-    del state["segments"]
+    del state["components"]
     torch.save(state, path)
     assert main([f"resume={pipeline / 'controller'}", "stage.generations=9"]) == 1
     assert "was written by an earlier version" in capsys.readouterr().err

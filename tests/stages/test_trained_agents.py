@@ -51,7 +51,7 @@ def test_half_precision_is_half_as_large_and_plays_alike(finished: Path, catcher
     [
         (
             ["stage=evaluate", "env=pellet", "agent=catchr"],
-            "agent=catchr does not exist: give one of catcher, or the path",
+            "agent=catchr does not exist: give one of catcher, or an agent.pt",
         ),
         (
             ["stage=evaluate", "env=car_racing", "agent=catcher"],

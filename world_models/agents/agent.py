@@ -11,7 +11,7 @@ import torch
 from world_models.data.datasets import to_float
 from world_models.envs.actions import ActionSpace
 from world_models.envs.make import EnvSpec
-from world_models.models.controller import Features, Latent, Sight, act_many, controller_features
+from world_models.models.controller import Features, Latent, Sight, act_many, controller_features, num_features
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN, MDRNNCell, sample_latent
 from world_models.runs import seeding
@@ -48,6 +48,12 @@ class WorldModel:
             **{"latent_size": sizes["latents"], "hidden_size": sizes["hiddens"], "action_size": sizes["actions"]},
             **{"features": sight["features"], "hidden_units": sight["hidden_units"]},
         }
+
+    @property
+    def num_features(self) -> int:
+        """How many numbers C sees."""
+        sizes = self.mdrnn.config
+        return num_features(sizes["latents"], sizes["hiddens"], self.sight.features.value)
 
     def encode(self, frames: np.ndarray) -> torch.Tensor:
         """Mean latents (n, L) of frames (n, H, W, C) uint8."""

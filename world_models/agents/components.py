@@ -1,7 +1,6 @@
 """The principal components of what C sees: axes for a search that has more parameters than it can learn about."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,6 @@ from world_models.agents.agent import WorldModel
 from world_models.data.episode import Episode
 from world_models.data.latents import BATCH_SIZE
 from world_models.data.store import EpisodeStore
-from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 
 EPISODES = 48
 """Training episodes, evenly spread, whose features are decomposed."""
@@ -45,22 +43,29 @@ class Components:
         bias, rest = np.split(vectors[:, outputs * kept :], [outputs], axis=1)
         return np.concatenate([weight.reshape(len(vectors), -1), bias - weight @ self.mean, rest], axis=1)
 
-    def save(self, path: Path) -> None:
-        """Write them as a checkpoint: taken anew, they would differ in their last digits."""
-        arrays = {name: torch.from_numpy(getattr(self, name)) for name in ("mean", "axes")}
-        save_checkpoint(path, "components", {**arrays, "outputs": self.outputs})
+    def state(self) -> dict[str, Any]:
+        """What a checkpoint holds: taken anew, axes would differ in their last digits."""
+        return {
+            "mean": torch.from_numpy(self.mean),
+            "axes": torch.from_numpy(self.axes),
+            "outputs": self.outputs,
+        }
 
     @classmethod
-    def load(cls, path: Path) -> "Components":
-        """The inverse of `save`."""
-        content: dict[str, Any] = load_checkpoint(path, "components")
-        return cls(content["mean"].numpy(), content["axes"].numpy(), content["outputs"])
+    def from_state(cls, state: dict[str, Any]) -> "Components":
+        """The inverse of `state`."""
+        return cls(state["mean"].numpy(), state["axes"].numpy(), state["outputs"])
+
+
+def check_components(kept: int | None, features: int) -> None:
+    """More components than there are features is a ValueError."""
+    if kept is not None and kept > features:
+        raise ValueError(f"stage.components is {kept}, and C sees {features} features: take no more than that")
 
 
 def principal_components(features: np.ndarray, kept: int, outputs: int) -> Components:
-    """The `kept` axes along which features (n, F) vary most; more than there are is a ValueError."""
-    if not kept <= features.shape[1]:
-        raise ValueError(f"stage.components is {kept}, and C sees {features.shape[1]} features: take no more than that")
+    """The `kept` axes along which features (n, F) vary most."""
+    assert kept <= features.shape[1], (kept, features.shape)
     mean = features.mean(0)
     _, axes = np.linalg.eigh(np.cov(features.T))
     axes = axes[:, ::-1][:, :kept]
@@ -70,7 +75,7 @@ def principal_components(features: np.ndarray, kept: int, outputs: int) -> Compo
 
 @torch.inference_mode()
 def observed_features(world: WorldModel, store: EpisodeStore) -> np.ndarray:
-    """What C would have seen (n, F) float64 before each step of up to EPISODES training episodes."""
+    """What C would have seen (n, F) float64, by V's mean latents, before each step of up to EPISODES training episodes."""
     rows = store.episodes("train")
     rows = [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, EPISODES).round().astype(int))]
     seen = []

@@ -17,10 +17,12 @@ from world_models.agents.reference import expected
 
 @dataclass(frozen=True)
 class Finalist:
-    """A controller (parameters of C,) and its mean return on selection tracks."""
+    """A controller (parameters of C,), its mean return in the test that all take, and over how many tracks that was."""
 
     score: float
+    tracks: int
     vector: np.ndarray
+    overall: float = float("nan")  # mean return over these and the tracks that finalists play at the end
 
 
 @dataclass
@@ -35,7 +37,7 @@ class Search:
     rate: float | None = None  # environment steps per second in the first generation of the run
     finalists: list[Finalist] = field(default_factory=list)  # the controllers that did best on the selection tracks
     tested: int = -1  # generation of the last test
-    decided: int = -1  # generation after which the finalists played once more
+    decided: int = -1  # generation after which the finalists played once more, if that is the last one
 
     def ask(self) -> np.ndarray:
         """The next population, as controllers (pop_size, parameters of C)."""
@@ -62,25 +64,27 @@ class Search:
         self.env_steps += steps
         self.rate = self.rate or steps / seconds
 
-    def offer(self, vector: np.ndarray, score: float, places: int = 1) -> None:
-        """A controller and its score on the selection tracks; the best of all are kept, on so many places."""
-        finalists = [*self.finalists, Finalist(score, vector)]
+    def offer(self, vector: np.ndarray, score: float, tracks: int = 1, places: int = 1) -> None:
+        """A controller and its score in a test; the best of all are kept, on so many places."""
+        finalists = [*self.finalists, Finalist(score, tracks, vector)]
         self.finalists = sorted(finalists, key=lambda finalist: -finalist.score)[:places]
 
-    def decide(self, scores: Sequence[float]) -> None:
-        """Scores of the finalists over more tracks, in their order, after which they are ranked anew."""
-        finalists = [replace(finalist, score=score) for finalist, score in zip(self.finalists, scores, strict=True)]
-        self.finalists = sorted(finalists, key=lambda finalist: -finalist.score)
+    def decide(self, overall: Sequence[float]) -> None:
+        """Take the finalists' scores over all tracks, in their order."""
+        self.finalists = [replace(one, overall=score) for one, score in zip(self.finalists, overall, strict=True)]
         self.decided = self.evolution.generation
 
     @property
-    def best(self) -> np.ndarray:
-        """The controller (parameters of C,) that did best."""
-        return self.finalists[0].vector
+    def agent(self) -> tuple[np.ndarray, float]:
+        """The controller (parameters of C,) that did best, and its score: over all tracks once that is decided."""
+        if self.decided != self.evolution.generation:
+            return self.finalists[0].vector, self.best_score
+        best = max(self.finalists, key=lambda finalist: finalist.overall)
+        return best.vector, best.overall
 
     @property
     def best_score(self) -> float:
-        """Its score on the selection tracks; minus infinity before the first test."""
+        """The best score in a test so far; minus infinity before the first."""
         return self.finalists[0].score if self.finalists else -math.inf
 
     def state(self) -> dict[str, Any]:
@@ -91,16 +95,19 @@ class Search:
             "reliability": self.reliability,
             "env_steps": self.env_steps,
             "rate": self.rate,
-            "finalists": [(float(finalist.score), torch.from_numpy(finalist.vector)) for finalist in self.finalists],
+            "finalists": [
+                {**vars(finalist), "vector": torch.from_numpy(finalist.vector)} for finalist in self.finalists
+            ],
             "tested": self.tested,
             "decided": self.decided,
             "mean": torch.from_numpy(self.evolution.mean),
+            "components": None if self.components is None else self.components.state(),
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`, for a search at its first generation: it is replayed."""
         self.evolution.replay(state["segments"][-1]["history"])
-        self.finalists = [Finalist(score, vector.numpy()) for score, vector in state["finalists"]]
+        self.finalists = [Finalist(**{**values, "vector": values["vector"].numpy()}) for values in state["finalists"]]
         for name in ("samples", "reliability", "env_steps", "rate", "tested", "decided"):
             setattr(self, name, state[name])
 

@@ -32,8 +32,8 @@ class Selection:
         seeds = fixed_seeds(Purpose.selection, self.episodes)
         returns = self._play(["mean vector", "best candidate"], vectors, seeds, generation)
         mean, champion = summarize(returns[0].tolist()), summarize(returns[1].tolist())
-        for vector, summary in zip(vectors, (mean, champion), strict=True):
-            search.offer(vector, summary.mean, self.places)
+        for vector, row in zip(vectors, returns, strict=True):
+            search.offer(vector, float(row.mean()), len(row), self.places)
         search.tested = generation
         log.info(
             "generation %d: mean vector %.1f (95%% interval %.1f to %.1f), best candidate %.1f, best so far %.1f",
@@ -43,21 +43,22 @@ class Selection:
         self.metrics.write("selection", {"generation": generation, **values, "best": search.best_score})
 
     def decide(self, search: Search) -> None:
-        """Play the finalists on twice as many further selection tracks, and rank them by all that they have played."""
+        """Play the finalists on twice as many further selection tracks; the best over all that it has played is the agent."""
         generation, finalists = search.evolution.generation, search.finalists
         names = [f"finalist {place}" for place in range(1, len(finalists) + 1)]
         seeds = fixed_seeds(Purpose.selection, 3 * self.episodes)[self.episodes :]
         returns = self._play(names, [finalist.vector for finalist in finalists], seeds, generation)
-        played = self.episodes + returns.shape[1]
         overall = [
-            float(finalist.score * self.episodes + row.sum()) / played
-            for finalist, row in zip(finalists, returns, strict=True)
+            float(one.score * one.tracks + row.sum()) / (one.tracks + len(row))
+            for one, row in zip(finalists, returns, strict=True)
         ]
         for place, (finalist, row) in enumerate(zip(finalists, returns, strict=True), start=1):
-            values = {"place": place, "before": finalist.score, "mean": row.mean(), "overall": overall[place - 1]}
+            further = float(row.mean()) if len(row) else float("nan")
+            values = {"place": place, "test": finalist.score, "further": further, "overall": overall[place - 1]}
             self.metrics.write("finalists", {"generation": generation, **values})
         search.decide(overall)
-        log.info("finalists, over %d tracks: %s", played, ", ".join(f"{score:.1f}" for score in overall))
+        told = ", ".join(f"{score:.1f}" for score in overall)
+        log.info("finalists, with %d further tracks: %s", returns.shape[1], told)
 
     def _play(self, names: list[str], vectors: list[np.ndarray], seeds: list[int], generation: int) -> np.ndarray:
         """Returns (players, n) on the n tracks that all of them could play."""

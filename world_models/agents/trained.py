@@ -1,4 +1,4 @@
-"""Agents to play, by name where they come with the package, or by the path of an agent.pt."""
+"""Agents to play, by name where they come with the package, or by the path of an agent.pt or of the run that made it."""
 
 from pathlib import Path
 
@@ -18,6 +18,8 @@ def find_agent(name: str) -> Path:
     path = FOLDER / f"{name}.pt" if name in names() else Path(name)
     inside = [path / "agent.pt", path / "controller" / "agent.pt"]
     path = next((file for file in inside if file.is_file()), path)
+    if path.is_dir():
+        raise ValueError(f"agent={name} holds no agent.pt: finish its controller stage, or resume it")
     if not path.is_file():
         known = f"one of {', '.join(names())}, or " if names() else ""
         raise ValueError(f"agent={name} does not exist: give {known}an agent.pt, or the run folder that holds one")

@@ -73,12 +73,16 @@ def controller_features(latent: Tensor, *state: Tensor) -> Tensor:
     return torch.cat([latent, *state], dim=-1)
 
 
+def num_features(latent_size: int, hidden_size: int, features: str = "zh") -> int:
+    """How many numbers C sees."""
+    return latent_size + {"z": 0, "zh": 1, "zch": 2}[features] * hidden_size
+
+
 def layer_sizes(
     latent_size: int, hidden_size: int, action_size: int, features: str = "zh", hidden_units: int = 0
 ) -> list[tuple[int, int]]:
     """Inputs and outputs of each of the controller's layers."""
-    inputs = latent_size + {"z": 0, "zh": 1, "zch": 2}[features] * hidden_size
-    widths = [inputs, *([hidden_units] if hidden_units else []), action_size]
+    widths = [num_features(latent_size, hidden_size, features), *([hidden_units] if hidden_units else []), action_size]
     return list(pairwise(widths))
 
 

@@ -40,9 +40,10 @@ def _loss(run: Path) -> Headline | None:
 
 def selection_score(run: Path) -> Headline | None:
     """That of the agent: the best of the last round of finalists, where there was one, or of all that was tested."""
-    if (decided := _column(run / "finalists.csv", "overall")).size:
-        rounds = _column(run / "finalists.csv", "generation")
-        return Headline("selection score", float(decided[rounds == rounds.max()].max()), True)
+    rows = [(_number(row.get("generation")), _number(row.get("overall"))) for row in read_csv(run / "finalists.csv")]
+    if decided := [row for row in rows if np.isfinite(row).all()]:
+        last = max(generation for generation, _ in decided)
+        return Headline("selection score", max(score for generation, score in decided if generation == last), True)
     tested = np.concatenate([_column(run / "selection.csv", name) for name in ("mean", "candidate")])
     return Headline("selection score", float(tested.max()), True) if tested.size else None
 

@@ -1,5 +1,6 @@
 """The sections of the report: what each stage shows of its files."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,7 @@ TITLES = {
     "evaluate": ("Evaluation", "The agent on episodes that it has never met, beside a policy that acts at random."),
 }
 SEARCH_NOTE = "Best, mean and worst candidate; dots: the mean vector on the selection episodes, with its 95 % interval"
-PUBLISHED_AXES = {"episodes": "episodes played by candidates", "hours": "hours of search"}
+PUBLISHED_AXES = {"episodes": "episodes played by candidates", "hours": "hours of search, tests included"}
 PUBLISHED_NOTE = "Orange: the mean vector of this search; grey: that of Ha & Schmidhuber (2018), on 64 cores"
 STAGES = tuple(name for name in TITLES if name != "convert")  # the parts of a pipeline
 TERMS = {
@@ -114,7 +115,11 @@ def _fill_controller(section: Section) -> None:
         line = _line(name, colour, metrics, "generation", name)
         section.plot(plots.curves(line, "generation", HALF, caption), caption, HALF)
     _fill_published(section, metrics, selection)
-    if (best := selection_score(section.folder)) is not None:
+    try:
+        best = selection_score(section.folder)
+    except (ValueError, csv.Error):  # a damaged file, of which the tables above have told
+        best = None
+    if best is not None:
         section.headline = (number(best.value), "selection score")
         section.facts.append(("Selection score", number(best.value)))
     for name, label in (("generation", "Generations"), ("episodes", "Episodes"), ("env_steps", "Environment steps")):
@@ -125,13 +130,17 @@ def _fill_controller(section: Section) -> None:
 def _fill_published(section: Section, metrics: Table, selection: Table) -> None:
     """What the search has cost so far for its scores, beside a published one where there is one for this environment."""
     published, timing = section.table("reference.csv"), section.table("timing.csv")
-    if not (_finite(published, "hours").size and _finite(selection, "mean").size and _finite(timing, "seconds").size):
+    needed = [(metrics, "episodes"), (selection, "mean"), (timing, "seconds"), (timing, "test_seconds")]
+    if not {"episodes", "hours", "mean_vector"} <= set(published):
         return
-    at = np.searchsorted(metrics["generation"], selection["generation"])
-    hours = np.cumsum(timing["seconds"])[np.searchsorted(timing["generation"], selection["generation"])] / 3600
-    for name, cost in (("episodes", metrics["episodes"][at]), ("hours", hours)):
+    if not all({"generation", name} <= set(table) for table, name in needed):
+        return
+    tested = [g for g in selection["generation"] if g in metrics["generation"] and g in timing["generation"]]
+    at = [[list(table["generation"]).index(g) for g in tested] for table in (metrics, selection, timing)]
+    hours = np.cumsum(timing["seconds"] + timing["test_seconds"]) / 3600
+    for name, cost in (("episodes", metrics["episodes"][at[0]]), ("hours", hours[at[2]])):
         theirs = (published[name], published["mean_vector"])
-        plot = plots.beside_published((cost, selection["mean"]), theirs, PUBLISHED_AXES[name])
+        plot = plots.beside_published((cost, selection["mean"][at[1]]), theirs, PUBLISHED_AXES[name])
         section.plot(plot, f"Score by {name}", HALF, PUBLISHED_NOTE)
 
 

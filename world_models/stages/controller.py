@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from world_models.agents.agent import Agent, WorldModel, load_world_model
-from world_models.agents.components import Components, observed_features, principal_components
+from world_models.agents.components import Components, check_components, observed_features, principal_components
 from world_models.agents.evolution import Evolution, Segment
 from world_models.agents.fitness import (
     Block,
@@ -33,14 +33,12 @@ from world_models.models.controller import Features, Latent, Sight, num_paramete
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.folder import BUDGET, RUNTIME, Run, read_manifest
 from world_models.runs.lineage import input_of
-from world_models.runs.metrics import MetricsLog
+from world_models.runs.metrics import MetricsLog, Value
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.seeding import Purpose, fresh_seeds
 
 log = logging.getLogger(__name__)
-
-COMPONENTS = "components.pt"
 
 PLANNED = 3
 """Generations after which a search says what its budget will come to."""
@@ -138,7 +136,7 @@ def settled(cfg: ControllerConfig) -> ControllerConfig:
 def load_search(path: Path) -> dict[str, Any]:
     """The content of a controller's `last.pt`; one that this version cannot go on from is a ValueError."""
     state = load_checkpoint(path, "controller")
-    if "segments" not in state:
+    if "components" not in state:
         raise ValueError(f"{path} was written by an earlier version, which kept its search otherwise: start it anew")
     return state
 
@@ -158,7 +156,7 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
     models, world = open_world(cfg, run)
     search = first_state(cfg, run, world)
     metrics = run.metrics(resume(run, search))
-    if "reference" not in metrics.offsets:
+    if "reference" not in metrics.offsets and not search.evolution.ancestors:
         for theirs in published(run.env["id"]):
             metrics.write("reference", {**theirs})
     evolution = search.evolution
@@ -170,9 +168,11 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
         selection = Selection(pool, metrics, cfg.selection_episodes, cfg.finalists, cfg.num_envs, cfg.time_limit)
         warm_up(pool, len(search.mean))
         while not cfg.budget.is_over(search):
-            one_generation(cfg, run, search, pool, metrics, bar)
+            timing = one_generation(cfg, run, search, pool, metrics, bar)
+            began = time.monotonic()
             if evolution.generation % cfg.test_interval == 0:
                 selection.test(search)
+            metrics.write("timing", {**timing, "test_seconds": round(time.monotonic() - began, 3)})
             save(cfg, run, search, metrics)
         if search.tested != evolution.generation:
             selection.test(search)
@@ -197,23 +197,20 @@ def open_components(cfg: ControllerConfig, run: Run, world: WorldModel) -> Compo
     """The axes of the search, if it has any: this run's, else those of the search that goes on here, else those of M's episodes."""
     if cfg.components is None:
         return None
-    path = run.path / "checkpoints" / COMPONENTS
-    if path.is_file():
-        return Components.load(path)
-    if cfg.start_from is not None:
-        components = Components.load(Path(cfg.start_from) / "checkpoints" / COMPONENTS)
-    else:
-        assert run.upstream is not None
-        episodes = input_of(run.upstream, "episodes")
-        run.add_input("episodes", episodes)
-        features = observed_features(world, EpisodeStore.open(episodes.parent))
-        components = principal_components(features, cfg.components, cfg.hidden_units or world.env.action_space.size)
-        share = ((features - components.mean) @ components.axes).var(0).sum() / features.var(0).sum()
-        log.info(
-            "the search is in %d components of the %d features that C sees; they hold %.1f %% of the variance",
-            *(cfg.components, features.shape[1], 100 * share),
-        )
-    components.save(path)
+    for last in (run.last, None if cfg.start_from is None else Path(cfg.start_from) / "checkpoints" / "last.pt"):
+        if last is not None and last.is_file():
+            return Components.from_state(load_search(last)["components"])
+    assert run.upstream is not None
+    check_components(cfg.components, world.num_features)
+    episodes = input_of(run.upstream, "episodes")
+    run.add_input("episodes", episodes)
+    features = observed_features(world, EpisodeStore.open(episodes.parent))
+    components = principal_components(features, cfg.components, cfg.hidden_units or world.env.action_space.size)
+    share = ((features - components.mean) @ components.axes).var(0).sum() / features.var(0).sum()
+    log.info(
+        "the search is in %d components of the %d features that C sees; they hold %.1f %% of the variance",
+        *(cfg.components, features.shape[1], 100 * share),
+    )
     return components
 
 
@@ -255,8 +252,8 @@ def warm_up(pool: Pool, size: int) -> None:
 
 def one_generation(
     cfg: ControllerConfig, run: Run, search: Search, pool: Pool, metrics: MetricsLog, bar: ProgressBar
-) -> None:
-    """Ask, play every candidate on the same fresh tracks, tell."""
+) -> dict[str, Value]:
+    """Ask, play every candidate on the same fresh tracks, tell; returns what it took."""
     began, evolution = time.monotonic(), search.evolution
     generation = evolution.generation
     samples = next_samples(search.samples, search.reliability, cfg.most_samples or 0, cfg.reliability, cfg.n_samples)
@@ -273,9 +270,7 @@ def one_generation(
         log.info("plan: %s", cfg.budget.plan(search, run.env["id"], seconds))
     bar.advance(1, 0, f"mean {np.nanmean(returns):.0f}")
     metrics.write("metrics", row(search, fitness(returns), [score for score in scores if not score.failure]))
-    metrics.write(
-        "timing", {"generation": generation + 1, "seconds": round(seconds, 3), "rate": round(steps / seconds, 1)}
-    )
+    return {"generation": generation + 1, "seconds": round(seconds, 3), "rate": round(steps / seconds, 1)}
 
 
 def row(search: Search, returns: np.ndarray, scores: list[Score]) -> dict[str, Any]:
@@ -313,6 +308,7 @@ def save(cfg: ControllerConfig, run: Run, search: Search, metrics: MetricsLog) -
 
 def write_agent(run: Run, search: Search, world: WorldModel) -> None:
     """Write agent.pt."""
-    controllers = {"best": search.best.astype(np.float32), "mean": search.mean.astype(np.float32)}
+    best, score = search.agent
+    controllers = {"best": best.astype(np.float32), "mean": search.mean.astype(np.float32)}
     Agent(world, controllers, inputs=run.manifest["inputs"]).save(run.path / "agent.pt")
-    log.info("the agent (selection score %.1f) is in %s/agent.pt", search.best_score, run.name)
+    log.info("the agent (selection score %.1f) is in %s/agent.pt", score, run.name)

@@ -61,7 +61,10 @@ class RolloutConfig:
         if not 0 <= self.val_fraction < 1:
             raise ValueError(f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1")
         if (self.policy is PolicyName.agent) != (self.agent is not None):
-            raise ValueError("policy=agent and agent=<its name or path> go together: give both or neither")
+            raise ValueError(
+                "stage.policy=agent and stage.agent=<its name or path> (in a pipeline: stage.rollout.policy, "
+                "stage.rollout.agent) go together: give both or neither"
+            )
 
 
 @dataclass(frozen=True)
