@@ -263,17 +263,20 @@ def test_one_stage_alone(tmp_path: Path, stage: str) -> None:
 def test_a_search_is_drawn_beside_the_published_one(tmp_path: Path) -> None:
     alone = report(write_controller(tmp_path / "alone"))
     folder = write_controller(tmp_path / "beside")
-    write_csv(
-        folder / "reference.csv", {name: np.array([1e3, 1e4, 1e6]) for name in ("episodes", "hours", "mean_vector")}
-    )
+    timing = {"generation": np.arange(1, 61), "seconds": np.full(60, 33.0), "test_seconds": np.zeros(60)}
+    write_csv(folder / "timing.csv", timing)
+    published = {name: np.array([1e3, 1e4, 1e6]) for name in ("episodes", "hours", "mean_vector")}
+    write_csv(folder / "reference.csv", published)
     beside = report(folder)
     assert len(beside.all("svg")) == len(alone.all("svg")) + 2
     assert "Score by episodes" in beside.text and "Score by hours" in beside.text
     assert "Score by episodes" not in alone.text
-    (folder / "metrics.csv").write_text(
-        "generation,episodes\n1,256\n"
-    )  # cut off: the tests of later generations are left out
-    assert "Score by" in report(folder).text
+    for rows, drawn in (
+        ("1,256\n2,512\n3,768\n4,1024\n5,1280\n", True),
+        ("1,256\n", False),
+    ):  # cut off before, after a test
+        (folder / "metrics.csv").write_text("generation,episodes\n" + rows)
+        assert ("Score by" in report(folder).text) == drawn
     (folder / "metrics.csv").unlink()
     (folder / "selection.csv").write_bytes(b"\xff\xfe")
     assert "selection.csv cannot be read" in report(folder).text

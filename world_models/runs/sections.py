@@ -136,6 +136,8 @@ def _fill_published(section: Section, metrics: Table, selection: Table) -> None:
     if not all({"generation", name} <= set(table) for table, name in needed):
         return
     tested = [g for g in selection["generation"] if g in metrics["generation"] and g in timing["generation"]]
+    if not tested:
+        return
     at = [[list(table["generation"]).index(g) for g in tested] for table in (metrics, selection, timing)]
     hours = np.cumsum(timing["seconds"] + timing["test_seconds"]) / 3600
     for name, cost in (("episodes", metrics["episodes"][at[0]]), ("hours", hours[at[2]])):
