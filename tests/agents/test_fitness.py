@@ -45,6 +45,17 @@ def test_a_block_taken_apart_comes_to_the_same(pool: Pool) -> None:
         assert play_blocks(pool, block.singles(), ignore) == play_blocks(pool, [block], ignore)
 
 
+def test_candidates_play_the_same_tracks_or_each_their_own() -> None:
+    def played(seeds: list[int] | np.ndarray) -> list[tuple[float, int]]:
+        blocks = candidate_blocks(population, seeds, 4, None)
+        assert [len(block.seeds) for block in blocks] == [4, 2]
+        return [(float(row[0]), seed) for block in blocks for row, seed in zip(block.vectors, block.seeds, strict=True)]
+
+    population = np.array([[0.0], [1], [2]])
+    assert played([7, 8]) == [(0, 7), (0, 8), (1, 7), (1, 8), (2, 7), (2, 8)]
+    assert played(np.array([[7, 8], [7, 8], [5, 6]])) == [(0, 7), (0, 8), (1, 7), (1, 8), (2, 5), (2, 6)]
+
+
 def test_a_candidate_that_gives_nan_is_quarantined(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
     population = vectors(5)
     sound = play_blocks(pool, candidate_blocks(population, [1, 2], 3, 20), ignore)

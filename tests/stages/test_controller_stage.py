@@ -71,7 +71,7 @@ def test_environment_steps_are_a_budget(finished: Path, tmp_path: Path) -> None:
 def test_episodes_per_candidate_grow_where_ranks_are_noise(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_module, "rank_reliability", lambda returns: 0.0)
+    monkeypatch.setattr(search_module, "rank_reliability", lambda returns, heats: 0.0)
     run = search(finished, tmp_path, "stage.generations=11", "stage.most_samples=4", "stage.time_limit=3")
     table = read_csv(run / "metrics.csv")
     assert [int(row["n_samples"]) for row in table] == [2] * 5 + [3] * 5 + [4]

@@ -12,7 +12,7 @@ from world_models.runs import seeding
 
 @dataclass
 class Segment:
-    """Generations of one run: its seed, its weight decay, and the mean return of each candidate of each generation."""
+    """Generations of one run: its seed, its weight decay, and the fitness of each candidate of each generation."""
 
     seed: int
     weight_decay: float = 0.0
@@ -24,12 +24,12 @@ class Segment:
 
 
 class Evolution:
-    """Ask for a population, tell its returns (larger is better).
+    """Ask for a population, tell its fitness (larger is better).
 
     pycma (Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772) with its defaults, from mean 0; `diagonal`
-    adapts the variances alone, which it learns in fewer generations (Ros & Hansen 2008). From every return
+    adapts the variances alone, which it learns in fewer generations (Ros & Hansen 2008). From the fitness
     weight_decay * |x|^2 is taken off, so that smaller weights are preferred. Every ask draws from a generator derived from
-    (seed, segment, generation), so the search is a function of the returns it was told; `ancestors` are told first.
+    (seed, segment, generation), so the search is a function of the fitness it was told; `ancestors` are told first.
     """
 
     def __init__(
@@ -78,22 +78,22 @@ class Evolution:
         self._population = np.array(self._strategy.ask())
         return self._population
 
-    def tell(self, returns: Sequence[float]) -> None:
-        """Take the mean return of each candidate of the last `ask`."""
-        assert np.isfinite(returns).all(), returns
+    def tell(self, fitness: Sequence[float]) -> None:
+        """Take the fitness of each candidate of the last `ask`."""
+        assert np.isfinite(fitness).all(), fitness
         penalty = self._now.weight_decay * np.square(self._population).sum(1)
-        self._strategy.tell(list(self._population), list(penalty - np.asarray(returns)))  # pycma minimises
-        self._now.history.append(list(returns))
+        self._strategy.tell(list(self._population), list(penalty - np.asarray(fitness)))  # pycma minimises
+        self._now.history.append(list(fitness))
 
     def replay(self, history: Sequence[Sequence[float]]) -> None:
         """Ask and tell every stored generation again."""
-        for returns in history:
+        for fitness in history:
             self.ask()
-            self.tell(returns)
+            self.tell(fitness)
 
     @property
     def champion(self) -> np.ndarray:
-        """The candidate of the last generation told that had the highest return, (num_parameters,) float64."""
+        """The candidate of the last generation told that had the highest fitness, (num_parameters,) float64."""
         return self._population[int(np.argmax(self._now.history[-1]))]
 
     @property

@@ -132,11 +132,15 @@ def block_size(episodes: int, width: int, workers: int) -> int:
 
 
 def candidate_blocks(
-    population: np.ndarray, seeds: Sequence[int], size: int, max_steps: int | None, early_cut: int = 0
+    population: np.ndarray, seeds: Sequence[int] | np.ndarray, size: int, max_steps: int | None, early_cut: int = 0
 ) -> list[Block]:
-    """Every candidate (P, parameters) on every seed, candidate by candidate, cut into blocks of `size` episodes."""
-    vectors = np.repeat(population.astype(np.float32), len(seeds), axis=0)
-    tracks = list(seeds) * len(population)
+    """Every candidate (P, parameters) on every seed, candidate by candidate, cut into blocks of `size` episodes.
+
+    seeds (n,), the same for all, or (P, n).
+    """
+    seeds = np.broadcast_to(seeds, (len(population), np.shape(seeds)[-1]))
+    vectors = np.repeat(population.astype(np.float32), seeds.shape[1], axis=0)
+    tracks = seeds.flatten().tolist()
     return [
         Block(vectors[start : start + size], tuple(tracks[start : start + size]), max_steps, early_cut)
         for start in range(0, len(tracks), size)

@@ -31,6 +31,7 @@ class Search:
 
     evolution: Evolution
     components: Components | None = None  # what its vectors are weights of; None: C's own parameters
+    heats: int = 1  # groups of candidates that play different tracks
     samples: list[int] = field(default_factory=list)  # episodes per candidate, per generation
     reliability: list[float] = field(default_factory=list)  # of the ranks, per generation
     env_steps: int = 0
@@ -50,7 +51,7 @@ class Search:
 
     @property
     def champion(self) -> np.ndarray:
-        """The controller (parameters of C,) that had the highest return in the last generation told."""
+        """The controller (parameters of C,) that had the highest fitness in the last generation told."""
         return self._controllers(self.evolution.champion[None])[0]
 
     def _controllers(self, vectors: np.ndarray) -> np.ndarray:
@@ -58,9 +59,9 @@ class Search:
 
     def tell(self, returns: np.ndarray, steps: int, seconds: float) -> None:
         """Take the returns (P, n) of the last population, played in so many environment steps and seconds."""
-        self.evolution.tell(fitness(returns).tolist())
+        self.evolution.tell(fitness(returns, self.heats).tolist())
         self.samples.append(returns.shape[1])
-        self.reliability.append(rank_reliability(returns))
+        self.reliability.append(rank_reliability(returns, self.heats))
         self.env_steps += steps
         self.rate = self.rate or steps / seconds
 

@@ -20,7 +20,7 @@ from world_models.agents.fitness import (
     play_what_can_be,
     set_aside,
 )
-from world_models.agents.noise import fitness, next_samples
+from world_models.agents.noise import fitness, heat_of, next_samples
 from world_models.agents.pools import Workers, open_pool
 from world_models.agents.reference import published
 from world_models.agents.rollout import Score
@@ -50,7 +50,9 @@ class ControllerConfig:
 
     `minutes` of playing candidates becomes a number of environment steps, from the rate measured once, in the first
     generation; tests come on top. Every candidate plays `n_samples` episodes, all candidates of a generation on the same
-    fresh tracks. Where that grows to `most_samples`, it does so once ranks are less reliable than `reliability`.
+    fresh tracks; with several `heats`, those of a heat do, and heats are put level (agents/noise.py), so that a
+    generation is judged on more tracks for the same episodes.
+    Where `n_samples` grows to `most_samples`, it does so once ranks are less reliable than `reliability`.
     Each `test_interval` generations the mean vector and the best candidate play `selection_episodes` fixed tracks, and
     once more at the end; the best of all is the agent. The best of many noisy scores promises too much: with several
     `finalists`, these play twice as many other tracks of the same kind at the end, and the best over all of them is it.
@@ -69,6 +71,7 @@ class ControllerConfig:
     weight_decay: float = 0.0  # taken off a return, times the squared length of the parameter vector
     start_from: str | None = None  # controller run folder whose search goes on here: mean, step size and covariance
     n_samples: int = 4
+    heats: int = 1  # groups of candidates that play different tracks
     most_samples: int | None = None
     reliability: float = 0.3  # 0: ranks are noise, 1: exact
     generations: int | None = field(default=100, metadata=BUDGET)
@@ -93,6 +96,10 @@ class ControllerConfig:
         require_positive("stage", self, "test_interval", "selection_episodes", "finalists", "num_envs", "deadline")
         if self.pop_size < 2:
             raise ValueError(f"stage.pop_size is {self.pop_size}; CMA-ES needs at least 2 candidates")
+        if not 1 <= self.heats <= self.pop_size // 2:
+            raise ValueError(
+                f"stage.heats is {self.heats}; each heat needs 2 candidates or more of stage.pop_size={self.pop_size}"
+            )
         if self.generations is None and self.minutes is None and self.env_steps is None:
             raise ValueError(
                 "stage.generations, stage.env_steps and stage.minutes are all null: give the search an end"
@@ -241,7 +248,7 @@ def first_state(cfg: ControllerConfig, run: Run, world: WorldModel) -> Search:
         weight_decay=cfg.weight_decay,
         ancestors=ancestors,
     )
-    return Search(evolution, components)
+    return Search(evolution, components, cfg.heats)
 
 
 def warm_up(pool: Pool, size: int) -> None:
@@ -253,13 +260,14 @@ def warm_up(pool: Pool, size: int) -> None:
 def one_generation(
     cfg: ControllerConfig, run: Run, search: Search, pool: Pool, metrics: MetricsLog, bar: ProgressBar
 ) -> dict[str, Value]:
-    """Ask, play every candidate on the same fresh tracks, tell; returns what it took."""
+    """Ask, play every candidate on the fresh tracks of its heat, tell; returns what it took."""
     began, evolution = time.monotonic(), search.evolution
     generation = evolution.generation
     samples = next_samples(search.samples, search.reliability, cfg.most_samples or 0, cfg.reliability, cfg.n_samples)
-    seeds = fresh_seeds(Purpose.search, samples, run.seed, "generation", *evolution.labels)
+    seeds = fresh_seeds(Purpose.search, cfg.heats * samples, run.seed, "generation", *evolution.labels)
+    tracks = np.reshape(seeds, (cfg.heats, samples))[heat_of(cfg.pop_size, cfg.heats)]
     size = block_size(cfg.pop_size * samples, cfg.num_envs, pool.size)
-    blocks = candidate_blocks(search.ask(), seeds, size, cfg.time_limit, cfg.early_cut)
+    blocks = candidate_blocks(search.ask(), tracks, size, cfg.time_limit, cfg.early_cut)
     scores = play_what_can_be(pool, blocks, lambda episodes, steps: bar.advance(0, steps))
     set_aside(scores, [str(index) for index in range(cfg.pop_size)], generation + 1, metrics)
     returns = np.array([score.total_return for score in scores]).reshape(cfg.pop_size, samples)
