@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from world_models.agents import components as module
+from world_models.agents import observed as module
 from world_models.agents.agent import WorldModel, WorldModelPolicy, load_agent
-from world_models.agents.components import Components, check_components, observed_features, principal_components
+from world_models.agents.components import Components, check_components, principal_components
+from world_models.agents.observed import observe
 from world_models.data.store import EpisodeStore
 from world_models.models.controller import Controller, Features, Sight, load_parameters, num_parameters
 
@@ -68,8 +69,9 @@ def test_features_are_what_the_policy_sees_step_by_step(
     store = EpisodeStore.open(finished / "rollout/episodes")
     monkeypatch.setattr(module, "EPISODES", 3)
     rows = [store.episodes("train")[index] for index in (0, 10, 21)]
-    found = observed_features(world, store)
-    assert len(found) == sum(row.length for row in rows)
+    observed = observe(world, store)
+    found = observed.features
+    assert len(found) == len(observed.actions) == sum(row.length for row in rows)
     noted: list[np.ndarray] = []
     monkeypatch.setattr(
         WorldModel,

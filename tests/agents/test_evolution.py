@@ -16,7 +16,7 @@ def sphere(population: np.ndarray) -> list[float]:
 
 
 def evolution(seed: int = 0, **options: Any) -> Evolution:
-    return Evolution(len(OPTIMUM), pop_size=12, sigma0=0.1, seed=seed, **options)
+    return Evolution(np.zeros(len(OPTIMUM)), pop_size=12, sigma0=0.1, seed=seed, **options)
 
 
 @pytest.mark.parametrize("diagonal", [False, True])

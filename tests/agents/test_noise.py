@@ -72,7 +72,10 @@ def test_a_missing_episode_counts_as_the_lowest_of_its_heat() -> None:
 def searched(heats: int, seed: int) -> float:
     """The distance from the best controller at which a search of 32 candidates, one track each, comes to rest: every
     track would have the controller elsewhere, around 0, and tells so by its return."""
-    evolution, draw = Evolution(20, pop_size=32, sigma0=0.5, seed=seed, diagonal=True), np.random.default_rng(seed)
+    evolution, draw = (
+        Evolution(np.zeros(20), pop_size=32, sigma0=0.5, seed=seed, diagonal=True),
+        np.random.default_rng(seed),
+    )
     found = []
     for _ in range(120):
         tracks = draw.normal(size=(heats, 20))[heat_of(32, heats)]

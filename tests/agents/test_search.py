@@ -12,7 +12,7 @@ from world_models.agents.search import Budget, Search
 
 def after(generations: int, steps: int = 1000, seconds: float = 2.0) -> Search:
     """A search of 8 candidates that has played so many generations."""
-    search = Search(Evolution(3, pop_size=8, sigma0=0.1, seed=0))
+    search = Search(Evolution(np.zeros(3), pop_size=8, sigma0=0.1, seed=0))
     for _ in range(generations):
         search.evolution.ask()
         search.tell(np.random.default_rng(0).normal(size=(8, 2)), steps, seconds)
@@ -51,7 +51,7 @@ def test_the_best_are_kept_and_one_is_chosen_by_all_that_they_played() -> None:
     assert search.agent[1] == search.best_score == 9.0 and search.agent[0][0] == 1  # of equals the earlier
     search.decide([6.0, 8.0, 7.0])
     assert search.agent[1] == 8.0 and search.agent[0][0] == 3 and search.best_score == 9.0
-    again = Search(Evolution(3, pop_size=8, sigma0=0.1, seed=0))
+    again = Search(Evolution(np.zeros(3), pop_size=8, sigma0=0.1, seed=0))
     again.restore(search.state())
     assert again.agent[1] == 8.0 and np.array_equal(again.agent[0], search.agent[0])
     assert Budget(5, None, None, 9.0).is_over(again)  # the target is for tests: what is decided later undoes nothing

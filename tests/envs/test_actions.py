@@ -41,6 +41,19 @@ def test_discrete_is_argmax_from_start_and_one_hot() -> None:
     assert space.to_model(actions).dtype == np.float32
 
 
+def test_actions_are_taken_back_to_raw_numbers() -> None:
+    space = ActionSpace.from_gymnasium(CAR, CAR_SQUASH)
+    raw = np.array([[0, 1.5, 0.5], [-1.9, -1.9, 1.9], [0.3, 0, 0.01]], np.float32)
+    np.testing.assert_allclose(space.to_raw(space.from_raw(raw)), raw, atol=1e-5)
+    bounds = np.array([[-1, 0, 1], [1, 1, 0]], np.float32)
+    np.testing.assert_allclose(space.to_raw(bounds), [[-2, -2, 2], [2, 2, -0.5]], rtol=1e-5)
+    assert np.abs(space.from_raw(space.to_raw(bounds)) - bounds).max() < 0.04
+    wide = ActionSpace.from_gymnasium(Box(np.array([-2], np.float32), np.array([6], np.float32)), [])
+    np.testing.assert_allclose(wide.to_raw(np.array([[2], [6]], np.float32)), [[0], [2]], rtol=1e-5)
+    discrete = ActionSpace.from_gymnasium(Discrete(3, start=5), [])
+    np.testing.assert_array_equal(discrete.from_raw(discrete.to_raw(np.array([7, 5]))), [7, 5])
+
+
 def test_the_model_sees_box_actions_unchanged() -> None:
     actions = np.array([[0.1, 0.2, 0.3]], np.float32)
     np.testing.assert_array_equal(ActionSpace.from_gymnasium(CAR, CAR_SQUASH).to_model(actions), actions)

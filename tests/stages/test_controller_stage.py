@@ -13,7 +13,10 @@ import world_models
 from world_models.agents import search as search_module
 from world_models.agents import selection
 from world_models.agents.components import Components
+from world_models.agents.imitation import explained, imitate
+from world_models.agents.observed import observe
 from world_models.agents.reference import published
+from world_models.data.store import EpisodeStore
 from world_models.envs.pellet import PelletEnv
 from world_models.main import main
 from world_models.runs.files import read_json
@@ -88,6 +91,45 @@ def test_a_search_goes_on_from_another_run(finished: Path, tmp_path: Path, caplo
     whole = search(finished, tmp_path, f"stage.start_from={first}", "stage.n_samples=3", "stage.generations=2")
     assert torch.equal(*(torch.load(run / "checkpoints/last.pt")["mean"] for run in (later, whole)))
     assert "another V or M" not in caplog.text
+
+
+@pytest.mark.parametrize("keys", [[], ["stage.components=6"]])
+def test_a_search_begins_at_what_was_done_in_the_episodes(finished: Path, tmp_path: Path, keys: list[str]) -> None:
+    run = search(finished, tmp_path, "stage.imitate=true", "stage.generations=1", "stage.sigma0=1e-9", *keys)
+    state = torch.load(run / "checkpoints/last.pt")
+    world = world_models.load(finished / "controller/agent.pt").world
+    observed = observe(world, EpisodeStore.open(finished / "rollout/episodes"))
+    inputs, space = observed.features, world.env.action_space
+    if keys:
+        inputs = (inputs - state["components"]["mean"].numpy()) @ state["components"]["axes"].numpy()
+    np.testing.assert_allclose(state["start"], imitate(inputs, observed.actions, space), atol=1e-6)
+    np.testing.assert_allclose(state["mean"], state["start"], atol=1e-6)
+    agent = world_models.load(run / "agent.pt").controllers["mean"]
+    weight = agent[:-5].reshape(5, -1)
+    expected = explained(state["start"].numpy(), inputs, observed.actions, space)
+    np.testing.assert_allclose(explained(agent, observed.features, observed.actions, space), expected, atol=1e-4)
+    assert weight.shape[1] == 16 and (expected > 0).all()
+    assert {item["kind"] for item in read_json(run / "manifest.json")["inputs"]} == {"vae", "mdrnn", "episodes"}
+
+
+def test_heats_play_tracks_of_their_own(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    played: list[np.ndarray] = []
+    real = controller.candidate_blocks
+
+    def noting(vectors: np.ndarray, seeds: np.ndarray, *rest: Any) -> Any:
+        played.append(seeds)
+        return real(vectors, seeds, *rest)
+
+    monkeypatch.setattr(controller, "candidate_blocks", noting)
+    run = search(finished, tmp_path, "stage.heats=3", "stage.n_samples=2", "stage.generations=2")
+    for tracks in played:
+        assert tracks.shape == (6, 2) and len(np.unique(tracks)) == 6
+        assert (tracks[::2] == tracks[1::2]).all()
+    assert len(np.unique(played)) == 12
+    table = read_csv(run / "metrics.csv")
+    told = torch.load(run / "checkpoints/last.pt")["segments"][0]["history"]
+    for row, values in zip(table, told, strict=True):
+        assert np.mean(values) == pytest.approx(float(row["mean"]))  # put level, the mean of all returns is kept
 
 
 def test_finalists_play_other_tracks_and_the_best_over_all_of_them_is_the_agent(
@@ -186,16 +228,23 @@ def test_a_search_that_goes_on_with_another_m_is_told_so(
 
 
 @pytest.mark.parametrize(
-    "keys", [["stage.pop_size=8"], ["stage.features=z"], ["stage.diagonal=true"], ["stage.components=5"]], ids=str
+    "keys",
+    [
+        ["stage.pop_size=8"],
+        ["stage.features=z"],
+        ["stage.diagonal=true"],
+        ["stage.components=5"],
+        ["stage.imitate=true"],
+    ],
+    ids=str,
 )
 def test_a_search_that_cannot_go_on_here_is_refused(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: list[str]
 ) -> None:
     arguments = ["stage.start_from=" + str(finished / "controller"), f"upstream={finished / 'mdrnn'}"]
     assert main(small("controller", *arguments, *keys, f"outputs={tmp_path / 'o'}")) == 1
-    assert (
-        "searched with pop_size=6, sigma0=1.0, diagonal=False, components=None, features=zh" in capsys.readouterr().err
-    )
+    theirs = "searched with pop_size=6, sigma0=1.0, diagonal=False, components=None, imitate=False, features=zh"
+    assert theirs in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 
 

@@ -6,17 +6,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from world_models.agents.agent import WorldModel
-from world_models.data.episode import Episode
-from world_models.data.latents import BATCH_SIZE
-from world_models.data.store import EpisodeStore
-
-EPISODES = 48
-"""Training episodes, evenly spread, whose features are decomposed."""
-
-ABREAST = 16
-"""Episodes that M plays side by side."""
-
 
 @dataclass(frozen=True)
 class Components:
@@ -71,39 +60,3 @@ def principal_components(features: np.ndarray, kept: int, outputs: int) -> Compo
     axes = axes[:, ::-1][:, :kept]
     largest = axes[np.abs(axes).argmax(0), np.arange(kept)]
     return Components(mean, np.ascontiguousarray(axes * np.sign(largest)), outputs)
-
-
-@torch.inference_mode()
-def observed_features(world: WorldModel, store: EpisodeStore) -> np.ndarray:
-    """What C would have seen (n, F) float64, by V's mean latents, before each step of up to EPISODES training episodes."""
-    rows = store.episodes("train")
-    rows = [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, EPISODES).round().astype(int))]
-    seen = []
-    for first in range(0, len(rows), ABREAST):
-        seen += _played(world, [store.episode(row) for row in rows[first : first + ABREAST]])
-    return torch.cat(seen).double().cpu().numpy()
-
-
-def _played(world: WorldModel, episodes: list[Episode]) -> list[torch.Tensor]:
-    """Features (n, F) of each time step of episodes played abreast; those that are over drop out."""
-    actions = [
-        torch.from_numpy(np.array(world.env.action_space.to_model(episode.actions[:-1]))) for episode in episodes
-    ]
-    latents = [_encoded(world, episode.frames[:-1]) for episode in episodes]
-    lengths = np.array([len(steps) for steps in actions])
-    order = np.argsort(-lengths, kind="stable")
-    padded = [torch.nn.utils.rnn.pad_sequence([values[index] for index in order]) for values in (latents, actions)]
-    h, c = world.cell.get_init_hidden(len(episodes))
-    seen = []
-    for step in range(lengths.max()):
-        count = int((lengths > step).sum())
-        h, c = h[:count], c[:count]
-        latent, action = (values[step, :count].to(world.device) for values in padded)
-        seen.append(world.features(latent, h, c))
-        h, c = world.cell.advance(action, latent, (h, c))
-    return seen
-
-
-def _encoded(world: WorldModel, frames: np.ndarray) -> torch.Tensor:
-    """Latents (n, L) of frames (n, H, W, C), a batch at a time."""
-    return torch.cat([world.encode(frames[start : start + BATCH_SIZE]) for start in range(0, len(frames), BATCH_SIZE)])

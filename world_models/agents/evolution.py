@@ -26,7 +26,7 @@ class Segment:
 class Evolution:
     """Ask for a population, tell its fitness (larger is better).
 
-    pycma (Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772) with its defaults, from mean 0; `diagonal`
+    pycma (Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772) with its defaults, from the mean `start`; `diagonal`
     adapts the variances alone, which it learns in fewer generations (Ros & Hansen 2008). From the fitness
     weight_decay * |x|^2 is taken off, so that smaller weights are preferred. Every ask draws from a generator derived from
     (seed, segment, generation), so the search is a function of the fitness it was told; `ancestors` are told first.
@@ -34,7 +34,7 @@ class Evolution:
 
     def __init__(
         self,
-        num_parameters: int,
+        start: np.ndarray,
         *,
         pop_size: int,
         sigma0: float,
@@ -46,7 +46,8 @@ class Evolution:
         self._generator = np.random.default_rng()
         options = {"popsize": pop_size, "seed": np.nan, "randn": self._normal, "verbose": -9, "verb_log": 0}
         options["CMA_diagonal"] = diagonal
-        self._strategy = cma.CMAEvolutionStrategy(np.zeros(num_parameters), sigma0, options)
+        self.start = start
+        self._strategy = cma.CMAEvolutionStrategy(start, sigma0, options)
         self.ancestors: list[Segment] = []
         for segment in ancestors:
             self._now = Segment(segment.seed, segment.weight_decay)

@@ -101,6 +101,7 @@ class Search:
             ],
             "tested": self.tested,
             "decided": self.decided,
+            "start": torch.from_numpy(self.evolution.start),
             "mean": torch.from_numpy(self.evolution.mean),
             "components": None if self.components is None else self.components.state(),
         }

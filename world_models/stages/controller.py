@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from world_models.agents.agent import Agent, WorldModel, load_world_model
-from world_models.agents.components import Components, check_components, observed_features, principal_components
+from world_models.agents.components import Components, check_components, principal_components
 from world_models.agents.evolution import Evolution, Segment
 from world_models.agents.fitness import (
     Block,
@@ -20,7 +20,9 @@ from world_models.agents.fitness import (
     play_what_can_be,
     set_aside,
 )
+from world_models.agents.imitation import explained, imitate
 from world_models.agents.noise import fitness, heat_of, next_samples
+from world_models.agents.observed import observe
 from world_models.agents.pools import Workers, open_pool
 from world_models.agents.reference import published
 from world_models.agents.rollout import Score
@@ -65,6 +67,9 @@ class ControllerConfig:
     components: int | None = (
         None  # search in so many leading principal components of what C sees; null: in C's own weights
     )
+    imitate: bool = (
+        False  # begin at the controller that does most nearly what was done in M's episodes, and not at zero
+    )
     pop_size: int = 64
     sigma0: float = 0.1
     diagonal: bool = False  # adapt variances alone (sep-CMA-ES)
@@ -99,6 +104,10 @@ class ControllerConfig:
         if not 1 <= self.heats <= self.pop_size // 2:
             raise ValueError(
                 f"stage.heats is {self.heats}; each heat needs 2 candidates or more of stage.pop_size={self.pop_size}"
+            )
+        if self.imitate and self.hidden_units:
+            raise ValueError(
+                f"stage.imitate is for the linear controller, and stage.hidden_units is {self.hidden_units}"
             )
         if self.generations is None and self.minutes is None and self.env_steps is None:
             raise ValueError(
@@ -143,7 +152,7 @@ def settled(cfg: ControllerConfig) -> ControllerConfig:
 def load_search(path: Path) -> dict[str, Any]:
     """The content of a controller's `last.pt`; one that this version cannot go on from is a ValueError."""
     state = load_checkpoint(path, "controller")
-    if "components" not in state:
+    if "start" not in state:
         raise ValueError(f"{path} was written by an earlier version, which kept its search otherwise: start it anew")
     return state
 
@@ -151,7 +160,7 @@ def load_search(path: Path) -> dict[str, Any]:
 def search_options(cfg: ControllerConfig) -> dict[str, Any]:
     """What two searches must share for one to go on where the other ended."""
     options = {"pop_size": cfg.pop_size, "sigma0": cfg.sigma0, "diagonal": cfg.diagonal, "components": cfg.components}
-    return {**options, **cfg.sight.to_dict()}
+    return {**options, "imitate": cfg.imitate, **cfg.sight.to_dict()}
 
 
 def _words(options: dict[str, Any]) -> str:
@@ -200,30 +209,42 @@ def open_world(cfg: ControllerConfig, run: Run) -> tuple[Models, WorldModel]:
     return models, load_world_model(vae, mdrnn, EnvSpec.from_dict(run.env), cfg.sight)
 
 
-def open_components(cfg: ControllerConfig, run: Run, world: WorldModel) -> Components | None:
-    """The axes of the search, if it has any: this run's, else those of the search that goes on here, else those of M's episodes."""
-    if cfg.components is None:
-        return None
+def open_beginning(cfg: ControllerConfig, run: Run, world: WorldModel) -> tuple[np.ndarray, Components | None]:
+    """The first mean vector, and the axes of the search if it has any: this run's, else those of the search that goes on
+    here, else made from M's episodes where they are needed."""
     for last in (run.last, None if cfg.start_from is None else Path(cfg.start_from) / "checkpoints" / "last.pt"):
         if last is not None and last.is_file():
-            return Components.from_state(load_search(last)["components"])
+            state = load_search(last)
+            axes = state["components"]
+            return state["start"].numpy(), None if axes is None else Components.from_state(axes)
+    parameters = num_parameters(**world.controller_config)
+    if cfg.components is None and not cfg.imitate:
+        return np.zeros(parameters), None
     assert run.upstream is not None
     check_components(cfg.components, world.num_features)
     episodes = input_of(run.upstream, "episodes")
     run.add_input("episodes", episodes)
-    features = observed_features(world, EpisodeStore.open(episodes.parent))
-    components = principal_components(features, cfg.components, cfg.hidden_units or world.env.action_space.size)
-    share = ((features - components.mean) @ components.axes).var(0).sum() / features.var(0).sum()
-    log.info(
-        "the search is in %d components of the %d features that C sees; they hold %.1f %% of the variance",
-        *(cfg.components, features.shape[1], 100 * share),
-    )
-    return components
+    observed = observe(world, EpisodeStore.open(episodes.parent))
+    features, components, space = observed.features, None, world.env.action_space
+    if cfg.components is not None:
+        components = principal_components(features, cfg.components, cfg.hidden_units or space.size)
+        seen = (features - components.mean) @ components.axes
+        log.info(
+            "the search is in %d components of the %d features that C sees; they hold %.1f %% of the variance",
+            *(cfg.components, features.shape[1], 100 * seen.var(0).sum() / features.var(0).sum()),
+        )
+        features, parameters = seen, components.size(parameters)
+    if not cfg.imitate:
+        return np.zeros(parameters), components
+    start = imitate(features, observed.actions, space)
+    shares = ", ".join(f"{100 * share:.0f} %" for share in explained(start, features, observed.actions, space))
+    log.info("the search begins at the controller that imitates M's episodes: it explains %s of their actions", shares)
+    return start, components
 
 
 def first_state(cfg: ControllerConfig, run: Run, world: WorldModel) -> Search:
     """A search at its first generation; with `start_from`, after the last one of that run."""
-    components = open_components(cfg, run, world)
+    start, components = open_beginning(cfg, run, world)
     parameters = num_parameters(**world.controller_config)
     size = parameters if components is None else components.size(parameters)
     ancestors: list[Segment] = []
@@ -234,13 +255,11 @@ def first_state(cfg: ControllerConfig, run: Run, world: WorldModel) -> Search:
             log.warning("%s searched with another V or M: its parameters may mean little here", cfg.start_from)
         run.add_input("start_from", path)
         state = load_search(path)
-        if len(state["mean"]) != size:
-            raise ValueError(
-                f"stage.start_from={cfg.start_from} searched {len(state['mean'])} parameters; here C has {size}"
-            )
+        if len(start) != size:
+            raise ValueError(f"stage.start_from={cfg.start_from} searched {len(start)} parameters; here C has {size}")
         ancestors = [Segment(**segment) for segment in state["segments"]]
     evolution = Evolution(
-        size,
+        start,
         pop_size=cfg.pop_size,
         sigma0=cfg.sigma0,
         diagonal=cfg.diagonal,
