@@ -1,0 +1,105 @@
+"""Next-frame pixel models: what they share. Frames and actions in, the next frame out."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+GROUP = 4
+"""Fewest channels of a normalisation group: with one, the norm would cancel what an action does to a channel."""
+
+
+class Head(Enum):
+    """How the next frame is made: moved, corrected or drawn."""
+
+    advect = "advect"
+    residual = "residual"
+    direct = "direct"
+
+
+@dataclass(frozen=True)
+class PixelPrediction:
+    """The next frame (B, C, H, W) in [0, 1]; reward (B,) and logit of the episode's end (B,), None without their heads."""
+
+    frame: Tensor
+    reward: Tensor | None = None
+    done: Tensor | None = None
+
+
+class PixelModel(nn.Module):
+    """Reads the last `context` frames and the action that was taken at each of them; the last action leads to the answer."""
+
+    config: dict[str, Any]  # arguments of the constructor
+
+    @property
+    def context(self) -> int:
+        """k, the number of frames and actions that it reads."""
+        return int(self.config["context"])
+
+    def forward(self, frames: Tensor, actions: Tensor) -> PixelPrediction:
+        """frames (B, k, C, H, W) in [0, 1], actions (B, k, A) -> what follows."""
+        raise NotImplementedError
+
+    def check_inputs(self, frames: Tensor, actions: Tensor) -> None:
+        """Shapes that do not fit are an error of the caller."""
+        expected = (len(frames), self.context, self.config["img_channels"])
+        assert frames.ndim == 5 and tuple(frames.shape[:3]) == expected, (tuple(frames.shape), expected)
+        expected = (len(frames), self.context, self.config["action_size"])
+        assert tuple(actions.shape) == expected, (tuple(actions.shape), expected)
+
+
+def roll_out(model: PixelModel, frames: Tensor, actions: Tensor) -> list[PixelPrediction]:
+    """Open loop: frames (B, k, C, H, W), actions (B, k-1+T, A) -> T predictions, each made from those before it.
+
+    Causal: the first reads actions 0 to k-1, of which the last was taken at the last given frame, the next one 1 to k.
+    """
+    found: list[PixelPrediction] = []
+    for step in range(actions.shape[1] - model.context + 1):
+        found.append(model(frames, actions[:, step : step + model.context]))
+        frames = torch.cat([frames[:, 1:], found[-1].frame[:, None]], dim=1)
+    return found
+
+
+class FiLM(nn.Module):
+    """Scales and shifts channels by a condition (Perez et al. 2018, eq. 2), after a normalisation; begins as identity."""
+
+    def __init__(self, condition: int, channels: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(condition, 2 * channels)
+        nn.init.zeros_(self.linear.weight)
+        nn.init.zeros_(self.linear.bias)
+
+    def forward(self, x: Tensor, condition: Tensor) -> Tensor:
+        """x (B, C, H, W), condition (B, D) -> (B, C, H, W)."""
+        scale, shift = self.linear(condition)[..., None, None].chunk(2, dim=1)
+        return torch.addcmul(shift, x, 1 + scale)
+
+
+class ActionCondition(nn.Module):
+    """The last k actions, each in its place, as one vector."""
+
+    def __init__(self, action_size: int, context: int, width: int) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Linear(context * action_size, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+        )
+
+    def forward(self, actions: Tensor) -> Tensor:
+        """actions (B, k, A) -> (B, width)."""
+        return self.layers(actions.flatten(1))
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Up to 32 groups of at least GROUP channels each, without weights of its own: FiLM has them."""
+    groups = next(count for count in range(min(32, channels // GROUP), 0, -1) if channels % count == 0)
+    return nn.GroupNorm(groups, channels, affine=False)
+
+
+def with_coordinates(x: Tensor) -> Tensor:
+    """x (B, C, H, W) -> (B, C+2, H, W): two planes say where a pixel is, from -1 to 1 down and to the right."""
+    height, width = x.shape[-2:]
+    down, right = (torch.linspace(-1, 1, size, device=x.device, dtype=x.dtype) for size in (height, width))
+    planes = torch.stack(torch.meshgrid(down, right, indexing="ij"))
+    return torch.cat([x, planes.expand(len(x), -1, -1, -1)], dim=1)

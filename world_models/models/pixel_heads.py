@@ -1,0 +1,107 @@
+"""How a pixel model makes the next frame: by moving pixels, by correcting the last frame, or by drawing it."""
+
+import torch
+from torch import Tensor, nn
+
+from world_models.models.pixel import Head
+
+KERNELS = 4
+REACH = (8, 3)
+"""Farthest shifts in pixels, down and to the right: a game's camera jumps farther up and down."""
+STILL, COPY = 7.0, 7.0
+"""Logits by which an untrained `advect` head copies the last frame: of no shift in a kernel, of the copy in the mix."""
+
+
+class Advect(nn.Module):
+    """Moves pixels: K separable kernels over shifts of the whole frame, and each pixel chooses among what they give.
+
+    Like CDNA (Finn et al. 2016, section 3.1), with kernels of one dimension each way. Each pixel is a convex mix of K
+    moved frames, the last frame as it is, and a drawn one: it stays in [0, 1], and a rollout cannot blow up.
+    """
+
+    def __init__(self, img_channels: int, summary: int, kernels: int = KERNELS, reach: tuple[int, int] = REACH) -> None:
+        super().__init__()
+        self.kernels, self.reach = kernels, reach
+        self.planes = img_channels + kernels + 2  # drawn picture, and the mix's logits
+        self.shifts = nn.Linear(summary, kernels * sum(2 * far + 1 for far in reach))
+        still = start_at_zero(self.shifts).view(kernels, -1)
+        still[:, reach[0]] = still[:, 2 * reach[0] + 1 + reach[1]] = STILL
+
+    def start_as_copy(self, last: nn.Conv2d, repeats: int) -> None:
+        """Set the layer that gives the planes, each `repeats` times, so that the copy prevails."""
+        start_at_zero(last).view(self.planes, repeats)[-2] = COPY
+
+    def forward(self, frame: Tensor, planes: Tensor, summary: Tensor) -> Tensor:
+        """Last frame (B, C, H, W), planes (B, C+K+2, H, W), summary (B, S) -> the next frame (B, C, H, W)."""
+        channels = frame.shape[1]
+        drawn, mix = torch.sigmoid(planes[:, :channels].float()), planes[:, channels:].float().softmax(1)
+        moved = self.moved(frame.float(), self.shifts(summary).float())
+        mixed = (mix[:, : self.kernels, None] * moved).sum(1)
+        return mixed + mix[:, self.kernels, None] * frame + mix[:, self.kernels + 1, None] * drawn
+
+    def moved(self, frame: Tensor, logits: Tensor) -> Tensor:
+        """frame (B, C, H, W), logits of the shifts (B, K*S) -> the K moved frames (B, K, C, H, W)."""
+        batch, channels, height, width = frame.shape
+        sizes = [2 * far + 1 for far in self.reach]
+        down, right = (part.softmax(-1) for part in logits.view(batch, self.kernels, -1).split(sizes, dim=-1))
+        rows = shift_matrices(down, height).view(batch, self.kernels * height, height)
+        lines = (rows @ frame.transpose(1, 2).reshape(batch, height, channels * width)).view(
+            batch, self.kernels, height * channels, width
+        )
+        moved = lines @ shift_matrices(right, width).mT
+        return moved.view(batch, self.kernels, height, channels, width).transpose(2, 3)
+
+
+def shift_matrices(weights: Tensor, size: int) -> Tensor:
+    """Weights (..., 2r+1) of shifts by -r to r -> T (..., size, size) with (Tx)_i = sum_s w_s x_(i-s), edges repeated."""
+    far = weights.shape[-1] // 2
+    places = torch.arange(size, device=weights.device)
+    sources = (places - torch.arange(-far, far + 1, device=weights.device)[:, None]).clamp(0, size - 1)
+    basis = torch.nn.functional.one_hot(sources, size).to(weights.dtype)  # (2r+1, size, size)
+    return (weights @ basis.flatten(1)).unflatten(-1, (size, size))
+
+
+def start_at_zero(layer: nn.Linear | nn.Conv2d) -> Tensor:
+    """Set weights and biases to 0; returns the biases, to be set otherwise."""
+    assert layer.bias is not None
+    nn.init.zeros_(layer.weight)
+    nn.init.zeros_(layer.bias)
+    return layer.bias.detach()
+
+
+class Residual(nn.Module):
+    """Corrects the last frame, and cuts off what leaves [0, 1]."""
+
+    def __init__(self, img_channels: int, summary: int) -> None:
+        super().__init__()
+        self.planes = img_channels
+
+    def start_as_copy(self, last: nn.Conv2d, repeats: int) -> None:
+        """Begin without corrections."""
+        start_at_zero(last)
+
+    def forward(self, frame: Tensor, planes: Tensor, summary: Tensor) -> Tensor:
+        """Last frame and planes (B, C, H, W) -> the next frame (B, C, H, W)."""
+        return (frame + planes.float()).clamp(0, 1)
+
+
+class Direct(nn.Module):
+    """Draws the next frame anew."""
+
+    def __init__(self, img_channels: int, summary: int) -> None:
+        super().__init__()
+        self.planes = img_channels
+
+    def start_as_copy(self, last: nn.Conv2d, repeats: int) -> None:
+        """It cannot: the weights stay as they are."""
+
+    def forward(self, frame: Tensor, planes: Tensor, summary: Tensor) -> Tensor:
+        """planes (B, C, H, W) -> the next frame (B, C, H, W)."""
+        return torch.sigmoid(planes.float())
+
+
+HEADS: dict[Head, type[Advect | Residual | Direct]] = {
+    Head.advect: Advect,
+    Head.residual: Residual,
+    Head.direct: Direct,
+}
