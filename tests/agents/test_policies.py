@@ -9,9 +9,11 @@ from world_models.agents.policy import (
     DRIVING,
     BrownianPolicy,
     CarRacingExplorer,
+    MixedPolicy,
     Noise,
     Policy,
     RandomPolicy,
+    RightwardPolicy,
     StickyPolicy,
 )
 from world_models.envs.actions import ActionSpace
@@ -24,12 +26,14 @@ from world_models.runs import seeding
 
 CAR = ActionSpace("box", 3, (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), ("affine", "affine", "positive"))
 KEYS = ActionSpace("discrete", 5, (), (), ())
+PROCGEN = ActionSpace("discrete", 15, (), (), ())
 POLICIES = [
     RandomPolicy(CAR),
     BrownianPolicy(CAR, DRIVING["CarRacing-v3"]),
     CarRacingExplorer(CAR),
     RandomPolicy(KEYS),
     StickyPolicy(KEYS),
+    RightwardPolicy(PROCGEN),
 ]
 
 
@@ -55,6 +59,28 @@ def test_brownian_noise_is_smooth_and_drives_on() -> None:
     jumps = np.abs(actions[1:, :, 0] - actions[np.random.default_rng(0).permutation(299), :, 0]).mean()
     assert steps < 0.4 * jumps, "successive actions are much closer than random pairs"
     assert actions[..., 1].mean() > 2 * actions[..., 2].mean(), "more gas than brake"
+
+
+def test_rightward_goes_right() -> None:
+    actions = played(RightwardPolicy(PROCGEN), list(range(50)), 200)
+    assert np.isin(actions, [7, 8]).mean() == pytest.approx(0.7 + 0.3 * 2 / 15, abs=0.02)
+    assert (actions[1:] == actions[:-1]).mean() == pytest.approx(0.75 + 0.25 * (2 * 0.37**2 + 13 * 0.02**2), abs=0.02)
+    with pytest.raises(ValueError, match="fifteen actions"):
+        RightwardPolicy(KEYS)
+
+
+def test_a_mixture_plays_each_episode_by_one_of_its_policies() -> None:
+    parts = [StickyPolicy(PROCGEN), RightwardPolicy(PROCGEN)]
+    mixed, alone = MixedPolicy(parts), [played(policy, list(range(40)), 50) for policy in parts]
+    actions = played(mixed, list(range(40)), 50)
+    assert 10 < mixed.chosen.sum() < 30
+    for row, number in enumerate(mixed.chosen):
+        assert np.array_equal(actions[:, row], alone[number][:, row])
+    policy = MixedPolicy(parts)
+    policy.reset([3, 1, 2])
+    frames = np.zeros((2, 64, 64, 3), np.uint8)
+    some = np.stack([policy.act(frames, np.array([2, 0])).copy() for _ in range(50)])
+    assert np.array_equal(some, actions[:, [2, 3]])  # whoever plays beside it
 
 
 def test_sticky_holds_actions() -> None:

@@ -80,13 +80,58 @@ class StickyPolicy:
 
     def reset(self, seeds: Sequence[int]) -> None:
         self.generators = [seeding.generator(seed, "policy") for seed in seeds]
-        self.last = np.concatenate([self.space.sample(generator, 1) for generator in self.generators])
+        self.last = np.concatenate([self.draw(generator) for generator in self.generators])
 
     def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
         for row in rows:
             if self.generators[row].random() >= self.stickiness:
-                self.last[row] = self.space.sample(self.generators[row], 1)[0]
+                self.last[row] = self.draw(self.generators[row])[0]
         return self.last[rows]
+
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        """A new action (1,)."""
+        return self.space.sample(generator, 1)
+
+
+class RightwardPolicy(StickyPolicy):
+    """For Procgen's platform games: sticky, and a new action goes right, straight or with a jump, with probability `bias`."""
+
+    moves = np.array([7, 8])  # of Procgen's fifteen: right, right and up
+
+    def __init__(self, space: ActionSpace, stickiness: float = 0.75, bias: float = 0.7) -> None:
+        super().__init__(space, stickiness)
+        if (space.size, space.start) != (15, 0):
+            raise ValueError(
+                "stage.policy=rightward and mixed know Procgen's fifteen actions, and this environment has others: use sticky"
+            )
+        self.bias = bias
+
+    def draw(self, generator: np.random.Generator) -> np.ndarray:
+        if generator.random() < self.bias:
+            return generator.choice(self.moves, 1)
+        return super().draw(generator)
+
+
+class MixedPolicy:
+    """Each episode is played by one of several policies: its seed says by which."""
+
+    def __init__(self, policies: Sequence[Policy]) -> None:
+        self.policies = policies
+
+    def reset(self, seeds: Sequence[int]) -> None:
+        self.chosen = np.array([seeding.generator(seed, "mixed").integers(len(self.policies)) for seed in seeds])
+        for policy in self.policies:
+            policy.reset(seeds)
+
+    def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        actions: np.ndarray | None = None
+        for number in np.unique(self.chosen[rows]):
+            mine = self.chosen[rows] == number
+            acted = self.policies[number].act(frames[mine], rows[mine])
+            actions = np.empty((len(rows), *acted.shape[1:]), acted.dtype) if actions is None else actions
+            actions[mine] = acted
+        assert actions is not None, "at least one episode plays"
+        return actions
 
 
 class CarRacingExplorer:

@@ -10,8 +10,10 @@ from world_models.agents.agent import load_agent
 from world_models.agents.policy import (
     BrownianPolicy,
     CarRacingExplorer,
+    MixedPolicy,
     Policy,
     RandomPolicy,
+    RightwardPolicy,
     StickyPolicy,
     brownian_noise,
 )
@@ -21,6 +23,7 @@ from world_models.agents.trained import find_agent, settled_agent
 from world_models.agents.workers import DEADLINE
 from world_models.data.overview import write_overview
 from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
+from world_models.envs.actions import ActionSpace
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import Value
@@ -37,6 +40,8 @@ class PolicyName(Enum):
     random = "random"
     brownian = "brownian"
     sticky = "sticky"
+    rightward = "rightward"  # Procgen: sticky, mostly to the right
+    mixed = "mixed"  # Procgen: half of the episodes sticky, half rightward
     car_racing = "car_racing"
     agent = "agent"
 
@@ -143,9 +148,15 @@ def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
         return load_agent(find_agent(cfg.agent)).policy(cfg.noise)
     if name is PolicyName.brownian:
         return BrownianPolicy(space, brownian_noise(spec.id, space.size))
-    return {PolicyName.random: RandomPolicy, PolicyName.sticky: StickyPolicy, PolicyName.car_racing: CarRacingExplorer}[
-        name
-    ](space)
+    if name is PolicyName.mixed:
+        return MixedPolicy([StickyPolicy(space), RightwardPolicy(space)])
+    scripted: dict[PolicyName, Callable[[ActionSpace], Policy]] = {
+        PolicyName.random: RandomPolicy,
+        PolicyName.sticky: StickyPolicy,
+        PolicyName.rightward: RightwardPolicy,
+        PolicyName.car_racing: CarRacingExplorer,
+    }
+    return scripted[name](space)
 
 
 def _meta(cfg: RolloutConfig, run: Run, spec: EnvSpec) -> dict[str, Any]:
