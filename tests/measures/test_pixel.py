@@ -1,0 +1,155 @@
+"""How pixel models are judged: against torchmetrics, against sums by hand, and on frames that say which action made them."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.image import PeakSignalNoiseRatio, StructuralSimilarityIndexMeasure
+
+from world_models.data.episode import TERMINATED, Episode
+from world_models.data.store import EpisodeStore, StoreWriter
+from world_models.envs.actions import ActionSpace
+from world_models.measures.pixel import horizon_rows, pixel_errors, squared, strangers
+from world_models.measures.pixel_windows import Baselines, PixelWindows, fitted_baselines, spread
+from world_models.models.pixel import PixelModel, PixelPrediction
+
+SPACE = ActionSpace("discrete", 4, (), (), (), start=1)
+META = {"env": {"id": "Toy-v0"}, "backend": "gymnasium", "policy": "random", "seed": 0, "versions": {}}
+LENGTHS = [40, 12, 25, 8, 31, 20, 16, 14, 22]
+
+
+def toy_episode(number: int, length: int) -> Episode:
+    """The frame after action a is a/5 bright all over, and a little darker from left to right."""
+    draw = np.random.default_rng(number)
+    actions = draw.integers(1, 5, length + 1)
+    bright = np.concatenate([[0], actions[:-1]]) / 5
+    actions[-1] = 0  # padding
+    ramp = 1 - np.linspace(0, 0.1, 16)
+    frames = np.round(255 * bright[:, None, None, None] * ramp[None, None, :, None]) * np.ones((1, 16, 1, 3))
+    done = np.zeros(length + 1, np.uint8)
+    done[-2] = TERMINATED
+    return Episode(number, frames.astype(np.uint8), actions, np.zeros(length + 1, np.float32), done)
+
+
+@pytest.fixture(params=[True, False], ids=["final frames", "no final frames"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> EpisodeStore:
+    writer = StoreWriter(tmp_path / "episodes", {**META, "has_final_frame": request.param})
+    played = [toy_episode(number, length) for number, length in enumerate(LENGTHS)]
+    if not request.param:
+        for episode in played:
+            episode.frames[-1] = 255  # the next episode's, as Procgen gives it
+    for index in range(0, len(played), 3):
+        splits = ["train" if number % 2 else "validation" for number in range(index, min(index + 3, len(played)))]
+        writer.write_shard(index // 3, played[index : index + 3], splits)
+    writer.finish()
+    return EpisodeStore.open(tmp_path / "episodes")
+
+
+class Oracle(PixelModel):
+    """Draws the frame that the action `lag` before the last one makes."""
+
+    def __init__(self, lag: int = 0) -> None:
+        super().__init__()
+        self.config = {"context": 3, "img_channels": 3, "action_size": 4}
+        self.lag = lag
+
+    def forward(self, frames: torch.Tensor, actions: torch.Tensor) -> PixelPrediction:
+        self.check_inputs(frames, actions)
+        bright = (actions[:, -1 - self.lag].argmax(-1) + 1).double() / 5
+        ramp = 1 - torch.linspace(0, 0.1, 16, dtype=torch.float64)
+        drawn = (255 * bright[:, None, None, None] * ramp).round() / 255
+        return PixelPrediction(drawn.float().expand(-1, 3, 16, 16))
+
+
+def windows(store: EpisodeStore, horizon: int = 5, count: int = 60, split: str | None = "validation") -> PixelWindows:
+    return PixelWindows(store, split, 3, horizon, count, SPACE)
+
+
+def plain(horizon: int = 5) -> Baselines:
+    return Baselines(torch.full((3, 16, 16), 0.5), torch.full((horizon,), 0.25))
+
+
+def test_actions_and_frames_are_aligned(store: EpisodeStore) -> None:
+    """The action taken at a frame makes the next one: exact so, and wrong when it is one step late."""
+    right = pixel_errors(Oracle(), windows(store), plain(), "cpu").squares
+    assert right["model"].max() < 1e-12
+    late = pixel_errors(Oracle(lag=1), windows(store), plain(), "cpu").squares
+    assert late["model"].mean(0).min() > 0.05 and right["shuffled"].mean(0).min() > 0.05
+
+
+def test_windows_are_whole_and_evenly_spread(store: EpisodeStore) -> None:
+    chosen = windows(store, count=60)
+    assert len(chosen) == len(np.unique(chosen.items)) == 60
+    assert {store.episodes("validation")[number].length for number in chosen.episodes} == {40, 25, 31, 16, 22}
+    counts = np.bincount(chosen.episodes)
+    room = [length - 3 - 5 + 1 + store.has_final_frame for length in (40, 25, 31, 16, 22)]
+    assert (counts <= room).all() and counts.max() - counts[counts < room].min() <= 1
+    window = chosen.load(np.arange(60), "cpu")
+    assert window.context.shape == (60, 3, 3, 16, 16) and window.future.shape == (60, 5, 3, 16, 16)
+    assert window.actions.shape == (60, 7, 4)
+    assert float(window.future.max()) < 1, "the frame of another episode is never a target"
+    with pytest.raises(ValueError, match=r"no validation episode .* has 103 frames: lower stage\.val_rollout_horizon"):
+        windows(store, horizon=100)
+
+
+def test_spread_takes_what_there_is() -> None:
+    items, episodes = spread(np.array([0, 2, 10, 3]), np.array([0, 5, 20, 40]), 9)
+    assert np.bincount(episodes).tolist() == [0, 2, 4, 3] and items.tolist() == [5, 6, 21, 23, 26, 28, 40, 41, 42]
+    items, _ = spread(np.array([3, 4]), np.array([0, 10]), 100)
+    assert items.tolist() == [0, 1, 2, 10, 11, 12, 13]
+    assert len(spread(np.array([50] * 10), np.arange(10) * 50, 4)[0]) == 4
+
+
+def test_shuffled_actions_come_from_another_episode() -> None:
+    episodes = np.array([0] * 3 + [1] * 5 + [4] * 2 + [7])
+    assert (episodes[strangers(episodes)] != episodes).all()
+    assert sorted(strangers(episodes)) == list(range(11))
+
+
+def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
+    """Pooled PSNR and SSIM over all windows at one horizon."""
+    chosen, baselines = windows(store), plain()
+    found = horizon_rows(pixel_errors(Oracle(lag=2), chosen, baselines, "cpu"))[3]
+    window = chosen.load(np.arange(len(chosen)), "cpu")
+    drawn = Oracle(lag=2)(window.context, window.actions[:, 3:6]).frame
+    truth = window.future[:, 3]
+    assert found["psnr"] == pytest.approx(float(PeakSignalNoiseRatio(data_range=1.0)(drawn, truth)), abs=1e-4)
+    assert found["ssim"] == pytest.approx(
+        float(StructuralSimilarityIndexMeasure(data_range=1.0)(drawn, truth)), abs=1e-4
+    )
+    copied = window.context[:, -1]
+    assert found["copy_mse"] == pytest.approx(float((copied - truth).square().mean()), rel=1e-5)
+    assert found["mean_mse"] == pytest.approx(float((0.5 - truth).square().mean()), rel=1e-5)
+    faded = 0.25 * copied + 0.75 * 0.5
+    assert found["fade_mse"] == pytest.approx(float((faded - truth).square().mean()), rel=1e-5)
+    assert found["skill_fade"] == pytest.approx(1 - found["mse"] / found["fade_mse"])
+    assert found["skill_fade_low"] < found["skill_fade"] < found["skill_fade_high"]
+    assert found["skill_best"] == min(found[f"skill_{name}"] for name in ("copy", "mean", "fade"))
+    errors = [float((guess - truth[row]).square().mean()) for row, guess in enumerate(drawn)]
+    beats = [
+        0.5 if mine == theirs else float(mine < theirs)
+        for mine, theirs in zip(
+            squared(drawn[:, None], truth[:, None])[:, 0], squared(copied[:, None], truth[:, None])[:, 0], strict=True
+        )
+    ]
+    assert found["win_rate"] == pytest.approx(np.mean(beats)) and found["mse"] == pytest.approx(
+        np.mean(errors), rel=1e-5
+    )
+
+
+def test_the_fade_is_the_best_there_is(store: EpisodeStore) -> None:
+    """No other weight has a smaller error on the windows that it was fitted to."""
+    train = windows(store, split="train", count=500)
+    mean = torch.full((3, 16, 16), 0.4)
+    fitted = fitted_baselines(train, mean, seed=0)
+    window = train.load(np.arange(len(train)), "cpu")
+
+    def errors(weights: torch.Tensor) -> torch.Tensor:
+        guess = Baselines(mean, weights).guesses(window.context[:, -1])["fade"]
+        return (guess - window.future).square().mean((0, 2, 3, 4))
+
+    best = errors(fitted.fade)
+    for shift in (-0.02, 0.02):
+        assert (errors(fitted.fade + shift) > best).all()
+    assert fitted.guesses(window.context[:, -1])["copy"].shape == window.future.shape

@@ -1,0 +1,111 @@
+"""How good a pixel model is when it feeds on its own frames, at every horizon, beside guesses that need no model."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics.functional.image import structural_similarity_index_measure
+
+from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
+from world_models.measures.pixel_windows import WIDTH, Baselines, PixelWindows
+from world_models.measures.vision import psnr
+from world_models.models.pixel import PixelModel, PixelPrediction, roll_out
+from world_models.runs.metrics import Value
+
+GUESSES = ("copy", "mean", "fade")
+
+
+@dataclass(frozen=True)
+class PixelErrors:
+    """Of N windows at T horizons: mean squared errors by predictor, SSIM of the model and of the copy; episodes (N,)."""
+
+    squares: dict[str, Doubles]  # model, shuffled, copy, mean, fade: (N, T)
+    ssim: dict[str, Doubles]  # model, copy: (N, T)
+    episodes: np.ndarray
+
+
+@torch.inference_mode()
+def pixel_errors(model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str) -> PixelErrors:
+    """Roll the model on through all windows, with the true actions and, from the last context frame on, with those of
+    another episode's window ("shuffled")."""
+    model.eval()
+    parts = list(_parts(model, windows, baselines, device))
+    squares = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
+    ssim = {name: np.concatenate([part[1][name] for part in parts]) for name in parts[0][1]}
+    return PixelErrors(squares, ssim, windows.episodes)
+
+
+def _parts(
+    model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str
+) -> Iterator[tuple[dict[str, Doubles], dict[str, Doubles]]]:
+    others, known = strangers(windows.episodes), windows.context - 1
+    for first, window in zip(range(0, len(windows), WIDTH), windows, strict=True):
+        foreign = windows.load(others[first : first + len(window.future)], "cpu").actions
+        context, future = window.context.to(device), window.future.to(device)
+        guesses = baselines.guesses(context[:, -1])
+        for name, actions in (("model", window.actions), ("shuffled", foreign)):
+            given = torch.cat([window.actions[:, :known], actions[:, known:]], dim=1)
+            guesses[name] = frames_of(roll_out(model, context, given.to(device)))
+        yield (
+            {name: squared(frames, future) for name, frames in guesses.items()},
+            {name: similarity(guesses[name], future) for name in ("model", "copy")},
+        )
+
+
+def strangers(episodes: np.ndarray) -> np.ndarray:
+    """For each window (N,) another one, of another episode where there are several."""
+    step = int(np.bincount(np.unique(episodes, return_inverse=True)[1]).max())
+    return np.roll(np.arange(len(episodes)), -step)
+
+
+def frames_of(found: list[PixelPrediction]) -> Tensor:
+    """Predictions -> (B, T, C, H, W)."""
+    return torch.stack([one.frame for one in found], dim=1)
+
+
+def squared(frames: Tensor, truth: Tensor) -> Doubles:
+    """Frames (B, T, C, H, W) in [0, 1] -> mean squared errors (B, T)."""
+    return (frames.clamp(0, 1) - truth).square().flatten(2).mean(2).double().cpu().numpy()
+
+
+def similarity(frames: Tensor, truth: Tensor) -> Doubles:
+    """Frames (B, T, C, H, W) in [0, 1] -> SSIM (Wang et al. 2004; torchmetrics' defaults) of each (B, T)."""
+    flat = frames.clamp(0, 1).flatten(0, 1).contiguous(), truth.flatten(0, 1).contiguous()
+    found = structural_similarity_index_measure(*flat, data_range=1.0, reduction="none")
+    assert isinstance(found, Tensor), type(found)
+    return found.view(truth.shape[:2]).double().cpu().numpy()
+
+
+def horizon_rows(errors: PixelErrors) -> list[dict[str, Value]]:
+    """One row per horizon: errors, PSNR of the pooled error in dB, SSIM, and skill 1 - mse/baseline.
+
+    Intervals are 95 %, bootstrap over episodes. `win_rate`: windows that beat the copy, ties counted half.
+    `delta_psnr`: what the true actions are worth in dB.
+    """
+    episode = np.unique(errors.episodes, return_inverse=True)[1]
+    return [_row(errors, episode, step) for step in range(errors.squares["model"].shape[1])]
+
+
+def _row(errors: PixelErrors, episode: np.ndarray, step: int) -> dict[str, Value]:
+    at = {name: values[:, step] for name, values in errors.squares.items()}
+    sums: dict[str, Doubles] = {name: np.bincount(episode, values).astype(np.float64) for name, values in at.items()}
+    mse = {name: float(values.mean()) for name, values in at.items()}
+    row: dict[str, Value] = {"horizon": step + 1, "windows": len(episode), "episodes": int(episode.max()) + 1}
+    row |= {"mse": mse["model"], "psnr": psnr(mse["model"]), "ssim": float(errors.ssim["model"][:, step].mean())}
+    row |= {
+        "copy_mse": mse["copy"],
+        "copy_psnr": psnr(mse["copy"]),
+        "copy_ssim": float(errors.ssim["copy"][:, step].mean()),
+    }
+    row |= {"mean_mse": mse["mean"], "fade_mse": mse["fade"]}
+    for name in GUESSES:
+        low, high = ratio_interval(sums["model"], sums[name])
+        row |= {f"skill_{name}": 1 - ratio(sums["model"], sums[name]), f"skill_{name}_low": 1 - high}
+        row |= {f"skill_{name}_high": 1 - low}
+    best = min(GUESSES, key=lambda name: mse[name])
+    row |= {"skill_best": row[f"skill_{best}"]}
+    row |= {"win_rate": float((np.sign(at["copy"] - at["model"]) + 1).mean() / 2)}
+    row |= {"shuffled_mse": mse["shuffled"], "delta_psnr": psnr(mse["model"]) - psnr(mse["shuffled"])}
+    return row

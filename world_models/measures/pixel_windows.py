@@ -1,0 +1,124 @@
+"""The windows on which a pixel model is judged, and what can be guessed of them without one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from world_models.data.datasets import SequenceDataset, batches
+from world_models.data.store import EpisodeStore
+from world_models.envs.actions import ActionSpace
+
+WIDTH = 32
+"""Windows rolled on side by side."""
+FITTED = 2048
+"""Training windows from which the fade is fitted."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """Windows of k context frames and T frames that follow: all frames in [0, 1]."""
+
+    context: Tensor  # (B, k, C, H, W) float32
+    actions: Tensor  # (B, k-1+T, A) float32, as a model takes them; the last that leads to a frame is the last
+    future: Tensor  # (B, T, C, H, W) float32
+
+
+def pictures(frames: Tensor, device: str) -> Tensor:
+    """frames (B, T, H, W, C) uint8 -> (B, T, C, H, W) float32 in [0, 1] on `device`."""
+    return frames.to(device, non_blocking=True).permute(0, 1, 4, 2, 3).float().div_(255)
+
+
+class PixelWindows:
+    """Up to `count` windows of a split, each whole inside an episode, evenly spread over its episodes; always the same."""
+
+    def __init__(
+        self, store: EpisodeStore, split: str | None, context: int, horizon: int, count: int, space: ActionSpace
+    ) -> None:
+        """Too few frames for a single window are a ValueError."""
+        self.context, self.horizon, self.space = context, horizon, space
+        self.data = SequenceDataset(store, split, context - 1 + horizon)
+        whole = [max(0, row.length + store.has_final_frame - context - horizon + 1) for row in self.data.rows]
+        if not sum(whole):
+            raise ValueError(
+                f"no {split or ''} episode of {store.folder} has {context + horizon} frames: lower "
+                "stage.val_rollout_horizon or collect longer episodes"
+            )
+        first = self.data.windows_per_episode.cumsum() - self.data.windows_per_episode
+        self.items, self.episodes = spread(np.array(whole), first, count)
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+    def load(self, chosen: np.ndarray, device: str) -> Window:
+        """The windows of these numbers."""
+        batch = self.data.__getitems__(self.items[chosen])
+        assert bool(batch.next_mask.all()), "a window is whole"
+        frames = pictures(batch.frames, device)
+        return Window(
+            frames[:, : self.context], model_actions(self.space, batch.actions, device), frames[:, self.context :]
+        )
+
+    def __iter__(self) -> Iterator[Window]:
+        """All windows, some at a time, on the CPU."""
+        for start in range(0, len(self), WIDTH):
+            yield self.load(np.arange(start, min(start + WIDTH, len(self))), "cpu")
+
+
+def model_actions(space: ActionSpace, actions: Tensor, device: str) -> Tensor:
+    """Executed actions (B, T, ...) -> what a model reads (B, T, A) float32."""
+    flat = np.asarray(space.to_model(actions.flatten(0, 1).numpy()), np.float32)
+    return torch.from_numpy(flat).view(*actions.shape[:2], -1).to(device)
+
+
+def spread(whole: np.ndarray, first: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Windows to take where episode e has whole[e] of them from item first[e] on: items (n,) and their episodes (n,).
+
+    As many of each episode as of any other, as far as it has them; in an episode evenly spaced.
+    """
+    count = min(count, int(whole.sum()))
+    share = np.zeros_like(whole)
+    while share.sum() < count:
+        open_ones = np.flatnonzero(share < whole)
+        left = count - share.sum()
+        given = open_ones[np.linspace(0, len(open_ones) - 1, min(left, len(open_ones))).round().astype(int)]
+        share[given] += 1
+    items, episodes = [], []
+    for episode in np.flatnonzero(share):
+        places = (np.arange(share[episode]) + 0.5) * whole[episode] / share[episode]
+        items.append(first[episode] + places.astype(np.int64))
+        episodes.append(np.full(share[episode], episode))
+    return np.concatenate(items), np.concatenate(episodes)
+
+
+@dataclass(frozen=True)
+class Baselines:
+    """Guesses without a model: the last frame, the training frames' mean (C, H, W), and a fade from one to the other."""
+
+    mean: Tensor
+    fade: Tensor  # (T,) weight of the last frame at each horizon
+
+    def guesses(self, last: Tensor) -> dict[str, Tensor]:
+        """last (B, C, H, W) -> what each predicts, (B, T, C, H, W)."""
+        horizon = len(self.fade)
+        copy, mean = last[:, None], self.mean.to(last.device)[None, None]
+        weight = self.fade.to(last.device)[None, :, None, None, None]
+        return {
+            "copy": copy.expand(-1, horizon, -1, -1, -1),
+            "mean": mean.expand(len(last), horizon, -1, -1, -1),
+            "fade": weight * copy + (1 - weight) * mean,
+        }
+
+
+def fitted_baselines(train: PixelWindows, mean: Tensor, seed: int) -> Baselines:
+    """The fade that least squares gives on training windows: w_h = <x_(t+h) - m, x_t - m> / |x_t - m|^2."""
+    above, below = torch.zeros(train.horizon, dtype=torch.float64), 0.0
+    chosen = next(batches(len(train), FITTED, seed=seed, epoch=0))
+    for start in range(0, len(chosen), WIDTH):
+        window = train.load(np.sort(chosen)[start : start + WIDTH], "cpu")
+        last, future = window.context[:, -1] - mean, window.future - mean
+        above += torch.einsum("bchw,btchw->t", last, future).double()
+        below += float(last.square().sum())
+    return Baselines(mean, (above / max(below, 1e-12)).float())
