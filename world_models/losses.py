@@ -1,6 +1,7 @@
 """What V and M minimise: pure functions of tensors, each with its formula."""
 
 import math
+from enum import Enum
 from typing import TypeVar
 
 import torch
@@ -91,7 +92,7 @@ def mdrnn_loss(
         _widen(dones), target_dones, reduction="none", pos_weight=target_dones.new_tensor(done_weight)
     )
     errors = (rewards - target_rewards).square()
-    terms = {"gmm": _masked_mean(nll, next_mask), "bce": _masked_mean(ends, mask), "mse": _masked_mean(errors, mask)}
+    terms = {"gmm": masked_mean(nll, next_mask), "bce": masked_mean(ends, mask), "mse": masked_mean(errors, mask)}
     loss = mdrnn_total(**terms, latents=target_latents.shape[-1], include_reward=include_reward)
     return loss, {name: term.detach() for name, term in terms.items()}
 
@@ -101,7 +102,28 @@ def mdrnn_total(gmm: Number, bce: Number, mse: Number, latents: int, include_rew
     return (gmm + bce + mse) / (latents + 2) if include_reward else (gmm + bce) / (latents + 1)
 
 
-def _masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+class PixelLoss(Enum):
+    """What a pixel model minimises, per pixel value."""
+
+    huber = "huber"
+    mse = "mse"
+    l1 = "l1"
+
+
+def pixel_error(frames: Tensor, truth: Tensor, kind: PixelLoss, delta: float = 0.05) -> Tensor:
+    """frames, truth (B, T, C, H, W) in [0, 1] -> the mean over each frame's values, (B, T).
+
+    huber: e^2/2 where |e| <= delta, else delta (|e| - delta/2) (Huber 1964); with delta 1 it would be mse/2 on [0, 1].
+    """
+    assert frames.shape == truth.shape and frames.ndim == 5, (frames.shape, truth.shape)
+    if kind is PixelLoss.huber:
+        errors = F.huber_loss(frames, truth, reduction="none", delta=delta)
+    else:
+        errors = (frames - truth).abs() if kind is PixelLoss.l1 else (frames - truth).square()
+    return errors.flatten(2).mean(2)
+
+
+def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean of values (T, B) where mask is 1; what lies elsewhere is not read. An empty mask gives 0."""
     assert values.shape == mask.shape, (values.shape, mask.shape)
     return torch.where(mask > 0, values, 0).sum() / mask.sum().clamp(min=1)

@@ -130,15 +130,13 @@ def test_rollouts_feed_on_themselves_and_see_no_later_action() -> None:
 
 
 def test_the_published_model_has_its_layers_and_84_pixels() -> None:
-    model = PixelWorldModel(1, 15)
+    model = PixelWorldModel(1, 15, past_actions=1)
     sizes = [layer[0].weight.shape[:2] for layer in (*model.encoder, *model.decoder)]
     assert sizes == [(32, 6), (64, 32), (128, 64), (256, 128), (128, 256), (64, 128), (32, 64), (32, 32)]
-    assert model(torch.rand(2, 4, 1, 84, 84), torch.eye(15)[torch.zeros(2, 4, dtype=torch.long)]).frame.shape == (
-        2,
-        1,
-        84,
-        84,
-    )
+    frames, actions = torch.rand(2, 4, 84, 84), torch.tensor([3, 14])
+    found = model.predict(frames, actions)
+    assert found.shape == (2, 1, 84, 84)
+    assert torch.equal(found, model(frames[:, :, None], torch.eye(15)[actions][:, None].expand(-1, 4, -1)).frame)
 
 
 @pytest.mark.parametrize("name", ["advect", "residual", "direct"])

@@ -29,18 +29,27 @@ class PixelPrediction:
 
 
 class PixelModel(nn.Module):
-    """Reads the last `context` frames and the action that was taken at each of them; the last action leads to the answer."""
+    """Reads the last `context` frames and the actions taken at the last `past_actions` of them; the last leads to the answer."""
 
     config: dict[str, Any]  # arguments of the constructor
 
     @property
     def context(self) -> int:
-        """k, the number of frames and actions that it reads."""
+        """k, the number of frames that it reads."""
         return int(self.config["context"])
 
     def forward(self, frames: Tensor, actions: Tensor) -> PixelPrediction:
         """frames (B, k, C, H, W) in [0, 1], actions (B, k, A) -> what follows."""
         raise NotImplementedError
+
+    def predict(self, frames: Tensor, actions: Tensor) -> Tensor:
+        """Grey frames (B, k, H, W) in [0, 1] and numbers of the actions (B,) int64 -> the next frame (B, 1, H, W).
+
+        For a model of grey frames that reads one action out of a numbered set.
+        """
+        assert self.config["past_actions"] == self.config["img_channels"] == 1, self.config
+        numbered = torch.nn.functional.one_hot(actions, self.config["action_size"]).float()
+        return self(frames[:, :, None], numbered[:, None].expand(-1, self.context, -1)).frame
 
     def check_inputs(self, frames: Tensor, actions: Tensor) -> None:
         """Shapes that do not fit are an error of the caller."""
@@ -78,17 +87,18 @@ class FiLM(nn.Module):
 
 
 class ActionCondition(nn.Module):
-    """The last k actions, each in its place, as one vector."""
+    """The last n actions, each in its place, as one vector."""
 
-    def __init__(self, action_size: int, context: int, width: int) -> None:
+    def __init__(self, action_size: int, past_actions: int, width: int) -> None:
         super().__init__()
+        self.past_actions = past_actions
         self.layers = nn.Sequential(
-            nn.Linear(context * action_size, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+            nn.Linear(past_actions * action_size, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
 
     def forward(self, actions: Tensor) -> Tensor:
-        """actions (B, k, A) -> (B, width)."""
-        return self.layers(actions.flatten(1))
+        """actions (B, k, A) with k >= n -> (B, width)."""
+        return self.layers(actions[:, -self.past_actions :].flatten(1))
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

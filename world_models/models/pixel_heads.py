@@ -33,11 +33,11 @@ class Advect(nn.Module):
 
     def forward(self, frame: Tensor, planes: Tensor, summary: Tensor) -> Tensor:
         """Last frame (B, C, H, W), planes (B, C+K+2, H, W), summary (B, S) -> the next frame (B, C, H, W)."""
-        channels = frame.shape[1]
-        drawn, mix = torch.sigmoid(planes[:, :channels].float()), planes[:, channels:].float().softmax(1)
-        moved = self.moved(frame.float(), self.shifts(summary).float())
-        mixed = (mix[:, : self.kernels, None] * moved).sum(1)
-        return mixed + mix[:, self.kernels, None] * frame + mix[:, self.kernels + 1, None] * drawn
+        channels, shifts = frame.shape[1], self.shifts(summary).float()
+        with torch.autocast(frame.device.type, enabled=False):  # pixels moved in half precision would fade
+            drawn, mix = torch.sigmoid(planes[:, :channels].float()), planes[:, channels:].float().softmax(1)
+            mixed = (mix[:, : self.kernels, None] * self.moved(frame, shifts)).sum(1)
+            return mixed + mix[:, self.kernels, None] * frame + mix[:, self.kernels + 1, None] * drawn
 
     def moved(self, frame: Tensor, logits: Tensor) -> Tensor:
         """frame (B, C, H, W), logits of the shifts (B, K*S) -> the K moved frames (B, K, C, H, W)."""

@@ -55,6 +55,7 @@ class PixelUNet(PixelModel):
         action_size: int,
         *,
         context: int = 4,
+        past_actions: int = 4,
         head: str = "advect",
         widths: Sequence[int] = (24, 48, 64),
         condition: int = 128,
@@ -63,11 +64,12 @@ class PixelUNet(PixelModel):
     ) -> None:
         super().__init__()
         self.config = {
-            **{"img_channels": img_channels, "action_size": action_size, "context": context, "head": head},
-            **{"widths": list(widths), "condition": condition, "rewards": rewards, "ends": ends},
+            **{"img_channels": img_channels, "action_size": action_size, "context": context},
+            **{"past_actions": past_actions, "head": head, "widths": list(widths), "condition": condition},
+            **{"rewards": rewards, "ends": ends},
         }
         first, last = widths[0], widths[-1]
-        self.condition = ActionCondition(action_size, context, condition)
+        self.condition = ActionCondition(action_size, past_actions, condition)
         self.enter = nn.Conv2d(img_channels * context * FOLD**2 + 2, first, 3, padding=1)
         self.down = nn.ModuleList([Block(width, width, condition) for width in widths])
         self.coarser = nn.ModuleList(

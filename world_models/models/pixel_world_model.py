@@ -21,15 +21,16 @@ class PixelWorldModel(PixelModel):
         action_size: int,
         *,
         context: int = 4,
+        past_actions: int = 4,
         action_embed_dim: int = 64,
         width_mult: float = 1.0,
     ) -> None:
         super().__init__()
         self.config = {
             **{"img_channels": img_channels, "action_size": action_size, "context": context},
-            **{"action_embed_dim": action_embed_dim, "width_mult": width_mult},
+            **{"past_actions": past_actions, "action_embed_dim": action_embed_dim, "width_mult": width_mult},
         }
-        condition = context * action_embed_dim
+        condition = past_actions * action_embed_dim
         self.embed = nn.Linear(action_size, action_embed_dim, bias=False)
         channels = img_channels * context + 2
         self.encoder, self.encoder_films = nn.ModuleList(), nn.ModuleList()
@@ -49,7 +50,8 @@ class PixelWorldModel(PixelModel):
     def forward(self, frames: Tensor, actions: Tensor) -> PixelPrediction:
         """frames (B, k, C, H, W) in [0, 1], H and W at least 36, actions (B, k, A) -> the next frame."""
         self.check_inputs(frames, actions)
-        condition, size = self.embed(actions).flatten(1), frames.shape[-2:]
+        actions, size = actions[:, -self.config["past_actions"] :], frames.shape[-2:]
+        condition = self.embed(actions).flatten(1)
         x = with_coordinates(frames.flatten(1, 2)).contiguous(memory_format=torch.channels_last)
         for layer, film in zip(self.encoder, self.encoder_films, strict=True):
             x = functional.relu(film(layer(x), condition))

@@ -43,6 +43,7 @@ TERMS = {
     "gmm": "Next z: negative log-likelihood",
     "bce": "End of episode: cross-entropy",
     "mse": "Reward: squared error",
+    "grad_norm": "Norm of the gradient before clipping",
 }
 COLOURS = {"agent": BLUE, "random": GREY}
 

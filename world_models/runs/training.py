@@ -1,5 +1,6 @@
 """Where training stands: everything, beside the configuration, that a checkpoint must hold to go on as if never stopped."""
 
+import copy
 import time
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.folder import Run
@@ -15,10 +16,37 @@ from world_models.runs.metrics import MetricsLog
 from world_models.runs.schedule import EarlyStopping
 
 
+class Average:
+    """An exponential moving average of a model's weights; over the first steps it forgets faster: min(decay, (1+n)/(10+n))."""
+
+    def __init__(self, model: nn.Module, decay: float) -> None:
+        self.model, self.decay, self.updates = copy.deepcopy(model).eval().requires_grad_(False), decay, 0
+
+    @torch.no_grad()
+    def update(self, model: nn.Module) -> None:
+        """Take in the weights after a step of the optimizer."""
+        self.updates += 1
+        keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
+        torch._foreach_lerp_(
+            list(self.model.parameters()), [weight.detach() for weight in model.parameters()], 1 - keep
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and count."""
+        return {"model": self.model.state_dict(), "updates": self.updates}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """The inverse of `state_dict`."""
+        self.model.load_state_dict(state["model"])
+        self.updates = state["updates"]
+
+
 @dataclass
 class Training:
     """Model, optimizer, schedules and position. `batch` counts inside `epoch`, `step` from the start.
 
+    A `scheduler` of torch's own kind goes on after every step, one on a plateau after every epoch. Where there is an
+    `average`, its weights are the ones that `best.pt` gets. `facts` go into every checkpoint.
     `window` holds the metrics of the steps since the last row of metrics.csv; rows are means over `log_interval` steps.
     `carried` is what the next step takes over from the last one beside weights: the state of a recurrent model.
     """
@@ -26,7 +54,7 @@ class Training:
     kind: str
     model: nn.Module
     optimizer: Optimizer
-    scheduler: ReduceLROnPlateau
+    scheduler: LRScheduler
     stopper: EarlyStopping
     log_interval: int = 50
     epoch: int = 0
@@ -34,6 +62,8 @@ class Training:
     step: int = 0
     window: list[torch.Tensor] = field(default_factory=list)
     carried: tuple[torch.Tensor, ...] = ()
+    average: Average | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     began: float = field(default_factory=time.monotonic)
     first: int = 0
@@ -49,6 +79,9 @@ class Training:
         self.stopper.load_state_dict(state["stopper"])
         self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.window, self.carried = list(state["window"]), tuple(state["carried"])
+        self.names = tuple(state["names"])
+        if self.average is not None:
+            self.average.load_state_dict(state["average"])
         self.first = self.step
         return dict(state["csv_offsets"])
 
@@ -62,13 +95,21 @@ class Training:
             "batch": self.batch,
             "window": self.window,
             "carried": self.carried,
+            "names": self.names,
+            "average": None if self.average is None else self.average.state_dict(),
             "csv_offsets": metrics.offsets,
         }
         save_checkpoint(run.last, self.kind, {**self._identity(run), **state})
 
     def save_best(self, run: Run, validation: dict[str, float]) -> None:
         """Write `best.pt`: weights and what they are, for the next stage."""
-        save_checkpoint(run.best, self.kind, {**self._identity(run), "validation": validation})
+        weights = self.judged.state_dict()
+        save_checkpoint(run.best, self.kind, {**self._identity(run), "model": weights, "validation": validation})
+
+    @property
+    def judged(self) -> nn.Module:
+        """The model that is validated and kept: the average, where there is one."""
+        return self.model if self.average is None else self.average.model
 
     def _identity(self, run: Run) -> dict[str, Any]:
         return {
@@ -77,6 +118,7 @@ class Training:
             "epoch": self.epoch,
             "step": self.step,
             "inputs": run.manifest["inputs"],
+            **self.facts,
         }
 
     def update(
@@ -86,15 +128,23 @@ class Training:
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if clip > 0:
-            nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+            norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
+            values = {**values, "grad_norm": norm}
         self.optimizer.step()
+        if self.average is not None:
+            self.average.update(self.model)
+        if not isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step()
         self.step, self.batch = self.step + 1, self.batch + 1
         self.names = tuple(values)
         self.window.append(torch.stack([value.detach().float() for value in values.values()]))
         if self.step % self.log_interval == 0:
-            self._write_window(metrics)
+            self.write_window(metrics)
 
-    def _write_window(self, metrics: MetricsLog) -> None:
+    def write_window(self, metrics: MetricsLog) -> None:
+        """A row of metrics.csv with the means over the steps since the last one, if there were any."""
+        if not self.window:
+            return
         self._require_finite()
         means = torch.stack(self.window).mean(0).tolist()
         rate = self.optimizer.param_groups[0]["lr"]
@@ -120,6 +170,7 @@ class Training:
     def end_epoch(self, watched: float) -> bool:
         """Feed the watched loss to scheduler and early stopping and go to the next epoch; True when it is the best yet."""
         self._require_finite(watched)
-        self.scheduler.step(watched)
+        if isinstance(self.scheduler, ReduceLROnPlateau):
+            self.scheduler.step(watched)
         self.epoch, self.batch = self.epoch + 1, 0
         return self.stopper.update(watched)
