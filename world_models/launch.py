@@ -73,7 +73,7 @@ def _only_looks(stage: Any) -> bool:
 
 def prepare(composed: Composed, before: str) -> Prepared:
     """Decide what is left open and find the upstream, as it was at the moment `before`; mistakes are ValueErrors."""
-    stage = composed.choices["stage"]
+    stage = pipeline.name_of(composed.config.stage)
     if _only_looks(composed.config.stage):
         raise ValueError(f"stage={stage} only looks at what is there: it makes no run, so there is nothing to sweep")
     spec = make_spec(composed.config.env)

@@ -15,11 +15,12 @@ from world_models.runs.device import Device
 from world_models.runs.folder import Run, begin, read_manifest
 from world_models.runs.lineage import status
 from world_models.runs.report import write_report
-from world_models.stages import controller, convert, evaluate, mdrnn, rollout, vae
+from world_models.stages import controller, convert, evaluate, mdrnn, pixel, rollout, vae
 from world_models.stages.controller import ControllerConfig
 from world_models.stages.convert import ConvertConfig
 from world_models.stages.evaluate import EvaluateConfig
 from world_models.stages.mdrnn import MDRNNConfig
+from world_models.stages.pixel import PixelConfig
 from world_models.stages.rollout import RolloutConfig
 from world_models.stages.runs import RunsConfig
 from world_models.stages.vae import VAEConfig
@@ -44,6 +45,7 @@ STAGES = {
     "mdrnn": Stage(MDRNNConfig, mdrnn.execute, "vae"),
     "controller": Stage(ControllerConfig, controller.execute, "mdrnn"),
     "evaluate": Stage(EvaluateConfig, evaluate.execute, "controller"),
+    "pixel": Stage(PixelConfig, pixel.execute, "rollout"),
 }
 BACKEND_OF_SCORES = {Backend.envpool: Backend.gymnasium}
 """Final scores are on the environment's own implementation."""
@@ -64,6 +66,11 @@ SCHEMAS: dict[str, type] = {name: stage.config for name, stage in STAGES.items()
 SCHEMAS |= {"pipeline": PipelineConfig, "runs": RunsConfig}
 
 
+def name_of(stage: Any) -> str:
+    """The stage that a configuration is of, whichever file of conf/stage gave its values."""
+    return next(name for name, schema in SCHEMAS.items() if type(stage) is schema)
+
+
 def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
     """A copy of a stage's configuration in which what depends on environment and device is decided."""
     stage = resolve_precisions(stage, device)
@@ -75,6 +82,8 @@ def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
         return vae.settled(stage, spec)
     if isinstance(stage, ControllerConfig):
         return controller.settled(stage)
+    if isinstance(stage, PixelConfig):
+        return pixel.settled(stage, device)
     if isinstance(stage, PipelineConfig):
         sizes = stage.vae.latent_size, stage.mdrnn.hidden_size
         check_components(stage.controller.components, num_features(*sizes, stage.controller.features.value))

@@ -2,7 +2,7 @@
 
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +140,13 @@ class EpisodeStore(ShardedFolder):
         """The episodes of one split, or all, in the order they were collected."""
         assert split is None or split in SPLITS, split
         return [row for row in self.rows if split is None or row.split == split]
+
+    def split_again(self, val_ratio: float) -> "EpisodeStore":
+        """The same episodes, of which the last `val_ratio` are for validation, whatever they were."""
+        again = EpisodeStore(self.folder, self.manifest)
+        splits = split_episodes(len(self.rows), val_ratio)
+        again.rows = [replace(row, split=split) for row, split in zip(self.rows, splits, strict=True)]
+        return again
 
     def num_frames(self, split: str | None = None) -> int:
         """Number of frames to train on: without valid final frames, one per transition."""

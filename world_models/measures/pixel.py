@@ -1,6 +1,6 @@
 """How good a pixel model is when it feeds on its own frames, at every horizon, beside guesses that need no model."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,8 @@ from world_models.measures.vision import psnr
 from world_models.models.pixel import PixelModel, PixelPrediction, roll_out
 from world_models.runs.metrics import Value
 
+Loss = Callable[[Tensor, Tensor], Tensor]
+"""Frames and truth (B, T, C, H, W) -> (B, T)."""
 GUESSES = ("copy", "mean", "fade")
 
 
@@ -23,23 +25,27 @@ class PixelErrors:
 
     squares: dict[str, Doubles]  # model, shuffled, copy, mean, fade: (N, T)
     ssim: dict[str, Doubles]  # model, copy: (N, T)
+    loss: Doubles  # what the model minimises, (N, T)
     episodes: np.ndarray
 
 
 @torch.inference_mode()
-def pixel_errors(model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str) -> PixelErrors:
+def pixel_errors(
+    model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str, loss: Loss
+) -> PixelErrors:
     """Roll the model on through all windows, with the true actions and, from the last context frame on, with those of
     another episode's window ("shuffled")."""
     model.eval()
-    parts = list(_parts(model, windows, baselines, device))
-    squares = {name: np.concatenate([part[0][name] for part in parts]) for name in parts[0][0]}
-    ssim = {name: np.concatenate([part[1][name] for part in parts]) for name in parts[0][1]}
-    return PixelErrors(squares, ssim, windows.episodes)
+    parts = list(_parts(model, windows, baselines, device, loss))
+    squares = {name: np.concatenate([part.squares[name] for part in parts]) for name in parts[0].squares}
+    ssim = {name: np.concatenate([part.ssim[name] for part in parts]) for name in parts[0].ssim}
+    losses = np.concatenate([part.loss for part in parts])
+    return PixelErrors(squares, ssim, losses, windows.episodes)
 
 
 def _parts(
-    model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str
-) -> Iterator[tuple[dict[str, Doubles], dict[str, Doubles]]]:
+    model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str, loss: Loss
+) -> Iterator[PixelErrors]:
     others, known = strangers(windows.episodes), windows.context - 1
     for first, window in zip(range(0, len(windows), WIDTH), windows, strict=True):
         foreign = windows.load(others[first : first + len(window.future)], "cpu").actions
@@ -48,9 +54,11 @@ def _parts(
         for name, actions in (("model", window.actions), ("shuffled", foreign)):
             given = torch.cat([window.actions[:, :known], actions[:, known:]], dim=1)
             guesses[name] = frames_of(roll_out(model, context, given.to(device)))
-        yield (
+        yield PixelErrors(
             {name: squared(frames, future) for name, frames in guesses.items()},
             {name: similarity(guesses[name], future) for name in ("model", "copy")},
+            loss(guesses["model"], future).double().cpu().numpy(),
+            windows.episodes[first : first + len(future)],
         )
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from world_models.data.datasets import SequenceDataset, batches
-from world_models.data.store import EpisodeStore
+from world_models.data.datasets import SequenceDataset
+from world_models.data.view import View
 from world_models.envs.actions import ActionSpace
 
 WIDTH = 32
@@ -26,25 +26,19 @@ class Window:
     future: Tensor  # (B, T, C, H, W) float32
 
 
-def pictures(frames: Tensor, device: str) -> Tensor:
-    """frames (B, T, H, W, C) uint8 -> (B, T, C, H, W) float32 in [0, 1] on `device`."""
-    return frames.to(device, non_blocking=True).permute(0, 1, 4, 2, 3).float().div_(255)
-
-
 class PixelWindows:
     """Up to `count` windows of a split, each whole inside an episode, evenly spread over its episodes; always the same."""
 
-    def __init__(
-        self, store: EpisodeStore, split: str | None, context: int, horizon: int, count: int, space: ActionSpace
-    ) -> None:
-        """Too few frames for a single window are a ValueError."""
-        self.context, self.horizon, self.space = context, horizon, space
-        self.data = SequenceDataset(store, split, context - 1 + horizon)
-        whole = [max(0, row.length + store.has_final_frame - context - horizon + 1) for row in self.data.rows]
+    def __init__(self, data: SequenceDataset, context: int, count: int, space: ActionSpace, view: View) -> None:
+        """`data` has windows of context - 1 + horizon steps; that there is not one whole window is a ValueError."""
+        self.data, self.context, self.horizon = data, context, data.seq_len - context + 1
+        self.space, self.view, store = space, view, data.store
+        needed = context + self.horizon
+        whole = [max(0, row.length + store.has_final_frame - needed + 1) for row in data.rows]
         if not sum(whole):
             raise ValueError(
-                f"no {split or ''} episode of {store.folder} has {context + horizon} frames: lower "
-                "stage.val_rollout_horizon or collect longer episodes"
+                f"no episode of {store.folder} that is to be judged has {needed} frames: lower the horizon "
+                "(stage.val_rollout_horizon, or stage.horizon of stage=evaluate) or collect longer episodes"
             )
         first = self.data.windows_per_episode.cumsum() - self.data.windows_per_episode
         self.items, self.episodes = spread(np.array(whole), first, count)
@@ -56,7 +50,7 @@ class PixelWindows:
         """The windows of these numbers."""
         batch = self.data.__getitems__(self.items[chosen])
         assert bool(batch.next_mask.all()), "a window is whole"
-        frames = pictures(batch.frames, device)
+        frames = self.view(batch.frames, device)
         return Window(
             frames[:, : self.context], model_actions(self.space, batch.actions, device), frames[:, self.context :]
         )
@@ -112,12 +106,10 @@ class Baselines:
         }
 
 
-def fitted_baselines(train: PixelWindows, mean: Tensor, seed: int) -> Baselines:
+def fitted_baselines(train: PixelWindows, mean: Tensor) -> Baselines:
     """The fade that least squares gives on training windows: w_h = <x_(t+h) - m, x_t - m> / |x_t - m|^2."""
     above, below = torch.zeros(train.horizon, dtype=torch.float64), 0.0
-    chosen = next(batches(len(train), FITTED, seed=seed, epoch=0))
-    for start in range(0, len(chosen), WIDTH):
-        window = train.load(np.sort(chosen)[start : start + WIDTH], "cpu")
+    for window in train:
         last, future = window.context[:, -1] - mean, window.future - mean
         above += torch.einsum("bchw,btchw->t", last, future).double()
         below += float(last.square().sum())

@@ -83,6 +83,18 @@ def save_video(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
         _encode(file.name, frames, fps, path)
 
 
+def save_gif(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
+    """Write frames, uint8 (H, W, 3) of one size, as an endless GIF in one step; no frames at all are a ValueError."""
+    pictures = [Image.fromarray(picture) for picture in frames]
+    if not pictures:
+        raise ValueError(f"{path.name}: a GIF needs at least one frame")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        pictures[0].save(
+            file, format="GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0
+        )
+
+
 def _encode(target: str, frames: Iterable[np.ndarray], fps: int, path: Path) -> None:
     stream, shape = None, None
     with av.open(target, "w", format="mp4", options={"movflags": "+faststart"}) as container:

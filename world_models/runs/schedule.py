@@ -1,11 +1,13 @@
-"""What follows from a watched loss that no longer falls: a lower learning rate, and stopping."""
+"""Schedules: what follows from a watched loss that no longer falls, and what is settled by the number of steps."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 
 @dataclass
@@ -61,3 +63,31 @@ def plateau(optimizer: Optimizer, factor: float, patience: int) -> ReduceLROnPla
     if not 0 < factor < 1:
         raise ValueError(f"stage.scheduler_factor is {factor}; it must lie between 0 and 1")
     return ReduceLROnPlateau(optimizer, factor=factor, patience=patience, threshold=0.0)
+
+
+def warmup_cosine(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
+    """The learning rate rises linearly over the first `warmup` of the steps, then falls to 0 along a cosine
+    (Loshchilov & Hutter 2017, eq. 5, one period)."""
+    rise = max(1, round(warmup * steps))
+
+    def factor(step: int) -> float:
+        if step < rise:
+            return (step + 1) / rise
+        return 0.5 * (1 + math.cos(math.pi * min(1.0, (step - rise) / max(1, steps - rise))))
+
+    return LambdaLR(optimizer, factor)
+
+
+@dataclass(frozen=True)
+class Phase:
+    """Steps `first` to `last`, the latter not included, in which a model is rolled on for `unroll` frames."""
+
+    unroll: int
+    first: int
+    last: int
+
+
+def phases(unroll: Sequence[int], shares: Sequence[float], steps: int) -> list[Phase]:
+    """A curriculum: each horizon in turn has its share of the steps."""
+    ends = np.round(np.cumsum(shares) / np.sum(shares) * steps).astype(int).tolist()
+    return [Phase(*each) for each in zip(unroll, [0, *ends[:-1]], ends, strict=True)]

@@ -1,0 +1,55 @@
+"""The order of endless batches, and the DataLoader's keys."""
+
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import Dataset
+
+from world_models.data.loading import DataConfig, endless_batches, loader
+
+
+def taken(start: int, number: int, items: int = 10, size: int = 3) -> list[list[int]]:
+    return [chosen.tolist() for chosen in islice(endless_batches(items, size, seed=1, start=start), number)]
+
+
+def test_every_pass_is_shuffled_anew_and_can_be_entered_anywhere() -> None:
+    whole = taken(0, 12)
+    assert all(len(chosen) == 3 for chosen in whole)
+    for first in range(0, 12, 3):
+        assert len({item for chosen in whole[first : first + 3] for item in chosen}) == 9
+    assert whole[:3] != whole[3:6]
+    for start in (1, 3, 7):
+        assert taken(start, 12 - start) == whole[start:]
+    assert [sorted(chosen) for chosen in taken(0, 2, items=2)] == [[0, 1], [0, 1]]
+
+
+class Squares(Dataset[Any]):
+    def __getitems__(self, indices: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(np.square(indices))
+
+
+@pytest.mark.parametrize("keys", [{}, {"num_workers": 2, "prefetch_factor": 1, "persistent_workers": True}])
+def test_batches_come_in_their_order(keys: dict[str, Any]) -> None:
+    order = list(islice(endless_batches(10, 3, seed=0, start=0), 7))
+    given = list(loader(DataConfig(**keys), Squares(), order))
+    assert [batch.tolist() for batch in given] == [np.square(chosen).tolist() for chosen in order]
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"prefetch_factor": 2}, "num_workers is 0"),
+        ({"persistent_workers": True}, "num_workers is 0"),
+        ({"num_workers": 1}, "prefetch_factor is None"),
+        ({"num_workers": 1, "prefetch_factor": 0}, "prefetch_factor is 0"),
+        ({"num_workers": -1}, "num_workers is -1"),
+        ({"val_ratio": 1.0}, "val_ratio is 1.0"),
+        ({"batch_size": 0}, "batch_size is 0"),
+    ],
+)
+def test_keys_that_contradict_each_other_are_refused(keys: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        DataConfig(**keys)

@@ -1,0 +1,68 @@
+"""How batches come to a model: the keys of torch's DataLoader, and the endless order of shuffled batches."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from torch.utils.data import DataLoader, Dataset
+
+from world_models.data.datasets import batches, identity
+from world_models.runs.folder import RUNTIME
+from world_models.runs.numbers import require_positive
+
+
+@dataclass
+class DataConfig:
+    """Batches are gathered in this process, or by `num_workers` others, of which each keeps `prefetch_factor` ready."""
+
+    batch_size: int = 64
+    val_ratio: float | None = None  # of the episodes, the last ones; null: the store's own split
+    num_workers: int = field(default=0, metadata=RUNTIME)
+    prefetch_factor: int | None = field(default=None, metadata=RUNTIME)  # null without workers
+    persistent_workers: bool = field(default=False, metadata=RUNTIME)
+    pin_memory: bool = field(default=False, metadata=RUNTIME)
+
+    def __post_init__(self) -> None:
+        require_positive("stage.data", self, "batch_size")
+        if self.val_ratio is not None and not 0 <= self.val_ratio < 1:
+            raise ValueError(f"stage.data.val_ratio is {self.val_ratio}; it must be at least 0 and below 1, or null")
+        if self.num_workers < 0:
+            raise ValueError(f"stage.data.num_workers is {self.num_workers}; it must be 0 (this process) or more")
+        if self.num_workers == 0 and (self.prefetch_factor is not None or self.persistent_workers):
+            raise ValueError(
+                "stage.data.prefetch_factor and persistent_workers are for worker processes, and num_workers is 0: "
+                "set prefetch_factor=null and persistent_workers=false, or num_workers=1 or more"
+            )
+        if self.num_workers > 0 and (self.prefetch_factor is None or self.prefetch_factor < 1):
+            raise ValueError(
+                f"stage.data.prefetch_factor is {self.prefetch_factor}; with num_workers={self.num_workers} it must be 1 or more"
+            )
+
+
+def endless_batches(num_items: int, batch_size: int, *, seed: int, start: int) -> Iterator[npt.NDArray[np.int64]]:
+    """Batches of item indices from batch `start` on, shuffled anew in every pass; a pass's remainder is left out.
+
+    A data set smaller than a batch gives one batch of all its items in each pass.
+    """
+    per_pass = max(1, num_items // batch_size)
+    for number in count(start // per_pass):
+        done = start % per_pass if number == start // per_pass else 0
+        order = batches(num_items, batch_size, seed=seed, epoch=number, start=done)
+        for _, chosen in zip(range(per_pass - done), order, strict=False):
+            yield chosen
+
+
+def loader(cfg: DataConfig, data: Dataset[Any], order: Iterable[npt.NDArray[np.int64]]) -> DataLoader[Any]:
+    """torch's DataLoader over the batches of `order`, each gathered whole."""
+    return DataLoader(
+        data,
+        batch_sampler=order,  # type: ignore[arg-type]
+        collate_fn=identity,
+        num_workers=cfg.num_workers,
+        prefetch_factor=cfg.prefetch_factor,
+        persistent_workers=cfg.persistent_workers,
+        pin_memory=cfg.pin_memory,
+    )

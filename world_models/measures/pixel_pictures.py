@@ -1,0 +1,94 @@
+"""Pictures of what a pixel model predicts: strips, videos, and its errors by horizon beside the baselines'."""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from matplotlib import rc_context
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from torch import Tensor
+
+from world_models.measures.pixel import frames_of
+from world_models.measures.pixel_windows import PixelWindows
+from world_models.models.pixel import PixelModel, roll_out
+from world_models.runs.files import replacing
+from world_models.runs.media import labelled_rows, save_gif, save_png, save_video, side_by_side
+from world_models.runs.metrics import Value
+from world_models.runs.plots import BLUE, GREEN, GREY, ORANGE, STYLE
+
+SHOWN = 4
+"""Windows in a strip or a video, of different episodes."""
+CURVES = {"copy": (GREY, "copy last frame"), "mean": (GREEN, "training mean"), "fade": (ORANGE, "fade between them")}
+
+
+def save_strip(path: Path, model: PixelModel, windows: PixelWindows, device: str) -> None:
+    """Rows of the context, the true next frame, the predicted one, the copy, and the prediction's error."""
+    context, _, predicted, truth = rolled(model, windows, device, 1)
+    heads = [f"t{step - windows.context + 1}" if step < windows.context - 1 else "t" for step in range(windows.context)]
+    columns = torch.cat([context, truth, predicted, context[:, -1:], (predicted - truth).abs()], dim=1)
+    rows = {f"{number + 1}": to_bytes(window) for number, window in enumerate(columns)}
+    save_png(path, labelled_rows(rows, [*heads, "truth", "predicted", "copy", "error"]))
+
+
+def save_rollout_video(path: Path, model: PixelModel, windows: PixelWindows, device: str, fps: int) -> None:
+    """Some windows, one after the other: left what happened, right what the model went on to predict."""
+    save_video(path, side_by_side(_panels(model, windows, device)), fps)
+
+
+def save_rollout_gif(path: Path, model: PixelModel, windows: PixelWindows, device: str, fps: int) -> None:
+    """The same as `save_rollout_video`, as a GIF."""
+    save_gif(path, side_by_side(_panels(model, windows, device), height=160), fps)
+
+
+def _panels(model: PixelModel, windows: PixelWindows, device: str) -> dict[str, np.ndarray]:
+    _, _, predicted, truth = rolled(model, windows, device, windows.horizon)
+    return {"truth": to_bytes(truth.flatten(0, 1)), "prediction": to_bytes(predicted.flatten(0, 1))}
+
+
+@torch.inference_mode()
+def rolled(
+    model: PixelModel, windows: PixelWindows, device: str, horizon: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Context, actions, predicted and true frames of a few windows, evenly chosen, for `horizon` frames; on the CPU."""
+    chosen = np.unique(np.linspace(0, len(windows) - 1, SHOWN).round().astype(int))
+    window = windows.load(chosen, device)
+    actions = window.actions[:, : windows.context - 1 + horizon]
+    predicted = frames_of(roll_out(model, window.context, actions))
+    found = (window.context, actions, predicted, window.future[:, :horizon])
+    return found[0].cpu(), found[1].cpu(), found[2].cpu(), found[3].cpu()
+
+
+def to_bytes(frames: Tensor) -> np.ndarray:
+    """Frames (N, C, H, W) in [0, 1] -> uint8 (N, H, W, C), rounded."""
+    return (frames.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+
+
+def save_rollout_plot(path: Path, rows: list[dict[str, Value]]) -> None:
+    """MSE, PSNR and SSIM against the horizon, the baselines drawn in."""
+    horizons = [row["horizon"] for row in rows]
+    with rc_context(STYLE):
+        figure = Figure(figsize=(13, 3.8), layout="constrained", facecolor="white")
+        FigureCanvasAgg(figure)
+        mse, psnr, ssim = figure.subplots(1, 3)
+        for name, (colour, label) in CURVES.items():
+            values = np.array([row[f"{name}_mse"] for row in rows], float)
+            mse.plot(horizons, values, color=colour, label=label)
+            psnr.plot(horizons, -10 * np.log10(np.maximum(values, 1e-12)), color=colour)
+        mse.plot(
+            horizons, [row["shuffled_mse"] for row in rows], color=BLUE, linestyle=":", label="model, shuffled actions"
+        )
+        ssim.plot(horizons, [row["copy_ssim"] for row in rows], color=GREY)
+        for axes, name in ((mse, "mse"), (psnr, "psnr"), (ssim, "ssim")):
+            axes.plot(horizons, [row[name] for row in rows], color=BLUE, linewidth=2.2, label="model")
+            axes.set_xlabel("frames ahead")
+            axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
+        mse.set_title("mean squared error", fontsize=12)
+        psnr.set_title("PSNR, dB", fontsize=12)
+        ssim.set_title("SSIM", fontsize=12)
+        mse.set_ylim(bottom=0)
+        figure.legend(*mse.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as file:
+            figure.savefig(file, dpi=110, format="png")

@@ -1,0 +1,369 @@
+"""Stage pixel: train a model that predicts the next frame from the last ones and the actions."""
+
+import copy
+import logging
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import Enum
+from itertools import islice
+from typing import Any
+
+import torch
+from torch.nn import functional
+
+from world_models.data.batch import SequenceBatch
+from world_models.data.datasets import ObservationDataset, SequenceDataset
+from world_models.data.episode import TERMINATED
+from world_models.data.loading import DataConfig, endless_batches, loader
+from world_models.data.store import EpisodeStore
+from world_models.data.view import View
+from world_models.envs.spec import EnvSpec
+from world_models.losses import PixelLoss, masked_mean, pixel_error
+from world_models.measures.pixel import frames_of, horizon_rows, pixel_errors
+from world_models.measures.pixel_pictures import save_rollout_plot, save_rollout_video, save_strip
+from world_models.measures.pixel_windows import (
+    FITTED,
+    Baselines,
+    PixelWindows,
+    fitted_baselines,
+    model_actions,
+)
+from world_models.measures.vision_baselines import Sample, mean_picture
+from world_models.models.pixel import Head, PixelModel, PixelPrediction, roll_out
+from world_models.models.pixel_unet import PixelUNet
+from world_models.models.pixel_world_model import PixelWorldModel
+from world_models.runs import seeding
+from world_models.runs.checkpoint import load_checkpoint
+from world_models.runs.device import Device, Precision, autocast
+from world_models.runs.folder import RUNTIME, Run
+from world_models.runs.metrics import MetricsLog, Value
+from world_models.runs.numbers import require_positive
+from world_models.runs.progress import ProgressBar
+from world_models.runs.schedule import EarlyStopping, Phase, phases, warmup_cosine
+from world_models.runs.training import Average, Training
+
+log = logging.getLogger(__name__)
+
+TIMED = 4
+"""Steps of each phase that are timed, after two that are not, to turn minutes into steps."""
+
+
+class Architecture(Enum):
+    """Which model is trained."""
+
+    pixel_unet = "pixel_unet"
+    pixel_world_model = "pixel_world_model"
+
+
+@dataclass
+class PixelConfig:
+    """Training lasts `max_steps`, or as many steps as fit into `minutes`, measured once before the first.
+
+    A step is on `data.batch_size` predicted frames: in a phase of the curriculum that rolls the model on for n frames,
+    on as many windows as that takes. The loss of a rollout is the mean over its frames.
+    """
+
+    model: Architecture = Architecture.pixel_unet
+    head: Head = Head.advect  # of pixel_unet, as are the next two
+    widths: list[int] = field(default_factory=lambda: [24, 48, 64])
+    condition: int = 128
+    rewards: bool = False  # of pixel_unet: heads for the reward and the end of the episode
+    ends: bool = False
+    action_embed_dim: int = 64  # of pixel_world_model, as is the next one
+    width_mult: float = 1.0
+    n_past_frames: int = 4
+    n_past_actions: int = 4  # the last of them leads to the predicted frame
+    image_size: int | None = None  # frames are resized to it; null: as stored
+    grayscale: bool = False
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: PixelLoss = PixelLoss.huber
+    delta: float = 0.05  # of the Huber loss
+    reward_weight: float = 0.01  # of the reward's squared error and the end's cross-entropy, beside the frames' loss
+    end_weight: float = 0.01
+    unroll: list[int] = field(default_factory=lambda: [1, 4, 8])
+    unroll_shares: list[float] = field(default_factory=lambda: [0.5, 0.3, 0.2])
+    context_noise: float = 0.05  # standard deviation at most, drawn for each window
+    max_steps: int | None = 2000
+    minutes: float | None = None
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.05  # of the steps
+    grad_clip: float = 1.0
+    ema_decay: float = 0.999
+    precision: Precision = Precision.auto
+    compile: bool = field(default=True, metadata=RUNTIME)  # torch.compile, on cuda only
+    log_every: int = 100
+    val_every_steps: int = 1000
+    val_windows: int = 256
+    val_rollout_horizon: int = 32
+    val_rollout_fps: int = field(default=10, metadata=RUNTIME)
+    checkpoint_interval: int = field(default=200, metadata=RUNTIME)
+
+    def __post_init__(self) -> None:
+        require_positive("stage", self, "condition", "action_embed_dim", "width_mult", "n_past_frames", "image_size")
+        require_positive("stage", self, "n_past_actions", "delta", "max_steps", "minutes", "learning_rate", "log_every")
+        require_positive("stage", self, "val_every_steps", "val_windows", "val_rollout_horizon", "val_rollout_fps")
+        require_positive("stage", self, "checkpoint_interval")
+        for name in ("reward_weight", "end_weight", "context_noise", "weight_decay", "grad_clip"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
+        for name in ("warmup", "ema_decay"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be at least 0 and below 1")
+        if (self.max_steps is None) == (self.minutes is None):
+            raise ValueError("give one of stage.max_steps and stage.minutes, and set the other to null")
+        if self.n_past_actions > self.n_past_frames:
+            raise ValueError(
+                f"stage.n_past_actions is {self.n_past_actions}, and only the actions of the last {self.n_past_frames} frames are known"
+            )
+        if not self.unroll or len(self.unroll) != len(self.unroll_shares):
+            raise ValueError("stage.unroll and stage.unroll_shares must be lists of equal length, not empty")
+        if min(self.unroll) < 1 or min(self.unroll_shares) <= 0:
+            raise ValueError("every entry of stage.unroll must be 1 or more, and every one of unroll_shares above 0")
+        if not self.widths or any(width < 4 or width % 4 for width in self.widths):
+            raise ValueError(f"stage.widths is {self.widths}; every entry must be a multiple of 4, above 0")
+        if self.model is Architecture.pixel_world_model and (self.rewards or self.ends):
+            raise ValueError("stage.rewards and stage.ends are for stage.model=pixel_unet")
+
+    @property
+    def view(self) -> View:
+        """How stored frames are seen."""
+        return View(self.image_size, self.grayscale)
+
+
+def settled(cfg: PixelConfig, device: Device) -> PixelConfig:
+    """The same; what only a GPU has is refused without one."""
+    if cfg.data.pin_memory and device is not Device.cuda:
+        raise ValueError("stage.data.pin_memory=true is for device=cuda")
+    return cfg
+
+
+@dataclass(frozen=True)
+class Judged:
+    """The held-out windows on which every validation looks, and what can be guessed of them."""
+
+    windows: PixelWindows
+    baselines: Baselines
+
+
+def execute(cfg: PixelConfig, run: Run) -> None:
+    """Train on the upstream episodes' train split; leaves `best.pt` and how good it is, beside its baselines."""
+    store = open_episodes(cfg, run)
+    judged = open_judged(cfg, run, store)
+    training = build(cfg, run, store, judged.baselines)
+    metrics = run.metrics(training.resume(run))
+    if not run.last.is_file():
+        training.save(run, metrics)
+    steps = training.facts["total_steps"]
+    with ProgressBar("pixel", steps, training.step, "frames") as bar:
+        for phase in phases(cfg.unroll, cfg.unroll_shares, steps):
+            train_phase(cfg, run, training, store, phase, judged, metrics, bar)
+
+
+def open_episodes(cfg: PixelConfig, run: Run) -> EpisodeStore:
+    """The upstream's episodes, every byte checked, split again where `data.val_ratio` says so."""
+    assert run.upstream is not None
+    store = EpisodeStore.open(run.upstream / "episodes")
+    run.add_input("episodes", run.upstream / "episodes" / "manifest.json")
+    store.verify()
+    return store if cfg.data.val_ratio is None else store.split_again(cfg.data.val_ratio)
+
+
+def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
+    """Windows of the validation split, or of the training episodes where there is none, and the baselines."""
+    space, horizon = EnvSpec.from_dict(run.env).action_space, cfg.val_rollout_horizon
+    split = "validation" if store.episodes("validation") else "train"
+    if split == "train":
+        log.warning("the episodes have no validation split: windows of the training episodes are watched instead")
+
+    def windows(split: str, count: int) -> PixelWindows:
+        data = SequenceDataset(store, split, cfg.n_past_frames - 1 + horizon)
+        return PixelWindows(data, cfg.n_past_frames, count, space, cfg.view)
+
+    mean = mean_picture(Sample(ObservationDataset(store, "train"), run.seed))
+    seen = cfg.view((mean * 255).round().byte()[None], "cpu")[0]
+    return Judged(windows(split, cfg.val_windows), fitted_baselines(windows("train", FITTED), seen))
+
+
+def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines) -> Training:
+    """Model, optimizer and schedules at step 0; minutes are turned into steps here, once."""
+    with seeding.seeded_weights(run.seed, "pixel", "weights"):
+        model = make_model(cfg, EnvSpec.from_dict(run.env))
+    model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if run.last.is_file():
+        steps = load_checkpoint(run.last, "pixel")["total_steps"]
+    else:
+        steps = cfg.max_steps or steps_in(cfg, run, model, store)
+    log.info("%s of %d weights, %d steps", cfg.model.value, sum(weight.numel() for weight in model.parameters()), steps)
+    average = Average(model, cfg.ema_decay)
+    if cfg.compile and run.device is Device.cuda:
+        model.compile()  # in place, so that the saved keys stay plain
+    optimizer = make_optimizer(cfg, model)
+    facts = {"architecture": cfg.model.value, "env": run.env, "view": cfg.view.to_dict(), "total_steps": steps}
+    facts |= {"baselines": {"mean": baselines.mean, "fade": baselines.fade}}
+    scheduler, stopper = warmup_cosine(optimizer, steps, cfg.warmup), EarlyStopping(1)
+    return Training("pixel", model, optimizer, scheduler, stopper, cfg.log_every, average=average, facts=facts)
+
+
+def make_model(cfg: PixelConfig, spec: EnvSpec) -> PixelModel:
+    """The untrained model that the configuration names."""
+    given: dict[str, Any] = {"img_channels": cfg.view.channels(spec.preprocessing.channels)}
+    given |= {"action_size": spec.action_space.size, "context": cfg.n_past_frames, "past_actions": cfg.n_past_actions}
+    if cfg.model is Architecture.pixel_world_model:
+        return PixelWorldModel(**given, action_embed_dim=cfg.action_embed_dim, width_mult=cfg.width_mult)
+    given |= {"head": cfg.head.value, "rewards": cfg.rewards, "ends": cfg.ends}
+    return PixelUNet(**given, widths=cfg.widths, condition=cfg.condition)
+
+
+def make_optimizer(cfg: PixelConfig, model: PixelModel) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019) that decays matrices and kernels, not biases."""
+    groups = [
+        {"params": [weight for weight in model.parameters() if weight.ndim > 1], "weight_decay": cfg.weight_decay},
+        {"params": [weight for weight in model.parameters() if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=cfg.learning_rate, fused=True)
+
+
+def steps_in(cfg: PixelConfig, run: Run, model: PixelModel, store: EpisodeStore) -> int:
+    """How many steps fit into `cfg.minutes`: a copy of the model is trained for a few steps of each phase."""
+    assert cfg.minutes is not None
+    trial, seconds = copy.deepcopy(model), 0.0
+    optimizer = make_optimizer(cfg, trial)
+    for number, share in enumerate(cfg.unroll_shares):
+        phase = Phase(cfg.unroll[number], 0, 2 + TIMED)
+        clock = [time.monotonic()]
+        for step, batch in enumerate(phase_batches(cfg, run, store, phase, 0)):
+            loss, _ = loss_terms(cfg, run, trial, batch, step)
+            loss.backward()
+            optimizer.step()
+            clock.append(time.monotonic())
+        seconds += share / sum(cfg.unroll_shares) * (clock[-1] - clock[-1 - TIMED]) / TIMED
+    return max(1, round(60 * cfg.minutes / seconds))
+
+
+def phase_batches(cfg: PixelConfig, run: Run, store: EpisodeStore, phase: Phase, start: int) -> Iterator[SequenceBatch]:
+    """The training windows of a phase's steps, from its step `start` on."""
+    data = SequenceDataset(store, "train", cfg.n_past_frames - 1 + phase.unroll)
+    windows = max(1, cfg.data.batch_size // phase.unroll)
+    order = endless_batches(len(data), windows, seed=run.seed, start=start)
+    yield from loader(cfg.data, data, islice(order, phase.last - phase.first - start))
+
+
+def train_phase(
+    cfg: PixelConfig,
+    run: Run,
+    training: Training,
+    store: EpisodeStore,
+    phase: Phase,
+    judged: Judged,
+    metrics: MetricsLog,
+    bar: ProgressBar,
+) -> None:
+    """What is left of one phase of the curriculum."""
+    if training.step >= phase.last:
+        return
+    model, total = training.model.train(), training.facts["total_steps"]
+    assert isinstance(model, PixelModel), type(model)
+    for batch in phase_batches(cfg, run, store, phase, training.step - phase.first):
+        loss, terms = loss_terms(cfg, run, model, batch, training.step)
+        unroll = torch.tensor(float(phase.unroll))
+        training.update(loss, {"loss": loss, **terms, "unroll": unroll}, metrics, cfg.grad_clip)
+        bar.advance(1, len(batch.frames) * phase.unroll, f"rolled on for {phase.unroll}")
+        ended = training.step == total
+        if ended:
+            training.write_window(metrics)
+        if training.step % cfg.log_every == 0 or ended:
+            show(run, training, judged, f"train_step_{training.step:08d}")
+        judge_now = training.step % cfg.val_every_steps == 0 or ended
+        if judge_now:
+            validate(cfg, run, training, judged, metrics)
+        if judge_now or training.step % cfg.checkpoint_interval == 0:
+            training.save(run, metrics)
+
+
+def loss_terms(
+    cfg: PixelConfig, run: Run, model: PixelModel, batch: SequenceBatch, step: int
+) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+    """The loss of a batch of windows, rolled on open loop, and its terms."""
+    device, known = run.device.value, cfg.n_past_frames - 1
+    frames = cfg.view(batch.frames, device)
+    draw = seeding.torch_generator(run.seed, "pixel", "noise", step, device=device)
+    context, truth = noisy(frames[:, : known + 1], cfg.context_noise, draw), frames[:, known + 1 :]
+    space = EnvSpec.from_dict(run.env).action_space
+    with autocast(cfg.precision, run.device):
+        found = roll_out(model, context, model_actions(space, batch.actions, device))
+    shown, mask = frames_of(found), batch.next_mask[:, known:].to(device)
+    loss = masked_mean(pixel_error(shown, truth, cfg.loss, cfg.delta), mask)
+    terms = {"mse": masked_mean((shown.detach() - truth).square().flatten(2).mean(2), mask)}
+    for name, weight, error in heads_errors(cfg, found, batch, known, device):
+        terms[name] = masked_mean(error, batch.mask[:, known:].to(device))
+        loss = loss + weight * terms[name]
+    return loss, {name: term.detach() for name, term in terms.items()}
+
+
+def noisy(context: torch.Tensor, most: float, draw: torch.Generator) -> torch.Tensor:
+    """context (B, k, C, H, W) with Gaussian noise, of a strength between 0 and `most` for each window."""
+    if not most:
+        return context
+    level = most * torch.rand(len(context), 1, 1, 1, 1, generator=draw, device=context.device)
+    noise = torch.randn(context.shape, generator=draw, device=context.device)
+    return (context + level * noise).clamp_(0, 1)
+
+
+def heads_errors(
+    cfg: PixelConfig, found: list[PixelPrediction], batch: SequenceBatch, known: int, device: str
+) -> Iterator[tuple[str, float, torch.Tensor]]:
+    """Name, weight and errors (B, T) of the heads for reward (squared) and end (cross-entropy in nats), if there are any."""
+    rewards = [one.reward for one in found if one.reward is not None]
+    if rewards:
+        yield "reward_mse", cfg.reward_weight, (torch.stack(rewards, 1) - batch.rewards[:, known:].to(device)).square()
+    ends = [one.done for one in found if one.done is not None]
+    if ends:
+        target = (batch.done[:, known:] == TERMINATED).float().to(device)
+        logits = torch.stack(ends, 1)
+        yield "end_bce", cfg.end_weight, functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+
+
+def show(run: Run, training: Training, judged: Judged, name: str) -> None:
+    """A picture of what the model predicts for a few held-out windows, one frame ahead."""
+    model = training.judged
+    assert isinstance(model, PixelModel), type(model)
+    save_strip(run.path / "images" / f"{name}.png", model, judged.windows, run.device.value)
+
+
+def validate(cfg: PixelConfig, run: Run, training: Training, judged: Judged, metrics: MetricsLog) -> None:
+    """Judge the averaged weights on the fixed windows: tables, plot and video; keep the best."""
+    training.write_timing(metrics)
+    model, name = training.judged, f"val_rollout_step_{training.step:08d}"
+    assert isinstance(model, PixelModel), type(model)
+
+    def loss(frames: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+        return pixel_error(frames, truth, cfg.loss, cfg.delta)
+
+    errors = pixel_errors(model, judged.windows, judged.baselines, run.device.value, loss)
+    rows = horizon_rows(errors)
+    for row in rows:
+        metrics.write("val_rollout_metrics", {"step": training.step, **row})
+    first = rows[0]
+    values = {"val_loss": float(errors.loss[:, 0].mean())}
+    values |= {f"val_{key}": float(first[key]) for key in ("mse", "psnr", "ssim")}
+    beside = {key: first[key] for key in ("copy_mse", "copy_psnr")}
+    metrics.write("val_metrics", {"step": training.step, **values, **beside})
+    log.info("step %d: %s", training.step, told(rows))
+    save_rollout_plot(run.path / "plots" / f"{name}.png", rows)
+    show(run, training, judged, f"val_step_{training.step:08d}")
+    save_rollout_video(
+        run.path / "videos" / f"{name}.mp4", model, judged.windows, run.device.value, cfg.val_rollout_fps
+    )
+    watched = float(errors.squares["model"].mean())
+    if training.stopper.update(watched):
+        training.save_best(run, values)
+    model.train()
+
+
+def told(rows: list[dict[str, Value]]) -> str:
+    """A judgement in a line for people: error over that of copying the last frame."""
+    shown = [row for row in rows if row["horizon"] in (1, 2, 4, 8, 16, 32)]
+    ratios = ", ".join(f"{1 - float(row['skill_copy']):.2f} at {row['horizon']}" for row in shown)
+    return f"{rows[0]['psnr']:.2f} dB one frame ahead; error over that of copying: {ratios}"
