@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from world_models.config import Config, flatten
+from world_models.runs.folder import read_manifest
 
 PATHS = (
     "upstream",
@@ -53,10 +54,25 @@ def options(group: str) -> list[str]:
 
 def compose_config(overrides: list[str]) -> Composed:
     """Compose and type-check; every mistake is a ValueError of one sentence."""
+    overrides = [*env_of_upstream(overrides), *overrides]
     try:
         return typed(*_compose(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(explain(error, overrides)) from None
+
+
+def env_of_upstream(overrides: list[str]) -> list[str]:
+    """The overrides that made the env of the upstream that is named, where none for env is typed."""
+    typed_keys = {override.partition("=")[0].lstrip("+") for override in overrides}
+    if any(key == "env" or key.startswith("env.") or key == "experiment" for key in typed_keys):
+        return []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        path = Path(re.sub(r"\\(.)", r"\1", value[1:-1]) if value[:1] in ("'", '"') else value)
+        if key == "upstream" and (path / "manifest.json").is_file():
+            choices = read_manifest(path)["choices"]
+            return [f"env={choices['env']}", *choices["env_keys"]]
+    return []
 
 
 def _compose(overrides: list[str]) -> tuple[DictConfig, DictConfig]:

@@ -137,22 +137,22 @@ def open_run(config: Config, path: Path, env: dict[str, Any], upstream: Path | N
 
 def find_upstream(config: Config, stage: str, env: dict[str, Any], experiment: str | None, before: str) -> Path | None:
     """The run folder that feeds this stage; a missing or unfitting one is a ValueError."""
-    needs = STAGES[stage].needs if stage in STAGES else None
+    needs = STAGES[stage].needs if stage in STAGES else ()
     if config.agent is not None:
         if config.upstream != "latest":
             raise ValueError(f"agent={config.agent} and upstream={config.upstream} both name what to play: give one")
         return None
-    if needs is None:
+    if not needs:
         if config.upstream != "latest":
             raise ValueError(f"upstream={config.upstream} is of no use: stage={stage} reads no other run")
         return None
     if config.upstream != "latest":
         return check_upstream(Path(config.upstream).absolute(), stage, needs, env)
-    found = latest(Path(config.outputs).absolute(), needs, env, experiment, before)
+    found = latest(Path(config.outputs).absolute(), needs[0], env, experiment, before)
     if found is None:
         raise ValueError(
-            f"stage={stage} needs a finished {needs} run of {env['id']} with the same env settings and experiment in "
-            f"{config.outputs}, and there is none: run stage={needs} first, or name one with upstream=<run folder>"
+            f"stage={stage} needs a finished {needs[0]} run of {env['id']} with the same env settings and experiment in "
+            f"{config.outputs}, and there is none: run stage={needs[0]} first, or name one with upstream=<run folder>"
         )
     return found
 

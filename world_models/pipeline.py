@@ -31,21 +31,22 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage: its configuration, what runs, and the stage whose run folder it needs."""
+    """A stage: its configuration, what runs, and the stage whose run folder it needs, or one of several: the newest run
+    is sought of the first."""
 
     config: type
     execute: Callable[[Any, Run], None]
-    needs: str | None
+    needs: tuple[str, ...] = ()
 
 
 STAGES = {
-    "rollout": Stage(RolloutConfig, rollout.execute, None),
-    "convert": Stage(ConvertConfig, convert.execute, None),
-    "vae": Stage(VAEConfig, vae.execute, "rollout"),
-    "mdrnn": Stage(MDRNNConfig, mdrnn.execute, "vae"),
-    "controller": Stage(ControllerConfig, controller.execute, "mdrnn"),
-    "evaluate": Stage(EvaluateConfig, evaluate.execute, "controller"),
-    "pixel": Stage(PixelConfig, pixel.execute, "rollout"),
+    "rollout": Stage(RolloutConfig, rollout.execute),
+    "convert": Stage(ConvertConfig, convert.execute),
+    "vae": Stage(VAEConfig, vae.execute, ("rollout",)),
+    "mdrnn": Stage(MDRNNConfig, mdrnn.execute, ("vae",)),
+    "controller": Stage(ControllerConfig, controller.execute, ("mdrnn",)),
+    "evaluate": Stage(EvaluateConfig, evaluate.execute, ("controller", "pixel")),
+    "pixel": Stage(PixelConfig, pixel.execute, ("rollout",)),
 }
 BACKEND_OF_SCORES = {Backend.envpool: Backend.gymnasium}
 """Final scores are on the environment's own implementation."""

@@ -117,3 +117,10 @@ def _row(errors: PixelErrors, episode: np.ndarray, step: int) -> dict[str, Value
     row |= {"win_rate": float((np.sign(at["copy"] - at["model"]) + 1).mean() / 2)}
     row |= {"shuffled_mse": mse["shuffled"], "delta_psnr": psnr(mse["model"]) - psnr(mse["shuffled"])}
     return row
+
+
+def told(rows: list[dict[str, Value]]) -> str:
+    """A judgement in a line for people: error over that of copying the last frame."""
+    shown = [row for row in rows if row["horizon"] in (1, 2, 4, 8, 16, 32)]
+    ratios = ", ".join(f"{1 - float(row['skill_copy']):.2f} at {row['horizon']}" for row in shown)
+    return f"{rows[0]['psnr']:.2f} dB one frame ahead; error over that of copying: {ratios}"

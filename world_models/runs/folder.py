@@ -189,11 +189,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
 
 def _write_scripts(path: Path, stage: str, choices: dict[str, Any]) -> None:
     write_resume_script(path)
-    agent = {"pipeline": "$here/controller", "controller": "$here"}.get(stage)
-    if agent:
+    made = {"pipeline": "$here/controller", "controller": "$here", "pixel": "$here"}.get(stage)
+    if made:
         env = [f"env={choices['env']}", *choices["env_keys"]]
-        arguments = f'stage=evaluate {shlex.join(env)} upstream="{agent}"'
-        _write_script(path / "eval.sh", "Evaluate this run's agent on the final-test seeds.", arguments)
+        judged = "pixel model on held-out windows" if stage == "pixel" else "agent on the final-test seeds"
+        arguments = f'stage=evaluate {shlex.join(env)} upstream="{made}"'
+        _write_script(path / "eval.sh", f"Evaluate this run's {judged}.", arguments)
 
 
 def write_resume_script(path: Path) -> None:

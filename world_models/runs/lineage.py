@@ -1,5 +1,6 @@
 """Which run feeds which: finding the newest upstream, following recorded inputs, checking their hashes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,19 +59,20 @@ def input_of(run: Path, kind: str) -> Path:
     raise ValueError(f"{shown(run)} records no input of kind {kind!r}")
 
 
-def check_upstream(path: Path, stage: str, needs: str, env: dict[str, Any]) -> Path:
-    """An explicit upstream must be a finished run of the right stage and env. A pipeline stands for its part."""
+def check_upstream(path: Path, stage: str, needs: Sequence[str], env: dict[str, Any]) -> Path:
+    """An explicit upstream must be a finished run of one of the stages, and of the env. A pipeline stands for its part."""
     if not path.is_dir():
         raise ValueError(f"upstream={shown(path)} does not exist")
     manifest = read_manifest(path)
-    if manifest["stage"] == "pipeline" and ((path / needs).is_symlink() or (path / needs / "manifest.json").is_file()):
-        if not (path / needs).exists():
-            raise ValueError(
-                f"upstream={shown(path)} took its {needs} from {shown((path / needs).resolve())}, which is gone"
-            )
-        path, manifest = path / needs, read_manifest(path / needs)
-    if not _serves(path, manifest, needs):
-        raise ValueError(f"upstream={shown(path)} is a {manifest['stage']} run; stage={stage} needs a {needs} run")
+    parts = [name for name in needs if (path / name).is_symlink() or (path / name / "manifest.json").is_file()]
+    if manifest["stage"] == "pipeline" and parts:
+        part = path / parts[0]
+        if not part.exists():
+            raise ValueError(f"upstream={shown(path)} took its {part.name} from {shown(part.resolve())}, which is gone")
+        path, manifest = part, read_manifest(part)
+    if not any(_serves(path, manifest, name) for name in needs):
+        wanted = " or ".join(needs)
+        raise ValueError(f"upstream={shown(path)} is a {manifest['stage']} run; stage={stage} needs a {wanted} run")
     if status(path) != "finished":
         raise ValueError(
             f"upstream={shown(path)} is not finished ({status(path)}): continue it with resume={shown(path)}"

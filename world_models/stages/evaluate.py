@@ -3,18 +3,23 @@
 import logging
 from dataclasses import asdict, dataclass, field
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from world_models.agents.agent import Agent, load_agent
 from world_models.agents.fitness import Models, build_player, play_blocks, single_blocks
+from world_models.agents.pixel_world import load_pixel_world
 from world_models.agents.pools import Workers, open_pool
 from world_models.agents.rollout import Score, interact
 from world_models.agents.workers import DEADLINE, one_thread
+from world_models.data.store import EpisodeStore
 from world_models.envs.make import Backend, make_vector_env
+from world_models.measures.pixel_evaluation import evaluate_pixel_world
 from world_models.runs.files import write_json
-from world_models.runs.folder import RUNTIME, Run
+from world_models.runs.folder import RUNTIME, Run, read_manifest
+from world_models.runs.lineage import input_of
 from world_models.runs.media import save_video, side_by_side
 from world_models.runs.numbers import num_workers, require_positive
 from world_models.runs.progress import ProgressBar
@@ -34,24 +39,33 @@ class Which(Enum):
 
 @dataclass
 class EvaluateConfig:
-    """`num_envs` environments side by side in each worker; `workers` and `deadline` as for rollout."""
+    """`num_envs` environments side by side in each worker; `workers` and `deadline` as for rollout.
+
+    An upstream pixel model is judged on `windows` held-out windows, rolled on for `horizon` frames.
+    """
 
     episodes: int = 100
     which: Which = Which.best
     num_envs: int = 8
     workers: int = field(default=-1, metadata=RUNTIME)
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)
+    windows: int = 256
+    horizon: int = 32
+    fps: int = 10  # of a pixel model's videos
 
     def __post_init__(self) -> None:
-        require_positive("stage", self, "episodes", "num_envs", "deadline")
+        require_positive("stage", self, "episodes", "num_envs", "deadline", "windows", "horizon", "fps")
         num_workers(self.workers)
 
 
 def execute(cfg: EvaluateConfig, run: Run) -> None:
-    """Write `scores.json` and videos of the best, the median and the worst episode."""
+    """Write `scores.json` and videos: of the agent's best, median and worst episode, or of what a pixel model predicts."""
     path = run.agent
     if path is None:
         assert run.upstream is not None
+        if read_manifest(run.upstream)["stage"] == "pixel":
+            evaluate_pixels(cfg, run, run.upstream)
+            return
         path = run.upstream / "agent.pt"
     run.add_input("agent", path)
     agent = load_agent(path, cfg.which.value, run.device.value)
@@ -68,6 +82,15 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
     scores, random = played[: cfg.episodes], played[cfg.episodes :]
     write_json(run.path / "scores.json", score_table(cfg, run, scores, random))
     film(run, agent, scores)
+
+
+def evaluate_pixels(cfg: EvaluateConfig, run: Run, upstream: Path) -> None:
+    """Judge an upstream pixel model on the episodes that it was not trained on."""
+    path, episodes = upstream / "checkpoints" / "best.pt", input_of(upstream, "episodes")
+    run.add_input("pixel", path)
+    run.add_input("episodes", episodes)
+    world, store = load_pixel_world(path, run.device.value), EpisodeStore.open(episodes.parent)
+    evaluate_pixel_world(run.path, run.metrics(None), world, store, cfg.windows, cfg.horizon, cfg.fps)
 
 
 def score_table(cfg: EvaluateConfig, run: Run, scores: list[Score], random: list[Score]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from world_models.data.store import EpisodeStore
 from world_models.data.view import View
 from world_models.envs.spec import EnvSpec
 from world_models.losses import PixelLoss, masked_mean, pixel_error
-from world_models.measures.pixel import frames_of, horizon_rows, pixel_errors
+from world_models.measures.pixel import frames_of, horizon_rows, pixel_errors, told
 from world_models.measures.pixel_pictures import save_rollout_plot, save_rollout_video, save_strip
 from world_models.measures.pixel_windows import (
     FITTED,
@@ -37,7 +37,7 @@ from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import Device, Precision, autocast
 from world_models.runs.folder import RUNTIME, Run
-from world_models.runs.metrics import MetricsLog, Value
+from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.schedule import EarlyStopping, Phase, phases, warmup_cosine
@@ -201,7 +201,7 @@ def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines)
         model.compile()  # in place, so that the saved keys stay plain
     optimizer = make_optimizer(cfg, model)
     facts = {"architecture": cfg.model.value, "env": run.env, "view": cfg.view.to_dict(), "total_steps": steps}
-    facts |= {"baselines": {"mean": baselines.mean, "fade": baselines.fade}}
+    facts |= {"val_ratio": cfg.data.val_ratio, "baselines": {"mean": baselines.mean, "fade": baselines.fade}}
     scheduler, stopper = warmup_cosine(optimizer, steps, cfg.warmup), EarlyStopping(1)
     return Training("pixel", model, optimizer, scheduler, stopper, cfg.log_every, average=average, facts=facts)
 
@@ -360,10 +360,3 @@ def validate(cfg: PixelConfig, run: Run, training: Training, judged: Judged, met
     if training.stopper.update(watched):
         training.save_best(run, values)
     model.train()
-
-
-def told(rows: list[dict[str, Value]]) -> str:
-    """A judgement in a line for people: error over that of copying the last frame."""
-    shown = [row for row in rows if row["horizon"] in (1, 2, 4, 8, 16, 32)]
-    ratios = ", ".join(f"{1 - float(row['skill_copy']):.2f} at {row['horizon']}" for row in shown)
-    return f"{rows[0]['psnr']:.2f} dB one frame ahead; error over that of copying: {ratios}"

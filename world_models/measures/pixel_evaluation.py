@@ -1,0 +1,64 @@
+"""A trained pixel model judged from its checkpoint alone: tables, plot, video and GIF."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from world_models.agents.pixel_world import PixelWorld
+from world_models.data.datasets import SequenceDataset
+from world_models.data.store import EpisodeStore
+from world_models.losses import PixelLoss, pixel_error
+from world_models.measures.pixel import horizon_rows, pixel_errors, told
+from world_models.measures.pixel_pictures import save_rollout_gif, save_rollout_plot, save_rollout_video
+from world_models.measures.pixel_windows import Baselines, PixelWindows, fitted_baselines
+from world_models.runs.files import write_json
+from world_models.runs.metrics import MetricsLog
+from world_models.runs.provenance import versions
+
+log = logging.getLogger(__name__)
+
+
+def evaluate_pixel_world(
+    folder: Path, metrics: MetricsLog, world: PixelWorld, store: EpisodeStore, count: int, horizon: int, fps: int
+) -> None:
+    """Write scores.json, rollout_metrics.csv, the plot, the MP4 and the GIF into `folder`.
+
+    `count` windows of the held-out episodes are rolled on for `horizon` frames.
+    """
+    store, device = world.split(store), world.device.type
+    split = "validation" if store.episodes("validation") else "train"
+    windows = pixel_windows(world, store, split, count, horizon)
+    baselines = Baselines(world.mean, world.fade[:horizon])
+    if horizon > len(world.fade):
+        baselines = fitted_baselines(pixel_windows(world, store, "train", count, horizon), world.mean)
+    rows = horizon_rows(
+        pixel_errors(
+            world.model, windows, baselines, device, lambda frames, truth: pixel_error(frames, truth, PixelLoss.mse)
+        )
+    )
+    for row in rows:
+        metrics.write("rollout_metrics", row)
+    log.info("%d windows of the %s episodes: %s", len(windows), split, told(rows))
+    save_rollout_plot(folder / "plots" / "rollout_metrics_vs_horizon.png", rows)
+    save_rollout_video(folder / "videos" / "rollout.mp4", world.model, windows, device, fps)
+    save_rollout_gif(folder / "videos" / "rollout.gif", world.model, windows, device, fps)
+    write_json(folder / "scores.json", scores(world, rows, split))
+
+
+def pixel_windows(world: PixelWorld, store: EpisodeStore, split: str, count: int, horizon: int) -> PixelWindows:
+    """Up to `count` windows of a split, as the model sees them."""
+    context = world.model.context
+    data = SequenceDataset(store, split, context - 1 + horizon)
+    return PixelWindows(data, context, count, world.env.action_space, world.view)
+
+
+def scores(world: PixelWorld, rows: list[dict[str, Any]], split: str) -> dict[str, Any]:
+    """The content of scores.json: the model beside its baselines at every horizon."""
+    facts = {"env": world.env.id, "model": type(world.model).__name__, "step": world.step, "split": split}
+    return {
+        **facts,
+        "windows": rows[0]["windows"],
+        "episodes": rows[0]["episodes"],
+        "horizons": rows,
+        "versions": versions(),
+    }
