@@ -18,8 +18,22 @@ SMALL = {
         "sigma0=1.0",
     ],
     "evaluate": ["episodes=5", "num_envs=4", "workers=0"],
+    "pixel": [
+        "max_steps=7",
+        "widths=[8,12]",
+        "condition=16",
+        "data.batch_size=8",
+        "unroll=[1,2]",
+        "unroll_shares=[2,1]",
+        "val_windows=12",
+        "val_rollout_horizon=4",
+        "val_every_steps=3",
+        "log_every=2",
+        "checkpoint_interval=2",
+    ],
 }
-STAGES = list(SMALL)
+STAGES = ["rollout", "vae", "mdrnn", "controller", "evaluate"]
+"""Those of the pipeline."""
 
 
 def small(stage: str, *more: str) -> list[str]:
@@ -29,7 +43,7 @@ def small(stage: str, *more: str) -> list[str]:
 
 def small_pipeline(*more: str) -> list[str]:
     """Arguments that run all stages on Pellet in a few seconds."""
-    keys = [f"stage.{stage}.{item}" for stage, items in SMALL.items() for item in items]
+    keys = [f"stage.{stage}.{item}" for stage in STAGES for item in SMALL[stage]]
     return ["stage=pipeline", *ENV, *keys, *more]
 
 

@@ -1,4 +1,4 @@
-"""What V and M minimise: pure functions of tensors, each with its formula."""
+"""What the models minimise: pure functions of tensors, each with its formula."""
 
 import math
 from enum import Enum
@@ -121,6 +121,39 @@ def pixel_error(frames: Tensor, truth: Tensor, kind: PixelLoss, delta: float = 0
     else:
         errors = (frames - truth).abs() if kind is PixelLoss.l1 else (frames - truth).square()
     return errors.flatten(2).mean(2)
+
+
+class VarianceForm(Enum):
+    """Whose variance is held near its target: that of all of a picture's latents at once, or each channel's."""
+
+    scalar = "scalar"
+    per_channel = "per_channel"
+
+
+def latent_variance(z: Tensor, form: VarianceForm) -> Tensor:
+    """z (B, L, h, w) -> biased variances.
+
+    scalar: over all of a picture's latents, mean over the batch, (1,); differences between channels that are the same in
+    every picture count as variance, so it can be met by latents that say nothing. per_channel: over batch and places, (L,).
+    """
+    z = _widen(z)
+    if form is VarianceForm.scalar:
+        return z.flatten(1).var(1, correction=0).mean(0, keepdim=True)
+    return z.transpose(0, 1).flatten(1).var(1, correction=0)
+
+
+def autoencoder_loss(
+    recon: Tensor, x: Tensor, z: Tensor, form: VarianceForm, var_reg_lambda: float, var_target: float
+) -> dict[str, Tensor]:
+    """recon, x (B, C, H, W) in [0, 1]; z (B, L, h, w) -> "loss" = "recon_loss" + "var_reg_loss", and "latent_var".
+
+    Huber's loss with delta 1, mean over all values, plus var_reg_lambda * (Var(z) - var_target)^2, mean over the variances.
+    """
+    assert recon.shape == x.shape, (recon.shape, x.shape)
+    variance = latent_variance(z, form)
+    terms = {"recon_loss": F.huber_loss(_widen(recon), x, delta=1.0)}
+    terms["var_reg_loss"] = var_reg_lambda * (variance - var_target).square().mean()
+    return {"loss": sum(terms.values(), torch.zeros_like(terms["recon_loss"])), **terms, "latent_var": variance.mean()}
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

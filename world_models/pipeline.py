@@ -15,7 +15,8 @@ from world_models.runs.device import Device
 from world_models.runs.folder import Run, begin, read_manifest
 from world_models.runs.lineage import status
 from world_models.runs.report import write_report
-from world_models.stages import controller, convert, evaluate, mdrnn, pixel, rollout, vae
+from world_models.stages import autoencoder, controller, convert, evaluate, mdrnn, pixel, rollout, vae
+from world_models.stages.autoencoder import AutoencoderConfig
 from world_models.stages.controller import ControllerConfig
 from world_models.stages.convert import ConvertConfig
 from world_models.stages.evaluate import EvaluateConfig
@@ -47,6 +48,7 @@ STAGES = {
     "controller": Stage(ControllerConfig, controller.execute, ("mdrnn",)),
     "evaluate": Stage(EvaluateConfig, evaluate.execute, ("controller", "pixel")),
     "pixel": Stage(PixelConfig, pixel.execute, ("rollout",)),
+    "autoencoder": Stage(AutoencoderConfig, autoencoder.execute, ("rollout",)),
 }
 BACKEND_OF_SCORES = {Backend.envpool: Backend.gymnasium}
 """Final scores are on the environment's own implementation."""
@@ -85,6 +87,8 @@ def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
         return controller.settled(stage)
     if isinstance(stage, PixelConfig):
         return pixel.settled(stage, device)
+    if isinstance(stage, AutoencoderConfig):
+        return autoencoder.settled(stage, device)
     if isinstance(stage, PipelineConfig):
         sizes = stage.vae.latent_size, stage.mdrnn.hidden_size
         check_components(stage.controller.components, num_features(*sizes, stage.controller.features.value))

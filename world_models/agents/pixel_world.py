@@ -24,7 +24,7 @@ class PixelWorld:
     env: EnvSpec
     view: View
     mean: torch.Tensor  # (C, H, W): the training frames' mean
-    fade: torch.Tensor  # (T,): see measures/pixel_windows.py
+    fade: torch.Tensor  # (T,): see measures/pixel_baselines.py
     val_ratio: float | None  # how the episodes were split; None: as their store says
     step: int
 

@@ -10,7 +10,9 @@ import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset
 
 from world_models.data.datasets import batches, identity
-from world_models.runs.folder import RUNTIME
+from world_models.data.store import EpisodeStore
+from world_models.runs.device import Device
+from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.numbers import require_positive
 
 
@@ -40,6 +42,20 @@ class DataConfig:
             raise ValueError(
                 f"stage.data.prefetch_factor is {self.prefetch_factor}; with num_workers={self.num_workers} it must be 1 or more"
             )
+
+    def check_device(self, device: Device) -> None:
+        """What only a GPU has is a ValueError without one."""
+        if self.pin_memory and device is not Device.cuda:
+            raise ValueError("stage.data.pin_memory=true is for device=cuda")
+
+
+def upstream_episodes(run: Run, val_ratio: float | None = None) -> EpisodeStore:
+    """The upstream's episodes, every byte checked, split again where a `val_ratio` is given; noted as an input of the run."""
+    assert run.upstream is not None
+    store = EpisodeStore.open(run.upstream / "episodes")
+    run.add_input("episodes", run.upstream / "episodes" / "manifest.json")
+    store.verify()
+    return store if val_ratio is None else store.split_again(val_ratio)
 
 
 def endless_batches(num_items: int, batch_size: int, *, seed: int, start: int) -> Iterator[npt.NDArray[np.int64]]:

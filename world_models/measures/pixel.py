@@ -8,8 +8,9 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
+from world_models.data.windows import WIDTH, PixelWindows
 from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
-from world_models.measures.pixel_windows import WIDTH, Baselines, PixelWindows
+from world_models.measures.pixel_baselines import Baselines
 from world_models.measures.vision import psnr
 from world_models.models.pixel import PixelModel, PixelPrediction, roll_out
 from world_models.runs.metrics import Value

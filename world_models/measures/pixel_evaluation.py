@@ -7,10 +7,11 @@ from typing import Any
 from world_models.agents.pixel_world import PixelWorld
 from world_models.data.datasets import SequenceDataset
 from world_models.data.store import EpisodeStore
+from world_models.data.windows import PixelWindows
 from world_models.losses import PixelLoss, pixel_error
 from world_models.measures.pixel import horizon_rows, pixel_errors, told
+from world_models.measures.pixel_baselines import Baselines, fitted_baselines
 from world_models.measures.pixel_pictures import save_rollout_gif, save_rollout_plot, save_rollout_video
-from world_models.measures.pixel_windows import Baselines, PixelWindows, fitted_baselines
 from world_models.runs.files import write_json
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.provenance import versions

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from world_models.data.windows import PixelWindows
 from world_models.measures.pixel import frames_of
-from world_models.measures.pixel_windows import PixelWindows
 from world_models.models.pixel import PixelModel, roll_out
 from world_models.runs.files import replacing
 from world_models.runs.media import labelled_rows, save_gif, save_png, save_video, side_by_side

@@ -16,17 +16,22 @@ Rows = dict[str, np.ndarray]
 
 @torch.inference_mode()
 def reconstructions(model: ConvVAE, frames: Tensor) -> Rows:
-    """frames (N, 64, 64, C) uint8, what V draws from their mean latents, and how far that is off.
+    """frames (N, 64, 64, C) uint8, what V draws from their mean latents, and how far that is off."""
+    x = to_float(frames, _device(model))
+    return compared(x, model.decoder(model.encoder(x)[0]))
+
+
+def compared(x: Tensor, drawn: Tensor) -> Rows:
+    """Frames and their reconstructions (N, C, H, W) in [0, 1], and the error.
 
     The error is |difference| times the largest power of two that keeps its 99th percentile within 255; the label says it.
     """
-    mu, _ = model.encoder(to_float(frames, _device(model)))
-    drawn = _pictures(model.decoder(mu))
-    error = np.abs(frames.numpy().astype(int) - drawn)
+    frames, reconstruction = _pictures(x), _pictures(drawn)
+    error = np.abs(frames.astype(int) - reconstruction)
     gain = 2 ** max(0, int(np.floor(np.log2(255 / max(1.0, float(np.percentile(error, 99)))))))
     brightened = np.minimum(255, error * gain).astype(np.uint8)
     label = "error" if gain == 1 else f"error, {gain} times"
-    return {"frame": frames.numpy(), "reconstruction": drawn, label: brightened}
+    return {"frame": frames, "reconstruction": reconstruction, label: brightened}
 
 
 @torch.inference_mode()

@@ -41,6 +41,15 @@ class Average:
         self.updates = state["updates"]
 
 
+def adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
+    """AdamW (Loshchilov & Hutter 2019) that decays matrices and kernels, not biases and scales."""
+    groups = [
+        {"params": [weight for weight in model.parameters() if weight.ndim > 1], "weight_decay": weight_decay},
+        {"params": [weight for weight in model.parameters() if weight.ndim <= 1], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
+
+
 @dataclass
 class Training:
     """Model, optimizer, schedules and position. `batch` counts inside `epoch`, `step` from the start.

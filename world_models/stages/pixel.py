@@ -15,20 +15,15 @@ from torch.nn import functional
 from world_models.data.batch import SequenceBatch
 from world_models.data.datasets import ObservationDataset, SequenceDataset
 from world_models.data.episode import TERMINATED
-from world_models.data.loading import DataConfig, endless_batches, loader
+from world_models.data.loading import DataConfig, endless_batches, loader, upstream_episodes
 from world_models.data.store import EpisodeStore
 from world_models.data.view import View
+from world_models.data.windows import PixelWindows, model_actions
 from world_models.envs.spec import EnvSpec
 from world_models.losses import PixelLoss, masked_mean, pixel_error
 from world_models.measures.pixel import frames_of, horizon_rows, pixel_errors, told
+from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
 from world_models.measures.pixel_pictures import save_rollout_plot, save_rollout_video, save_strip
-from world_models.measures.pixel_windows import (
-    FITTED,
-    Baselines,
-    PixelWindows,
-    fitted_baselines,
-    model_actions,
-)
 from world_models.measures.vision_baselines import Sample, mean_picture
 from world_models.models.pixel import Head, PixelModel, PixelPrediction, roll_out
 from world_models.models.pixel_unet import PixelUNet
@@ -41,7 +36,7 @@ from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.schedule import EarlyStopping, Phase, phases, warmup_cosine
-from world_models.runs.training import Average, Training
+from world_models.runs.training import Average, Training, adamw
 
 log = logging.getLogger(__name__)
 
@@ -134,8 +129,7 @@ class PixelConfig:
 
 def settled(cfg: PixelConfig, device: Device) -> PixelConfig:
     """The same; what only a GPU has is refused without one."""
-    if cfg.data.pin_memory and device is not Device.cuda:
-        raise ValueError("stage.data.pin_memory=true is for device=cuda")
+    cfg.data.check_device(device)
     return cfg
 
 
@@ -149,7 +143,7 @@ class Judged:
 
 def execute(cfg: PixelConfig, run: Run) -> None:
     """Train on the upstream episodes' train split; leaves `best.pt` and how good it is, beside its baselines."""
-    store = open_episodes(cfg, run)
+    store = upstream_episodes(run, cfg.data.val_ratio)
     judged = open_judged(cfg, run, store)
     training = build(cfg, run, store, judged.baselines)
     metrics = run.metrics(training.resume(run))
@@ -159,15 +153,6 @@ def execute(cfg: PixelConfig, run: Run) -> None:
     with ProgressBar("pixel", steps, training.step, "frames") as bar:
         for phase in phases(cfg.unroll, cfg.unroll_shares, steps):
             train_phase(cfg, run, training, store, phase, judged, metrics, bar)
-
-
-def open_episodes(cfg: PixelConfig, run: Run) -> EpisodeStore:
-    """The upstream's episodes, every byte checked, split again where `data.val_ratio` says so."""
-    assert run.upstream is not None
-    store = EpisodeStore.open(run.upstream / "episodes")
-    run.add_input("episodes", run.upstream / "episodes" / "manifest.json")
-    store.verify()
-    return store if cfg.data.val_ratio is None else store.split_again(cfg.data.val_ratio)
 
 
 def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
@@ -199,7 +184,7 @@ def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines)
     average = Average(model, cfg.ema_decay)
     if cfg.compile and run.device is Device.cuda:
         model.compile()  # in place, so that the saved keys stay plain
-    optimizer = make_optimizer(cfg, model)
+    optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
     facts = {"architecture": cfg.model.value, "env": run.env, "view": cfg.view.to_dict(), "total_steps": steps}
     facts |= {"val_ratio": cfg.data.val_ratio, "baselines": {"mean": baselines.mean, "fade": baselines.fade}}
     scheduler, stopper = warmup_cosine(optimizer, steps, cfg.warmup), EarlyStopping(1)
@@ -216,20 +201,11 @@ def make_model(cfg: PixelConfig, spec: EnvSpec) -> PixelModel:
     return PixelUNet(**given, widths=cfg.widths, condition=cfg.condition)
 
 
-def make_optimizer(cfg: PixelConfig, model: PixelModel) -> torch.optim.AdamW:
-    """AdamW (Loshchilov & Hutter 2019) that decays matrices and kernels, not biases."""
-    groups = [
-        {"params": [weight for weight in model.parameters() if weight.ndim > 1], "weight_decay": cfg.weight_decay},
-        {"params": [weight for weight in model.parameters() if weight.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=cfg.learning_rate, fused=True)
-
-
 def steps_in(cfg: PixelConfig, run: Run, model: PixelModel, store: EpisodeStore) -> int:
     """How many steps fit into `cfg.minutes`: a copy of the model is trained for a few steps of each phase."""
     assert cfg.minutes is not None
     trial, seconds = copy.deepcopy(model), 0.0
-    optimizer = make_optimizer(cfg, trial)
+    optimizer = adamw(trial, cfg.learning_rate, cfg.weight_decay)
     for number, share in enumerate(cfg.unroll_shares):
         phase = Phase(cfg.unroll[number], 0, 2 + TIMED)
         clock = [time.monotonic()]
@@ -268,6 +244,7 @@ def train_phase(
     for batch in phase_batches(cfg, run, store, phase, training.step - phase.first):
         loss, terms = loss_terms(cfg, run, model, batch, training.step)
         unroll = torch.tensor(float(phase.unroll))
+        training.epoch = training.step * cfg.data.batch_size // store.num_frames("train")
         training.update(loss, {"loss": loss, **terms, "unroll": unroll}, metrics, cfg.grad_clip)
         bar.advance(1, len(batch.frames) * phase.unroll, f"rolled on for {phase.unroll}")
         ended = training.step == total

@@ -9,6 +9,7 @@ import torch
 
 from world_models.data.datasets import ObservationDataset, batches, to_float
 from world_models.data.latents import encode_store
+from world_models.data.loading import upstream_episodes
 from world_models.data.store import EpisodeStore
 from world_models.envs.spec import EnvSpec
 from world_models.losses import free_bits, vae_terms
@@ -110,10 +111,7 @@ def execute(cfg: VAEConfig, run: Run) -> None:
 
 def open_episodes(run: Run) -> EpisodeStore:
     """The upstream's episodes, every byte checked; frames that V cannot take are refused."""
-    assert run.upstream is not None
-    store = EpisodeStore.open(run.upstream / "episodes")
-    run.add_input("episodes", run.upstream / "episodes" / "manifest.json")
-    store.verify()
+    store = upstream_episodes(run)
     size = run.env["preprocessing"]["size"]
     if size != 64:
         raise ValueError(f"stage=vae takes 64x64 frames and these are {size}x{size}: collect episodes with env.size=64")

@@ -11,9 +11,10 @@ from world_models.data.datasets import SequenceDataset
 from world_models.data.episode import TERMINATED, Episode
 from world_models.data.store import EpisodeStore, StoreWriter
 from world_models.data.view import View
+from world_models.data.windows import PixelWindows, spread
 from world_models.envs.actions import ActionSpace
 from world_models.measures.pixel import horizon_rows, pixel_errors, squared, strangers
-from world_models.measures.pixel_windows import Baselines, PixelWindows, fitted_baselines, spread
+from world_models.measures.pixel_baselines import Baselines, fitted_baselines
 from world_models.models.pixel import PixelModel, PixelPrediction
 
 SPACE = ActionSpace("discrete", 4, (), (), (), start=1)

@@ -1,4 +1,4 @@
-"""The windows on which a pixel model is judged, and what can be guessed of them without one."""
+"""Whole windows of stored frames and actions, always the same ones: pixel models are judged on them, and dream on from them."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +13,6 @@ from world_models.envs.actions import ActionSpace
 
 WIDTH = 32
 """Windows rolled on side by side."""
-FITTED = 2048
-"""Training windows from which the fade is fitted."""
 
 
 @dataclass(frozen=True)
@@ -85,32 +83,3 @@ def spread(whole: np.ndarray, first: np.ndarray, count: int) -> tuple[np.ndarray
         items.append(first[episode] + places.astype(np.int64))
         episodes.append(np.full(share[episode], episode))
     return np.concatenate(items), np.concatenate(episodes)
-
-
-@dataclass(frozen=True)
-class Baselines:
-    """Guesses without a model: the last frame, the training frames' mean (C, H, W), and a fade from one to the other."""
-
-    mean: Tensor
-    fade: Tensor  # (T,) weight of the last frame at each horizon
-
-    def guesses(self, last: Tensor) -> dict[str, Tensor]:
-        """last (B, C, H, W) -> what each predicts, (B, T, C, H, W)."""
-        horizon = len(self.fade)
-        copy, mean = last[:, None], self.mean.to(last.device)[None, None]
-        weight = self.fade.to(last.device)[None, :, None, None, None]
-        return {
-            "copy": copy.expand(-1, horizon, -1, -1, -1),
-            "mean": mean.expand(len(last), horizon, -1, -1, -1),
-            "fade": weight * copy + (1 - weight) * mean,
-        }
-
-
-def fitted_baselines(train: PixelWindows, mean: Tensor) -> Baselines:
-    """The fade that least squares gives on training windows: w_h = <x_(t+h) - m, x_t - m> / |x_t - m|^2."""
-    above, below = torch.zeros(train.horizon, dtype=torch.float64), 0.0
-    for window in train:
-        last, future = window.context[:, -1] - mean, window.future - mean
-        above += torch.einsum("bchw,btchw->t", last, future).double()
-        below += float(last.square().sum())
-    return Baselines(mean, (above / max(below, 1e-12)).float())

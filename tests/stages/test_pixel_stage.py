@@ -1,0 +1,177 @@
+"""The pixel model as users train it: what a run leaves, that it is resumed exactly, and that bad keys are refused."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from commands import newest, small
+from equality import assert_equal_runs, fails_at
+
+from world_models.agents.pixel_world import load_pixel_world
+from world_models.data.store import EpisodeStore
+from world_models.main import main
+from world_models.models.pixel import roll_out
+from world_models.runs.files import read_json
+from world_models.runs.metrics import read_csv
+from world_models.runs.training import Training
+
+
+def trained(finished: Path, outputs: Path, *keys: str) -> Path:
+    assert main(small("pixel", f"upstream={finished / 'rollout'}", f"outputs={outputs}", *keys)) == 0
+    return newest(outputs)
+
+
+@pytest.fixture(scope="module")
+def run(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run; for reading only."""
+    return trained(finished, tmp_path_factory.mktemp("pixel"))
+
+
+def test_a_run_leaves_what_it_promises(run: Path) -> None:
+    assert [int(row["step"]) for row in read_csv(run / "metrics.csv")] == [2, 4, 6, 7]
+    assert [float(row["unroll"]) for row in read_csv(run / "metrics.csv")] == [1, 1, 1.5, 2]
+    assert [int(row["step"]) for row in read_csv(run / "val_metrics.csv")] == [3, 6, 7]
+    rollouts = read_csv(run / "val_rollout_metrics.csv")
+    assert [(int(row["step"]), int(row["horizon"])) for row in rollouts] == [
+        (step, horizon) for step in (3, 6, 7) for horizon in (1, 2, 3, 4)
+    ]
+    files = {str(path.relative_to(run)) for path in run.rglob("*") if path.is_file()}
+    for step in (2, 4, 6, 7):
+        assert f"images/train_step_{step:08d}.png" in files
+    for step in (3, 6, 7):
+        wanted = {f"plots/val_rollout_step_{step:08d}.png", f"videos/val_rollout_step_{step:08d}.mp4"}
+        assert wanted | {f"images/val_step_{step:08d}.png"} <= files
+    assert {"checkpoints/best.pt", "checkpoints/last.pt", "report.html", "eval.sh", "config.yaml"} <= files
+    assert (run / "eval.sh").stat().st_mode & 0o100
+
+
+def test_tiny_budgets_leave_every_file_too(finished: Path, tmp_path: Path) -> None:
+    run = trained(finished, tmp_path, "stage.max_steps=1", "stage.log_every=500", "stage.val_every_steps=1000")
+    for name in ("metrics.csv", "val_metrics.csv", "val_rollout_metrics.csv", "timing.csv"):
+        assert read_csv(run / name), name
+    for pattern in ("images/*.png", "plots/*.png", "videos/*.mp4", "checkpoints/best.pt"):
+        assert list(run.glob(pattern)), pattern
+
+
+@pytest.mark.parametrize("call", [2, 6])
+def test_ctrl_c_then_resume_equals_uninterrupted(
+    run: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
+) -> None:
+    """Also in the middle of a phase, and before the first checkpoint that follows a step."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "update", fails_at(call, Training.update))
+        assert main(small("pixel", f"upstream={finished / 'rollout'}", f"outputs={tmp_path}")) == 130
+    cut = newest(tmp_path)
+    assert read_json(cut / "manifest.json")["status"] == "interrupted"
+    assert main([f"resume={cut}"]) == 0
+    assert_equal_runs(run, cut)
+
+
+def test_minutes_become_steps_once(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = ["stage.max_steps=null", "stage.minutes=0.001"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "update", fails_at(1, Training.update))
+        assert main(small("pixel", f"upstream={finished / 'rollout'}", f"outputs={tmp_path}", *keys)) == 130
+    cut = newest(tmp_path)
+    steps = torch.load(cut / "checkpoints/last.pt")["total_steps"]
+    assert steps >= 1
+    assert main([f"resume={cut}"]) == 0
+    state = torch.load(cut / "checkpoints/last.pt")
+    assert state["step"] == state["total_steps"] == steps
+
+
+def test_best_is_the_average_that_was_judged(run: Path, finished: Path) -> None:
+    best, last = (torch.load(run / "checkpoints" / name) for name in ("best.pt", "last.pt"))
+    assert best["step"] == 7 or best["validation"] != {}
+    if best["step"] == last["step"]:
+        assert all(torch.equal(best["model"][name], value) for name, value in last["average"]["model"].items())
+    assert any(not torch.equal(last["model"][name], value) for name, value in last["average"]["model"].items())
+
+
+def test_the_checkpoint_says_all_that_is_needed(run: Path, finished: Path) -> None:
+    world = load_pixel_world(run / "checkpoints/best.pt")
+    assert world.env.id == "WorldModels/Pellet-v0" and world.env.action_space.size == 5
+    assert world.mean.shape == (3, 64, 64) and world.fade.shape == (4,)
+    episode = EpisodeStore.open(finished / "rollout/episodes").rows[0]
+    store = EpisodeStore.open(finished / "rollout/episodes")
+    frames = world.view(torch.from_numpy(np.array(store.episode(episode).frames[:4])), "cpu")[None]
+    actions = torch.from_numpy(np.asarray(world.env.action_space.to_model(store.episode(episode).actions[:5])))[None]
+    assert [found.frame.shape for found in roll_out(world.model, frames, actions)] == [(1, 3, 64, 64)] * 2
+
+
+def test_it_is_evaluated_from_its_checkpoint_without_naming_the_env(run: Path, tmp_path: Path) -> None:
+    keys = ["stage.windows=12", "stage.horizon=4", f"outputs={tmp_path}"]
+    assert main(["stage=evaluate", f"upstream={run}", *keys]) == 0
+    judged = newest(tmp_path)
+    for name in ("videos/rollout.mp4", "videos/rollout.gif", "plots/rollout_metrics_vs_horizon.png"):
+        assert (judged / name).stat().st_size > 1000, name
+    scores = read_json(judged / "scores.json")
+    assert scores["env"] == "WorldModels/Pellet-v0" and [row["horizon"] for row in scores["horizons"]] == [1, 2, 3, 4]
+    best = torch.load(run / "checkpoints/best.pt")["step"]
+    rows = [row for row in read_csv(run / "val_rollout_metrics.csv") if int(row["step"]) == best]
+    for ours, theirs in zip(scores["horizons"], rows, strict=True):
+        assert ours["mse"] == pytest.approx(float(theirs["mse"]), rel=1e-4)  # the same windows
+
+
+@pytest.mark.parametrize(
+    "keys",
+    [
+        ["stage.model=pixel_world_model", "stage.width_mult=0.25"],
+        ["stage.head=residual", "stage.rewards=true", "stage.ends=true", "stage.loss=mse"],
+        ["stage.head=direct", "stage.grayscale=true", "stage.image_size=40", "stage.n_past_actions=1"],
+        ["stage.data.num_workers=1", "stage.data.prefetch_factor=2", "stage.data.val_ratio=0.5", "stage.loss=l1"],
+    ],
+    ids=str,
+)
+def test_variants(finished: Path, tmp_path: Path, keys: list[str]) -> None:
+    run = trained(finished, tmp_path, "stage.max_steps=2", *keys)
+    world = load_pixel_world(run / "checkpoints/best.pt")
+    columns = read_csv(run / "metrics.csv")[0]
+    assert ("reward_mse" in columns) == ("end_bce" in columns) == ("stage.rewards=true" in keys)
+    if "stage.grayscale=true" in keys:
+        assert world.mean.shape == (1, 40, 40) and world.model.config["img_channels"] == 1
+    if "stage.data.val_ratio=0.5" in keys:
+        assert world.val_ratio == 0.5
+        rows = read_csv(run / "val_rollout_metrics.csv")
+        assert int(rows[0]["episodes"]) > 2
+
+
+def test_worker_processes_change_no_number(run: Path, finished: Path, tmp_path: Path) -> None:
+    keys = ["stage.data.num_workers=2", "stage.data.prefetch_factor=2", "stage.data.persistent_workers=true"]
+    other = trained(finished, tmp_path, *keys)
+    assert (run / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        (["stage.minutes=3"], "give one of stage.max_steps and stage.minutes"),
+        (["stage.n_past_actions=5"], "stage.n_past_actions is 5"),
+        (["stage.unroll=[1]"], "lists of equal length"),
+        (["stage.widths=[10]"], "multiple of 4"),
+        (["stage.model=pixel_world_model", "stage.rewards=true"], "are for stage.model=pixel_unet"),
+        (["stage.data.pin_memory=true"], "pin_memory=true is for device=cuda"),
+        (["stage.data.prefetch_factor=2"], "num_workers is 0"),
+        (["stage.val_rollout_horizon=500"], "has 504 frames: lower the horizon"),
+        (["stage.data.workers=2"], "stage.data.workers is no key"),
+    ],
+    ids=str,
+)
+def test_bad_keys_are_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: list[str], message: str
+) -> None:
+    command = small("pixel", f"upstream={finished / 'rollout'}", f"outputs={tmp_path / 'o'}", *keys)
+    assert main(command) == 1
+    errors = capsys.readouterr().err
+    assert message in errors and errors.count("\n") == 1, errors
+
+
+def test_no_level_is_in_both_splits(tmp_path: Path) -> None:
+    keys: dict[str, Any] = {"episodes": 6, "shard_size": 3, "workers": 0, "max_steps": 20, "policy": "mixed"}
+    arguments = [f"stage.{key}={value}" for key, value in keys.items()]
+    assert main(["stage=rollout", "env=coinrun", "env.num_levels=50", *arguments, f"outputs={tmp_path}"]) == 0
+    store = EpisodeStore.open(newest(tmp_path) / "episodes")
+    levels = {split: {row.seed for row in store.episodes(split)} for split in ("train", "validation")}
+    assert levels["train"] and levels["validation"] and not levels["train"] & levels["validation"]

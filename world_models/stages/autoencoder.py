@@ -1,0 +1,196 @@
+"""Stage autoencoder: train a convolutional autoencoder whose latents are a small picture with a spread near 1."""
+
+import logging
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any
+
+import numpy as np
+import torch
+
+from world_models.data.datasets import ObservationDataset
+from world_models.data.loading import DataConfig, endless_batches, loader, upstream_episodes
+from world_models.data.view import View
+from world_models.losses import VarianceForm, autoencoder_loss
+from world_models.measures.pixel import similarity
+from world_models.measures.vision import psnr
+from world_models.measures.vision_baselines import Sample, mean_picture
+from world_models.measures.vision_pictures import compared
+from world_models.models.conv_autoencoder import FACTORS, GROUPS, ConvAutoencoder
+from world_models.runs import seeding
+from world_models.runs.device import Device, Precision, autocast
+from world_models.runs.folder import RUNTIME, Run
+from world_models.runs.media import labelled_rows, save_png
+from world_models.runs.metrics import MetricsLog
+from world_models.runs.numbers import require_positive
+from world_models.runs.progress import ProgressBar
+from world_models.runs.schedule import EarlyStopping, warmup_cosine
+from world_models.runs.training import Training, adamw
+
+log = logging.getLogger(__name__)
+
+WIDTH = 64
+"""Held-out frames judged side by side."""
+SHOWN = 10
+"""Held-out frames in the picture of reconstructions."""
+
+
+@dataclass
+class AutoencoderConfig:
+    """Training lasts `num_epochs` passes over the frames, but no more than `max_steps` steps.
+
+    The loss is Huber's (delta 1) of the pictures plus var_reg_lambda * (Var(z) - var_target)^2; `var_form` says whose variance.
+    """
+
+    factor: int = 8  # sides of the picture over sides of the latent map: 8 or 16
+    latent_channels: int = 16
+    base_channels: int = 64
+    image_size: int | None = None  # frames are resized to it; null: as stored
+    grayscale: bool = False
+    data: DataConfig = field(default_factory=lambda: DataConfig(batch_size=128))
+    var_reg_lambda: float = 1e-4
+    var_target: float = 1.0
+    var_form: VarianceForm = VarianceForm.per_channel
+    num_epochs: int = 10
+    max_steps: int | None = None
+    learning_rate: float = 3e-4
+    weight_decay: float = 0.01
+    warmup: float = 0.05  # of the steps
+    grad_clip: float = 1.0
+    precision: Precision = Precision.auto
+    compile: bool = field(default=True, metadata=RUNTIME)  # torch.compile, on cuda only
+    log_every: int = 100
+    val_every_steps: int = 500
+    val_frames: int = 1024
+    checkpoint_interval: int = field(default=200, metadata=RUNTIME)
+
+    def __post_init__(self) -> None:
+        require_positive("stage", self, "latent_channels", "image_size", "num_epochs", "max_steps", "learning_rate")
+        require_positive("stage", self, "log_every", "val_every_steps", "val_frames", "checkpoint_interval")
+        if self.factor not in FACTORS:
+            raise ValueError(f"stage.factor is {self.factor}; it must be one of {', '.join(map(str, FACTORS))}")
+        if self.base_channels < GROUPS or self.base_channels % GROUPS:
+            raise ValueError(f"stage.base_channels is {self.base_channels}; it must be a multiple of {GROUPS}, above 0")
+        for name in ("var_reg_lambda", "var_target", "weight_decay", "grad_clip"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
+        if not 0 <= self.warmup < 1:
+            raise ValueError(f"stage.warmup is {self.warmup}; it must be at least 0 and below 1")
+
+    @property
+    def view(self) -> View:
+        """How stored frames are seen."""
+        return View(self.image_size, self.grayscale)
+
+
+def settled(cfg: AutoencoderConfig, device: Device) -> AutoencoderConfig:
+    """The same; what only a GPU has is refused without one."""
+    cfg.data.check_device(device)
+    return cfg
+
+
+@dataclass(frozen=True)
+class HeldOutFrames:
+    """Frames of the validation split, evenly spread, and the error of the training frames' mean on them."""
+
+    frames: torch.Tensor  # (N, H, W, C) uint8, as stored
+    mean_mse: float
+
+
+def execute(cfg: AutoencoderConfig, run: Run) -> None:
+    """Train on the upstream episodes' train split; leaves `best.pt` and how good it is."""
+    store = upstream_episodes(run, cfg.data.val_ratio)
+    split = "validation" if store.num_frames("validation") else "train"
+    if split == "train":
+        log.warning("the episodes have no validation split: training frames are watched instead")
+    train = ObservationDataset(store, "train")
+    held_out = hold_out(cfg, run, train, ObservationDataset(store, split))
+    per_epoch = max(1, len(train) // cfg.data.batch_size)
+    steps = min(cfg.num_epochs * per_epoch, cfg.max_steps or cfg.num_epochs * per_epoch)
+    training = build(cfg, run, steps)
+    metrics = run.metrics(training.resume(run))
+    order = endless_batches(len(train), cfg.data.batch_size, seed=run.seed, start=training.step)
+    with ProgressBar("autoencoder", steps, training.step, "frames") as bar:
+        for frames in loader(cfg.data, train, islice(order, steps - training.step)):
+            terms, _ = loss_terms(cfg, run, training.model.train(), frames)
+            training.epoch = training.step // per_epoch
+            training.update(terms["loss"], terms, metrics, cfg.grad_clip)
+            bar.advance(1, len(frames), f"epoch {training.epoch + 1}")
+            judge_now = training.step % cfg.val_every_steps == 0 or training.step == steps
+            if judge_now:
+                validate(cfg, run, training, held_out, metrics)
+            if judge_now or training.step % cfg.checkpoint_interval == 0:
+                training.save(run, metrics)
+
+
+def hold_out(cfg: AutoencoderConfig, run: Run, train: ObservationDataset, judged: ObservationDataset) -> HeldOutFrames:
+    """The frames on which every validation looks."""
+    chosen = np.unique(np.linspace(0, len(judged) - 1, min(cfg.val_frames, len(judged))).round().astype(int))
+    frames = judged.__getitems__(chosen)
+    mean = (mean_picture(Sample(train, run.seed)) * 255).round().byte()
+    errors = (cfg.view(part, "cpu") - cfg.view(mean[None], "cpu") for part in frames.split(WIDTH))
+    return HeldOutFrames(frames, sum(float(error.square().flatten(1).mean(1).sum()) for error in errors) / len(frames))
+
+
+def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training:
+    """Model, optimizer and schedule at step 0."""
+    channels = cfg.view.channels(1 if run.env["preprocessing"]["grayscale"] else 3)
+    with seeding.seeded_weights(run.seed, "autoencoder", "weights"):
+        model = ConvAutoencoder(channels, cfg.factor, cfg.latent_channels, cfg.base_channels)
+    model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if cfg.compile and run.device is Device.cuda:
+        model.compile()  # in place, so that the saved keys stay plain
+    optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
+    scheduler, facts = warmup_cosine(optimizer, steps, cfg.warmup), {"env": run.env, "view": cfg.view.to_dict()}
+    return Training("autoencoder", model, optimizer, scheduler, EarlyStopping(1), cfg.log_every, facts=facts)
+
+
+def loss_terms(
+    cfg: AutoencoderConfig, run: Run, model: torch.nn.Module, frames: torch.Tensor
+) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """frames (B, H, W, C) uint8 -> the loss and its terms; "x", "recon" (B, C, H, W) and "z" (B, L, h, w)."""
+    x = cfg.view(frames, run.device.value)
+    with autocast(cfg.precision, run.device):
+        recon, z = model(x)
+    terms = autoencoder_loss(recon, x, z, cfg.var_form, cfg.var_reg_lambda, cfg.var_target)
+    return terms, {"x": x, "recon": recon.float(), "z": z.float()}
+
+
+@torch.inference_mode()
+def validate(
+    cfg: AutoencoderConfig, run: Run, training: Training, held_out: HeldOutFrames, metrics: MetricsLog
+) -> None:
+    """Judge the model on the held-out frames: a row, a picture; keep the best."""
+    training.write_window(metrics)
+    training.write_timing(metrics)
+    model, sums = training.model.eval(), dict[str, float]()
+    for frames in held_out.frames.split(WIDTH):
+        terms, found = loss_terms(cfg, run, model, frames)
+        x, recon = found["x"], found["recon"]
+        values: dict[str, Any] = {**terms, "mse": (recon - x).square().mean()}
+        values["ssim"] = similarity(recon[:, None], x[:, None]).mean()
+        values["latent_mean_norm"] = found["z"].flatten(2).mean(2).norm(dim=1).mean()
+        for name, value in values.items():
+            sums[name] = sums.get(name, 0.0) + float(value) * len(frames)
+    means = {name: value / len(held_out.frames) for name, value in sums.items()}
+    named = ("loss", "recon_loss", "var_reg_loss", "mse", "psnr", "ssim", "latent_var", "latent_mean_norm")
+    means["psnr"] = psnr(means["mse"])
+    row = {f"val_{name}": means[name] for name in named}
+    beside = {"mean_mse": held_out.mean_mse, "mean_psnr": psnr(held_out.mean_mse)}
+    metrics.write("val_metrics", {"step": training.step, **row, **beside})
+    log.info(
+        "step %d: PSNR %.2f dB (mean image %.2f), SSIM %.3f, variance of the latents %.3f",
+        *(training.step, row["val_psnr"], beside["mean_psnr"], row["val_ssim"], row["val_latent_var"]),
+    )
+    save_reconstructions(cfg, run, model, held_out.frames, f"reconstructions_step_{training.step:08d}")
+    if training.stopper.update(row["val_loss"]):
+        training.save_best(run, row)
+
+
+def save_reconstructions(
+    cfg: AutoencoderConfig, run: Run, model: torch.nn.Module, frames: torch.Tensor, name: str
+) -> None:
+    """Some held-out frames, what the model draws of them, and its errors."""
+    shown = frames[np.linspace(0, len(frames) - 1, SHOWN).round().astype(int)]
+    _, found = loss_terms(cfg, run, model, shown)
+    save_png(run.path / "images" / f"{name}.png", labelled_rows(compared(found["x"], found["recon"])))
