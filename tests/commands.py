@@ -17,7 +17,7 @@ SMALL = {
         "max_workers=0",
         "sigma0=1.0",
     ],
-    "evaluate": ["episodes=5", "num_envs=4", "workers=0"],
+    "evaluate": ["episodes=5", "num_envs=4", "workers=0", "windows=6", "horizon=4"],
     "pixel": [
         "max_steps=7",
         "widths=[8,12]",
@@ -31,7 +31,18 @@ SMALL = {
         "log_every=2",
         "checkpoint_interval=2",
     ],
+    "autoencoder": [
+        "max_steps=5",
+        "base_channels=8",
+        "latent_channels=4",
+        "data.batch_size=8",
+        "val_frames=12",
+        "val_every_steps=3",
+        "log_every=2",
+        "checkpoint_interval=2",
+    ],
 }
+SMALL["pixel_seed84"] = SMALL["pixel"]
 STAGES = ["rollout", "vae", "mdrnn", "controller", "evaluate"]
 """Those of the pipeline."""
 

@@ -16,6 +16,7 @@ from world_models.compose import Composed
 from world_models.config import Config, WandbMode, check_resumable, to_yaml
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
 from world_models.pipeline import SCHEMAS, STAGES, backend_for
+from world_models.runs.chains import CHAINS
 from world_models.runs.device import resolve_device
 from world_models.runs.folder import Run, begin, dated_folder, now, read_manifest, shown
 from world_models.runs.lineage import check_upstream, latest, status
@@ -103,9 +104,9 @@ def settle(config: Config, stage: str, spec: EnvSpec) -> Config:
         )
     if config.wandb.mode is not WandbMode.disabled:
         require_wandb()
-    if config.reuse and stage != "pipeline":
+    if config.reuse and stage not in CHAINS:
         raise ValueError(
-            f"reuse=true is of no use: stage={stage} is one stage, and only stage=pipeline takes finished ones"
+            f"reuse=true is of no use: stage={stage} is one stage, and only a pipeline takes finished ones"
         )
     if config.workers is Workers.ray:
         require_ray()
@@ -159,7 +160,7 @@ def find_upstream(config: Config, stage: str, env: dict[str, Any], experiment: s
 
 def execute(stage: str, config: Config, run: Run) -> None:
     """Do the work of a run folder that is filled."""
-    if stage != "pipeline":
+    if stage not in CHAINS:
         pipeline.run_stage(stage, config, run)
         return
     try:
@@ -181,7 +182,7 @@ def resume(path: Path, overrides: list[str]) -> None:
     config = merged(old, overrides)
     check_resumable(old, config)
     set_verbosity(config.verbosity.value)
-    if status(path) == "finished" and not overrides and stage != "pipeline":
+    if status(path) == "finished" and not overrides and stage not in CHAINS:
         log.info("%s is finished", shown(path))
         return
     upstream = (path / manifest["upstream"]).resolve() if manifest["upstream"] else None

@@ -1,4 +1,4 @@
-"""Chains of stages: which stage follows which, and V-M-C from rollout to score in one run folder."""
+"""Chains of stages: which stage follows which, and whole chains from rollout to score in one run folder."""
 
 import logging
 from collections.abc import Callable
@@ -65,8 +65,17 @@ class PipelineConfig:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 
+@dataclass
+class PixelPipelineConfig:
+    """Episodes, a next-frame model of them, its evaluation."""
+
+    rollout: RolloutConfig = field(default_factory=RolloutConfig)
+    pixel: PixelConfig = field(default_factory=PixelConfig)
+    evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
+
+
 SCHEMAS: dict[str, type] = {name: stage.config for name, stage in STAGES.items()}
-SCHEMAS |= {"pipeline": PipelineConfig, "runs": RunsConfig}
+SCHEMAS |= {"pipeline": PipelineConfig, "pixel_pipeline": PixelPipelineConfig, "runs": RunsConfig}
 
 
 def name_of(stage: Any) -> str:
@@ -98,6 +107,8 @@ def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
             vae=vae.settled(stage.vae, spec),
             controller=controller.settled(stage.controller),
         )
+    if isinstance(stage, PixelPipelineConfig):
+        return replace(stage, rollout=rollout.settled(stage.rollout, spec), pixel=pixel.settled(stage.pixel, device))
     return stage
 
 
@@ -107,7 +118,7 @@ def execute(cfg: Config, run: Run) -> None:
     With `reuse=true` a stage that is not begun is taken from elsewhere, if it was finished there just as it would be here.
     """
     parts: dict[str, Path] = {}
-    for item in fields(PipelineConfig):
+    for item in fields(cfg.stage):
         config, part = part_of(cfg, run, item.name, next(reversed(parts.values()), None))
         reuse.check(run, part)
         if cfg.reuse and not _is_begun(part.path):

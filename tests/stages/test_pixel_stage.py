@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from commands import newest, small
+from commands import SMALL, newest, small
 from equality import assert_equal_runs, fails_at
 
 from world_models.agents.pixel_world import load_pixel_world
@@ -14,8 +14,11 @@ from world_models.data.store import EpisodeStore
 from world_models.main import main
 from world_models.models.pixel import roll_out
 from world_models.runs.files import read_json
+from world_models.runs.headline import headline
 from world_models.runs.metrics import read_csv
+from world_models.runs.pixel_section import best_rollout, skill
 from world_models.runs.training import Training
+from world_models.stages.runs import score
 
 
 def trained(finished: Path, outputs: Path, *keys: str) -> Path:
@@ -45,6 +48,31 @@ def test_a_run_leaves_what_it_promises(run: Path) -> None:
         assert wanted | {f"images/val_step_{step:08d}.png"} <= files
     assert {"checkpoints/best.pt", "checkpoints/last.pt", "report.html", "eval.sh", "config.yaml"} <= files
     assert (run / "eval.sh").stat().st_mode & 0o100
+
+
+def test_its_report_tells_the_skill_and_shows_film_and_table(run: Path) -> None:
+    page = (run / "report.html").read_text()
+    shown = skill(best_rollout(read_csv(run / "val_rollout_metrics.csv")))
+    assert f"{abs(shown):.0%}" in page and "error than a copy of the last frame, 1 to 4 frames ahead" in page
+    assert page.count("data:video/mp4") == 1 and "Shuffled actions" in page
+    found = headline(run)
+    assert found is not None and found.value == shown and score(run) == f"skill {shown:.2f}"
+
+
+def test_a_chain_of_its_own_runs_and_resumes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = [f"stage.{stage}.{item}" for stage in ("rollout", "pixel", "evaluate") for item in SMALL[stage]]
+    command = ["stage=pixel_pipeline", "env=pellet", *keys]
+    assert main([*command, f"outputs={tmp_path / 'whole'}"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "update", fails_at(4, Training.update))
+        assert main([*command, f"outputs={tmp_path / 'cut'}"]) == 130
+    whole, cut = (min((tmp_path / name).glob("*/*/*")) for name in ("whole", "cut"))
+    assert read_json(cut / "manifest.json")["status"] == "interrupted"
+    assert main([f"resume={cut}"]) == 0
+    assert_equal_runs(whole, cut)
+    page = (whole / "report.html").read_text()
+    assert all(f"<h2>{title}" in page for title in ("Episodes", "Next frame", "Evaluation"))
+    assert 'upstream="$here/pixel"' in (whole / "eval.sh").read_text()
 
 
 def test_tiny_budgets_leave_every_file_too(finished: Path, tmp_path: Path) -> None:

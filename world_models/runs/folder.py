@@ -187,12 +187,21 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
+JUDGED = {
+    "pipeline": "$here/controller",
+    "controller": "$here",
+    "pixel_pipeline": "$here/pixel",
+    "pixel": "$here",
+}
+"""What eval.sh in a run folder evaluates."""
+
+
 def _write_scripts(path: Path, stage: str, choices: dict[str, Any]) -> None:
     write_resume_script(path)
-    made = {"pipeline": "$here/controller", "controller": "$here", "pixel": "$here"}.get(stage)
+    made = JUDGED.get(stage)
     if made:
         env = [f"env={choices['env']}", *choices["env_keys"]]
-        judged = "pixel model on held-out windows" if stage == "pixel" else "agent on the final-test seeds"
+        judged = "pixel model on held-out windows" if stage.startswith("pixel") else "agent on the final-test seeds"
         arguments = f'stage=evaluate {shlex.join(env)} upstream="{made}"'
         _write_script(path / "eval.sh", f"Evaluate this run's {judged}.", arguments)
 

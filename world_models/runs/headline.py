@@ -7,9 +7,13 @@ from pathlib import Path
 
 import numpy as np
 
+from world_models.runs.chains import CHAINS
 from world_models.runs.files import read_json
 from world_models.runs.folder import read_manifest
 from world_models.runs.metrics import read_csv
+from world_models.runs.pixel_section import ROLLOUTS, best_rollout, skill
+
+SKILL = "skill over the last frame"
 
 
 @dataclass(frozen=True)
@@ -28,7 +32,7 @@ def headline(run: Path) -> Headline | None:
     A pipeline's is that of its evaluation. A damaged file is a ValueError.
     """
     stage = read_manifest(run)["stage"]
-    if stage == "pipeline":
+    if stage in CHAINS:
         return headline(run / "evaluate") if (run / "evaluate" / "manifest.json").is_file() else None
     return SOURCES[stage](run) if stage in SOURCES else None
 
@@ -52,7 +56,19 @@ def _score(run: Path) -> Headline | None:
     if not (run / "scores.json").is_file():
         return None
     scores = read_json(run / "scores.json")
+    if "horizons" in scores:  # of a pixel model
+        return Headline(SKILL, skill(scores["horizons"]), True)
     return Headline("mean return", scores["mean"], True, scores["std"])
+
+
+def _skill(run: Path) -> Headline | None:
+    rows = best_rollout(read_csv(run / ROLLOUTS))
+    return Headline(SKILL, skill(rows), True) if rows else None
+
+
+def _reconstruction(run: Path) -> Headline | None:
+    losses = _column(run / "val_metrics.csv", "val_loss")
+    return Headline("validation loss", float(losses.min()), False) if losses.size else None
 
 
 def _collected(run: Path) -> Headline | None:
@@ -66,6 +82,8 @@ SOURCES: dict[str, Callable[[Path], Headline | None]] = {
     "mdrnn": _loss,
     "controller": selection_score,
     "evaluate": _score,
+    "pixel": _skill,
+    "autoencoder": _reconstruction,
 }
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from world_models.runs.chains import CHAINS
 from world_models.runs.files import read_json, sha256
 from world_models.runs.folder import is_live, read_manifest, shown
 
@@ -65,7 +66,7 @@ def check_upstream(path: Path, stage: str, needs: Sequence[str], env: dict[str, 
         raise ValueError(f"upstream={shown(path)} does not exist")
     manifest = read_manifest(path)
     parts = [name for name in needs if (path / name).is_symlink() or (path / name / "manifest.json").is_file()]
-    if manifest["stage"] == "pipeline" and parts:
+    if manifest["stage"] in CHAINS and parts:
         part = path / parts[0]
         if not part.exists():
             raise ValueError(f"upstream={shown(path)} took its {part.name} from {shown(part.resolve())}, which is gone")

@@ -1,5 +1,6 @@
 """The report: one self-contained page made from the files of a run folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -7,15 +8,16 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from world_models.runs.chains import CHAINS
 from world_models.runs.files import write_text
 from world_models.runs.folder import read_manifest
 from world_models.runs.lineage import status
 from world_models.runs.page import Figure, Section
-from world_models.runs.sections import STAGES, TITLES, make_section
+from world_models.runs.sections import TITLES, make_section
 from world_models.runs.wording import duration
 
 TEMPLATE = "report.html.j2"
-SCORED = ("controller", "evaluate")  # the stages whose headline may head the page of a pipeline
+SCORED = ("controller", "pixel", "evaluate")  # the stages whose headline may head the page of a pipeline
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,9 @@ def _templates() -> Environment:
 
 def _page(folder: Path) -> Page:
     manifest = read_manifest(folder)
-    whole = manifest["stage"] == "pipeline"
-    sections = _parts(folder, manifest) if whole else [_part(folder, manifest["stage"])]
+    parts = CHAINS.get(manifest["stage"], ())
+    whole = bool(parts)
+    sections = _parts(folder, manifest, parts) if whole else [_part(folder, manifest["stage"])]
     heads = [section for section in sections if section.headline and (section.stage in SCORED or not whole)]
     hero = heads[-1] if heads else None
     return Page(
@@ -80,16 +83,16 @@ def _page(folder: Path) -> Page:
         lineage=[*(row for section in sections for row in _lineage(section)), *_whole_runs(manifest)],
         facts=facts(manifest),
         versions=[(str(name), str(value)) for name, value in (manifest.get("versions") or {}).items()],
-        configs=_configs(folder, [name for name in STAGES if whole]),
+        configs=_configs(folder, parts),
     )
 
 
-def _parts(folder: Path, manifest: dict[str, Any]) -> list[Section]:
+def _parts(folder: Path, manifest: dict[str, Any], parts: Sequence[str]) -> list[Section]:
     """The sections of a pipeline."""
     taken = manifest.get("reused") or {}
-    sections = {name: _part(folder / name, name) for name in STAGES if name not in taken}
+    sections = {name: _part(folder / name, name) for name in parts if name not in taken}
     sections |= {name: _taken(folder / name, name, entry["path"]) for name, entry in taken.items()}
-    return [sections[name] for name in STAGES]
+    return [sections[name] for name in parts]
 
 
 def _part(folder: Path, stage: str) -> Section:
@@ -147,7 +150,7 @@ def facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def _configs(folder: Path, parts: list[str]) -> list[tuple[str, str]]:
+def _configs(folder: Path, parts: Sequence[str]) -> list[tuple[str, str]]:
     paths = {
         "config.yaml": folder / "config.yaml",
         **{f"{part}/config.yaml": folder / part / "config.yaml" for part in parts},

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from world_models.runs import memory_section, plots, vision_section
+from world_models.runs import memory_section, pixel_section, plots, vision_section
 from world_models.runs.files import read_json
 from world_models.runs.headline import selection_score
 from world_models.runs.page import Section
@@ -31,11 +31,19 @@ TITLES = {
         "A small controller acts on what V and M give it; CMA-ES searches for its weights.",
     ),
     "evaluate": ("Evaluation", "The agent on episodes that it has never met, beside a policy that acts at random."),
+    "pixel": ("Next frame", "A model of pixels predicts the next frame from the last ones and what was done."),
+    "autoencoder": (
+        "Autoencoder",
+        "A convolutional autoencoder squeezes each frame into a small map of latents, and draws it again.",
+    ),
 }
+PIXEL_EVALUATION = (
+    "Evaluation",
+    "A next-frame model on episodes that it has never met, beside guesses without a model.",
+)
 SEARCH_NOTE = "Best, mean and worst candidate; dots: the mean vector on the selection episodes, with its 95 % interval"
 PUBLISHED_AXES = {"episodes": "episodes played by candidates", "hours": "hours of search, tests included"}
 PUBLISHED_NOTE = "Orange: the mean vector of this search; grey: that of Ha & Schmidhuber (2018), on 64 cores"
-STAGES = tuple(name for name in TITLES if name != "convert")  # the parts of a pipeline
 TERMS = {
     "loss": "Loss",
     "reconstruction": "Reconstruction error per frame",
@@ -50,8 +58,11 @@ COLOURS = {"agent": BLUE, "random": GREY}
 
 def make_section(folder: Path, stage: str, manifest: dict[str, Any], status: str) -> Section:
     """The section of the stage that ran in `folder`."""
-    section = Section(stage, *TITLES.get(stage, (stage, "")), folder, status, manifest)
-    FILL.get(stage, _fill_training)(section)
+    of_pixels = stage == "evaluate" and (folder / "rollout_metrics.csv").is_file()
+    title = PIXEL_EVALUATION if of_pixels else TITLES.get(stage, (stage, ""))
+    section = Section(stage, *title, folder, status, manifest)
+    fill = pixel_section.fill_pixel_evaluation if of_pixels else FILL.get(stage, _fill_training)
+    fill(section)
     rates = _finite(section.table("timing.csv"), "rate")
     if rates.size:
         section.facts.append(("Speed", f"{number(float(np.median(rates)))} steps/s"))
@@ -198,6 +209,8 @@ FILL: dict[str, Callable[[Section], None]] = {
     "mdrnn": _fill_mdrnn,
     "controller": _fill_controller,
     "evaluate": _fill_evaluate,
+    "pixel": pixel_section.fill_pixel,
+    "autoencoder": pixel_section.fill_autoencoder,
 }
 
 

@@ -48,7 +48,7 @@ class AutoencoderConfig:
     image_size: int | None = None  # frames are resized to it; null: as stored
     grayscale: bool = False
     data: DataConfig = field(default_factory=lambda: DataConfig(batch_size=128))
-    var_reg_lambda: float = 1e-4
+    var_reg_lambda: float = 0.01  # 1e-4, with the scalar form, leaves the latents as they are
     var_target: float = 1.0
     var_form: VarianceForm = VarianceForm.per_channel
     num_epochs: int = 10

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from world_models.runs.folder import read_manifest
-from world_models.runs.headline import headline
+from world_models.runs.headline import SKILL, headline
 from world_models.runs.lineage import all_runs, status
 from world_models.runs.wording import WIDTH
 
@@ -56,10 +56,12 @@ def _size(path: Path) -> int:
 
 
 def score(path: Path) -> str:
-    """What a run came to: a mean return, a selection score, or a validation loss."""
+    """What a run came to: a mean return, a selection score, a skill, or a validation loss."""
     found = headline(path)
     if found is None:
         return ""
     if found.spread is not None:
         return f"{found.value:.1f} ± {found.spread:.1f}"
+    if found.name == SKILL:
+        return f"skill {found.value:.2f}"
     return f"{found.value:.1f}" if found.larger_is_better else f"loss {found.value:.3f}"

@@ -1,0 +1,132 @@
+"""What the report says of next-frame models and of the autoencoder: errors beside guesses that need no model."""
+
+import math
+
+import numpy as np
+
+from world_models.runs import plots
+from world_models.runs.page import Listing, Section, as_float
+from world_models.runs.plots import BLUE, GREEN, GREY, HALF, INK, ORANGE, WIDE, Line, Table
+from world_models.runs.wording import number
+
+COLOURS = {"copy": GREY, "mean": GREEN, "fade": ORANGE}
+SHOWN = (1, 2, 4, 8, 16, 32)
+HEADS = ["Frames ahead", "MSE: model", "copy", "mean", "fade", "Model ÷ copy (95 % interval)", "Shuffled actions ÷ true", "PSNR, dB", "SSIM"]  # fmt: skip
+NOTE = (
+    "The model reads its own frames back; shuffled: with the actions of other windows. Without a model: a copy of the last "
+    "frame, the mean of the training frames, the best fade from one to the other. All on the same held-out windows"
+)
+ROLLOUTS = "val_rollout_metrics.csv"
+
+Record = dict[str, float]
+
+
+def best_rollout(records: list[dict[str, str]]) -> list[Record]:
+    """The rows, one per horizon, of the validation whose error is lowest over all horizons; empty without a whole one."""
+    rows = [{name: as_float(cell) for name, cell in record.items()} for record in records]
+    steps: dict[float, list[Record]] = {}
+    for row in rows:
+        steps.setdefault(row.get("step", 0.0), []).append(row)
+    longest = max((len(found) for found in steps.values()), default=0)
+    whole = [found for found in steps.values() if len(found) == longest and np.isfinite(_column(found, "mse")).all()]
+    return min(whole, key=lambda found: _column(found, "mse").mean(), default=[])
+
+
+def skill(rows: list[Record]) -> float:
+    """1 - error / copy's error, over all horizons."""
+    return 1 - float(_column(rows, "mse").sum() / _column(rows, "copy_mse").sum())
+
+
+def _column(rows: list[Record], name: str) -> np.ndarray:
+    return np.array([row.get(name, math.nan) for row in rows])
+
+
+def fill_pixel(section: Section) -> None:
+    """Headline, table, plots, the latest strip and video, as far as the files are there."""
+    _add_rollout(section, best_rollout(section.records(ROLLOUTS)))
+    train, val = section.table("metrics.csv"), section.table("val_metrics.csv")
+    _add_losses(section, train, val)
+    _latest(section, "images", "val_step_*.png", "Held-out windows: what was seen, what came, what the model predicted")
+    _latest(section, "videos", "val_rollout_step_*.mp4", "Left what happened, right what the model went on to predict")
+    section.shown.update(section.folder.glob("images/train_step_*.png"))
+
+
+def fill_pixel_evaluation(section: Section) -> None:
+    """The same of stage=evaluate."""
+    rows = best_rollout(section.records("rollout_metrics.csv"))
+    _add_rollout(section, rows)
+    if rows:
+        section.facts.append(("Windows", f"{rows[0]['windows']:,.0f}, of {rows[0]['episodes']:,.0f} unseen episodes"))
+    video = section.folder / "videos" / "rollout.mp4"
+    section.show(video, "Left what happened, right what the model went on to predict", section.videos)
+
+
+def fill_autoencoder(section: Section) -> None:
+    """Headline, plots and the latest reconstructions."""
+    train, val = section.table("metrics.csv"), section.table("val_metrics.csv")
+    psnr, mean = (
+        values[np.isfinite(values)] for values in (val.get(n, np.empty(0)) for n in ("val_psnr", "mean_psnr"))
+    )
+    if psnr.size and mean.size:
+        section.headline = (f"{number(psnr.max())} dB", f"best PSNR of held-out frames; mean image {number(mean[-1])}")
+    _add_losses(section, train, val)
+    for name, caption in (("recon_loss", "Reconstruction: Huber's loss"), ("latent_var", "Variance of the latents")):
+        lines = [*_line("training", BLUE, train, name), *_line("validation", ORANGE, val, f"val_{name}")]
+        section.plot(plots.curves(lines, "step", HALF, caption), caption, HALF)
+    lines = [*_line("autoencoder", BLUE, val, "val_psnr"), *_line("mean image", GREY, val, "mean_psnr")]
+    section.plot(plots.curves(lines, "step", WIDE, "PSNR, dB"), "PSNR of held-out frames, dB", WIDE)
+    _latest(
+        section, "images", "reconstructions_step_*.png", "Frames that were held out, what comes back, and the error"
+    )
+
+
+def _add_rollout(section: Section, rows: list[Record]) -> None:
+    """Headline, table, and the errors against the horizon."""
+    if not rows or not {"copy_mse", "mean_mse", "fade_mse", "shuffled_mse", "psnr", "ssim"} <= set(rows[0]):
+        return
+    gain = skill(rows)
+    compared = f"{'less' if gain >= 0 else 'more'} error than a copy of the last frame, 1 to {len(rows)} frames ahead"
+    section.headline = (f"{abs(gain):.0%}", compared)
+    table = [_cells(row) for row in rows if row["horizon"] in (*SHOWN, len(rows))]
+    section.listings.append(Listing("Held-out windows, open loop", HEADS, table))
+    at = _column(rows, "horizon")
+    mse = [Line(name, colour, at, _column(rows, f"{name}_mse")) for name, colour in COLOURS.items()]
+    mse.append(Line("shuffled", INK, at, _column(rows, "shuffled_mse")))
+    mse.append(Line("model", BLUE, at, _column(rows, "mse"), marked=True))
+    section.plot(plots.curves(mse, "frames ahead", WIDE, "Squared error"), "Mean squared error", WIDE, NOTE)
+    for name, caption in (("psnr", "PSNR, dB"), ("ssim", "SSIM")):
+        lines = [Line("model", BLUE, at, _column(rows, name), marked=True)]
+        lines += [Line("copy", GREY, at, _column(rows, f"copy_{name}"))]
+        section.plot(plots.curves(lines, "frames ahead", HALF, caption), f"{caption}; grey: the copy", HALF)
+
+
+def _cells(row: Record) -> list[str]:
+    errors = [f"{row[name]:.4f}" for name in ("mse", "copy_mse", "mean_mse", "fade_mse")]
+    low, high = (1 - row.get(f"skill_copy_{end}", math.nan) for end in ("high", "low"))
+    interval = f" ({low:.2f} to {high:.2f})" if math.isfinite(low + high) else ""
+    ratio = f"{row['mse'] / row['copy_mse']:.2f}{interval}"
+    used = f"{row['shuffled_mse'] / row['mse']:.1f}"
+    return [f"{row['horizon']:.0f}", *errors, ratio, used, f"{row['psnr']:.1f}", f"{row['ssim']:.3f}"]
+
+
+def _add_losses(section: Section, train: Table, val: Table) -> None:
+    """The loss in training and validation, and the norm of its gradient."""
+    if (steps := train.get("step", np.empty(0))).size:
+        section.facts.append(("Training steps", f"{np.nanmax(steps):,.0f}"))
+    lines = [*_line("training", BLUE, train, "loss"), *_line("validation", ORANGE, val, "val_loss")]
+    section.plot(plots.curves(lines, "step", WIDE, "Loss"), "Loss", WIDE)
+    for name, caption in (("unroll", "Frames rolled on in training"), ("grad_norm", "Gradient norm before clipping")):
+        section.plot(plots.curves(_line(name, BLUE, train, name), "step", HALF, caption), caption, HALF)
+
+
+def _line(label: str, colour: str, table: Table, name: str) -> list[Line]:
+    known = {"step", name} <= set(table)
+    return [Line(label, colour, table["step"], table[name], marked=label == "validation")] if known else []
+
+
+def _latest(section: Section, kind: str, pattern: str, caption: str) -> None:
+    """The newest of a series of pictures or videos; the others need not appear."""
+    paths = sorted((section.folder / kind).glob(pattern))
+    for path in paths[-1:]:
+        section.show(path, caption, section.videos if path.suffix == ".mp4" else section.pictures)
+    section.shown.update(paths)
