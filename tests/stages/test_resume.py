@@ -24,6 +24,8 @@ ROOT = Path(__file__).parents[2]
 
 
 def upstream_of(stage: str, finished: Path) -> list[str]:
+    if stage not in STAGES:
+        return [f"upstream={finished / 'rollout'}"]
     index = STAGES.index(stage)
     return [f"upstream={finished / STAGES[index - 1]}"] if index else []
 
