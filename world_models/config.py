@@ -53,7 +53,7 @@ class Config:
     )
     reuse: bool = field(
         default=False, metadata=RUNTIME
-    )  # stage=pipeline: take finished stages of equal config and inputs
+    )  # of a pipeline: take finished stages of equal config and inputs
     outputs: str = field(default="outputs", metadata=RUNTIME)
     device: Device = field(default=Device.auto, metadata=RUNTIME)
     threads: int = field(default=0, metadata=RUNTIME)  # torch threads of the main process; 0: one per core

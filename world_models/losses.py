@@ -150,10 +150,16 @@ def autoencoder_loss(
     Huber's loss with delta 1, mean over all values, plus var_reg_lambda * (Var(z) - var_target)^2, mean over the variances.
     """
     assert recon.shape == x.shape, (recon.shape, x.shape)
+    recon_loss = F.huber_loss(_widen(recon), x, delta=1.0)
+    var_reg_loss, variance = variance_terms(z, form, var_reg_lambda, var_target)
+    terms = {"recon_loss": recon_loss, "var_reg_loss": var_reg_loss, "latent_var": variance}
+    return {"loss": recon_loss + var_reg_loss, **terms}
+
+
+def variance_terms(z: Tensor, form: VarianceForm, var_reg_lambda: float, var_target: float) -> tuple[Tensor, Tensor]:
+    """z (B, L, h, w) -> var_reg_lambda * (Var(z) - var_target)^2, mean over the variances, and their mean."""
     variance = latent_variance(z, form)
-    terms = {"recon_loss": F.huber_loss(_widen(recon), x, delta=1.0)}
-    terms["var_reg_loss"] = var_reg_lambda * (variance - var_target).square().mean()
-    return {"loss": sum(terms.values(), torch.zeros_like(terms["recon_loss"])), **terms, "latent_var": variance.mean()}
+    return var_reg_lambda * (variance - var_target).square().mean(), variance.mean()
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:

@@ -95,7 +95,7 @@ def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
     if isinstance(stage, ControllerConfig):
         return controller.settled(stage)
     if isinstance(stage, PixelConfig):
-        return pixel.settled(stage, device)
+        return pixel.settled(stage, spec, device)
     if isinstance(stage, AutoencoderConfig):
         return autoencoder.settled(stage, device)
     if isinstance(stage, PipelineConfig):
@@ -108,7 +108,9 @@ def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
             controller=controller.settled(stage.controller),
         )
     if isinstance(stage, PixelPipelineConfig):
-        return replace(stage, rollout=rollout.settled(stage.rollout, spec), pixel=pixel.settled(stage.pixel, device))
+        return replace(
+            stage, rollout=rollout.settled(stage.rollout, spec), pixel=pixel.settled(stage.pixel, spec, device)
+        )
     return stage
 
 

@@ -26,6 +26,7 @@ PRODUCTS = {
     "mdrnn": ("mdrnn", "checkpoints/best.pt"),
     "controller": ("agent", "agent.pt"),
     "evaluate": ("scores", "scores.json"),
+    "pixel": ("pixel", "checkpoints/best.pt"),
 }
 """What each stage gives to those after it: the kind under which they record it, and the file."""
 ORIGIN = ("git", "versions", "machine", "threads")

@@ -112,6 +112,9 @@ def test_shuffled_actions_come_from_another_episode() -> None:
     episodes = np.array([0] * 3 + [1] * 5 + [4] * 2 + [7])
     assert (episodes[strangers(episodes)] != episodes).all()
     assert sorted(strangers(episodes)) == list(range(11))
+    for few in (np.array([0, 1, 1, 1]), np.array([2] * 9 + [5])):
+        assert (few[strangers(few)] != few).all()
+    assert (strangers(np.zeros(6, int)) != np.arange(6)).all()  # one episode: at least another window
 
 
 def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:

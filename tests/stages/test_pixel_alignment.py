@@ -55,7 +55,13 @@ def rollout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 def error(rollout: Path, outputs: Path, head: str = "direct", steps: int = 400) -> tuple[float, float]:
     """MSE one frame ahead, of a small model that was trained on one frame at a time, and of copying."""
-    model = [f"stage.head={head}", "stage.widths=[8,12]", "stage.condition=16", "stage.unroll=[1]"]
+    model = [
+        f"stage.head={head}",
+        "stage.widths=[8,12]",
+        "stage.condition=16",
+        "stage.unroll=[1]",
+        "stage.n_past_actions=1",
+    ]
     training = [f"stage.max_steps={steps}", "stage.data.batch_size=32", "stage.learning_rate=0.01", "stage.loss=mse"]
     training += ["stage.unroll_shares=[1]", "stage.context_noise=0", "stage.ema_decay=0.9"]
     command = ["stage=pixel", "env=gymnasium", f"env.id={ID}", "env.size=16", *model, *training]

@@ -9,8 +9,12 @@ import torch
 from commands import SMALL, newest, small
 from equality import assert_equal_runs, fails_at
 
+from world_models.agents.dream import open_dream
 from world_models.agents.pixel_world import load_pixel_world
+from world_models.agents.policy import RandomPolicy
+from world_models.agents.rollout import play
 from world_models.data.store import EpisodeStore
+from world_models.envs.procgen import make_gym3
 from world_models.main import main
 from world_models.models.pixel import roll_out
 from world_models.runs.files import read_json
@@ -112,7 +116,9 @@ def test_minutes_become_steps_once(finished: Path, tmp_path: Path, monkeypatch: 
 
 def test_best_is_the_average_that_was_judged(run: Path, finished: Path) -> None:
     best, last = (torch.load(run / "checkpoints" / name) for name in ("best.pt", "last.pt"))
-    assert best["step"] == 7 or best["validation"] != {}
+    rows = read_csv(run / "val_rollout_metrics.csv")
+    errors = {step: sum(float(row["mse"]) for row in rows if int(row["step"]) == step) for step in (3, 6, 7)}
+    assert best["step"] == min(errors, key=lambda step: errors[step])
     if best["step"] == last["step"]:
         assert all(torch.equal(best["model"][name], value) for name, value in last["average"]["model"].items())
     assert any(not torch.equal(last["model"][name], value) for name, value in last["average"]["model"].items())
@@ -166,6 +172,31 @@ def test_variants(finished: Path, tmp_path: Path, keys: list[str]) -> None:
         assert int(rows[0]["episodes"]) > 2
 
 
+def test_continuous_actions_and_dreams_of_them(tmp_path: Path) -> None:
+    keys = ["stage.episodes=4", "stage.max_steps=25", "stage.workers=0", "stage.val_fraction=0.5"]
+    assert main(["stage=rollout", "env=car_racing", *keys, f"outputs={tmp_path}"]) == 0
+    command = [item for item in small("pixel", f"outputs={tmp_path}", "stage.max_steps=2") if item != "env=pellet"]
+    assert main([*command, "env=car_racing"]) == 0
+    dream = open_dream(newest(tmp_path), 3, max_steps=4)
+    scores = play(dream, RandomPolicy(dream.env_spec.action_space), [1, 2, 3])
+    assert [score.length for score in scores] == [4, 4, 4]
+    assert dream.single_action_space.shape == (3,) and dream.single_observation_space.shape == (64, 64, 3)
+
+
+def test_a_second_chain_takes_what_is_finished(tmp_path: Path) -> None:
+    keys = [f"stage.{stage}.{item}" for stage in ("rollout", "pixel", "evaluate") for item in SMALL[stage]]
+    command = ["stage=pixel_pipeline", "env=pellet", *keys, f"outputs={tmp_path}", "reuse=true"]
+    assert main([*command, "stage.pixel.max_steps=2"]) == 0
+    first = newest(tmp_path).parent
+    assert main([*command, "stage.pixel.max_steps=2", "stage.evaluate.windows=5"]) == 0
+    second = max(tmp_path.glob("*/*/*"))
+    assert second != first and [(second / part).is_symlink() for part in ("rollout", "pixel", "evaluate")] == [
+        True,
+        True,
+        False,
+    ]
+
+
 def test_worker_processes_change_no_number(run: Path, finished: Path, tmp_path: Path) -> None:
     keys = ["stage.data.num_workers=2", "stage.data.prefetch_factor=2", "stage.data.persistent_workers=true"]
     other = trained(finished, tmp_path, *keys)
@@ -182,6 +213,10 @@ def test_worker_processes_change_no_number(run: Path, finished: Path, tmp_path: 
         (["stage.model=pixel_world_model", "stage.rewards=true"], "are for stage.model=pixel_unet"),
         (["stage.data.pin_memory=true"], "pin_memory=true is for device=cuda"),
         (["stage.data.prefetch_factor=2"], "num_workers is 0"),
+        (["stage.image_size=41"], "takes pictures with an even side, not 41"),
+        (["stage.image_size=8"], "stage.image_size is 8; it must be at least 16"),
+        (["stage.model=pixel_world_model", "stage.image_size=36"], "at least 38 pixels, not 36"),
+        (["stage.model=pixel_world_model", "stage.width_mult=0.05"], "layers of fewer than 4 channels"),
         (["stage.val_rollout_horizon=500"], "has 504 frames: lower the horizon"),
         (["stage.data.workers=2"], "stage.data.workers is no key"),
     ],
@@ -200,6 +235,14 @@ def test_no_level_is_in_both_splits(tmp_path: Path) -> None:
     keys: dict[str, Any] = {"episodes": 6, "shard_size": 3, "workers": 0, "max_steps": 20, "policy": "mixed"}
     arguments = [f"stage.{key}={value}" for key, value in keys.items()]
     assert main(["stage=rollout", "env=coinrun", "env.num_levels=50", *arguments, f"outputs={tmp_path}"]) == 0
+    rows = read_csv(newest(tmp_path) / "episodes.csv")
+    levels = {split: {int(row["level"]) for row in rows if row["split"] == split} for split in ("train", "validation")}
+    assert levels["train"] <= set(range(50)) and min(levels["validation"]) >= 50
     store = EpisodeStore.open(newest(tmp_path) / "episodes")
-    levels = {split: {row.seed for row in store.episodes(split)} for split in ("train", "validation")}
-    assert levels["train"] and levels["validation"] and not levels["train"] & levels["validation"]
+    assert store.manifest["env"]["kwargs"]["num_levels"] == 50
+    first = {row.index: store.episode(row).frames[0].tobytes() for row in store.rows}
+    for row in rows:  # the level that is written down is the one that was played
+        game = make_gym3("coinrun", distribution_mode="easy", rand_seed=0, start_level=int(row["level"]), num_levels=1)
+        assert game.observe()[1]["rgb"][0].tobytes() == first[int(row["episode"])]
+    with pytest.raises(ValueError, match=r"only their own split keeps the levels apart"):
+        store.split_again(0.5)

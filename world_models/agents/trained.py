@@ -4,6 +4,9 @@ from pathlib import Path
 
 from world_models.agents.agent import load_agent
 from world_models.envs.spec import EnvSpec
+from world_models.runs.checkpoint import load_checkpoint
+from world_models.runs.files import read_json, sha256, write_json
+from world_models.runs.folder import read_manifest
 
 FOLDER = Path(__file__).parent.parent / "trained"
 
@@ -24,6 +27,27 @@ def find_agent(name: str) -> Path:
         known = f"one of {', '.join(names())}, or " if names() else ""
         raise ValueError(f"agent={name} does not exist: give {known}an agent.pt, or the run folder that holds one")
     return path
+
+
+def pack(run: Path, path: Path) -> None:
+    """Write the agent of a controller's or pipeline's run to `path` in half precision: what plays, in half the space."""
+    load_agent(find_agent(str(run))).save(path, half=True)
+
+
+def describe(path: Path, evaluation: Path) -> None:
+    """Write beside a packed agent, as JSON, its hash, how it was made, and what it came to in a run of stage=evaluate.
+
+    An evaluation of another file is a ValueError.
+    """
+    judged, own = read_manifest(evaluation), sha256(path)
+    if own not in [item["sha256"] for item in judged["inputs"]]:
+        raise ValueError(f"{evaluation} did not evaluate {path}: run stage=evaluate agent={path}")
+    scores = read_json(evaluation / "scores.json")
+    state = load_checkpoint(path, "agent")
+    kept = ("env", "backend", "episodes", "mean", "std", "median", "interval95")
+    facts = {"sha256": own, "bytes": path.stat().st_size, "precision": "half", "inputs": state["inputs"]}
+    made = {"versions": state["versions"], "scores": {name: scores[name] for name in kept}}
+    write_json(path.with_suffix(".json"), {**facts, **made, "random": scores["random"]["mean"], "git": judged["git"]})
 
 
 def settled_agent(name: str, spec: EnvSpec) -> str:

@@ -30,6 +30,10 @@ class SequenceBatch:
     mask: Tensor  # (B, T) float32: 1 inside the episode, 0 for padding
     next_mask: Tensor  # (B, T) float32: 1 where the next frame is valid too
 
+    def pin_memory(self) -> "SequenceBatch":
+        """The same batch in memory from which a GPU copies by itself; torch's DataLoader calls this."""
+        return SequenceBatch(*(value.pin_memory() for value in vars(self).values()))
+
 
 @dataclass(frozen=True)
 class LatentBatch:

@@ -142,7 +142,15 @@ class EpisodeStore(ShardedFolder):
         return [row for row in self.rows if split is None or row.split == split]
 
     def split_again(self, val_ratio: float) -> "EpisodeStore":
-        """The same episodes, of which the last `val_ratio` are for validation, whatever they were."""
+        """The same episodes, of which the last `val_ratio` are for validation, whatever they were.
+
+        A ValueError where the levels come from a limited range, which episodes of both splits would share.
+        """
+        if self.manifest["env"]["kwargs"].get("num_levels"):
+            raise ValueError(
+                f"the episodes of {self.folder} come from env.num_levels={self.manifest['env']['kwargs']['num_levels']}, and only "
+                "their own split keeps the levels apart: leave val_ratio=null, or set stage.val_fraction when you collect"
+            )
         again = EpisodeStore(self.folder, self.manifest)
         splits = split_episodes(len(self.rows), val_ratio)
         again.rows = [replace(row, split=split) for row, split in zip(self.rows, splits, strict=True)]

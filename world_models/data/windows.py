@@ -60,8 +60,11 @@ class PixelWindows:
 
 
 def model_actions(space: ActionSpace, actions: Tensor, device: str) -> Tensor:
-    """Executed actions (B, T, ...) -> what a model reads (B, T, A) float32."""
-    flat = np.asarray(space.to_model(actions.flatten(0, 1).numpy()), np.float32)
+    """Executed actions (B, T, ...) -> what a model reads (B, T, A) float32; padding reads as some action of the space."""
+    executed = actions.flatten(0, 1).numpy()
+    if space.kind == "discrete":
+        executed = executed.clip(space.start, space.start + space.size - 1)
+    flat = np.asarray(space.to_model(executed), np.float32)
     return torch.from_numpy(flat).view(*actions.shape[:2], -1).to(device)
 
 

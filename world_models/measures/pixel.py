@@ -64,9 +64,14 @@ def _parts(
 
 
 def strangers(episodes: np.ndarray) -> np.ndarray:
-    """For each window (N,) another one, of another episode where there are several."""
-    step = int(np.bincount(np.unique(episodes, return_inverse=True)[1]).max())
-    return np.roll(np.arange(len(episodes)), -step)
+    """For each window (N,) of episodes in order another one: of another episode, where there are several."""
+    numbers, most = np.arange(len(episodes)), int(np.bincount(np.unique(episodes, return_inverse=True)[1]).max())
+    if most == len(episodes):
+        return np.roll(numbers, -(most // 2))
+    if 2 * most <= len(episodes):
+        return np.roll(numbers, -most)
+    foreign = {episode: numbers[episodes != episode] for episode in np.unique(episodes)}
+    return np.array([foreign[episode][number % len(foreign[episode])] for number, episode in enumerate(episodes)])
 
 
 def frames_of(found: list[PixelPrediction]) -> Tensor:

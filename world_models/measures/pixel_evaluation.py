@@ -10,7 +10,7 @@ from world_models.data.store import EpisodeStore
 from world_models.data.windows import PixelWindows
 from world_models.losses import PixelLoss, pixel_error
 from world_models.measures.pixel import horizon_rows, pixel_errors, told
-from world_models.measures.pixel_baselines import Baselines, fitted_baselines
+from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
 from world_models.measures.pixel_pictures import save_rollout_gif, save_rollout_plot, save_rollout_video
 from world_models.runs.files import write_json
 from world_models.runs.metrics import MetricsLog
@@ -28,17 +28,19 @@ def evaluate_pixel_world(
     """
     store, device = world.split(store), world.device.type
     split = "validation" if store.episodes("validation") else "train"
+    if split == "train":
+        log.warning("the episodes have no validation split: the model is judged on those it was trained on")
     windows = pixel_windows(world, store, split, count, horizon)
     baselines = Baselines(world.mean, world.fade[:horizon])
     if horizon > len(world.fade):
-        baselines = fitted_baselines(pixel_windows(world, store, "train", count, horizon), world.mean)
+        baselines = fitted_baselines(pixel_windows(world, store, "train", FITTED, horizon), world.mean)
     rows = horizon_rows(
         pixel_errors(
             world.model, windows, baselines, device, lambda frames, truth: pixel_error(frames, truth, PixelLoss.mse)
         )
     )
     for row in rows:
-        metrics.write("rollout_metrics", row)
+        metrics.write("rollout_metrics", {"split": split, **row})
     log.info("%d windows of the %s episodes: %s", len(windows), split, told(rows))
     save_rollout_plot(folder / "plots" / "rollout_metrics_vs_horizon.png", rows)
     save_rollout_video(folder / "videos" / "rollout.mp4", world.model, windows, device, fps)

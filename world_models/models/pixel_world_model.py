@@ -12,6 +12,15 @@ DECODER = (128, 64, 32, 32)
 """Channels of the decoder's 3x3 convolutions, each after an enlargement to twice the size, the last to the picture's."""
 
 
+SMALLEST = 38
+"""Side of the smallest picture of which the encoder leaves anything."""
+
+
+def narrowest(width_mult: float) -> int:
+    """Channels of the narrowest layer."""
+    return round(min(*DECODER, *(width for width, _, _ in ENCODER)) * width_mult)
+
+
 class PixelWorldModel(PixelModel):
     """Convolutions down and up again without skips; every layer is normalised, then modulated by the embedded actions."""
 
@@ -48,7 +57,7 @@ class PixelWorldModel(PixelModel):
         self.picture = nn.Conv2d(channels, img_channels, 3, padding=1)
 
     def forward(self, frames: Tensor, actions: Tensor) -> PixelPrediction:
-        """frames (B, k, C, H, W) in [0, 1], H and W at least 36, actions (B, k, A) -> the next frame."""
+        """frames (B, k, C, H, W) in [0, 1], H and W at least SMALLEST, actions (B, k, A) -> the next frame."""
         self.check_inputs(frames, actions)
         actions, size = actions[:, -self.config["past_actions"] :], frames.shape[-2:]
         condition = self.embed(actions).flatten(1)

@@ -32,9 +32,14 @@ def best_rollout(records: list[dict[str, str]]) -> list[Record]:
     return min(whole, key=lambda found: _column(found, "mse").mean(), default=[])
 
 
+def over(above: float, below: float) -> float:
+    """above / below; NaN where there is nothing below."""
+    return above / below if below else math.nan
+
+
 def skill(rows: list[Record]) -> float:
     """1 - error / copy's error, over all horizons."""
-    return 1 - float(_column(rows, "mse").sum() / _column(rows, "copy_mse").sum())
+    return 1 - over(float(_column(rows, "mse").sum()), float(_column(rows, "copy_mse").sum()))
 
 
 def _column(rows: list[Record], name: str) -> np.ndarray:
@@ -43,7 +48,7 @@ def _column(rows: list[Record], name: str) -> np.ndarray:
 
 def fill_pixel(section: Section) -> None:
     """Headline, table, plots, the latest strip and video, as far as the files are there."""
-    _add_rollout(section, best_rollout(section.records(ROLLOUTS)))
+    _add_rollout(section, ROLLOUTS)
     train, val = section.table("metrics.csv"), section.table("val_metrics.csv")
     _add_losses(section, train, val)
     _latest(section, "images", "val_step_*.png", "Held-out windows: what was seen, what came, what the model predicted")
@@ -53,10 +58,7 @@ def fill_pixel(section: Section) -> None:
 
 def fill_pixel_evaluation(section: Section) -> None:
     """The same of stage=evaluate."""
-    rows = best_rollout(section.records("rollout_metrics.csv"))
-    _add_rollout(section, rows)
-    if rows:
-        section.facts.append(("Windows", f"{rows[0]['windows']:,.0f}, of {rows[0]['episodes']:,.0f} unseen episodes"))
+    _add_rollout(section, "rollout_metrics.csv")
     video = section.folder / "videos" / "rollout.mp4"
     section.show(video, "Left what happened, right what the model went on to predict", section.videos)
 
@@ -80,15 +82,28 @@ def fill_autoencoder(section: Section) -> None:
     )
 
 
-def _add_rollout(section: Section, rows: list[Record]) -> None:
+def _add_rollout(section: Section, file: str) -> None:
     """Headline, table, and the errors against the horizon."""
+    records = section.records(file)
+    rows = best_rollout(records)
     if not rows or not {"copy_mse", "mean_mse", "fade_mse", "shuffled_mse", "psnr", "ssim"} <= set(rows[0]):
         return
+    seen = any(record.get("split") == "train" for record in records)
+    if seen:
+        section.notes.append("There are no validation episodes: the model was judged on those it was trained on.")
+    counts = [f"{rows[0].get(name, math.nan):,.0f}" for name in ("windows", "episodes")]
+    section.facts.append(("Windows", f"{counts[0]}, of {counts[1]} {'training' if seen else 'unseen'} episodes"))
     gain = skill(rows)
     compared = f"{'less' if gain >= 0 else 'more'} error than a copy of the last frame, 1 to {len(rows)} frames ahead"
     section.headline = (f"{abs(gain):.0%}", compared)
     table = [_cells(row) for row in rows if row["horizon"] in (*SHOWN, len(rows))]
-    section.listings.append(Listing("Held-out windows, open loop", HEADS, table))
+    section.listings.append(
+        Listing(
+            "Open loop, windows of episodes that it was trained on" if seen else "Held-out windows, open loop",
+            HEADS,
+            table,
+        )
+    )
     at = _column(rows, "horizon")
     mse = [Line(name, colour, at, _column(rows, f"{name}_mse")) for name, colour in COLOURS.items()]
     mse.append(Line("shuffled", INK, at, _column(rows, "shuffled_mse")))
@@ -104,8 +119,8 @@ def _cells(row: Record) -> list[str]:
     errors = [f"{row[name]:.4f}" for name in ("mse", "copy_mse", "mean_mse", "fade_mse")]
     low, high = (1 - row.get(f"skill_copy_{end}", math.nan) for end in ("high", "low"))
     interval = f" ({low:.2f} to {high:.2f})" if math.isfinite(low + high) else ""
-    ratio = f"{row['mse'] / row['copy_mse']:.2f}{interval}"
-    used = f"{row['shuffled_mse'] / row['mse']:.1f}"
+    ratio = f"{number(over(row['mse'], row['copy_mse']))}{interval}"
+    used = number(over(row["shuffled_mse"], row["mse"]), 10)
     return [f"{row['horizon']:.0f}", *errors, ratio, used, f"{row['psnr']:.1f}", f"{row['ssim']:.3f}"]
 
 

@@ -39,7 +39,7 @@ TITLES = {
 }
 PIXEL_EVALUATION = (
     "Evaluation",
-    "A next-frame model on episodes that it has never met, beside guesses without a model.",
+    "A next-frame model that goes on by itself, beside guesses without a model.",
 )
 SEARCH_NOTE = "Best, mean and worst candidate; dots: the mean vector on the selection episodes, with its 95 % interval"
 PUBLISHED_AXES = {"episodes": "episodes played by candidates", "hours": "hours of search, tests included"}

@@ -11,7 +11,7 @@ import torch
 from world_models.data.datasets import ObservationDataset
 from world_models.data.loading import DataConfig, endless_batches, loader, upstream_episodes
 from world_models.data.view import View
-from world_models.losses import VarianceForm, autoencoder_loss
+from world_models.losses import VarianceForm, autoencoder_loss, variance_terms
 from world_models.measures.pixel import similarity
 from world_models.measures.vision import psnr
 from world_models.measures.vision_baselines import Sample, mean_picture
@@ -76,6 +76,11 @@ class AutoencoderConfig:
                 raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
         if not 0 <= self.warmup < 1:
             raise ValueError(f"stage.warmup is {self.warmup}; it must be at least 0 and below 1")
+
+    @property
+    def variance(self) -> tuple[VarianceForm, float, float]:
+        """What the variance term is made of."""
+        return self.var_form, self.var_reg_lambda, self.var_target
 
     @property
     def view(self) -> View:
@@ -152,7 +157,7 @@ def loss_terms(
     x = cfg.view(frames, run.device.value)
     with autocast(cfg.precision, run.device):
         recon, z = model(x)
-    terms = autoencoder_loss(recon, x, z, cfg.var_form, cfg.var_reg_lambda, cfg.var_target)
+    terms = autoencoder_loss(recon, x, z, *cfg.variance)
     return terms, {"x": x, "recon": recon.float(), "z": z.float()}
 
 
@@ -163,18 +168,21 @@ def validate(
     """Judge the model on the held-out frames: a row, a picture; keep the best."""
     training.write_window(metrics)
     training.write_timing(metrics)
-    model, sums = training.model.eval(), dict[str, float]()
+    model, sums, latents = training.model.eval(), dict[str, float](), []
     for frames in held_out.frames.split(WIDTH):
         terms, found = loss_terms(cfg, run, model, frames)
         x, recon = found["x"], found["recon"]
-        values: dict[str, Any] = {**terms, "mse": (recon - x).square().mean()}
+        values: dict[str, Any] = {"recon_loss": terms["recon_loss"], "mse": (recon - x).square().mean()}
         values["ssim"] = similarity(recon[:, None], x[:, None]).mean()
+        latents.append(found["z"])
         values["latent_mean_norm"] = found["z"].flatten(2).mean(2).norm(dim=1).mean()
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + float(value) * len(frames)
     means = {name: value / len(held_out.frames) for name, value in sums.items()}
     named = ("loss", "recon_loss", "var_reg_loss", "mse", "psnr", "ssim", "latent_var", "latent_mean_norm")
     means["psnr"] = psnr(means["mse"])
+    means["var_reg_loss"], means["latent_var"] = map(float, variance_terms(torch.cat(latents), *cfg.variance))
+    means["loss"] = means["recon_loss"] + means["var_reg_loss"]
     row = {f"val_{name}": means[name] for name in named}
     beside = {"mean_mse": held_out.mean_mse, "mean_psnr": psnr(held_out.mean_mse)}
     metrics.write("val_metrics", {"step": training.step, **row, **beside})

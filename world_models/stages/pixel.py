@@ -19,15 +19,16 @@ from world_models.data.loading import DataConfig, endless_batches, loader, upstr
 from world_models.data.store import EpisodeStore
 from world_models.data.view import View
 from world_models.data.windows import PixelWindows, model_actions
+from world_models.envs.preprocess import MIN_SIZE
 from world_models.envs.spec import EnvSpec
 from world_models.losses import PixelLoss, masked_mean, pixel_error
 from world_models.measures.pixel import frames_of, horizon_rows, pixel_errors, told
 from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
 from world_models.measures.pixel_pictures import save_rollout_plot, save_rollout_video, save_strip
 from world_models.measures.vision_baselines import Sample, mean_picture
-from world_models.models.pixel import Head, PixelModel, PixelPrediction, roll_out
-from world_models.models.pixel_unet import PixelUNet
-from world_models.models.pixel_world_model import PixelWorldModel
+from world_models.models.pixel import GROUP, Head, PixelModel, PixelPrediction, roll_out
+from world_models.models.pixel_unet import FOLD, PixelUNet
+from world_models.models.pixel_world_model import SMALLEST, PixelWorldModel, narrowest
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import Device, Precision, autocast
@@ -53,7 +54,7 @@ class Architecture(Enum):
 
 @dataclass
 class PixelConfig:
-    """Training lasts `max_steps`, or as many steps as fit into `minutes`, measured once before the first.
+    """Training lasts `max_steps`, or as many steps as fit into `minutes`, measured once before the first; judging it comes on top.
 
     A step is on `data.batch_size` predicted frames: in a phase of the curriculum that rolls the model on for n frames,
     on as many windows as that takes. The loss of a rollout is the mean over its frames.
@@ -118,6 +119,12 @@ class PixelConfig:
             raise ValueError("every entry of stage.unroll must be 1 or more, and every one of unroll_shares above 0")
         if not self.widths or any(width < 4 or width % 4 for width in self.widths):
             raise ValueError(f"stage.widths is {self.widths}; every entry must be a multiple of 4, above 0")
+        if narrowest(self.width_mult) < GROUP:
+            raise ValueError(
+                f"stage.width_mult={self.width_mult} leaves layers of fewer than {GROUP} channels: set it higher"
+            )
+        if self.image_size is not None and self.image_size < MIN_SIZE:
+            raise ValueError(f"stage.image_size is {self.image_size}; it must be at least {MIN_SIZE}")
         if self.model is Architecture.pixel_world_model and (self.rewards or self.ends):
             raise ValueError("stage.rewards and stage.ends are for stage.model=pixel_unet")
 
@@ -127,16 +134,24 @@ class PixelConfig:
         return View(self.image_size, self.grayscale)
 
 
-def settled(cfg: PixelConfig, device: Device) -> PixelConfig:
-    """The same; what only a GPU has is refused without one."""
+def settled(cfg: PixelConfig, spec: EnvSpec, device: Device) -> PixelConfig:
+    """The same; what only a GPU has is refused without one, and so are pictures that the model cannot take."""
     cfg.data.check_device(device)
+    size = cfg.image_size or spec.preprocessing.size
+    if cfg.model is Architecture.pixel_unet and size % FOLD:
+        raise ValueError(f"stage.model=pixel_unet takes pictures with an even side, not {size}: set stage.image_size")
+    if cfg.model is Architecture.pixel_world_model and size < SMALLEST:
+        raise ValueError(
+            f"stage.model=pixel_world_model takes pictures of at least {SMALLEST} pixels, not {size}: set stage.image_size"
+        )
     return cfg
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The held-out windows on which every validation looks, and what can be guessed of them."""
+    """The windows on which every validation looks, of which split they are, and what can be guessed of them."""
 
+    split: str
     windows: PixelWindows
     baselines: Baselines
 
@@ -168,7 +183,7 @@ def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
 
     mean = mean_picture(Sample(ObservationDataset(store, "train"), run.seed))
     seen = cfg.view((mean * 255).round().byte()[None], "cpu")[0]
-    return Judged(windows(split, cfg.val_windows), fitted_baselines(windows("train", FITTED), seen))
+    return Judged(split, windows(split, cfg.val_windows), fitted_baselines(windows("train", FITTED), seen))
 
 
 def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines) -> Training:
@@ -205,14 +220,19 @@ def steps_in(cfg: PixelConfig, run: Run, model: PixelModel, store: EpisodeStore)
     """How many steps fit into `cfg.minutes`: a copy of the model is trained for a few steps of each phase."""
     assert cfg.minutes is not None
     trial, seconds = copy.deepcopy(model), 0.0
+    if cfg.compile and run.device is Device.cuda:
+        trial.compile()
     optimizer = adamw(trial, cfg.learning_rate, cfg.weight_decay)
     for number, share in enumerate(cfg.unroll_shares):
         phase = Phase(cfg.unroll[number], 0, 2 + TIMED)
         clock = [time.monotonic()]
         for step, batch in enumerate(phase_batches(cfg, run, store, phase, 0)):
             loss, _ = loss_terms(cfg, run, trial, batch, step)
+            optimizer.zero_grad()
             loss.backward()
             optimizer.step()
+            if run.device is Device.cuda:
+                torch.cuda.synchronize()
             clock.append(time.monotonic())
         seconds += share / sum(cfg.unroll_shares) * (clock[-1] - clock[-1 - TIMED]) / TIMED
     return max(1, round(60 * cfg.minutes / seconds))
@@ -243,7 +263,7 @@ def train_phase(
     assert isinstance(model, PixelModel), type(model)
     for batch in phase_batches(cfg, run, store, phase, training.step - phase.first):
         loss, terms = loss_terms(cfg, run, model, batch, training.step)
-        unroll = torch.tensor(float(phase.unroll))
+        unroll = loss.new_tensor(float(phase.unroll))
         training.epoch = training.step * cfg.data.batch_size // store.num_frames("train")
         training.update(loss, {"loss": loss, **terms, "unroll": unroll}, metrics, cfg.grad_clip)
         bar.advance(1, len(batch.frames) * phase.unroll, f"rolled on for {phase.unroll}")
@@ -270,7 +290,7 @@ def loss_terms(
     space = EnvSpec.from_dict(run.env).action_space
     with autocast(cfg.precision, run.device):
         found = roll_out(model, context, model_actions(space, batch.actions, device))
-    shown, mask = frames_of(found), batch.next_mask[:, known:].to(device)
+    shown, mask = frames_of(found), batch.next_mask[:, known:].to(device, non_blocking=True)
     loss = masked_mean(pixel_error(shown, truth, cfg.loss, cfg.delta), mask)
     terms = {"mse": masked_mean((shown.detach() - truth).square().flatten(2).mean(2), mask)}
     for name, weight, error in heads_errors(cfg, found, batch, known, device):
@@ -321,7 +341,7 @@ def validate(cfg: PixelConfig, run: Run, training: Training, judged: Judged, met
     errors = pixel_errors(model, judged.windows, judged.baselines, run.device.value, loss)
     rows = horizon_rows(errors)
     for row in rows:
-        metrics.write("val_rollout_metrics", {"step": training.step, **row})
+        metrics.write("val_rollout_metrics", {"step": training.step, "split": judged.split, **row})
     first = rows[0]
     values = {"val_loss": float(errors.loss[:, 0].mean())}
     values |= {f"val_{key}": float(first[key]) for key in ("mse", "psnr", "ssim")}
