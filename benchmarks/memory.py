@@ -1,12 +1,12 @@
-"""Private memory (RssAnon) of the training processes of V and M as the number of frames grows.
+"""Private memory (RssAnon) of the training processes of V, M and the next-frame model as the number of frames grows.
 
     python -m benchmarks.memory
     python -m benchmarks.memory --frames 120000 1000000
 
-Writes a store of random frames of each size, trains V and M on it through the command line, several times, and prints the
+Writes a store of random frames of each size, trains each on it through the command line, several times, and prints the
 largest RssAnon that each process showed until its training ended and after it, beside the frames' size on disk: of all runs
-the least and the most, for malloc's heap breaks up differently each time. Both stages take the same number of steps on
-every store, drawn from all of it, in one epoch; V then validates on one episode and encodes every frame.
+the least and the most, for malloc's heap breaks up differently each time. Each stage takes the same number of steps on
+every store, drawn from all of it; V then validates on one episode and encodes every frame, the next-frame model is judged.
 """
 
 import argparse
@@ -32,6 +32,7 @@ LENGTH = 1000
 PER_SHARD = 8  # episodes, as stage=rollout writes them
 FRAME_BYTES = 64 * 64 * 3
 ENV = ["env=gymnasium", "env.id=CarRacing-v3"]
+COLUMNS = ("V: training", "after", "M: training", "after", "pixel: training", "after")
 
 
 def write_rollout(folder: Path, env: EnvSpec, frames: int) -> Path:
@@ -65,10 +66,11 @@ def noise_episode(seed: int, env: EnvSpec, noise: np.ndarray) -> Episode:
     return Episode(seed, frames, actions, np.zeros(LENGTH + 1, np.float32), done)
 
 
-def peak_private_memory(steps: int, outputs: Path, arguments: list[str]) -> tuple[float, float]:
+def peak_private_memory(program: list[str], outputs: Path, arguments: list[str]) -> tuple[float, float]:
     """MB of RssAnon at its largest while the stage runs: until its training ended (timing.csv appeared), and after it."""
-    command = [sys.executable, "-m", "benchmarks.short_epochs", str(steps), *arguments, f"outputs={outputs}"]
-    process = subprocess.Popen([*command, "stage.num_epochs=1", "verbosity=quiet"])
+    process = subprocess.Popen(
+        [sys.executable, "-m", *program, *arguments, *ENV, f"outputs={outputs}", "verbosity=quiet"]
+    )
     peaks = [0, 0]
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status").read_text()
@@ -82,13 +84,14 @@ def peak_private_memory(steps: int, outputs: Path, arguments: list[str]) -> tupl
 
 
 def measure(folder: Path, rollout: Path, steps: int) -> list[float]:
-    """The four peaks on one store, in MB: V's two, then M's."""
-    vae = peak_private_memory(
-        steps, folder / "vae", ["stage=vae", *ENV, f"upstream={rollout}", "stage.train_batch_size=64"]
-    )
-    upstream = next((folder / "vae").glob("*/*/*"))
-    mdrnn = peak_private_memory(steps, folder / "mdrnn", ["stage=mdrnn", *ENV, f"upstream={upstream}"])
-    return [*vae, *mdrnn]
+    """The six peaks on one store, in MB: V's two, M's, the next-frame model's."""
+    short = ["benchmarks.short_epochs", str(steps), "stage.num_epochs=1"]
+    v = ["stage=vae", f"upstream={rollout}", "stage.train_batch_size=64"]
+    found = [*peak_private_memory(short, folder / "vae", v)]
+    m = ["stage=mdrnn", f"upstream={next((folder / 'vae').glob('*/*/*'))}"]
+    found += peak_private_memory(short, folder / "mdrnn", m)
+    pixel = ["stage=pixel", f"upstream={rollout}", f"stage.max_steps={steps}"]
+    return [*found, *peak_private_memory(["world_models.main"], folder / "pixel", pixel)]
 
 
 def require_space(frames: int, runs: int) -> None:
@@ -112,17 +115,14 @@ def main() -> None:
     register(SCHEMAS)
     env = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
     print(f"largest private memory (RssAnon), MB; {options.steps} steps each; least and most of {options.runs} runs\n")
-    print(
-        f"{'frames':>9} {'on disk':>8}"
-        + "".join(f" {name:>14}" for name in ("V: training", "after", "M: training", "after"))
-    )
+    print(f"{'frames':>9} {'on disk':>8}" + "".join(f" {name:>15}" for name in COLUMNS))
     for frames in options.frames:
         with tempfile.TemporaryDirectory() as folder:
             rollout = write_rollout(Path(folder) / "rollout", env, frames)
             peaks = [measure(Path(folder) / str(run), rollout, options.steps) for run in range(options.runs)]
         ranges = (f"{min(found):,.0f} to {max(found):,.0f}" for found in zip(*peaks, strict=True))
         print(
-            f"{frames:9,} {frames * FRAME_BYTES / 1e6:8,.0f}" + "".join(f" {words:>14}" for words in ranges), flush=True
+            f"{frames:9,} {frames * FRAME_BYTES / 1e6:8,.0f}" + "".join(f" {words:>15}" for words in ranges), flush=True
         )
 
 
