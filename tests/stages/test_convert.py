@@ -4,12 +4,12 @@ import importlib.util
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 from commands import newest, small
+from equality import fails_at
 
 from world_models.data.episode import TERMINATED, TRUNCATED, UNKNOWN_SEED
 from world_models.data.interchange.npz import NpzSource
@@ -101,17 +101,6 @@ def test_the_files_read_are_recorded_with_their_hashes(exported: Path, tmp_path:
     listing = read_json(run / "source.json")
     assert entry["kind"] == "source" and entry["path"] == "source.json"
     assert listing["source"] == str(exported) and all(len(value) == 64 for value in listing["files"].values())
-
-
-def fails_at(call: int, function: Any) -> Any:
-    calls = iter(range(1, 10_000))
-
-    def interrupted(*args: Any, **kwargs: Any) -> Any:
-        if next(calls) == call:
-            raise KeyboardInterrupt
-        return function(*args, **kwargs)
-
-    return interrupted
 
 
 def test_a_conversion_that_was_cut_goes_on_by_shard(

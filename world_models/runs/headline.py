@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,8 +38,8 @@ def headline(run: Path) -> Headline | None:
     return SOURCES[stage](run) if stage in SOURCES else None
 
 
-def _loss(run: Path) -> Headline | None:
-    losses = _column(run / "val_metrics.csv", "loss")
+def _loss(run: Path, column: str = "loss") -> Headline | None:
+    losses = _column(run / "val_metrics.csv", column)
     return Headline("validation loss", float(losses.min()), False) if losses.size else None
 
 
@@ -66,11 +67,6 @@ def _skill(run: Path) -> Headline | None:
     return Headline(SKILL, skill(rows), True) if rows else None
 
 
-def _reconstruction(run: Path) -> Headline | None:
-    losses = _column(run / "val_metrics.csv", "val_loss")
-    return Headline("validation loss", float(losses.min()), False) if losses.size else None
-
-
 def _collected(run: Path) -> Headline | None:
     returns = _column(run / "episodes.csv", "return")
     return Headline("mean return", float(returns.mean()), True, float(returns.std())) if returns.size else None
@@ -83,7 +79,7 @@ SOURCES: dict[str, Callable[[Path], Headline | None]] = {
     "controller": selection_score,
     "evaluate": _score,
     "pixel": _skill,
-    "autoencoder": _reconstruction,
+    "autoencoder": partial(_loss, column="val_loss"),
 }
 
 

@@ -14,7 +14,7 @@ SHOWN = (1, 2, 4, 8, 16, 32)
 HEADS = ["Frames ahead", "MSE: model", "copy", "mean", "fade", "Model ÷ copy (95 % interval)", "Shuffled actions ÷ true", "PSNR, dB", "SSIM"]  # fmt: skip
 NOTE = (
     "The model reads its own frames back; shuffled: with the actions of other windows. Without a model: a copy of the last "
-    "frame, the mean of the training frames, the best fade from one to the other. All on the same held-out windows"
+    "frame, the mean of the training frames, the best fade from one to the other. All on the same windows"
 )
 ROLLOUTS = "val_rollout_metrics.csv"
 
