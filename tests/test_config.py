@@ -12,6 +12,7 @@ from world_models.compose import CONFIG_FOLDERS, compose_config, options
 from world_models.config import Config, check_resumable, register, to_yaml
 from world_models.envs.make import ProcgenConfig
 from world_models.main import main
+from world_models.multirun import expand
 from world_models.pipeline import SCHEMAS, PipelineConfig
 from world_models.runs.device import Device
 from world_models.stages.controller import ControllerConfig
@@ -44,6 +45,18 @@ def test_every_config_file_is_covered() -> None:
     for name in options("experiment"):
         given = ["stage.rollout.agent=agent.pt"] if name in DRIVEN else []
         assert compose_config([f"experiment={name}", *given]).choices["experiment"] == name
+
+
+def test_the_ablation_is_one_sweep() -> None:
+    names = [name for name in DRIVEN if name.startswith("ablation")]
+    arguments = [f"experiment={','.join(names)}", "reuse=true", "stage.rollout.agent=agent.pt", "seed=1"]
+    configs = [compose_config(job).config.stage for job in expand(arguments).jobs]
+    told = [
+        (cfg.controller.features.value, cfg.controller.hidden_units, cfg.mdrnn.untrained, cfg.controller.minutes)
+        for cfg in configs
+    ]
+    assert told == [("z", 0, False, 20), ("z", 40, False, 20), ("zh", 0, False, 20), ("zh", 0, True, 20)]
+    assert all((cfg.rollout, cfg.vae) == (configs[0].rollout, configs[0].vae) for cfg in configs), "made once"
 
 
 def test_yaml_holds_only_what_differs_from_the_defaults() -> None:

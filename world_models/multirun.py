@@ -53,16 +53,18 @@ def expand(overrides: list[str]) -> Expanded:
     """Expand lists, ranges and globs; a mistake in any job that Hydra sees is a ValueError."""
     with _hydra(overrides) as hydra:
         _require_launcher(hydra, overrides)
-        config = hydra.compose_config("config", overrides, RunMode.MULTIRUN)
-        _require_known(config.hydra.overrides.hydra)
-        fixed = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+        hydras = [item for item in overrides if item.lstrip("+~").startswith(("hydra.", "hydra/"))]
+        _require_known(hydras)
+        alone = hydra.compose_config("config", hydras, RunMode.MULTIRUN)
+        fixed = [f"{key}={value}" for key, value in (alone.hydra.sweeper.params or {}).items()]
         parser = OverridesParser.create(config_loader=hydra.config_loader)
-        parsed = parser.parse_overrides([*fixed, *config.hydra.overrides.task])
+        parsed = parser.parse_overrides([*fixed, *(item for item in overrides if item not in hydras)])
         jobs = BasicSweeper.split_arguments(parsed, None)[0]
-        for job in jobs:
-            hydra.config_loader.load_sweep_config(config, job)
+        for job in jobs:  # each by itself: where groups are swept, what they have in common is a key only there
+            hydra.config_loader.load_sweep_config(alone, job)
+        config = hydra.compose_config("config", [*hydras, *jobs[0]], RunMode.MULTIRUN)
         swept = [item.get_key_element().lstrip("+") for item in parsed if item.is_sweep_override()]
-        launcher = [item for item in config.hydra.overrides.hydra if is_launcher_key(item)]
+        launcher = [item for item in hydras if is_launcher_key(item)]
         return Expanded(Path(config.hydra.sweep.dir).absolute(), launcher, swept, _with_threads(jobs, config))
 
 

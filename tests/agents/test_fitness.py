@@ -1,9 +1,11 @@
 """Fitness of controllers: what cannot be played is set aside with its cause, and the rest comes to the same numbers."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from worker_jobs import build_hanging
 
 from world_models.agents.fitness import (
     Block,
@@ -15,7 +17,7 @@ from world_models.agents.fitness import (
     play_what_can_be,
     single_blocks,
 )
-from world_models.agents.workers import Here, Pool, WorkerError
+from world_models.agents.workers import Here, Pool, WorkerError, WorkerPool
 from world_models.envs.pellet import PelletEnv
 from world_models.runs.files import read_json
 
@@ -83,6 +85,26 @@ def test_an_environment_that_raises_on_one_track_costs_that_track(pool: Pool, mo
     scores = play_what_can_be(pool, blocks, ignore)
     assert [score.failure for score in scores] == ["", "OSError: no such track", "", ""]
     assert scores[0] == sound[0] and scores[2:] == sound[2:]
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_track_that_hangs_is_soon_left_alone(workers: int, tmp_path: Path) -> None:
+    def hangs() -> int:
+        return len(list(tmp_path.glob("hung-*")))
+
+    population, hanging = np.arange(8.0)[:, None], Counter[int]()
+    blocks = candidate_blocks(population, [5, 6], 8, None)
+    with WorkerPool(workers, build_hanging, [tmp_path, [6]], deadline=1.0) as pool:
+        scores = play_what_can_be(pool, blocks, ignore, hanging)
+        assert [score.total_return for score in scores if score.seed == 5] == list(range(8))
+        causes = [score.failure for score in scores if score.seed == 6]
+        assert all("gave no sign of life for 1 seconds" in cause for cause in causes[:2])
+        assert causes[2:] == ["its track hung again and again, and was not played"] * 6
+        assert hanging == {6: 2} and 8 <= hangs() <= 8 + 2 * workers, "two blocks and two episodes, each twice"
+        before = hangs()
+        again = play_what_can_be(pool, blocks, ignore, hanging)
+        assert [score for score in again if score.seed == 5] == [score for score in scores if score.seed == 5]
+        assert all(score.failure for score in again if score.seed == 6) and hangs() == before
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from world_models.agents.policy import (
     RightwardPolicy,
     StickyPolicy,
 )
+from world_models.agents.workers import one_thread
 from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
@@ -166,6 +167,22 @@ def test_a_row_acts_the_same_whoever_plays_beside_it(world: WorldModel, sight: S
         policy = WorldModelPolicy(world, many[rows])
         apart = played_on(policy, frames[:, rows], np.arange(len(rows)), seeds=rows.tolist())
         np.testing.assert_array_equal(apart, together[:, rows])
+
+
+@pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))],
+)
+def test_at_full_size_too_a_row_acts_the_same_whoever_plays_beside_it(world: WorldModel, device: str) -> None:
+    torch.manual_seed(0)
+    full = WorldModel(ConvVAE(3, 32).to(device), MDRNN(32, 3, 256, 5).to(device), world.env)
+    many, frames = vectors(full, 70), frames_for(3, 70)
+    with one_thread():
+        together = played_on(WorldModelPolicy(full, many), frames, np.arange(70))
+        for rows in (np.array([3]), np.array([0, 7, 69]), np.arange(4, 20), np.arange(5, 70)):
+            policy = WorldModelPolicy(full, many[rows])
+            apart = played_on(policy, frames[:, rows], np.arange(len(rows)), seeds=rows.tolist())
+            np.testing.assert_array_equal(apart, together[:, rows])
 
 
 def played_on(policy: Policy, frames: np.ndarray, rows: np.ndarray, seeds: list[int] | None = None) -> np.ndarray:

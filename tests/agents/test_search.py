@@ -1,6 +1,7 @@
 """Budgets and plans of a search, against counting by hand."""
 
 import re
+from datetime import datetime, timedelta
 
 import numpy as np
 import pytest
@@ -35,6 +36,20 @@ def test_the_rate_is_that_of_the_first_generation() -> None:
     assert search.rate == 500 and search.env_steps == 2000 and search.samples == [2, 1]
 
 
+def test_a_disturbed_generation_is_no_measure_of_the_rate() -> None:
+    def told(*calm: bool) -> Search:
+        search = after(0)
+        for generation, undisturbed in enumerate(calm, start=1):
+            search.evolution.ask()
+            search.tell(np.zeros((8, 1)), 1000 * generation, 1.0, calm=undisturbed)
+        return search
+
+    assert [told(*calm).rate for calm in ((False,), (False, True, True), (False, False, False))] == [None, 2000, 3000]
+    minutes = Budget(None, None, 1.0, None)
+    assert minutes.total(told(False)) is None and not minutes.is_over(told(False))
+    assert minutes.total(told(False, True)) == 80  # of 1,500 steps each, as far as is known
+
+
 def test_the_target_ends_a_search() -> None:
     search = after(1)
     search.offer(np.ones(3), 10.0)
@@ -61,8 +76,11 @@ def test_the_best_are_kept_and_one_is_chosen_by_all_that_they_played() -> None:
 
 
 def test_the_plan_tells_what_the_published_search_had() -> None:
-    plan = Budget(None, 50_000, None, None).plan(after(2), "CarRacing-v3", 20.0)
-    assert plan.startswith("500 steps/s, 20 s per generation: 50 generations of 8 x 2 episodes, until about ")
+    plan = Budget(None, 50_000, None, None).plan(after(2), "CarRacing-v3", 20.0, 0.25)
+    assert plan.startswith("20 s per generation and 5 s of tests: 50 generations of 8 x 2 episodes, until about ")
+    end = datetime.strptime(re.search(r"about (\d\d:\d\d)", plan)[1], "%H:%M")
+    expected_end = datetime.now() + timedelta(seconds=48 * 25)
+    assert abs((end.hour * 60 + end.minute) - (expected_end.hour * 60 + expected_end.minute)) % 1439 <= 1
     far = Budget(5000, None, None, None).plan(after(2), "CarRacing-v3", 20.0)
     assert re.search(r"until about \d{4}-\d\d-\d\d \d\d:\d\d$", far)
     assert plan.endswith("the published population had 754, its mean vector 868, in 29 h on 64 cores")

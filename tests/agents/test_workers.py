@@ -12,7 +12,8 @@ import psutil
 import pytest
 from worker_jobs import build_doubler, build_faulty, build_thread_counter
 
-from world_models.agents.pools import Workers, open_pool
+from world_models.agents import pools
+from world_models.agents.pools import Crew, Workers, choose_crew, open_pool
 from world_models.agents.workers import Failure, WorkerError, WorkerPool
 
 
@@ -33,6 +34,18 @@ def test_workers_have_one_torch_thread(workers: int) -> None:
 def test_there_are_never_more_workers_than_wanted() -> None:
     with open_pool(Workers.local, -1, build_thread_counter, [], most=1) as pool:
         assert pool.size == 1 and isinstance(pool, WorkerPool)
+
+
+def test_on_a_gpu_one_process_serves_all_environments(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "num_cores", lambda: 8)
+    assert choose_crew("cuda", "envpool", Workers.local, -1, 16) == Crew(1, 128, 8)
+    for device, backend, where, workers in (
+        ("cpu", "envpool", Workers.local, -1),
+        ("cuda", "gymnasium", Workers.local, -1),
+        ("cuda", "envpool", Workers.ray, -1),
+        ("cuda", "envpool", Workers.local, 3),
+    ):
+        assert choose_crew(device, backend, where, workers, 16) == Crew(workers, 16, 1)
 
 
 def test_a_dead_worker_is_replaced_and_its_job_redone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from world_models.agents.fitness import Block
+from world_models.agents.rollout import Score
 from world_models.agents.workers import beat
 
 
@@ -49,6 +51,20 @@ def build_thread_counter() -> Callable[[None], int]:
 def build_pid() -> Callable[[None], int]:
     """Tells its process."""
     return lambda job: os.getpid()
+
+
+def build_hanging(folder: Path, bad: list[int]) -> Callable[[Block], list[Score]]:
+    """Plays blocks in no time, but hangs on the tracks `bad`; leaves a file for each time that it did."""
+
+    def play_block(block: Block) -> list[Score]:
+        for seed in block.seeds:
+            if seed in bad:
+                (folder / f"hung-{time.monotonic_ns()}").touch()
+                time.sleep(600)
+        assert block.vectors is not None
+        return [Score(seed, float(row[0]), 1) for row, seed in zip(block.vectors, block.seeds, strict=True)]
+
+    return play_block
 
 
 def build_sleeper(folder: Path) -> Callable[[float], None]:

@@ -93,3 +93,14 @@ def test_rendering_changes_nothing(spec: EnvSpec) -> None:
         seen.render()
         np.testing.assert_array_equal(seen.step(action)[0], unseen.step(action)[0])
     assert seen.render()[0].shape == (400, 600, 3)
+
+
+def test_threads_change_nothing(spec: EnvSpec) -> None:
+    played = []
+    for threads in (1, 3):
+        envs = make_vector_env(spec, Backend.envpool, len(SEEDS), threads)
+        frames, _ = envs.reset(seed=SEEDS)
+        steps = [envs.step(follow_road(frames, step))[:3] for step in range(20)]
+        played.append([np.stack(values) for values in zip(*steps, strict=True)])
+    for one, three in zip(*played, strict=True):
+        np.testing.assert_array_equal(one, three)

@@ -10,8 +10,8 @@ import torch
 from commands import newest, small, small_pipeline
 
 import world_models
+from world_models.agents import rollout, selection
 from world_models.agents import search as search_module
-from world_models.agents import selection
 from world_models.agents.components import Components
 from world_models.agents.imitation import explained, imitate
 from world_models.agents.observed import observe
@@ -110,6 +110,52 @@ def test_a_search_begins_at_what_was_done_in_the_episodes(finished: Path, tmp_pa
     np.testing.assert_allclose(explained(agent, observed.features, observed.actions, space), expected, atol=1e-4)
     assert weight.shape[1] == 16 and (expected > 0).all()
     assert {item["kind"] for item in read_json(run / "manifest.json")["inputs"]} == {"vae", "mdrnn", "episodes"}
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [
+        ([], {"weight_decay": 0.0, "diagonal": False, "sigma0": 1.0, "pop_size": 6}),
+        (["stage.weight_decay=0.5", "stage.diagonal=true"], {"weight_decay": 0.5, "diagonal": True}),
+        (["stage.sigma0=0.3", "stage.pop_size=4"], {"sigma0": 0.3, "pop_size": 4}),
+    ],
+    ids=str,
+)
+def test_keys_of_cma_reach_it(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: list[str], wanted: dict[str, Any]
+) -> None:
+    given: dict[str, Any] = {}
+    real = controller.Evolution
+
+    def noting(start: np.ndarray, **options: Any) -> Any:
+        given.update(options)
+        return real(start, **options)
+
+    monkeypatch.setattr(controller, "Evolution", noting)
+    search(finished, tmp_path, *keys, "stage.generations=1")
+    assert given | wanted == given
+
+
+def test_hopeless_episodes_are_cut_in_the_search_and_nowhere_else(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuts: dict[int, set[int]] = {}
+    real = rollout.interact
+
+    def noting(envs: Any, policy: Any, seeds: Any, *, max_steps: Any = None, early_cut: int = 0) -> Any:
+        if max_steps != 1:  # not when workers warm up
+            for seed in seeds:
+                cuts.setdefault(early_cut, set()).add(seed)
+        return real(envs, policy, seeds, max_steps=max_steps, early_cut=early_cut)
+
+    monkeypatch.setattr(rollout, "interact", noting)
+    keys = ["stage.early_cut=7", "stage.generations=1", "stage.finalists=2", "stage.selection_episodes=2"]
+    run = search(finished, tmp_path, *keys)
+    tracks = fresh_seeds(Purpose.search, 2, 0, "generation", 0)
+    assert cuts == {7: set(tracks), 0: set(fixed_seeds(Purpose.selection, 6))}
+    cuts.clear()
+    assert main(["stage=evaluate", "env=pellet", f"upstream={run}", "stage.workers=0", "stage.episodes=3"]) == 0
+    assert set(cuts) == {0}
 
 
 def test_heats_play_tracks_of_their_own(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -317,6 +363,17 @@ def test_a_selection_track_that_cannot_be_played_is_left_out(
     assert [row["generation"] for row in read_csv(run / "selection.csv")] == ["2", "3"]
 
 
+def test_an_environment_that_nobody_can_play_ends_the_run_at_once(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(self: PelletEnv, **options: Any) -> Any:
+        raise OSError("the road is closed")
+
+    monkeypatch.setattr(PelletEnv, "reset", broken)
+    assert main(small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={tmp_path}")) == 1
+    assert "the environment cannot be played: OSError: the road is closed" in capsys.readouterr().err
+
+
 @pytest.mark.usefixtures("one_bad_track")
 def test_a_generation_that_is_half_lost_ends_the_run_with_the_cause(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -336,5 +393,5 @@ def test_a_plan_is_made(finished: Path, tmp_path: Path, caplog: pytest.LogCaptur
     search(finished, tmp_path, "stage.generations=7")
     (plan,) = [record.message for record in caplog.records if record.message.startswith("plan: ")]
     assert re.fullmatch(
-        r"plan: [\d,]+ steps/s, \d+ s per generation: 7 generations of 6 x 2 episodes, until about \d\d:\d\d", plan
+        r"plan: \d+ s per generation and \d+ s of tests: 7 generations of 6 x 2 episodes, until about \d\d:\d\d", plan
     )

@@ -20,6 +20,8 @@ from world_models.runs.provenance import versions
 
 WIDTH = 4
 """Inference batches are padded to a multiple of this: smaller ones run through other float kernels."""
+CUDA_WIDTH = 64
+"""On a GPU, whose kernels change with the width, every batch is cut and padded to exactly this."""
 
 
 @dataclass
@@ -125,8 +127,15 @@ class WorldModelPolicy:
     @torch.inference_mode()
     def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Environment actions (n, ...) of the rows (n,); a controller whose output is NaN or infinite is a ValueError."""
+        if self.world.device.type != "cuda":
+            return self._act(frames, rows, -(-len(rows) // WIDTH) * WIDTH)
+        cuts = range(CUDA_WIDTH, len(rows), CUDA_WIDTH)
+        parts = zip(np.split(frames, cuts), np.split(rows, cuts), strict=True)
+        return np.concatenate([self._act(*part, CUDA_WIDTH) for part in parts])
+
+    def _act(self, frames: np.ndarray, rows: np.ndarray, width: int) -> np.ndarray:
         count, sight = len(rows), self.world.sight
-        padded = np.resize(rows, -(-count // WIDTH) * WIDTH)
+        padded = np.resize(rows, width)
         frames = frames if len(padded) == count else np.resize(frames, (len(padded), *frames.shape[1:]))
         latents = self._latents(frames, rows)
         index = torch.from_numpy(padded).to(latents.device)

@@ -1,6 +1,7 @@
 """Fitness of many controllers on many tracks: blocks of episodes that workers play."""
 
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,9 @@ from world_models.runs.metrics import MetricsLog
 
 ROUNDS = 2
 """Episodes per slot in a block of candidates: a slot that falls free early takes another, so that few stand idle."""
+HANGS = 2
+"""Episodes of a track that hang before it is left alone: each costs two deadlines."""
+HUNG = Failure("its track hung again and again, and was not played")
 
 
 @dataclass(frozen=True)
@@ -33,10 +37,17 @@ class Block:
 
     def singles(self) -> list["Block"]:
         """Its episodes, each as a block of its own: they come to the same."""
-        rows = range(len(self.seeds))
+        return [self._part([row]) for row in range(len(self.seeds))]
+
+    def without(self, tracks: Container[int]) -> list["Block"]:
+        """The block without its episodes on these tracks; empty where none is left."""
+        left = [row for row, seed in enumerate(self.seeds) if seed not in tracks]
+        return [self._part(left)] if left else []
+
+    def _part(self, rows: list[int]) -> "Block":
         own = self.vectors is not None and len(self.vectors) == len(self.seeds)
-        vectors = [self.vectors[row : row + 1] if own and self.vectors is not None else self.vectors for row in rows]
-        return [replace(self, vectors=vectors[row], seeds=self.seeds[row : row + 1]) for row in rows]
+        vectors = self.vectors[rows] if own and self.vectors is not None else self.vectors
+        return replace(self, vectors=vectors, seeds=tuple(self.seeds[row] for row in rows))
 
 
 @dataclass(frozen=True)
@@ -57,10 +68,12 @@ class Models:
         return load_world_model(self.vae, self.mdrnn, EnvSpec.from_dict(self.env), self.sight, device)
 
 
-def build_player(models: Models, backend: str, width: int, device: str) -> Callable[[Block], list[Score]]:
+def build_player(
+    models: Models, backend: str, width: int, device: str, threads: int = 1
+) -> Callable[[Block], list[Score]]:
     """What runs in a worker: models are loaded and environments made once; returns the function that plays a block."""
     world = models.load(device)
-    envs = make_vector_env(world.env, Backend(backend), width)
+    envs = make_vector_env(world.env, Backend(backend), width, threads)
 
     def play_block(block: Block) -> list[Score]:
         policy: Policy = RandomPolicy(world.env.action_space)
@@ -87,28 +100,56 @@ def play_blocks(pool: Pool, blocks: Sequence[Block], advance: Callable[[int, int
     return [score for scores in results for score in scores]
 
 
-def play_what_can_be(pool: Pool, blocks: Sequence[Block], advance: Callable[[int, int], None]) -> list[Score]:
+def play_what_can_be(
+    pool: Pool, blocks: Sequence[Block], advance: Callable[[int, int], None], hanging: Counter[int] | None = None
+) -> list[Score]:
     """As `play_blocks`, but an episode that cannot be played is quarantined: a Score with the cause.
 
-    A block that fails each time is taken apart and its episodes are tried one by one.
+    A block that fails each time is taken apart and its episodes are tried one by one. A track on which `HANGS` of them
+    hung is not played any more: the rest of its episodes, in the order of the blocks, are lost too. `hanging` says how
+    often each track hung before, and counts on.
     """
-    results: list[list[Score]] = [[] for _ in blocks]
-    broken: list[int] = []
+    hanging = Counter() if hanging is None else hanging
+    known = {seed for seed, times in hanging.items() if times >= HANGS}
+    outcomes = iter(_outcomes(pool, [part for block in blocks for part in block.without(known)], advance))
+    scores: list[Score] = []
+    for seed in (seed for block in blocks for seed in block.seeds):
+        outcome = HUNG if seed in known else next(outcomes)
+        if hanging[seed] >= HANGS:
+            outcome = HUNG
+        elif isinstance(outcome, Failure):
+            hanging[seed] += outcome.hung
+        scores.append(Score(seed, float("nan"), 0, outcome.cause) if isinstance(outcome, Failure) else outcome)
+    return scores
+
+
+def _outcomes(pool: Pool, blocks: Sequence[Block], advance: Callable[[int, int], None]) -> list[Score | Failure]:
+    """What became of each episode, in the order of the blocks."""
+    outcomes: list[list[Score | Failure]] = [[] for _ in blocks]
     for index, outcome in pool.attempt(blocks):
-        if isinstance(outcome, Failure):
-            broken.append(index)
-            continue
-        results[index] = outcome
-        advance(len(outcome), sum(score.length for score in outcome))
-    for index in sorted(broken):
-        singles, scores = blocks[index].singles(), results[index]
-        alone = dict(pool.attempt(singles))
-        for place, single in enumerate(singles):
-            outcome = alone[place]
-            cause = outcome.cause if isinstance(outcome, Failure) else ""
-            scores += [Score(single.seeds[0], float("nan"), 0, cause)] if cause else outcome
-        advance(len(scores), sum(score.length for score in scores))
-    return [score for scores in results for score in scores]
+        if not isinstance(outcome, Failure):
+            outcomes[index] = outcome
+            advance(len(outcome), sum(score.length for score in outcome))
+    hung: Counter[int] = Counter()
+    for index in (index for index, found in enumerate(outcomes) if not found):
+        outcomes[index] = _one_by_one(pool, blocks[index].singles(), hung)
+        played = [outcome for outcome in outcomes[index] if isinstance(outcome, Score)]
+        advance(len(played), sum(score.length for score in played))
+    return [outcome for found in outcomes for outcome in found]
+
+
+def _one_by_one(pool: Pool, singles: list[Block], hung: Counter[int]) -> list[Score | Failure]:
+    """Each episode alone, as many at once as there are workers, so that a track that hangs soon shows; `hung` counts."""
+    outcomes: list[Score | Failure] = []
+    for start in range(0, len(singles), pool.size):
+        some = singles[start : start + pool.size]
+        played = [place for place, single in enumerate(some) if hung[single.seeds[0]] < HANGS]
+        found = {played[place]: outcome for place, outcome in pool.attempt([some[place] for place in played])}
+        for place, single in enumerate(some):
+            outcome = found.get(place, HUNG)
+            hung[single.seeds[0]] += isinstance(outcome, Failure) and outcome.hung
+            outcomes.append(outcome if isinstance(outcome, Failure) else outcome[0])
+    return outcomes
 
 
 def set_aside(scores: list[Score], players: list[str], generation: int, metrics: MetricsLog) -> None:
@@ -126,8 +167,8 @@ def set_aside(scores: list[Score], players: list[str], generation: int, metrics:
 
 
 def block_size(episodes: int, width: int, workers: int) -> int:
-    """Episodes in a block: a worker's fair share, but no more than two rounds of its `width` slots, so that whoever is
-    done first takes another block. It changes no result."""
+    """Episodes in a block: a worker's fair share, but no more than two rounds of its `width` slots; where there are more
+    blocks than workers, whoever is done first takes another. It changes no result."""
     return max(1, min(ROUNDS * width, -(-episodes // workers)))
 
 

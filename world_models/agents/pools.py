@@ -2,10 +2,12 @@
 
 import importlib.util
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from world_models.agents.workers import DEADLINE, Handler, Here, Pool, WorkerPool
+from world_models.envs.make import Backend
 from world_models.runs.numbers import num_cores
 
 
@@ -34,6 +36,23 @@ def open_pool(
         return RayPool(max(1, count), build, args, deadline)
     count = limited(num_cores() if workers == -1 else workers, most)
     return WorkerPool(count, build, args, deadline) if count else Here(build, args)
+
+
+@dataclass(frozen=True)
+class Crew:
+    """How many workers play, in how many slots each, and by how many threads the environments of one are stepped."""
+
+    workers: int
+    width: int
+    threads: int = 1
+
+
+def choose_crew(device: str, backend: str, where: Workers, workers: int, width: int) -> Crew:
+    """`workers` with `width` slots each; but instead of -1, one per core, a GPU has one process that serves all environments,
+    where its backend can step them in threads (envpool): its batches are as wide as all of theirs, and V and M are there once."""
+    if device == "cuda" and backend == Backend.envpool.value and where is Workers.local and workers == -1:
+        return Crew(1, width * num_cores(), num_cores())
+    return Crew(workers, width)
 
 
 def limited(count: int, most: int | None) -> int:

@@ -85,7 +85,7 @@ class RayPool(Pool):
         connect()
         self._build, self._args, self._deadline = build, tuple(args), deadline
         self._type: Any = ray.remote(_Actor).options(num_cpus=1, max_restarts=0, max_concurrency=2)
-        self._lost_at_start, self._looked = 0, time.monotonic()
+        self._lost_at_start, self._looked, self._served = 0, time.monotonic(), time.monotonic()
         self._workers = [self._start() for _ in range(count)]
 
     def _start(self) -> _Worker:
@@ -97,7 +97,7 @@ class RayPool(Pool):
         return len(self._workers)
 
     def attempt(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        attempts, began = Attempts(jobs), time.monotonic()
+        attempts, self._served = Attempts(jobs), time.monotonic()
         for worker in [worker for worker in self._workers if worker.job is not None]:
             self._replace(worker)  # still at work on the jobs of an attempt that was broken off
         while attempts.missing:
@@ -105,24 +105,29 @@ class RayPool(Pool):
                 if worker.ready and worker.job is None and attempts.waiting:
                     worker.job, worker.seen = attempts.next(), time.monotonic()
                     worker.answer = worker.actor.do.remote(jobs[worker.job])
-            self._require_a_worker(began)
+            self._require_a_worker()
             for worker, outcome in self._outcomes():
                 index, worker.job = worker.job, None
                 assert index is not None
                 if not isinstance(outcome, Failure):
                     attempts.done()
-                elif not attempts.failed(index, outcome):
+                    yield index, outcome
                     continue
-                yield index, outcome
+                self.setbacks += 1
+                if attempts.failed(index, outcome):
+                    yield index, outcome
 
     def _outcomes(self) -> Iterator[tuple[_Worker, Any]]:
         """Who answered or was lost, and then who of the others is silent: nobody is told of twice."""
         yield from self._answered()
         yield from self._silent()
 
-    def _require_a_worker(self, began: float) -> None:
+    def _require_a_worker(self) -> None:
+        """A WorkerError where for too long no worker has been there: neither a core for the first nor for those lost since."""
         patience = max(self._deadline, DEADLINE)
-        if not any(worker.ready for worker in self._workers) and time.monotonic() - began > patience:
+        if any(worker.ready for worker in self._workers):
+            self._served = time.monotonic()
+        elif time.monotonic() - self._served > patience:
             raise WorkerError(
                 f"no core of the Ray cluster was free for {patience:g} seconds: see what runs there, or add nodes"
             )
@@ -140,7 +145,7 @@ class RayPool(Pool):
     def _note_start(self, worker: _Worker) -> None:
         try:
             worker.beats = ray.get(worker.asked)
-        except ray.exceptions.RayActorError as error:
+        except ray.exceptions.RayError as error:
             self._replace(worker)
             self._lost_at_start += 1
             if self._lost_at_start >= LOST_AT_START * len(self._workers):
@@ -151,7 +156,7 @@ class RayPool(Pool):
     def _result(self, worker: _Worker) -> Any:
         try:
             return ray.get(worker.answer)
-        except ray.exceptions.RayActorError as error:
+        except ray.exceptions.RayError as error:  # the actor's, its node's, or for want of memory
             self._replace(worker)
             return Failure(f"a worker was lost ({_reason(error)})")
 
@@ -166,14 +171,14 @@ class RayPool(Pool):
         for worker in late:
             self._replace(worker)
         return [
-            (worker, Failure(f"a worker gave no sign of life for {self._deadline:g} seconds and was killed"))
+            (worker, Failure(f"a worker gave no sign of life for {self._deadline:g} seconds and was killed", hung=True))
             for worker in late
         ]
 
     def _silent_for(self, worker: _Worker) -> float:
         """Seconds since it was given its job or last seen alive; asks it anew."""
         answered = ray.wait([worker.asked], timeout=0)[0] if worker.asked is not None else []
-        with contextlib.suppress(ray.exceptions.RayActorError):  # its answer says so, too
+        with contextlib.suppress(ray.exceptions.RayError):  # its answer says so, too
             if answered and (beats := ray.get(worker.asked)) != worker.beats:
                 worker.beats, worker.seen = beats, time.monotonic()
         if answered or worker.asked is None:

@@ -14,6 +14,9 @@ from world_models.agents.evolution import Evolution
 from world_models.agents.noise import fitness, rank_reliability
 from world_models.agents.reference import expected
 
+SETTLED = 3
+"""Generations after which the rate is known, even if in each of them something had to be done again, and a plan is made."""
+
 
 @dataclass(frozen=True)
 class Finalist:
@@ -35,7 +38,7 @@ class Search:
     samples: list[int] = field(default_factory=list)  # episodes per candidate, per generation
     reliability: list[float] = field(default_factory=list)  # of the ranks, per generation
     env_steps: int = 0
-    rate: float | None = None  # environment steps per second in the first generation of the run
+    rate: float | None = None  # environment steps per second, measured once: in the run's first undisturbed generation
     finalists: list[Finalist] = field(default_factory=list)  # the controllers that did best on the selection tracks
     tested: int = -1  # generation of the last test
     decided: int = -1  # generation after which the finalists played once more, if that is the last one
@@ -57,13 +60,15 @@ class Search:
     def _controllers(self, vectors: np.ndarray) -> np.ndarray:
         return vectors if self.components is None else self.components.expand(vectors)
 
-    def tell(self, returns: np.ndarray, steps: int, seconds: float) -> None:
-        """Take the returns (P, n) of the last population, played in so many environment steps and seconds."""
+    def tell(self, returns: np.ndarray, steps: int, seconds: float, calm: bool = True) -> None:
+        """Take the returns (P, n) of the last population, played in so many environment steps and seconds; a generation
+        in which something had to be done again is not `calm`, and no measure of the rate if another comes soon."""
         self.evolution.tell(fitness(returns, self.heats).tolist())
         self.samples.append(returns.shape[1])
         self.reliability.append(rank_reliability(returns, self.heats))
         self.env_steps += steps
-        self.rate = self.rate or steps / seconds
+        if self.rate is None and (calm or self.evolution.generation >= SETTLED):
+            self.rate = steps / seconds
 
     def offer(self, vector: np.ndarray, score: float, tracks: int = 1, places: int = 1) -> None:
         """A controller and its score in a test; the best of all are kept, on so many places."""
@@ -117,7 +122,7 @@ class Search:
 @dataclass(frozen=True)
 class Budget:
     """What ends a search; None for no limit. `minutes` of playing candidates count as environment steps, at the rate
-    that was measured once, in the first generation."""
+    that was measured once, in the first generation in which nothing had to be done again."""
 
     generations: int | None
     env_steps: int | None
@@ -141,20 +146,23 @@ class Budget:
     def _on_target(self, search: Search) -> bool:
         return self.target_return is not None and search.best_score >= self.target_return
 
-    def total(self, search: Search) -> int:
-        """How many generations it allows, at the steps per generation so far."""
+    def total(self, search: Search) -> int | None:
+        """How many generations it allows, at the steps per generation so far; None while that is not known."""
         limits = [self.generations] if self.generations is not None else []
         steps = self.steps(search)
         if steps is not None:
             limits.append(math.ceil(steps * search.evolution.generation / search.env_steps))
-        return min(limits)
+        return min(limits, default=None)
 
-    def plan(self, search: Search, env_id: str, seconds: float) -> str:
-        """What it comes to at so many seconds per generation, and where the published search stood after as much."""
+    def plan(self, search: Search, env_id: str, seconds: float, tests: float = 0.0) -> str:
+        """What it comes to at so many seconds per generation, tests taking `tests` times as long on top, and where the
+        published search stood after as much."""
         total, candidates = self.total(search), len(search.evolution.segments[-1].history[-1])
-        ends = datetime.now().astimezone() + timedelta(seconds=(total - search.evolution.generation) * seconds)
+        assert total is not None, search.env_steps
+        left = (total - search.evolution.generation) * seconds * (1 + tests)
+        ends = datetime.now().astimezone() + timedelta(seconds=left)
         told = (
-            f"{search.rate:,.0f} steps/s, {seconds:.0f} s per generation: {total} generations of {candidates} x "
+            f"{seconds:.0f} s per generation and {seconds * tests:.0f} s of tests: {total} generations of {candidates} x "
             f"{search.samples[-1]} episodes, until about {ends:{_form(ends)}}"
         )
         then = expected(env_id, total)

@@ -1,7 +1,8 @@
 """Which of the controllers that a search comes upon becomes the agent: scores on tracks that fitness never sees."""
 
 import logging
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -25,6 +26,7 @@ class Selection:
     places: int
     width: int  # slots of a worker
     time_limit: int | None
+    hanging: Counter[int] = field(default_factory=Counter)  # how often a track hung: such a one is not played for ever
 
     def test(self, search: Search) -> None:
         """Play the mean vector and the generation's best candidate; keep the best of all so far."""
@@ -64,7 +66,7 @@ class Selection:
         """Returns (players, n) on the n tracks that all of them could play."""
         size = block_size(len(vectors) * len(seeds), self.width, self.pool.size)
         blocks = candidate_blocks(np.stack(vectors), seeds, size, self.time_limit)
-        scores = play_what_can_be(self.pool, blocks, lambda episodes, steps: None)
+        scores = play_what_can_be(self.pool, blocks, lambda episodes, steps: None, self.hanging)
         set_aside(scores, names, generation, self.metrics)
         returns = np.array([score.total_return for score in scores]).reshape(len(vectors), len(seeds))
         return returns[:, np.isfinite(returns).all(0)]

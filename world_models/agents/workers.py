@@ -52,14 +52,19 @@ class Failure:
 
     cause: str
     details: str = ""
+    hung: bool = False  # it gave no sign of life: each attempt costs a deadline
 
 
 class Pool(ABC):
     """Does jobs with what `build(*args)` returns, called once in each worker.
 
     A job that raises (its worker then builds anew), whose worker dies, or shows no sign of life for `deadline`
-    seconds, is done again, three times at most; each such event is a line in the log. Results depend on jobs alone.
+    seconds, is done again, three times at most, or twice where it hangs; each such event is a line in the log.
+    Results depend on jobs alone.
     """
+
+    setbacks = 0
+    """How often so far a job was not done when it was tried."""
 
     def __enter__(self) -> "Pool":
         return self
@@ -86,7 +91,8 @@ class Pool(ABC):
         """Do all jobs; yields (position in `jobs`, result) as each is done. One that fails each time is a WorkerError."""
         for index, outcome in self.attempt(jobs):
             if isinstance(outcome, Failure):
-                raise WorkerError(f"job {index + 1} of {len(jobs)} failed {ATTEMPTS} times: {outcome.cause}")
+                tried = ATTEMPTS - outcome.hung
+                raise WorkerError(f"job {index + 1} of {len(jobs)} failed {tried} times: {outcome.cause}")
             yield index, outcome
 
 
@@ -106,6 +112,7 @@ class Attempts:
 
     def failed(self, index: int, failure: Failure) -> bool:
         """Note why a job was not done; true if it will not be tried again."""
+        self._tried[index] += failure.hung
         again = self._tried[index] < ATTEMPTS
         ending = "it is done again" if again else "it is given up"
         log.warning("job %d of %d: %s; %s", index + 1, len(self.jobs), failure.cause, ending)
@@ -147,6 +154,7 @@ class Here(Pool):
                     outcome = self._handler(jobs[index])
             except Exception as error:
                 self._handler, outcome = None, raised(error)
+                self.setbacks += 1
                 if not attempts.failed(index, outcome):
                     continue
             else:
@@ -229,9 +237,11 @@ class WorkerPool(Pool):
                     continue
                 if not isinstance(outcome, Failure):
                     attempts.done()
-                elif not attempts.failed(index, outcome):
+                    yield index, outcome
                     continue
-                yield index, outcome
+                self.setbacks += 1
+                if attempts.failed(index, outcome):
+                    yield index, outcome
 
     def _note_start(self, worker: _Worker) -> None:
         if worker in self._workers:
@@ -253,26 +263,29 @@ class WorkerPool(Pool):
 
     def _lost(self, worker: _Worker) -> Failure:
         """Replace a worker that is dead or hangs; workers that are lost again and again while they start are a WorkerError."""
-        cause = self._replace(worker)
+        failure = self._replace(worker)
         self._lost_at_start += not worker.ready
         if self._lost_at_start >= LOST_AT_START * len(self._workers):
-            raise WorkerError(f"workers are lost while they start, {self._lost_at_start} in a row; the last: {cause}")
+            raise WorkerError(
+                f"workers are lost while they start, {self._lost_at_start} in a row; the last: {failure.cause}"
+            )
         if worker.job is None:
-            log.warning("%s; another takes its place", cause)
-        return Failure(cause)
+            log.warning("%s; another takes its place", failure.cause)
+        return failure
 
-    def _replace(self, worker: _Worker) -> str:
+    def _replace(self, worker: _Worker) -> Failure:
         """Start another in its place; says what became of this one."""
         worker.process.join(timeout=0.2)  # a pipe that broke is seen before the exit code
         code = worker.process.exitcode
         cause = f"worker {worker.process.pid} {_ending(code)}"
         if code is None:
-            cause = f"worker {worker.process.pid} gave no sign of life for {self._patience(worker):g} seconds and was killed"
+            silent = f"gave no sign of life for {self._patience(worker):g} seconds and was killed"
+            cause = f"worker {worker.process.pid} {silent}"
             worker.process.kill()
             worker.process.join()
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._start()
-        return cause
+        return Failure(cause, hung=code is None)
 
     def _start(self) -> _Worker:
         context = torch.multiprocessing.get_context("spawn")

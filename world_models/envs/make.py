@@ -124,15 +124,15 @@ def _require_envpool(spec: EnvSpec, fits: bool) -> None:
         raise ValueError('env.backend=envpool needs the extra "fast": pip install "world-models[fast]"')
 
 
-def make_vector_env(spec: EnvSpec, backend: Backend, num_envs: int) -> PixelVectorEnv:
-    """`num_envs` slots of `spec`; `backend` may still be auto. ValueError as in `resolve_backend`."""
+def make_vector_env(spec: EnvSpec, backend: Backend, num_envs: int, threads: int = 1) -> PixelVectorEnv:
+    """`num_envs` slots of `spec`, stepped by `threads` (envpool alone); `backend` may still be auto. ValueError as in `resolve_backend`."""
     if num_envs < 1:
         raise ValueError(f"{num_envs} environments asked for: at least one is needed")
     backend = resolve_backend(backend, spec)
     if backend is Backend.procgen:
         return ProcgenVectorEnv(spec, num_envs)
     if backend is Backend.envpool:
-        return EnvPoolVectorEnv(spec, num_envs)
+        return EnvPoolVectorEnv(spec, num_envs, threads)
     render_mode = find_render_mode(spec.id, spec.kwargs)
     return GymnasiumVectorEnv(spec, partial(make_pixel_env, spec.id, spec.kwargs, render_mode), num_envs)
 

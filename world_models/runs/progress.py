@@ -48,7 +48,7 @@ class ProgressBar:
             self._logged = time.monotonic()
             log.info("%s %d/%s, %s, %s left", self._label, self._done, self._total or "?", text.strip(), self._left())
 
-    def expect(self, total: int) -> None:
+    def expect(self, total: int | None) -> None:
         """Set what is counted to, once it is known or known better."""
         self._total = total
 

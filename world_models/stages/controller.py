@@ -23,12 +23,12 @@ from world_models.agents.fitness import (
 from world_models.agents.imitation import explained, imitate
 from world_models.agents.noise import fitness, heat_of, next_samples
 from world_models.agents.observed import observe
-from world_models.agents.pools import Workers, open_pool
+from world_models.agents.pools import Workers, choose_crew, open_pool
 from world_models.agents.reference import published
 from world_models.agents.rollout import Score
-from world_models.agents.search import Budget, Search
+from world_models.agents.search import SETTLED, Budget, Search
 from world_models.agents.selection import Selection
-from world_models.agents.workers import DEADLINE, Pool
+from world_models.agents.workers import DEADLINE, Pool, WorkerError
 from world_models.data.store import EpisodeStore
 from world_models.envs.make import EnvSpec
 from world_models.models.controller import Features, Latent, Sight, num_parameters
@@ -41,9 +41,6 @@ from world_models.runs.progress import ProgressBar
 from world_models.runs.seeding import Purpose, fresh_seeds
 
 log = logging.getLogger(__name__)
-
-PLANNED = 3
-"""Generations after which a search says what its budget will come to."""
 
 
 @dataclass
@@ -90,7 +87,7 @@ class ControllerConfig:
     finalists: int = (
         1  # the best-tested controllers; more than one play twice as many other selection tracks at the end
     )
-    num_envs: int = 16  # environments that a worker steps side by side
+    num_envs: int = 16  # environments that a worker steps side by side; on cuda, for each core
     max_workers: int = field(default=32, metadata=RUNTIME)  # 0: this process; never more than there are cores
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)  # seconds without a step, then a worker is replaced
 
@@ -176,15 +173,18 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
         for theirs in published(run.env["id"]):
             metrics.write("reference", {**theirs})
     evolution = search.evolution
-    args = (models, run.backend, cfg.num_envs, run.device.value)
+    crew = choose_crew(run.device.value, run.backend, Workers(run.workers), -1, cfg.num_envs)
+    args = (models, run.backend, crew.width, run.device.value, crew.threads)
     with (
-        open_pool(Workers(run.workers), -1, build_player, args, most=cfg.max_workers, deadline=cfg.deadline) as pool,
+        open_pool(
+            Workers(run.workers), crew.workers, build_player, args, most=cfg.max_workers, deadline=cfg.deadline
+        ) as pool,
         ProgressBar("controller", cfg.generations, evolution.generation, "env steps") as bar,
     ):
-        selection = Selection(pool, metrics, cfg.selection_episodes, cfg.finalists, cfg.num_envs, cfg.time_limit)
+        selection = Selection(pool, metrics, cfg.selection_episodes, cfg.finalists, crew.width, cfg.time_limit)
         warm_up(pool, len(search.mean))
         while not cfg.budget.is_over(search):
-            timing = one_generation(cfg, run, search, pool, metrics, bar)
+            timing = one_generation(cfg, run, search, pool, crew.width, metrics, bar)
             began = time.monotonic()
             if evolution.generation % cfg.test_interval == 0:
                 selection.test(search)
@@ -271,32 +271,38 @@ def first_state(cfg: ControllerConfig, run: Run, world: WorldModel) -> Search:
 
 
 def warm_up(pool: Pool, size: int) -> None:
-    """One step in each worker, so that no measured generation waits for processes to start and models to load."""
-    blocks = [Block(np.zeros((1, size), np.float32), (0,), max_steps=1)] * pool.size
-    play_what_can_be(pool, blocks, lambda episodes, steps: None)
+    """One step in each worker, so that no measured generation waits for processes to start and models to load, and an
+    environment that nobody can play ends the run at once: a WorkerError."""
+    blocks = [Block(np.zeros((1, size), np.float32), (seed,), max_steps=1) for seed in range(pool.size)]
+    scores = play_what_can_be(pool, blocks, lambda episodes, steps: None)
+    if all(score.failure for score in scores):
+        raise WorkerError(f"the environment cannot be played: {scores[-1].failure}")
 
 
 def one_generation(
-    cfg: ControllerConfig, run: Run, search: Search, pool: Pool, metrics: MetricsLog, bar: ProgressBar
+    cfg: ControllerConfig, run: Run, search: Search, pool: Pool, width: int, metrics: MetricsLog, bar: ProgressBar
 ) -> dict[str, Value]:
     """Ask, play every candidate on the fresh tracks of its heat, tell; returns what it took."""
-    began, evolution = time.monotonic(), search.evolution
+    began, setbacks, evolution = time.monotonic(), pool.setbacks, search.evolution
     generation = evolution.generation
     samples = next_samples(search.samples, search.reliability, cfg.most_samples or 0, cfg.reliability, cfg.n_samples)
     seeds = fresh_seeds(Purpose.search, cfg.heats * samples, run.seed, "generation", *evolution.labels)
     tracks = np.reshape(seeds, (cfg.heats, samples))[heat_of(cfg.pop_size, cfg.heats)]
-    size = block_size(cfg.pop_size * samples, cfg.num_envs, pool.size)
+    size = block_size(cfg.pop_size * samples, width, pool.size)
     blocks = candidate_blocks(search.ask(), tracks, size, cfg.time_limit, cfg.early_cut)
     scores = play_what_can_be(pool, blocks, lambda episodes, steps: bar.advance(0, steps))
     set_aside(scores, [str(index) for index in range(cfg.pop_size)], generation + 1, metrics)
     returns = np.array([score.total_return for score in scores]).reshape(cfg.pop_size, samples)
     steps, seconds = sum(score.length for score in scores), time.monotonic() - began
-    search.tell(returns, steps, seconds)
+    search.tell(returns, steps, seconds, calm=pool.setbacks == setbacks)
     bar.expect(cfg.budget.total(search))
-    if evolution.generation == PLANNED:
-        log.info("plan: %s", cfg.budget.plan(search, run.env["id"], seconds))
+    if evolution.generation == SETTLED:
+        tests = (
+            2 * cfg.selection_episodes / cfg.test_interval / (cfg.pop_size * samples)
+        )  # beside a generation's episodes
+        log.info("plan: %s", cfg.budget.plan(search, run.env["id"], seconds, tests))
     bar.advance(1, 0, f"mean {np.nanmean(returns):.0f}")
-    metrics.write("metrics", row(search, fitness(returns), [score for score in scores if not score.failure]))
+    metrics.write("metrics", row(search, fitness(returns, cfg.heats), [score for score in scores if not score.failure]))
     return {"generation": generation + 1, "seconds": round(seconds, 3), "rate": round(steps / seconds, 1)}
 
 

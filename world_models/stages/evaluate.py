@@ -11,7 +11,7 @@ import numpy as np
 from world_models.agents.agent import Agent, load_agent
 from world_models.agents.fitness import Models, build_player, play_blocks, single_blocks
 from world_models.agents.pixel_world import load_pixel_world
-from world_models.agents.pools import Workers, open_pool
+from world_models.agents.pools import Workers, choose_crew, open_pool
 from world_models.agents.rollout import Score, interact
 from world_models.agents.workers import DEADLINE, one_thread
 from world_models.data.store import EpisodeStore
@@ -46,7 +46,7 @@ class EvaluateConfig:
 
     episodes: int = 100
     which: Which = Which.best
-    num_envs: int = 8
+    num_envs: int = 8  # on cuda, for each core
     workers: int = field(default=-1, metadata=RUNTIME)
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)
     windows: int = 256
@@ -72,12 +72,13 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
     seeds = fixed_seeds(Purpose.final_test, cfg.episodes)
     models = Models(run.env, agent=path)
     vector = agent.controllers[cfg.which.value]
-    args = (models, run.backend, cfg.num_envs, run.device.value)
+    crew = choose_crew(run.device.value, run.backend, Workers(run.workers), cfg.workers, cfg.num_envs)
+    args = (models, run.backend, crew.width, run.device.value, crew.threads)
     with (
-        open_pool(Workers(run.workers), cfg.workers, build_player, args, deadline=cfg.deadline) as pool,
+        open_pool(Workers(run.workers), crew.workers, build_player, args, deadline=cfg.deadline) as pool,
         ProgressBar("evaluate", 2 * cfg.episodes) as bar,
     ):
-        blocks = [*single_blocks(vector, seeds, cfg.num_envs), *single_blocks(None, seeds, cfg.num_envs)]
+        blocks = [*single_blocks(vector, seeds, crew.width), *single_blocks(None, seeds, crew.width)]
         played = play_blocks(pool, blocks, bar.advance)
     scores, random = played[: cfg.episodes], played[cfg.episodes :]
     write_json(run.path / "scores.json", score_table(cfg, run, scores, random))
