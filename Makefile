@@ -36,3 +36,4 @@ benchmark: setup
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.controller
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.pixel

@@ -45,6 +45,7 @@ CORES = len(os.sched_getaffinity(0))
 STEPS = 500
 WIDTH, POPULATION = 16, 64
 BIAS = np.array([0.3, -0.35, -1.0])  # of C: steer 0.29, gas 0.33, no brake
+TABLES = ["rates", "parts", "alternatives", "growth"]
 ACTION = np.array([np.tanh(BIAS[0]), (np.tanh(BIAS[1]) + 1) / 2, 0.0], np.float32)
 
 
@@ -194,6 +195,7 @@ def parts(found: Models) -> None:
         ("environment (EnvPool)", EnvPoolVectorEnv, "_advance"),
         ("environment: resets", EnvPoolVectorEnv, "_begin"),
         ("crop and resize (OpenCV)", Preprocessing, "apply"),
+        ("transfer (bytes to float)", acting, "to_float"),
         ("V: encoder", WorldModel, "posterior"),
         ("M: LSTM cell", MDRNNCell, "advance"),
         ("C", acting, "act_many"),
@@ -218,6 +220,44 @@ def parts(found: Models) -> None:
     print(flush=True)
 
 
+@torch.inference_mode()
+def alternatives(found: Models, repeats: int) -> None:
+    """What was tried for V's encoder and for C, and how far the results are from what is used."""
+    world = found.load("cpu")
+    frames = np.random.default_rng(0).integers(0, 255, (WIDTH, 64, 64, 3), np.uint8)
+    size = world.num_features + 1
+    draw = torch.Generator().manual_seed(0)
+    vectors, features = torch.randn(WIDTH, 3 * size, generator=draw), torch.randn(WIDTH, size - 1, generator=draw)
+    weights, bias = vectors[:, : 3 * (size - 1)].view(WIDTH, 3, size - 1).contiguous(), vectors[:, 3 * (size - 1) :]
+
+    def in_bfloat16() -> torch.Tensor:
+        with torch.autocast("cpu", torch.bfloat16):
+            return world.encode(frames).float()
+
+    def by_baddbmm() -> torch.Tensor:
+        return torch.baddbmm(bias[:, :, None], weights, features[:, :, None])[:, :, 0]
+
+    cases: dict[str, dict[str, Callable[[], torch.Tensor]]] = {
+        "V's encoder": {"float32, as used": lambda: world.encode(frames), "bfloat16": in_bfloat16},
+        "C": {"rows summed one by one, as used": lambda: acting.act_many(vectors, features, 0), "baddbmm": by_baddbmm},
+    }
+    with one_thread():
+        for title, ways in cases.items():
+            measured: Rates = {
+                name: [_calls_per_second(way) * WIDTH for _ in range(repeats)] for name, way in ways.items()
+            }
+            show(f"{title}, frames/s, {WIDTH} environments, one thread", measured)
+            used, other = (way() for way in ways.values())
+            print(f"largest difference of the results: {float((used - other).abs().max()):.1e}\n", flush=True)
+
+
+def _calls_per_second(function: Callable[[], object], calls: int = 200) -> float:
+    began = time.perf_counter()
+    for _ in range(calls):
+        function()
+    return calls / (time.perf_counter() - began)
+
+
 def growth(found: Models, repeats: int) -> None:
     """How the rate grows with environments per worker, population and workers."""
     cases: list[tuple[str, dict[str, int]]] = [
@@ -239,9 +279,7 @@ def main() -> None:
     """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--repeats", type=int, default=3, help="the median of so many runs is given")
-    parser.add_argument(
-        "--tables", nargs="+", default=["rates", "parts", "growth"], choices=["rates", "parts", "growth"]
-    )
+    parser.add_argument("--tables", nargs="+", default=TABLES, choices=TABLES)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         found = models(car_racing(), Path(folder))
@@ -249,6 +287,8 @@ def main() -> None:
             rates(found, options.repeats)
         if "parts" in options.tables:
             parts(found)
+        if "alternatives" in options.tables:
+            alternatives(found, options.repeats)
         if "growth" in options.tables:
             growth(found, options.repeats)
 

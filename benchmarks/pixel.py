@@ -91,17 +91,18 @@ def endless(batches: DataLoader[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[
         yield from batches
 
 
-def training(store: EpisodeStore, folder: Path, cfg: pixel.PixelConfig, rounds: int) -> Rates:
-    """Windows per second in the stage's training: from the store, and on one batch that is ready in memory."""
+def training(store: EpisodeStore, folder: Path, cfg: pixel.PixelConfig, rounds: int, unroll: int) -> Rates:
+    """Windows per second in the stage's training where it rolls on for `unroll` frames: from the store, on one batch that is
+    ready in memory, and read alone."""
     env = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
     run = Run(folder / "run", 0, Device.cpu, "procgen", env.to_dict())
-    run.path.mkdir()
+    run.path.mkdir(exist_ok=True)
     run.manifest = {"stage": "pixel", "inputs": []}
     mean = torch.zeros(3, 64, 64)
     state = pixel.build(cfg, run, store, Baselines(mean, torch.zeros(1)))
-    metrics, unroll = run.metrics(None), LENGTH - cfg.n_past_frames
-    data = SequenceDataset(store, "train", LENGTH - 1)
-    windows = iter(loader(cfg.data, data, endless_batches(len(data), cfg.data.batch_size // unroll, seed=0, start=0)))
+    metrics, size = run.metrics(None), cfg.data.batch_size // unroll
+    data = SequenceDataset(store, "train", cfg.n_past_frames + unroll - 1)
+    windows = iter(loader(cfg.data, data, endless_batches(len(data), size, seed=0, start=0)))
     ready = next(windows)
 
     def step(batch: SequenceBatch) -> None:
@@ -112,11 +113,12 @@ def training(store: EpisodeStore, folder: Path, cfg: pixel.PixelConfig, rounds: 
 
     makers: dict[str, Callable[[], object]] = {"ours: from the store": lambda: step(next(windows))}
     makers["ceiling: one batch in memory"] = lambda: step(ready)
-    return in_turns(makers, rounds, cfg.data.batch_size // unroll)
+    makers["reading alone"] = lambda: next(windows)
+    return in_turns(makers, rounds, size)
 
 
 def main() -> None:
-    """Print both tables, the share of gathering in a training step, and what lies on disk."""
+    """Print the tables, the share of gathering in a training step, and what lies on disk."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
@@ -131,12 +133,18 @@ def main() -> None:
         compare_contents(store, folder / "windows")
         rates = loading(store, folder / "windows", cfg, options.rounds)
         show(f"windows of {LENGTH} frames per second, {SIZE} to a batch", rates)
-        steps = training(store, folder, cfg, options.rounds)
-        show(f"windows of {LENGTH} frames per second in training, rolled on for {LENGTH - cfg.n_past_frames}", steps)
-        read, trained = (SIZE / float(np.median(next(iter(table.values())))) for table in (rates, steps))
+        for unroll in cfg.unroll:
+            steps = training(store, folder, cfg, options.rounds, unroll)
+            show(
+                f"windows of {cfg.n_past_frames + unroll} frames per second in training, rolled on for {unroll}", steps
+            )
+            whole, _, read = (float(np.median(values)) for values in steps.values())
+            print(f"reading is {whole / read:.1%} of a training step\n")
+        gathered = SIZE / float(np.median(next(iter(rates.values()))))
         print(
-            f"{SIZE} windows take {read * 1e3:.0f} ms to read, {trained * 1e3:.0f} ms to train on: {read / trained:.1%}"
+            f"{SIZE} windows of {LENGTH} frames are gathered in {gathered * 1e3:.0f} ms; a training step on as many frames"
         )
+        print(f"to predict takes {SIZE / whole * 1e3:.0f} ms: {whole * gathered / SIZE:.1%}")
         ours = store.num_frames("train") * 64 * 64 * 3
         print(f"training frames on disk: {ours / 1e6:.0f} MB, each once; pre-cut windows {theirs / 1e6:.0f} MB")
 

@@ -96,6 +96,8 @@ def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
         return controller.settled(stage)
     if isinstance(stage, PixelConfig):
         return pixel.settled(stage, spec, device)
+    if isinstance(stage, EvaluateConfig):
+        return evaluate.settled(stage, spec)
     if isinstance(stage, AutoencoderConfig):
         return autoencoder.settled(stage, device)
     if isinstance(stage, PipelineConfig):

@@ -1,13 +1,22 @@
 """Procgen: registration, levels, held-out levels, time limits."""
 
+from pathlib import Path
+
 import gymnasium
 import numpy as np
 import pytest
 
 import world_models.envs  # noqa: F401  (registers the games)
+from world_models.data.datasets import SequenceDataset
+from world_models.data.store import EpisodeStore
+from world_models.data.view import View
+from world_models.data.windows import PixelWindows
 from world_models.envs import procgen
+from world_models.envs.actions import ActionSpace
 from world_models.envs.make import Backend, DistributionMode, EnvSpec, Game, ProcgenConfig, make_spec, make_vector_env
 from world_models.envs.procgen import NUM_LEVELS, checked_kwargs, level_of, make_gym3, time_limit
+from world_models.main import main
+from world_models.runs.metrics import read_csv
 from world_models.runs.seeding import HELD_OUT
 
 
@@ -127,3 +136,30 @@ def test_games_without_a_mode_refuse_it() -> None:
             checked_kwargs(other, {"distribution_mode": mode})
         kwargs = checked_kwargs(games[0], {"distribution_mode": mode})
         assert make_gym3(games[0], **kwargs).observe()[1]["rgb"].any()
+
+
+def test_exploration_has_one_level_so_none_is_held_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = ["stage=rollout", "env=coinrun", "env.distribution_mode=exploration", f"outputs={tmp_path}"]
+    keys += ["stage.episodes=2", "stage.max_steps=9", "stage.workers=0"]
+    assert main([*keys, "stage.val_fraction=0.5"]) == 1
+    assert "has a single level, none can be held out: set stage.val_fraction=0" in capsys.readouterr().err
+    assert main([*keys, "stage.val_fraction=0"]) == 0
+    (run,) = tmp_path.glob("*/*/*")
+    assert [row["level"] for row in read_csv(run / "episodes.csv")] == ["0", "0"]
+    store = EpisodeStore.open(run / "episodes")
+    windows = PixelWindows(SequenceDataset(store, "train", 5), 4, 6, store_space(store), View())
+    assert windows.levels.tolist() == [0] * 6
+
+
+def test_windows_of_one_level_are_known(tmp_path: Path) -> None:
+    keys = ["stage=rollout", "env=coinrun", "env.num_levels=2", f"outputs={tmp_path}", "stage.val_fraction=0"]
+    assert main([*keys, "stage.episodes=5", "stage.max_steps=9", "stage.workers=0"]) == 0
+    (run,) = tmp_path.glob("*/*/*")
+    store = EpisodeStore.open(run / "episodes")
+    windows = PixelWindows(SequenceDataset(store, "train", 5), 4, 10, store_space(store), View())
+    told = [row["level"] for row in read_csv(run / "episodes.csv")]
+    assert [str(level) for level in windows.levels[::2]] == told and len(set(told)) == 2
+
+
+def store_space(store: EpisodeStore) -> ActionSpace:
+    return EnvSpec.from_dict(store.manifest["env"]).action_space

@@ -161,3 +161,16 @@ def test_reset_wants_one_seed_for_each_slot() -> None:
     with pytest.raises(ValueError, match="2\\*\\*31"):
         envs.reset(seed=[0, 2**31])
     assert all(not picture.any() for picture in envs.render())
+
+
+def test_a_number_seeds_all_slots_and_none_goes_on_from_it() -> None:
+    def frames(*seeds: object) -> list[bytes]:
+        return [envs.reset(seed=seed)[0].tobytes() for seed in seeds]  # type: ignore[arg-type]
+
+    envs = make_vector_env(make_spec(EnvConfig(id="WorldModels/Pellet-v0")), Backend.auto, 3)
+    assert frames(5) == frames([5, 6, 7])
+    first, second = frames(1, None, None), frames(1, None, None)
+    assert first == second and len(set(first)) == 3
+    other = make_vector_env(make_spec(EnvConfig(id="WorldModels/Pellet-v0")), Backend.auto, 3)
+    assert other.reset()[0].tobytes() != other.reset()[0].tobytes()
+    envs.reset(seed=9, options={"reset_mask": np.array([True, False, True])})

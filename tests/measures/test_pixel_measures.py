@@ -88,8 +88,8 @@ def test_actions_and_frames_are_aligned(store: EpisodeStore) -> None:
 def test_windows_are_whole_and_evenly_spread(store: EpisodeStore) -> None:
     chosen = windows(store, count=60)
     assert len(chosen) == len(np.unique(chosen.items)) == 60
-    assert {store.episodes("validation")[number].length for number in chosen.episodes} == {40, 25, 31, 16, 22}
-    counts = np.bincount(chosen.episodes)
+    assert {store.episodes("validation")[number].length for number in chosen.levels} == {40, 25, 31, 16, 22}
+    counts = np.bincount(chosen.levels)
     room = [length - 3 - 5 + 1 + store.has_final_frame for length in (40, 25, 31, 16, 22)]
     assert (counts <= room).all() and counts.max() - counts[counts < room].min() <= 1
     window = chosen.load(np.arange(60), "cpu")
@@ -109,9 +109,9 @@ def test_spread_takes_what_there_is() -> None:
 
 
 def test_shuffled_actions_come_from_another_episode() -> None:
-    episodes = np.array([0] * 3 + [1] * 5 + [4] * 2 + [7])
-    assert (episodes[strangers(episodes)] != episodes).all()
-    assert sorted(strangers(episodes)) == list(range(11))
+    for levels in (np.array([0] * 3 + [1] * 5 + [4] * 2 + [7]), np.array([4, 0, 7, 0, 1, 4, 1, 9, 0, 1, 9])):
+        assert (levels[strangers(levels)] != levels).all()
+        assert sorted(strangers(levels)) == list(range(11))
     for few in (np.array([0, 1, 1, 1]), np.array([2] * 9 + [5])):
         assert (few[strangers(few)] != few).all()
     assert (strangers(np.zeros(6, int)) != np.arange(6)).all()  # one episode: at least another window
@@ -133,6 +133,16 @@ def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
     assert found["mean_mse"] == pytest.approx(float((0.5 - truth).square().mean()), rel=1e-5)
     faded = 0.25 * copied + 0.75 * 0.5
     assert found["fade_mse"] == pytest.approx(float((faded - truth).square().mean()), rel=1e-5)
+    for name, guess in (("copy", copied), ("mean", torch.full_like(truth, 0.5)), ("fade", faded)):
+        assert found[f"{name}_psnr"] == pytest.approx(
+            float(PeakSignalNoiseRatio(data_range=1.0)(guess, truth)), abs=1e-4
+        )
+        ssim = float(StructuralSimilarityIndexMeasure(data_range=1.0)(guess, truth))
+        assert found[f"{name}_ssim"] == pytest.approx(ssim, abs=1e-4)
+    each = [
+        min(60.0, float(PeakSignalNoiseRatio(data_range=1.0)(one, two))) for one, two in zip(drawn, truth, strict=True)
+    ]
+    assert found["psnr_per_image"] == pytest.approx(np.mean(each), abs=1e-3) and max(each) == 60
     assert found["skill_fade"] == pytest.approx(1 - found["mse"] / found["fade_mse"])
     assert found["skill_fade_low"] < found["skill_fade"] < found["skill_fade_high"]
     assert found["skill_best"] == min(found[f"skill_{name}"] for name in ("copy", "mean", "fade"))

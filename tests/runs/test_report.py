@@ -69,7 +69,7 @@ def write_training(folder: Path, stage: str, terms: dict[str, float], **changes:
     rng, step = np.random.default_rng(1), np.arange(1, 2401)
     decay = lambda x, last: last * (1 + 9 * np.exp(-x / 160) + 0.5 * np.exp(-x / 900))  # noqa: E731
     noisy = {name: decay(step, last) * rng.lognormal(0, 0.12, step.size) for name, last in terms.items()}
-    write_csv(folder / "metrics.csv", {"step": step, "epoch": step // 240, "learning_rate": step * 0 + 1e-3, **noisy})
+    write_csv(folder / "metrics.csv", {"step": step, "epoch": step // 240, "lr": step * 0 + 1e-3, **noisy})
     at = np.arange(240, 2401, 240)
     smooth = {name: decay(at, last) * 1.04 for name, last in terms.items()}
     write_csv(folder / "val_metrics.csv", {"epoch": at // 240, "step": at, **smooth})

@@ -4,7 +4,9 @@ import itertools
 import json
 import logging
 import os
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +22,7 @@ from world_models.runs.numbers import num_workers
 from world_models.runs.progress import ProgressBar
 from world_models.runs.schedule import EarlyStopping, plateau
 from world_models.runs.statistics import summarize
+from world_models.runs.wandb import wandb_mirror
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
@@ -87,6 +90,28 @@ def test_the_mirror_sees_every_row(tmp_path: Path) -> None:
     seen: list[tuple[str, dict[str, float]]] = []
     MetricsLog(tmp_path, mirror=lambda name, row: seen.append((name, row))).write("metrics", {"step": 1})
     assert seen == [("metrics", {"step": 1})]
+
+
+def test_pictures_go_to_the_mirror_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    MetricsLog(tmp_path).picture("strip", tmp_path / "strip.png")
+    assert not list(tmp_path.iterdir())
+    logged: list[dict[str, object]] = []
+    run = SimpleNamespace(log=logged.append, url=None, dir=str(tmp_path))
+    fake = SimpleNamespace(init=lambda **_: run, Settings=dict, Image=lambda path: f"image of {path}")
+    monkeypatch.setitem(sys.modules, "wandb", fake)
+    metrics = MetricsLog(tmp_path, mirror=wandb_mirror("offline", "any", tmp_path))
+    metrics.picture("strip", tmp_path / "strip.png")
+    metrics.write("metrics", {"loss": 0.5})
+    assert logged == [{"images/strip": f"image of {tmp_path / 'strip.png'}"}, {"metrics/loss": 0.5}]
+
+
+def test_json_holds_no_nan(tmp_path: Path) -> None:
+    write_json(tmp_path / "a.json", {"a": float("nan"), "b": [1.5, (float("inf"), {"c": -float("inf")})], "d": "NaN"})
+    assert json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail) == {
+        "a": None,
+        "b": [1.5, [None, {"c": None}]],
+        "d": "NaN",
+    }
 
 
 @pytest.mark.parametrize(

@@ -17,10 +17,10 @@ from world_models.data.store import EpisodeStore
 from world_models.envs.procgen import make_gym3
 from world_models.main import main
 from world_models.models.pixel import roll_out
-from world_models.runs.files import read_json
+from world_models.runs.files import read_json, sha256
 from world_models.runs.headline import headline
 from world_models.runs.metrics import read_csv
-from world_models.runs.pixel_section import best_rollout, skill
+from world_models.runs.pixel_section import ROLLOUTS, best_rollout, skill
 from world_models.runs.training import Training
 from world_models.stages.runs import score
 
@@ -149,6 +149,37 @@ def test_it_is_evaluated_from_its_checkpoint_without_naming_the_env(run: Path, t
         assert ours["mse"] == pytest.approx(float(theirs["mse"]), rel=1e-4)  # the same windows
 
 
+def test_it_is_evaluated_on_other_episodes(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    keys = ["stage.windows=12", "stage.horizon=4", f"outputs={tmp_path / 'judged'}"]
+    assert main(small("rollout", f"outputs={tmp_path / 'other'}", "seed=7")) == 0
+    other = newest(tmp_path / "other")
+    assert main(["stage=evaluate", f"upstream={run}", f"stage.source={other}", *keys]) == 0
+    judged = newest(tmp_path / "judged")
+    inputs = {item["kind"]: item["sha256"] for item in read_json(judged / "manifest.json")["inputs"]}
+    assert inputs["episodes"] == sha256(other / "episodes/manifest.json")
+    ours, theirs = (read_csv(path)[-1]["copy_mse"] for path in (judged / "rollout_metrics.csv", run / ROLLOUTS))
+    assert ours != theirs
+    assert main(small("rollout", f"outputs={tmp_path / 'other'}", "seed=8", "stage.val_fraction=0")) == 0
+    assert main(["stage=evaluate", f"upstream={run}", f"stage.source={newest(tmp_path / 'other')}", *keys]) == 1
+    assert "has no validation episodes" in capsys.readouterr().err
+
+
+def test_columns_are_those_promised(run: Path) -> None:
+    columns = {path.stem: path.read_text().split("\n")[0].split(",") for path in run.glob("*.csv")}
+    assert set(columns["metrics"]) == {"step", "epoch", "lr", "loss", "mse", "unroll", "grad_norm"}
+    assert columns["val_metrics"] == ["step", "val_loss", "val_mse", "val_psnr", "val_ssim", "copy_mse", "copy_psnr"]
+    assert columns["timing"] == ["step", "seconds", "rate", "frames_per_s"]
+    promised = "step,horizon,n,mse,psnr,ssim,copy_mse,copy_psnr,mean_mse,fade_mse,skill_copy,skill_best,win_rate"
+    assert {*promised.split(","), "shuffled_action_mse", "delta_psnr", "psnr_per_image"} <= set(columns[ROLLOUTS[:-4]])
+    for row in read_csv(run / "timing.csv"):
+        assert float(row["frames_per_s"]) == pytest.approx(8 * float(row["rate"]), rel=0.02)
+
+
+def test_few_windows_are_told(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    trained(finished, tmp_path, "stage.max_steps=1")
+    assert "for figures to publish have 256 windows and 64 levels" in caplog.text
+
+
 @pytest.mark.parametrize(
     "keys",
     [
@@ -169,7 +200,7 @@ def test_variants(finished: Path, tmp_path: Path, keys: list[str]) -> None:
     if "stage.data.val_ratio=0.5" in keys:
         assert world.val_ratio == 0.5
         rows = read_csv(run / "val_rollout_metrics.csv")
-        assert int(rows[0]["episodes"]) > 2
+        assert int(rows[0]["levels"]) > 2
 
 
 def test_continuous_actions_and_dreams_of_them(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from world_models.data.store import EpisodeStore
-from world_models.envs.procgen import is_procgen, level_of
+from world_models.envs.procgen import episode_level, is_procgen
 from world_models.runs.folder import Run
 from world_models.runs.media import labelled_rows, save_png
 from world_models.runs.metrics import Value
@@ -27,7 +27,7 @@ def write_overview(store: EpisodeStore, run: Run, timing: dict[str, Value]) -> N
             "return": row.total_return,
         }
         if is_procgen(env["id"]):
-            values["level"] = level_of(row.seed, env["kwargs"]["start_level"], env["kwargs"]["num_levels"])
+            values["level"] = episode_level(row.seed, env["kwargs"])
         metrics.write("episodes", {"episode": row.index, **values})
     returns = [row.total_return for row in store.rows]
     steps = sum(row.length for row in store.rows)

@@ -10,6 +10,7 @@ from torch import Tensor
 from world_models.data.datasets import SequenceDataset
 from world_models.data.view import View
 from world_models.envs.actions import ActionSpace
+from world_models.envs.procgen import episode_level, is_procgen
 
 WIDTH = 32
 """Windows rolled on side by side."""
@@ -25,7 +26,10 @@ class Window:
 
 
 class PixelWindows:
-    """Up to `count` windows of a split, each whole inside an episode, evenly spread over its episodes; always the same."""
+    """Up to `count` windows of a split, each whole inside an episode, evenly spread over its episodes; always the same.
+
+    `levels` (n,) says which of them are of one world: of one level of a Procgen game, elsewhere of one episode.
+    """
 
     def __init__(self, data: SequenceDataset, context: int, count: int, space: ActionSpace, view: View) -> None:
         """`data` has windows of context - 1 + horizon steps; that there is not one whole window is a ValueError."""
@@ -39,7 +43,11 @@ class PixelWindows:
                 "(stage.val_rollout_horizon, or stage.horizon of stage=evaluate) or collect longer episodes"
             )
         first = self.data.windows_per_episode.cumsum() - self.data.windows_per_episode
-        self.items, self.episodes = spread(np.array(whole), first, count)
+        self.items, episodes = spread(np.array(whole), first, count)
+        env, rows = store.manifest["env"], [data.rows[episode] for episode in episodes]
+        self.levels = episodes
+        if is_procgen(env["id"]):
+            self.levels = np.array([episode_level(row.seed, env["kwargs"]) for row in rows])
 
     def __len__(self) -> int:
         return len(self.items)

@@ -107,6 +107,18 @@ def checked_kwargs(game: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     return kwargs
 
 
+def has_one_level(env_id: str, kwargs: dict[str, Any]) -> bool:
+    """Whether every episode is of the same level, so that none can be held out."""
+    return is_procgen(env_id) and kwargs["distribution_mode"] == DistributionMode.exploration.value
+
+
+def episode_level(seed: int, kwargs: dict[str, Any]) -> int:
+    """The level that an episode of this seed has in a game of these arguments; 0 where there is but one."""
+    if kwargs["distribution_mode"] == DistributionMode.exploration.value:
+        return 0
+    return level_of(seed, kwargs["start_level"], kwargs["num_levels"])
+
+
 def level_of(seed: int, start_level: int, num_levels: int) -> int:
     """The level of an episode seed: the seed itself, or, with `num_levels`, inside their range.
 

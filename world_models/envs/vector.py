@@ -39,16 +39,19 @@ class PixelVectorEnv(gymnasium.vector.VectorEnv):
         self._pictures = [np.zeros((pre.size, pre.size, 3), np.uint8)] * num_envs
         self._begun = np.zeros(num_envs, bool)
 
-    def reset(  # type: ignore[override]
-        self, *, seed: list[int], options: dict[str, Any] | None = None
+    def reset(
+        self, *, seed: int | list[int] | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode in every slot, or in those of `options["reset_mask"]` (bool, (N,)).
 
-        `seed` holds one episode seed in [0, 2**31) for each slot that is reset, in slot order.
+        `seed` holds one episode seed in [0, 2**31) for each slot that is reset, in slot order; a number stands for it and
+        those that follow, None for new ones (after a number: always the same).
         Returns the frames of all slots, uint8 (N, size, size, channels), and an empty dictionary.
         """
         mask = (options or {}).get("reset_mask")
         slots = np.arange(self.num_envs) if mask is None else np.flatnonzero(self._checked(mask))
+        if seed is None or isinstance(seed, int):
+            seed = self._seeds_from(seed, len(slots))
         if len(seed) != len(slots):
             raise ValueError(f"{len(seed)} seeds given for {len(slots)} slots to reset: give one for each")
         if not all(0 <= value < 2**31 for value in seed):
@@ -57,6 +60,12 @@ class PixelVectorEnv(gymnasium.vector.VectorEnv):
             self._keep(slots, self._begin(slots, [int(value) for value in seed]))
             self.alive[slots] = self._begun[slots] = True
         return self._frames.copy(), {}
+
+    def _seeds_from(self, first: int | None, count: int) -> list[int]:
+        if first is None:
+            return self.np_random.integers(2**31, size=count).tolist()
+        self.np_random = np.random.default_rng(first)
+        return [(first + number) % 2**31 for number in range(count)]
 
     def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Repeat one action per slot `frame_skip` times, or until the episode ends; idle slots are left alone.

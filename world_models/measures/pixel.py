@@ -18,16 +18,18 @@ from world_models.runs.metrics import Value
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Frames and truth (B, T, C, H, W) -> (B, T)."""
 GUESSES = ("copy", "mean", "fade")
+MOST_DB = 60.0
+"""PSNR of a single picture, at most: a picture without an error has an infinite one."""
 
 
 @dataclass(frozen=True)
 class PixelErrors:
-    """Of N windows at T horizons: mean squared errors by predictor, SSIM of the model and of the copy; episodes (N,)."""
+    """Of N windows at T horizons: mean squared errors and SSIM by predictor; levels (N,)."""
 
     squares: dict[str, Doubles]  # model, shuffled, copy, mean, fade: (N, T)
-    ssim: dict[str, Doubles]  # model, copy: (N, T)
+    ssim: dict[str, Doubles]  # model, copy, mean, fade: (N, T)
     loss: Doubles  # what the model minimises, (N, T)
-    episodes: np.ndarray
+    levels: np.ndarray
 
 
 @torch.inference_mode()
@@ -35,19 +37,19 @@ def pixel_errors(
     model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str, loss: Loss
 ) -> PixelErrors:
     """Roll the model on through all windows, with the true actions and, from the last context frame on, with those of
-    another episode's window ("shuffled")."""
+    another level's window ("shuffled")."""
     model.eval()
     parts = list(_parts(model, windows, baselines, device, loss))
     squares = {name: np.concatenate([part.squares[name] for part in parts]) for name in parts[0].squares}
     ssim = {name: np.concatenate([part.ssim[name] for part in parts]) for name in parts[0].ssim}
     losses = np.concatenate([part.loss for part in parts])
-    return PixelErrors(squares, ssim, losses, windows.episodes)
+    return PixelErrors(squares, ssim, losses, windows.levels)
 
 
 def _parts(
     model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str, loss: Loss
 ) -> Iterator[PixelErrors]:
-    others, known = strangers(windows.episodes), windows.context - 1
+    others, known = strangers(windows.levels), windows.context - 1
     for first, window in zip(range(0, len(windows), WIDTH), windows, strict=True):
         foreign = windows.load(others[first : first + len(window.future)], "cpu").actions
         context, future = window.context.to(device), window.future.to(device)
@@ -57,21 +59,21 @@ def _parts(
             guesses[name] = frames_of(roll_out(model, context, given.to(device)))
         yield PixelErrors(
             {name: squared(frames, future) for name, frames in guesses.items()},
-            {name: similarity(guesses[name], future) for name in ("model", "copy")},
+            {name: similarity(guesses[name], future) for name in ("model", *GUESSES)},
             loss(guesses["model"], future).double().cpu().numpy(),
-            windows.episodes[first : first + len(future)],
+            windows.levels[first : first + len(future)],
         )
 
 
-def strangers(episodes: np.ndarray) -> np.ndarray:
-    """For each window (N,) of episodes in order another one: of another episode, where there are several."""
-    numbers, most = np.arange(len(episodes)), int(np.bincount(np.unique(episodes, return_inverse=True)[1]).max())
-    if most == len(episodes):
-        return np.roll(numbers, -(most // 2))
-    if 2 * most <= len(episodes):
-        return np.roll(numbers, -most)
-    foreign = {episode: numbers[episodes != episode] for episode in np.unique(episodes)}
-    return np.array([foreign[episode][number % len(foreign[episode])] for number, episode in enumerate(episodes)])
+def strangers(levels: np.ndarray) -> np.ndarray:
+    """For each window, of levels (N,), another one: of another level, where there are several."""
+    numbers, most = np.arange(len(levels)), int(np.unique(levels, return_counts=True)[1].max())
+    if most < len(levels) < 2 * most:
+        foreign = {level: numbers[levels != level] for level in np.unique(levels)}
+        return np.array([foreign[level][number % len(foreign[level])] for number, level in enumerate(levels)])
+    order, others = np.argsort(levels, kind="stable"), np.empty(len(levels), int)
+    others[order] = np.roll(order, -most if most < len(levels) else -(most // 2))
+    return others
 
 
 def frames_of(found: list[PixelPrediction]) -> Tensor:
@@ -95,25 +97,23 @@ def similarity(frames: Tensor, truth: Tensor) -> Doubles:
 def horizon_rows(errors: PixelErrors) -> list[dict[str, Value]]:
     """One row per horizon: errors, PSNR of the pooled error in dB, SSIM, and skill 1 - mse/baseline.
 
-    Intervals are 95 %, bootstrap over episodes. `win_rate`: windows that beat the copy, ties counted half.
-    `delta_psnr`: what the true actions are worth in dB.
+    Intervals are 95 %, bootstrap over levels. `win_rate`: windows that beat the copy, ties counted half.
+    `psnr_per_image`: mean over windows, no more than 60 dB each. `delta_psnr`: what the true actions are worth in dB.
     """
-    episode = np.unique(errors.episodes, return_inverse=True)[1]
-    return [_row(errors, episode, step) for step in range(errors.squares["model"].shape[1])]
+    level = np.unique(errors.levels, return_inverse=True)[1]
+    return [_row(errors, level, step) for step in range(errors.squares["model"].shape[1])]
 
 
-def _row(errors: PixelErrors, episode: np.ndarray, step: int) -> dict[str, Value]:
+def _row(errors: PixelErrors, level: np.ndarray, step: int) -> dict[str, Value]:
     at = {name: values[:, step] for name, values in errors.squares.items()}
-    sums: dict[str, Doubles] = {name: np.bincount(episode, values).astype(np.float64) for name, values in at.items()}
+    sums: dict[str, Doubles] = {name: np.bincount(level, values).astype(np.float64) for name, values in at.items()}
     mse = {name: float(values.mean()) for name, values in at.items()}
-    row: dict[str, Value] = {"horizon": step + 1, "windows": len(episode), "episodes": int(episode.max()) + 1}
-    row |= {"mse": mse["model"], "psnr": psnr(mse["model"]), "ssim": float(errors.ssim["model"][:, step].mean())}
-    row |= {
-        "copy_mse": mse["copy"],
-        "copy_psnr": psnr(mse["copy"]),
-        "copy_ssim": float(errors.ssim["copy"][:, step].mean()),
-    }
-    row |= {"mean_mse": mse["mean"], "fade_mse": mse["fade"]}
+    ssim = {name: float(values[:, step].mean()) for name, values in errors.ssim.items()}
+    row: dict[str, Value] = {"horizon": step + 1, "n": len(level), "levels": int(level.max()) + 1}
+    row |= {"mse": mse["model"], "psnr": psnr(mse["model"]), "ssim": ssim["model"]}
+    row |= {"psnr_per_image": float(np.minimum(-10 * np.log10(np.maximum(at["model"], 1e-12)), MOST_DB).mean())}
+    for name in GUESSES:
+        row |= {f"{name}_mse": mse[name], f"{name}_psnr": psnr(mse[name]), f"{name}_ssim": ssim[name]}
     for name in GUESSES:
         low, high = ratio_interval(sums["model"], sums[name])
         row |= {f"skill_{name}": 1 - ratio(sums["model"], sums[name]), f"skill_{name}_low": 1 - high}
@@ -121,7 +121,7 @@ def _row(errors: PixelErrors, episode: np.ndarray, step: int) -> dict[str, Value
     best = min(GUESSES, key=lambda name: mse[name])
     row |= {"skill_best": row[f"skill_{best}"]}
     row |= {"win_rate": float((np.sign(at["copy"] - at["model"]) + 1).mean() / 2)}
-    row |= {"shuffled_mse": mse["shuffled"], "delta_psnr": psnr(mse["model"]) - psnr(mse["shuffled"])}
+    row |= {"shuffled_action_mse": mse["shuffled"], "delta_psnr": psnr(mse["model"]) - psnr(mse["shuffled"])}
     return row
 
 

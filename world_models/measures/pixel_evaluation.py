@@ -1,4 +1,4 @@
-"""A trained pixel model judged from its checkpoint alone: tables, plot, video and GIF."""
+"""A trained pixel model judged: its checkpoint says what environment it is of and how frames are seen; tables, plot, video, GIF."""
 
 import logging
 from pathlib import Path
@@ -60,8 +60,8 @@ def scores(world: PixelWorld, rows: list[dict[str, Any]], split: str) -> dict[st
     facts = {"env": world.env.id, "model": type(world.model).__name__, "step": world.step, "split": split}
     return {
         **facts,
-        "windows": rows[0]["windows"],
-        "episodes": rows[0]["episodes"],
+        "windows": rows[0]["n"],
+        "levels": rows[0]["levels"],
         "horizons": rows,
         "versions": versions(),
     }

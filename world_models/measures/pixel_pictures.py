@@ -73,13 +73,16 @@ def save_rollout_plot(path: Path, rows: list[dict[str, Value]]) -> None:
         FigureCanvasAgg(figure)
         mse, psnr, ssim = figure.subplots(1, 3)
         for name, (colour, label) in CURVES.items():
-            values = np.array([row[f"{name}_mse"] for row in rows], float)
-            mse.plot(horizons, values, color=colour, label=label)
-            psnr.plot(horizons, -10 * np.log10(np.maximum(values, 1e-12)), color=colour)
+            mse.plot(horizons, [row[f"{name}_mse"] for row in rows], color=colour, label=label)
+            psnr.plot(horizons, [row[f"{name}_psnr"] for row in rows], color=colour)
+            ssim.plot(horizons, [row[f"{name}_ssim"] for row in rows], color=colour)
         mse.plot(
-            horizons, [row["shuffled_mse"] for row in rows], color=BLUE, linestyle=":", label="model, shuffled actions"
+            horizons,
+            [row["shuffled_action_mse"] for row in rows],
+            color=BLUE,
+            linestyle=":",
+            label="model, shuffled actions",
         )
-        ssim.plot(horizons, [row["copy_ssim"] for row in rows], color=GREY)
         for axes, name in ((mse, "mse"), (psnr, "psnr"), (ssim, "ssim")):
             axes.plot(horizons, [row[name] for row in rows], color=BLUE, linewidth=2.2, label="model")
             axes.set_xlabel("frames ahead")

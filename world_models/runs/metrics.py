@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 Value = int | float | str
-Mirror = Callable[[str, dict[str, Value]], None]
+Mirror = Callable[[str, dict[str, Value | Path]], None]
+"""Takes the name of a table and a row of it; a Path among the values is a picture."""
 
 
 class MetricsLog:
@@ -49,7 +50,12 @@ class MetricsLog:
             file.write(data)
         self._offsets[name] = self._offsets.get(name, 0) + len(data)
         if self._mirror is not None:
-            self._mirror(name, row)
+            self._mirror(name, {**row})
+
+    def picture(self, name: str, path: Path) -> None:
+        """Hand a picture that was just written on to the mirror, where there is one."""
+        if self._mirror is not None:
+            self._mirror("images", {name: path})
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -86,13 +86,13 @@ def _add_rollout(section: Section, file: str) -> None:
     """Headline, table, and the errors against the horizon."""
     records = section.records(file)
     rows = best_rollout(records)
-    if not rows or not {"copy_mse", "mean_mse", "fade_mse", "shuffled_mse", "psnr", "ssim"} <= set(rows[0]):
+    if not rows or not {"copy_mse", "mean_mse", "fade_mse", "shuffled_action_mse", "psnr", "ssim"} <= set(rows[0]):
         return
     seen = any(record.get("split") == "train" for record in records)
     if seen:
         section.notes.append("There are no validation episodes: the model was judged on those it was trained on.")
-    counts = [f"{rows[0].get(name, math.nan):,.0f}" for name in ("windows", "episodes")]
-    section.facts.append(("Windows", f"{counts[0]}, of {counts[1]} {'training' if seen else 'unseen'} episodes"))
+    counts = [f"{rows[0].get(name, math.nan):,.0f}" for name in ("n", "levels")]
+    section.facts.append(("Windows", f"{counts[0]}, of {counts[1]} {'training' if seen else 'unseen'} levels"))
     gain = skill(rows)
     compared = f"{'less' if gain >= 0 else 'more'} error than a copy of the last frame, 1 to {len(rows)} frames ahead"
     section.headline = (f"{abs(gain):.0%}", compared)
@@ -106,13 +106,13 @@ def _add_rollout(section: Section, file: str) -> None:
     )
     at = _column(rows, "horizon")
     mse = [Line(name, colour, at, _column(rows, f"{name}_mse")) for name, colour in COLOURS.items()]
-    mse.append(Line("shuffled", INK, at, _column(rows, "shuffled_mse")))
+    mse.append(Line("shuffled", INK, at, _column(rows, "shuffled_action_mse")))
     mse.append(Line("model", BLUE, at, _column(rows, "mse"), marked=True))
     section.plot(plots.curves(mse, "frames ahead", WIDE, "Squared error"), "Mean squared error", WIDE, NOTE)
     for name, caption in (("psnr", "PSNR, dB"), ("ssim", "SSIM")):
         lines = [Line("model", BLUE, at, _column(rows, name), marked=True)]
-        lines += [Line("copy", GREY, at, _column(rows, f"copy_{name}"))]
-        section.plot(plots.curves(lines, "frames ahead", HALF, caption), f"{caption}; grey: the copy", HALF)
+        lines += [Line(guess, colour, at, _column(rows, f"{guess}_{name}")) for guess, colour in COLOURS.items()]
+        section.plot(plots.curves(lines, "frames ahead", HALF, caption), caption, HALF)
 
 
 def _cells(row: Record) -> list[str]:
@@ -120,7 +120,7 @@ def _cells(row: Record) -> list[str]:
     low, high = (1 - row.get(f"skill_copy_{end}", math.nan) for end in ("high", "low"))
     interval = f" ({low:.2f} to {high:.2f})" if math.isfinite(low + high) else ""
     ratio = f"{number(over(row['mse'], row['copy_mse']))}{interval}"
-    used = number(over(row["shuffled_mse"], row["mse"]), 10)
+    used = number(over(row["shuffled_action_mse"], row["mse"]), 10)
     return [f"{row['horizon']:.0f}", *errors, ratio, used, f"{row['psnr']:.1f}", f"{row['ssim']:.3f}"]
 
 

@@ -97,7 +97,7 @@ def _fill_training(section: Section) -> None:
         section.facts += [("Best validation loss", number(losses.min())), ("Epochs", f"{losses.size:,}")]
     if steps.size:
         section.facts.append(("Training steps", f"{steps.max():,.0f}"))
-    elsewhere = ("step", "epoch", "learning_rate", "loss", *vision_section.COLUMNS)
+    elsewhere = ("step", "epoch", "lr", "loss", *vision_section.COLUMNS)
     terms = [name for name in (train or val) if name not in elsewhere]
     small = THIRD if len(terms) % 3 == 0 else HALF
     for name, size in [("loss", WIDE), *((term, small) for term in terms)]:

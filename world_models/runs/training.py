@@ -12,7 +12,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.folder import Run
-from world_models.runs.metrics import MetricsLog
+from world_models.runs.metrics import MetricsLog, Value
 from world_models.runs.schedule import EarlyStopping
 
 
@@ -157,7 +157,7 @@ class Training:
         self._require_finite()
         means = torch.stack(self.window).mean(0).tolist()
         rate = self.optimizer.param_groups[0]["lr"]
-        row = {"step": self.step, "epoch": self.epoch, "learning_rate": rate}
+        row = {"step": self.step, "epoch": self.epoch, "lr": rate}
         metrics.write("metrics", {**row, **dict(zip(self.names, means, strict=True))})
         self.window = []
 
@@ -169,11 +169,13 @@ class Training:
                 "start again with a lower stage.learning_rate"
             )
 
-    def write_timing(self, metrics: MetricsLog) -> None:
-        """A row of timing.csv: seconds and steps per second since the last one, in this process."""
+    def write_timing(self, metrics: MetricsLog, frames: int | None = None) -> None:
+        """A row of timing.csv: seconds and steps per second since the last one, in this process; with so many frames in a
+        step also frames per second."""
         seconds = time.monotonic() - self.began
         rate = (self.step - self.first) / seconds
-        metrics.write("timing", {"step": self.step, "seconds": round(seconds, 3), "rate": round(rate, 2)})
+        row: dict[str, Value] = {"step": self.step, "seconds": round(seconds, 3), "rate": round(rate, 2)}
+        metrics.write("timing", row if frames is None else {**row, "frames_per_s": round(rate * frames, 1)})
         self.began, self.first = time.monotonic(), self.step
 
     def end_epoch(self, watched: float) -> bool:

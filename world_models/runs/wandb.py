@@ -19,7 +19,7 @@ def require_wandb() -> None:
 
 
 def wandb_mirror(mode: str, project: str, folder: Path) -> Mirror:
-    """A function that logs every CSV row to the one W&B run of this run folder."""
+    """A function that logs every CSV row and picture to the one W&B run of this run folder."""
     wandb: Any = importlib.import_module("wandb")
     name = "/".join(folder.parts[-3:])
     identity = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
@@ -29,7 +29,8 @@ def wandb_mirror(mode: str, project: str, folder: Path) -> Mirror:
     )
     log.info("Weights & Biases: %s", run.url or run.dir)
 
-    def mirror(name: str, row: dict[str, Value]) -> None:
-        run.log({f"{name}/{key}": value for key, value in row.items()})
+    def mirror(name: str, row: dict[str, Value | Path]) -> None:
+        shown = {key: wandb.Image(str(value)) if isinstance(value, Path) else value for key, value in row.items()}
+        run.log({f"{name}/{key}": value for key, value in shown.items()})
 
     return mirror

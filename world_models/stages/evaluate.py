@@ -1,7 +1,7 @@
 """Stage evaluate: score the agent on the final-test seeds, beside the random policy, and film it."""
 
 import logging
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from world_models.agents.pools import Workers, choose_crew, open_pool
 from world_models.agents.rollout import Score, interact
 from world_models.agents.workers import DEADLINE, one_thread
 from world_models.data.store import EpisodeStore
-from world_models.envs.make import Backend, make_vector_env
+from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.measures.pixel_evaluation import evaluate_pixel_world
 from world_models.runs.files import write_json
 from world_models.runs.folder import RUNTIME, Run, read_manifest
@@ -49,6 +49,7 @@ class EvaluateConfig:
     num_envs: int = 8  # on cuda, for each core
     workers: int = field(default=-1, metadata=RUNTIME)
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)
+    source: str | None = None  # run folder whose episodes a pixel model is judged on; null: those it was trained from
     windows: int = 256
     horizon: int = 32
     fps: int = 10  # of a pixel model's videos
@@ -56,6 +57,23 @@ class EvaluateConfig:
     def __post_init__(self) -> None:
         require_positive("stage", self, "episodes", "num_envs", "deadline", "windows", "horizon", "fps")
         num_workers(self.workers)
+
+
+def settled(cfg: EvaluateConfig, spec: EnvSpec) -> EvaluateConfig:
+    """A copy with an absolute `source`; episodes of another environment are a ValueError."""
+    if cfg.source is None:
+        return cfg
+    path = Path(cfg.source).absolute()
+    path = path / "rollout" if (path / "rollout").is_dir() else path  # a pipeline's
+    store = EpisodeStore.open(path / "episodes")
+    if not store.episodes("validation"):
+        raise ValueError(f"stage.source={cfg.source} has no validation episodes: collect some with stage.val_fraction")
+    theirs = store.manifest["env"]
+    if theirs["id"] != spec.id or theirs["preprocessing"] != spec.to_dict()["preprocessing"]:
+        raise ValueError(
+            f"stage.source={cfg.source} holds episodes of {theirs['id']} or of other frames: the model is of {spec.id}"
+        )
+    return replace(cfg, source=str(path))
 
 
 def execute(cfg: EvaluateConfig, run: Run) -> None:
@@ -86,8 +104,9 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
 
 
 def evaluate_pixels(cfg: EvaluateConfig, run: Run, upstream: Path) -> None:
-    """Judge an upstream pixel model on the episodes that it was not trained on."""
-    path, episodes = upstream / "checkpoints" / "best.pt", input_of(upstream, "episodes")
+    """Judge an upstream pixel model on the episodes that it was not trained on, or on those of another run."""
+    path = upstream / "checkpoints" / "best.pt"
+    episodes = input_of(upstream, "episodes") if cfg.source is None else Path(cfg.source) / "episodes" / "manifest.json"
     run.add_input("pixel", path)
     run.add_input("episodes", episodes)
     world, store = load_pixel_world(path, run.device.value), EpisodeStore.open(episodes.parent)

@@ -41,6 +41,8 @@ from world_models.runs.training import Average, Training, adamw
 
 log = logging.getLogger(__name__)
 
+MANY_WINDOWS, MANY_LEVELS = 256, 64
+"""Fewer to be judged on give figures of little weight."""
 TIMED = 4
 """Steps of each phase that are timed, after two that are not, to turn minutes into steps."""
 
@@ -171,7 +173,7 @@ def execute(cfg: PixelConfig, run: Run) -> None:
 
 
 def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
-    """Windows of the validation split, or of the training episodes where there is none, and the baselines."""
+    """Windows of the validation split, or of the training episodes where there is none, and the baselines; few are told."""
     space, horizon = EnvSpec.from_dict(run.env).action_space, cfg.val_rollout_horizon
     split = "validation" if store.episodes("validation") else "train"
     if split == "train":
@@ -183,7 +185,14 @@ def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
 
     mean = mean_picture(Sample(ObservationDataset(store, "train"), run.seed))
     seen = cfg.view((mean * 255).round().byte()[None], "cpu")[0]
-    return Judged(split, windows(split, cfg.val_windows), fitted_baselines(windows("train", FITTED), seen))
+    watched = windows(split, cfg.val_windows)
+    levels = len(set(watched.levels.tolist()))
+    if len(watched) < MANY_WINDOWS or levels < MANY_LEVELS:
+        log.warning(
+            "judged on %d windows of %d levels only: for figures to publish have %d windows and %d levels",
+            *(len(watched), levels, MANY_WINDOWS, MANY_LEVELS),
+        )
+    return Judged(split, watched, fitted_baselines(windows("train", FITTED), seen))
 
 
 def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines) -> Training:
@@ -271,7 +280,7 @@ def train_phase(
         if ended:
             training.write_window(metrics)
         if training.step % cfg.log_every == 0 or ended:
-            show(run, training, judged, f"train_step_{training.step:08d}")
+            show(run, training, judged, metrics, "train")
         judge_now = training.step % cfg.val_every_steps == 0 or ended
         if judge_now:
             validate(cfg, run, training, judged, metrics)
@@ -322,16 +331,17 @@ def heads_errors(
         yield "end_bce", cfg.end_weight, functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
 
 
-def show(run: Run, training: Training, judged: Judged, name: str) -> None:
+def show(run: Run, training: Training, judged: Judged, metrics: MetricsLog, when: str) -> None:
     """A picture of what the model predicts for a few held-out windows, one frame ahead."""
-    model = training.judged
+    model, path = training.judged, run.path / "images" / f"{when}_step_{training.step:08d}.png"
     assert isinstance(model, PixelModel), type(model)
-    save_strip(run.path / "images" / f"{name}.png", model, judged.windows, run.device.value)
+    save_strip(path, model, judged.windows, run.device.value)
+    metrics.picture(when, path)
 
 
 def validate(cfg: PixelConfig, run: Run, training: Training, judged: Judged, metrics: MetricsLog) -> None:
     """Judge the averaged weights on the fixed windows: tables, plot and video; keep the best."""
-    training.write_timing(metrics)
+    training.write_timing(metrics, cfg.data.batch_size)
     model, name = training.judged, f"val_rollout_step_{training.step:08d}"
     assert isinstance(model, PixelModel), type(model)
 
@@ -349,7 +359,7 @@ def validate(cfg: PixelConfig, run: Run, training: Training, judged: Judged, met
     metrics.write("val_metrics", {"step": training.step, **values, **beside})
     log.info("step %d: %s", training.step, told(rows))
     save_rollout_plot(run.path / "plots" / f"{name}.png", rows)
-    show(run, training, judged, f"val_step_{training.step:08d}")
+    show(run, training, judged, metrics, "val")
     save_rollout_video(
         run.path / "videos" / f"{name}.mp4", model, judged.windows, run.device.value, cfg.val_rollout_fps
     )

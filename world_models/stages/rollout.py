@@ -25,6 +25,7 @@ from world_models.data.overview import write_overview
 from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
 from world_models.envs.actions import ActionSpace
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
+from world_models.envs.procgen import has_one_level
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import num_workers, require_positive
@@ -108,6 +109,10 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
 def settled(cfg: RolloutConfig, spec: EnvSpec) -> RolloutConfig:
     """A copy in which `policy=auto` is decided and `agent` a name or an absolute path; a policy that does not fit is refused."""
     agent = None if cfg.agent is None else settled_agent(cfg.agent, spec)
+    if cfg.val_fraction and has_one_level(spec.id, spec.kwargs):
+        raise ValueError(
+            "env.distribution_mode=exploration has a single level, none can be held out: set stage.val_fraction=0"
+        )
     by_default = PolicyName.brownian if spec.action_space.kind == "box" else PolicyName.sticky
     cfg = replace(cfg, policy=by_default if cfg.policy is PolicyName.auto else cfg.policy, agent=agent)
     build_policy(cfg, spec)
