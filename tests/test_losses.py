@@ -6,7 +6,16 @@ import torch
 from torch import Tensor
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal, kl_divergence
 
-from world_models.losses import conv_vae_loss, free_bits, gmm_loss, latent_kl, mdrnn_loss, vae_terms
+from world_models.losses import (
+    PixelLoss,
+    conv_vae_loss,
+    free_bits,
+    gmm_loss,
+    latent_kl,
+    mdrnn_loss,
+    pixel_error,
+    vae_terms,
+)
 
 T, B, K, L = 4, 3, 5, 6
 
@@ -223,3 +232,20 @@ def test_better_predictions_cost_less() -> None:
     mask = torch.ones(T, B)
     good_metrics, bad_metrics = (mdrnn_loss(given, *targets(), mask, mask, True)[1] for given in (good, bad))
     assert all(good_metrics[name] < bad_metrics[name] for name in good_metrics)
+
+
+@pytest.mark.parametrize(
+    ("kind", "delta", "expected"),
+    [
+        (PixelLoss.huber, 0.05, [(0.04**2 / 2 + 0.05 * (0.2 - 0.025)) / 2, 0.03**2 / 2]),
+        (PixelLoss.huber, 0.1, [(0.04**2 / 2 + 0.1 * (0.2 - 0.05)) / 2, 0.03**2 / 2]),
+        (PixelLoss.huber, 1.0, [(0.04**2 / 2 + 0.2**2 / 2) / 2, 0.03**2 / 2]),
+        (PixelLoss.mse, 0.05, [(0.04**2 + 0.2**2) / 2, 0.03**2]),
+        (PixelLoss.l1, 0.05, [(0.04 + 0.2) / 2, 0.03]),
+    ],
+)
+def test_pixel_errors_are_those_by_hand(kind: PixelLoss, delta: float, expected: list[float]) -> None:
+    """Two frames of two values: off by 0.04 and -0.2, and both by 0.03."""
+    truth = torch.tensor([0.5, 0.6, 0.1, 0.9]).view(1, 2, 1, 1, 2)
+    frames = torch.tensor([0.54, 0.4, 0.13, 0.87]).view(1, 2, 1, 1, 2)
+    torch.testing.assert_close(pixel_error(frames, truth, kind, delta), torch.tensor([expected]))

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from world_models.models.pixel import FiLM, Head, PixelModel, group_norm, roll_out
+from world_models.models.pixel import FiLM, Head, PixelModel, PixelPrediction, group_norm, roll_out
 from world_models.models.pixel_heads import Advect, shift_matrices
 from world_models.models.pixel_unet import PixelUNet
 from world_models.models.pixel_world_model import PixelWorldModel
@@ -26,7 +26,7 @@ def models() -> dict[str, PixelModel]:
     return {**unets, "pixel_world_model": PixelWorldModel(3, ACTIONS, width_mult=0.25)}
 
 
-def randomised(model: nn.Module) -> nn.Module:
+def randomised(model: PixelModel) -> PixelModel:
     """Every weight drawn anew, those that begin at zero too."""
     draw = torch.Generator().manual_seed(1)
     for weight in model.parameters():
@@ -157,3 +157,46 @@ def test_it_learns_one_batch(name: str) -> None:
         optimizer.step()
         errors.append(error.item())
     assert errors[-1] < 0.3 * errors[0]
+
+
+class Dimmer(PixelModel):
+    """Each frame is the last one times a weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = {"context": 1, "img_channels": 1, "action_size": ACTIONS}
+        self.weight = nn.Parameter(torch.tensor(0.5))
+
+    def forward(self, frames: torch.Tensor, actions: torch.Tensor) -> PixelPrediction:
+        return PixelPrediction(self.weight * frames[:, -1])
+
+
+def test_gradients_go_back_through_the_frames_that_were_fed_back() -> None:
+    """After n frames w^n x is shown, of which the derivative is n w^(n-1) x."""
+    for count in (1, 2, 4):
+        model = Dimmer()
+        roll_out(model, torch.full((1, 1, 1, 2, 2), 0.8), torch.zeros(1, count, ACTIONS))[-1].frame.mean().backward()
+        assert model.weight.grad is not None
+        assert model.weight.grad.item() == pytest.approx(count * 0.5 ** (count - 1) * 0.8)
+
+
+@pytest.mark.parametrize("name", list(models()))
+def test_every_model_lets_gradients_through(name: str) -> None:
+    found = roll_out(randomised(models()[name]), *inputs(size=40, steps=6))
+    found[0].frame.retain_grad()
+    found[-1].frame.square().mean().backward()
+    assert found[0].frame.grad is not None and found[0].frame.grad.abs().max() > 0
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", list(models()))
+def test_with_any_weights_long_rollouts_stay_in_range(name: str) -> None:
+    """Also from black and white pictures with large weights; a sum of parts may be off in its last bit."""
+    model, (frames, actions) = randomised(models()[name]), inputs(size=40, steps=19)
+    rounding = 1e-6 if name == "advect" else 0
+    for scale in (1, 3):
+        for weight in model.parameters():
+            weight.mul_(scale)
+        found = torch.stack([one.frame for one in roll_out(model, frames.round(), actions)])
+        assert len(found) == 16 and (found[-1] - found[0]).abs().max() > 0.01
+        assert found.min() >= 0 and found.max() <= 1 + rounding

@@ -45,6 +45,15 @@ def test_best_is_the_model_with_the_lowest_validation_loss(run: Path) -> None:
     assert best["view"] == {"size": None, "grayscale": False} and best["env"]["id"] == "WorldModels/Pellet-v0"
 
 
+def test_tiny_budgets_leave_every_file_too(finished: Path, tmp_path: Path) -> None:
+    run = trained(finished, tmp_path, "stage.max_steps=1", "stage.log_every=500", "stage.val_every_steps=1000")
+    assert {"metrics.csv", "val_metrics.csv", "timing.csv"} <= {path.name for path in run.glob("*.csv")}
+    assert all(read_csv(path) for path in run.glob("*.csv"))
+    assert [path.name for path in run.glob("images/*.png")] == ["reconstructions_step_00000001.png"]
+    for name in ("best", "last"):
+        assert torch.load(run / f"checkpoints/{name}.pt")["step"] == 1
+
+
 @pytest.mark.parametrize("call", [2, 5])
 def test_ctrl_c_then_resume_equals_uninterrupted(
     run: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int

@@ -79,6 +79,16 @@ def test_procgen_trains_without_the_final_frames_that_it_does_not_give(tmp_path:
     assert (newest(tmp_path) / "images/dream.png").is_file()
 
 
+def test_the_same_seed_plays_the_same_procgen_games(tmp_path: Path) -> None:
+    keys = {"episodes": 3, "shard_size": 2, "max_steps": 15, "workers": 0, "val_fraction": 0.4}
+    arguments = ["stage=rollout", "env=coinrun", *(f"stage.{key}={value}" for key, value in keys.items())]
+    shards = []
+    for name, seed in (("one", 3), ("again", 3), ("other", 4)):
+        assert main([*arguments, f"seed={seed}", f"outputs={tmp_path / name}"]) == 0
+        shards.append(read_json(newest(tmp_path / name) / "episodes/manifest.json")["shards"])
+    assert shards[0] == shards[1] != shards[2] and len(shards[0]) == 2
+
+
 def test_early_stopping_ends_training(finished: Path, tmp_path: Path) -> None:
     keys = [
         "stage.learning_rate=1e-12",

@@ -16,7 +16,7 @@ class Advect(nn.Module):
     """Moves pixels: K separable kernels over shifts of the whole frame, and each pixel chooses among what they give.
 
     Like CDNA (Finn et al. 2016, section 3.1), with kernels of one dimension each way. Each pixel is a convex mix of K
-    moved frames, the last frame as it is, and a drawn one: it stays in [0, 1], and a rollout cannot blow up.
+    moved frames, the last frame as it is, and a drawn one: it stays in [0, 1], to rounding, and a rollout cannot blow up.
     """
 
     def __init__(self, img_channels: int, summary: int, kernels: int = KERNELS, reach: tuple[int, int] = REACH) -> None:
