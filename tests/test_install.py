@@ -53,6 +53,10 @@ def test_an_installed_wheel_works_in_an_empty_directory(tmp_path: Path) -> None:
     manifest = read_json(newest(empty / "outputs") / "manifest.json")
     assert manifest["status"] == "finished" and manifest["git"] is None
     assert (site / "bin" / "world-models").is_file()
+    play = [sys.executable, "-m", "world_models.main", "stage=evaluate", "agent=car_racing", "stage.episodes=1"]
+    run([*play, "stage.workers=0"], empty, PYTHONPATH=str(site))
+    scores = read_json(next((empty / "outputs").glob("CarRacing-v3/*/*/scores.json")))
+    assert scores["mean"] > 500 > 0 > scores["random"]["mean"], "the driver that comes with the package drives"
 
 
 def test_readme_commands_are_make_or_ours() -> None:

@@ -19,6 +19,10 @@ from world_models.runs.files import sha256
 MOST_BYTES = 12_000_000
 
 
+def test_a_driver_comes_with_the_package() -> None:
+    assert "car_racing" in trained.names()
+
+
 @pytest.mark.parametrize("name", trained.names())
 def test_what_comes_with_the_package_is_whole_small_and_plays(name: str) -> None:
     path = trained.find_agent(name)
