@@ -277,3 +277,25 @@ def test_no_level_is_in_both_splits(tmp_path: Path) -> None:
         assert game.observe()[1]["rgb"][0].tobytes() == first[int(row["episode"])]
     with pytest.raises(ValueError, match=r"only their own split keeps the levels apart"):
         store.split_again(0.5)
+
+
+def test_the_experiment_leaves_every_file_with_a_tiny_budget(tmp_path: Path) -> None:
+    """As README types it, but for its budget: episodes of CoinRun, training, evaluation on levels that it has never met."""
+    rollout = ["episodes=6", "shard_size=3", "max_steps=30", "val_fraction=0.4", "workers=0"]
+    pixel = ["max_steps=3", "minutes=null", "widths=[8,12]", "condition=16", "data.batch_size=8", "val_windows=6"]
+    keys = [f"stage.rollout.{key}" for key in rollout] + [f"stage.pixel.{key}" for key in pixel]
+    keys += ["stage.pixel.val_rollout_horizon=5", "stage.evaluate.horizon=5", "stage.evaluate.windows=6"]
+    assert main(["experiment=coinrun_pixel", *keys, f"outputs={tmp_path}"]) == 0
+    run = newest(tmp_path)
+    promised = [
+        *("pixel/metrics.csv", "pixel/val_metrics.csv", "pixel/val_rollout_metrics.csv", "pixel/timing.csv"),
+        *("pixel/images/train_step_00000003.png", "pixel/images/val_step_00000003.png"),
+        *("pixel/videos/val_rollout_step_00000003.mp4", "pixel/plots/val_rollout_step_00000003.png"),
+        *("pixel/checkpoints/best.pt", "pixel/checkpoints/last.pt", "evaluate/rollout_metrics.csv"),
+        *("evaluate/videos/rollout.mp4", "evaluate/videos/rollout.gif", "evaluate/scores.json"),
+        *("evaluate/plots/rollout_metrics_vs_horizon.png", "report.html", "config.yaml", "manifest.json"),
+    ]
+    assert {name: (run / name).stat().st_size > 40 for name in promised} == dict.fromkeys(promised, True)
+    assert all(len(path.read_text().splitlines()) > 1 for path in run.glob("*/*.csv"))
+    levels = {(row["split"], int(row["level"])) for row in read_csv(run / "rollout/episodes.csv")}
+    assert all((level < 10000) == (split == "train") for split, level in levels) and len(levels) == 6
