@@ -200,3 +200,19 @@ def test_with_any_weights_long_rollouts_stay_in_range(name: str) -> None:
         found = torch.stack([one.frame for one in roll_out(model, frames.round(), actions)])
         assert len(found) == 16 and (found[-1] - found[0]).abs().max() > 0.01
         assert found.min() >= 0 and found.max() <= 1 + rounding
+
+
+def test_the_kernels_of_advect_learn_apart() -> None:
+    torch.manual_seed(0)
+    model = PixelUNet(3, 5, widths=[8, 12], condition=16, head="advect")
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    frames, actions = torch.rand(8, model.context, 3, 16, 16), torch.rand(8, model.context, 5)
+    for _ in range(5):
+        optimizer.zero_grad()
+        (model(frames, actions).frame - frames[:, -1].roll(1, -1)).square().mean().backward()
+        optimizer.step()
+    head = model.head
+    assert isinstance(head, Advect)
+    kernels = head.shifts.weight.grad.view(head.kernels, -1)
+    assert kernels.norm(dim=1).min() > 0
+    assert all(float((kernels[0] - other).norm() / kernels[0].norm()) > 0.1 for other in kernels[1:])

@@ -8,8 +8,10 @@ from world_models.models.pixel import Head
 KERNELS = 4
 REACH = (8, 3)
 """Farthest shifts in pixels, down and to the right: a game's camera jumps farther up and down."""
-STILL, COPY = 7.0, 7.0
-"""Logits by which an untrained `advect` head copies the last frame: of no shift in a kernel, of the copy in the mix."""
+COPY = 7.0
+"""Logit by which, in the mix of an untrained `advect` head, the copy of the last frame prevails."""
+SPREAD = 0.5
+"""Standard deviation of what a summary of ones adds to a shift's logit at first."""
 
 
 class Advect(nn.Module):
@@ -24,8 +26,8 @@ class Advect(nn.Module):
         self.kernels, self.reach = kernels, reach
         self.planes = img_channels + kernels + 2  # drawn picture, and the mix's logits
         self.shifts = nn.Linear(summary, kernels * sum(2 * far + 1 for far in reach))
-        still = start_at_zero(self.shifts).view(kernels, -1)
-        still[:, reach[0]] = still[:, 2 * reach[0] + 1 + reach[1]] = STILL
+        nn.init.normal_(self.shifts.weight, std=SPREAD / summary**0.5)
+        nn.init.normal_(self.shifts.bias)  # equal kernels would see equal gradients, and stay equal for ever
 
     def start_as_copy(self, last: nn.Conv2d, repeats: int) -> None:
         """Set the layer that gives the planes, each `repeats` times, so that the copy prevails."""
