@@ -111,7 +111,10 @@ def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
         )
     if isinstance(stage, PixelPipelineConfig):
         return replace(
-            stage, rollout=rollout.settled(stage.rollout, spec), pixel=pixel.settled(stage.pixel, spec, device)
+            stage,
+            rollout=rollout.settled(stage.rollout, spec),
+            pixel=pixel.settled(stage.pixel, spec, device),
+            evaluate=evaluate.settled(stage.evaluate, spec),
         )
     return stage
 

@@ -149,6 +149,8 @@ def test_exploration_has_one_level_so_none_is_held_out(tmp_path: Path, capsys: p
     store = EpisodeStore.open(run / "episodes")
     windows = PixelWindows(SequenceDataset(store, "train", 5), 4, 6, store_space(store), View())
     assert windows.levels.tolist() == [0] * 6
+    with pytest.raises(ValueError, match="are all of one level, none can be held out"):
+        store.split_again(0.5)
 
 
 def test_windows_of_one_level_are_known(tmp_path: Path) -> None:

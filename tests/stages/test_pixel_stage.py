@@ -149,7 +149,9 @@ def test_it_is_evaluated_from_its_checkpoint_without_naming_the_env(run: Path, t
         assert ours["mse"] == pytest.approx(float(theirs["mse"]), rel=1e-4)  # the same windows
 
 
-def test_it_is_evaluated_on_other_episodes(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_it_is_evaluated_on_other_episodes(
+    run: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     keys = ["stage.windows=12", "stage.horizon=4", f"outputs={tmp_path / 'judged'}"]
     assert main(small("rollout", f"outputs={tmp_path / 'other'}", "seed=7")) == 0
     other = newest(tmp_path / "other")
@@ -159,6 +161,9 @@ def test_it_is_evaluated_on_other_episodes(run: Path, tmp_path: Path, capsys: py
     assert inputs["episodes"] == sha256(other / "episodes/manifest.json")
     ours, theirs = (read_csv(path)[-1]["copy_mse"] for path in (judged / "rollout_metrics.csv", run / ROLLOUTS))
     assert ours != theirs
+    agent = [f"agent={finished}", "env=pellet", f"stage.source={other}", f"outputs={tmp_path / 'judged'}"]
+    assert main(["stage=evaluate", *agent]) == 1
+    assert "stage.source is of no use: it is for a pixel model" in capsys.readouterr().err
     assert main(small("rollout", f"outputs={tmp_path / 'other'}", "seed=8", "stage.val_fraction=0")) == 0
     assert main(["stage=evaluate", f"upstream={run}", f"stage.source={newest(tmp_path / 'other')}", *keys]) == 1
     assert "has no validation episodes" in capsys.readouterr().err

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from world_models.data import arrays
 from world_models.data.arrays import ShardedFolder, read_manifest
 from world_models.data.episode import Episode
+from world_models.envs.procgen import has_one_level
 from world_models.runs.files import sha256
 
 KIND, SCHEMA = "episodes", 1
@@ -144,11 +145,16 @@ class EpisodeStore(ShardedFolder):
     def split_again(self, val_ratio: float) -> "EpisodeStore":
         """The same episodes, of which the last `val_ratio` are for validation, whatever they were.
 
-        A ValueError where the levels come from a limited range, which episodes of both splits would share.
+        A ValueError where there is one level, or a limited range of them, which episodes of both splits would share.
         """
-        if self.manifest["env"]["kwargs"].get("num_levels"):
+        env = self.manifest["env"]
+        if has_one_level(env["id"], env["kwargs"]):
             raise ValueError(
-                f"the episodes of {self.folder} come from env.num_levels={self.manifest['env']['kwargs']['num_levels']}, and only "
+                f"the episodes of {self.folder} are all of one level, none can be held out: leave val_ratio=null"
+            )
+        if env["kwargs"].get("num_levels"):
+            raise ValueError(
+                f"the episodes of {self.folder} come from env.num_levels={env['kwargs']['num_levels']}, and only "
                 "their own split keeps the levels apart: leave val_ratio=null, or set stage.val_fraction when you collect"
             )
         again = EpisodeStore(self.folder, self.manifest)

@@ -297,9 +297,8 @@ def one_generation(
     search.tell(returns, steps, seconds, calm=pool.setbacks == setbacks)
     bar.expect(cfg.budget.total(search))
     if evolution.generation == SETTLED:
-        tests = (
-            2 * cfg.selection_episodes / cfg.test_interval / (cfg.pop_size * samples)
-        )  # beside a generation's episodes
+        beside = cfg.test_interval * cfg.pop_size * samples  # episodes of candidates between two tests
+        tests = 2 * cfg.selection_episodes / beside
         log.info("plan: %s", cfg.budget.plan(search, run.env["id"], seconds, tests))
     bar.advance(1, 0, f"mean {np.nanmean(returns):.0f}")
     metrics.write("metrics", row(search, fitness(returns, cfg.heats), [score for score in scores if not score.failure]))

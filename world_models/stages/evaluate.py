@@ -85,6 +85,8 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
             evaluate_pixels(cfg, run, run.upstream)
             return
         path = run.upstream / "agent.pt"
+    if cfg.source is not None:
+        raise ValueError("stage.source is of no use: it is for a pixel model, and here an agent plays")
     run.add_input("agent", path)
     agent = load_agent(path, cfg.which.value, run.device.value)
     seeds = fixed_seeds(Purpose.final_test, cfg.episodes)
