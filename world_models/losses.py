@@ -123,6 +123,16 @@ def pixel_error(frames: Tensor, truth: Tensor, kind: PixelLoss, delta: float = 0
     return errors.flatten(2).mean(2)
 
 
+def shift_error(logits: Tensor, target: Tensor, reach: tuple[int, int]) -> Tensor:
+    """Cross-entropy (...) in nats of the shifts that happened, target (..., S), under the kernels' mean, logits (..., K, S).
+
+    S is the shifts down and then those to the right (`models/motion.py`); each half is a distribution.
+    """
+    sizes = [2 * far + 1 for far in reach]
+    said = [part.log_softmax(-1).logsumexp(-2) - math.log(logits.shape[-2]) for part in logits.split(sizes, dim=-1)]
+    return -(torch.cat(said, dim=-1) * target).sum(-1)
+
+
 class VarianceForm(Enum):
     """Whose variance is held near its target: that of all of a picture's latents at once, or each channel's."""
 

@@ -14,7 +14,7 @@ from worker_jobs import build_doubler, build_faulty, build_thread_counter
 
 from world_models.agents import pools
 from world_models.agents.pools import Crew, Workers, choose_crew, open_pool
-from world_models.agents.workers import Failure, WorkerError, WorkerPool
+from world_models.agents.workers import Attempts, Failure, WorkerError, WorkerPool
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -108,6 +108,17 @@ def test_the_others_are_done_where_one_cannot_be(
     assert outcomes[0] == "a done" and outcomes[2] == "b done"
     assert isinstance(outcomes[1], Failure) and outcomes[1].cause == "ArithmeticError: the moon is in the way"
     assert caplog.text.count("it is done again") == 2 and caplog.text.count("it is given up") == 1
+
+
+@pytest.mark.parametrize(
+    ("hung", "tried"),
+    [((False, False, False), 3), ((True, True), 2), ((False, True, False), 3), ((True, False, True), 3)],
+)
+def test_a_job_is_given_up_after_three_attempts_or_two_that_hung(hung: tuple[bool, ...], tried: int) -> None:
+    attempts = Attempts(["a"])
+    outcomes = [attempts.failed(attempts.next(), Failure("no luck", hung=each)) for each in hung]
+    assert outcomes == [None] * (tried - 1) + [Failure("no luck", hung=hung[-1], tried=tried)]
+    assert not attempts.waiting and not attempts.missing
 
 
 def test_a_job_that_kills_every_worker_ends_the_run(tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def test_kernels_move_the_frame_as_numpy_rolls_it() -> None:
     for row in range(2):
         for kernel, (down, right) in enumerate(shifts[row]):
             logits[row, kernel, down + 3] = logits[row, kernel, 7 + right + 2] = 30.0
-    moved = head.moved(frame, logits.flatten(1))
+    moved = head.moved(frame, logits)
     for row in range(2):
         for kernel, (down, right) in enumerate(shifts[row]):
             padded = np.pad(frame[row].numpy(), ((0, 0), (4, 4), (4, 4)), mode="edge")

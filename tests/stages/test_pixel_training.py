@@ -17,6 +17,7 @@ from world_models.data.store import EpisodeStore, StoreWriter
 from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
+from world_models.models.motion import REACH, shifts
 from world_models.models.pixel import PixelModel, PixelPrediction
 from world_models.runs.device import Device, Precision
 from world_models.runs.folder import Run
@@ -143,6 +144,37 @@ def test_heads_are_compared_with_the_transition_that_leads_to_the_frame() -> Non
     loss, terms = loss_terms(replace(cfg, delta=1.0), RUN, Grey(), batch, 0)
     assert float(loss) == pytest.approx(float(0.125 + 0.3 * terms["reward_mse"] + 0.7 * terms["end_bce"]))
     assert list(heads_errors(cfg, [PixelPrediction(frames[:, 0])], batch, KNOWN, "cpu")) == []
+
+
+class Foreseeing(PixelModel):
+    """Says that the picture moves down by as many pixels as the last action counts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.config = {"context": 2, "img_channels": 3, "action_size": 4}
+
+    def forward(self, frames: Tensor, actions: Tensor) -> PixelPrediction:
+        logits = torch.zeros(len(frames), 4, shifts())
+        logits[torch.arange(len(frames)), :, REACH[0] + actions[:, -1].argmax(-1) + 1] = 30.0
+        logits[..., -REACH[1] - 1] = 30.0  # not to the right
+        return PixelPrediction(frames[:, -1], shifts=logits)
+
+
+def test_kernels_are_told_the_motion_that_the_action_led_to() -> None:
+    actions, down = torch.tensor([[1, 4, 2, 3]]), [0, 1, 5, 7, 10]
+    picture = torch.randint(256, (60, 32, 3), generator=torch.Generator().manual_seed(0)).byte()
+    frames = torch.stack([picture[20 - far : 52 - far] for far in down])[None]
+    nothing, ones = torch.zeros(1, 4), torch.ones(1, 4)
+
+    def motion_term(actions: Tensor, cfg: PixelConfig = PLAIN) -> tuple[float, float]:
+        batch = SequenceBatch(frames, actions, nothing, nothing.byte(), ones, ones)
+        loss, terms = loss_terms(cfg, RUN, Foreseeing(), batch, 0)
+        return float(loss), float(terms["motion"])
+
+    assert motion_term(actions)[1] < 0.01
+    assert min(motion_term(actions.roll(shift, 1))[1] for shift in (1, -1, 2)) > 5
+    light, heavy = (motion_term(actions.roll(1, 1), replace(PLAIN, motion_weight=weight)) for weight in (0.0, 0.5))
+    assert heavy[0] - light[0] == pytest.approx(0.5 * heavy[1])
 
 
 def test_the_huber_loss_bends_at_5_percent() -> None:

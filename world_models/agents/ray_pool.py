@@ -114,8 +114,8 @@ class RayPool(Pool):
                     yield index, outcome
                     continue
                 self.setbacks += 1
-                if attempts.failed(index, outcome):
-                    yield index, outcome
+                if given_up := attempts.failed(index, outcome):
+                    yield index, given_up
 
     def _outcomes(self) -> Iterator[tuple[_Worker, Any]]:
         """Who answered or was lost, and then who of the others is silent: nobody is told of twice."""

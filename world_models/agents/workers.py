@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from ctypes import c_uint64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any
@@ -23,7 +23,7 @@ import torch.multiprocessing
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Any]
-ATTEMPTS = 3
+ATTEMPTS, HUNG_ATTEMPTS = 3, 2
 LOST_AT_START = 10
 """Workers lost in a row before they had started, for each of the pool's, that end a run."""
 DEADLINE = 120.0
@@ -53,6 +53,7 @@ class Failure:
     cause: str
     details: str = ""
     hung: bool = False  # it gave no sign of life: each attempt costs a deadline
+    tried: int = 1
 
 
 class Pool(ABC):
@@ -91,8 +92,7 @@ class Pool(ABC):
         """Do all jobs; yields (position in `jobs`, result) as each is done. One that fails each time is a WorkerError."""
         for index, outcome in self.attempt(jobs):
             if isinstance(outcome, Failure):
-                tried = ATTEMPTS - outcome.hung
-                raise WorkerError(f"job {index + 1} of {len(jobs)} failed {tried} times: {outcome.cause}")
+                raise WorkerError(f"job {index + 1} of {len(jobs)} failed {outcome.tried} times: {outcome.cause}")
             yield index, outcome
 
 
@@ -101,7 +101,7 @@ class Attempts:
 
     def __init__(self, jobs: Sequence[Any]) -> None:
         self.jobs, self.waiting = jobs, deque(range(len(jobs)))
-        self._tried = [0] * len(jobs)
+        self._tried, self._hung = [0] * len(jobs), [0] * len(jobs)
         self.missing = len(jobs)
 
     def next(self) -> int:
@@ -110,19 +110,19 @@ class Attempts:
         self._tried[index] += 1
         return index
 
-    def failed(self, index: int, failure: Failure) -> bool:
-        """Note why a job was not done; true if it will not be tried again."""
-        self._tried[index] += failure.hung
-        again = self._tried[index] < ATTEMPTS
+    def failed(self, index: int, failure: Failure) -> Failure | None:
+        """Note why a job was not done; None if it is tried again, else what it comes to."""
+        self._hung[index] += failure.hung
+        again = self._tried[index] < ATTEMPTS and self._hung[index] < HUNG_ATTEMPTS
         ending = "it is done again" if again else "it is given up"
         log.warning("job %d of %d: %s; %s", index + 1, len(self.jobs), failure.cause, ending)
         if failure.details:
             log.debug("where it happened:\n%s", failure.details)
         if again:
             self.waiting.appendleft(index)
-        else:
-            self.missing -= 1
-        return not again
+            return None
+        self.missing -= 1
+        return replace(failure, tried=self._tried[index])
 
     def done(self) -> None:
         """One job fewer."""
@@ -153,13 +153,13 @@ class Here(Pool):
                     self._handler = self._handler or self._build(*self._args)
                     outcome = self._handler(jobs[index])
             except Exception as error:
-                self._handler, outcome = None, raised(error)
+                self._handler = None
                 self.setbacks += 1
-                if not attempts.failed(index, outcome):
-                    continue
+                if given_up := attempts.failed(index, raised(error)):
+                    yield index, given_up
             else:
                 attempts.done()
-            yield index, outcome
+                yield index, outcome
 
     def close(self) -> None:
         self._handler = None
@@ -240,8 +240,8 @@ class WorkerPool(Pool):
                     yield index, outcome
                     continue
                 self.setbacks += 1
-                if attempts.failed(index, outcome):
-                    yield index, outcome
+                if given_up := attempts.failed(index, outcome):
+                    yield index, given_up
 
     def _note_start(self, worker: _Worker) -> None:
         if worker in self._workers:

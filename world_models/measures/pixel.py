@@ -18,6 +18,8 @@ from world_models.runs.metrics import Value
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Frames and truth (B, T, C, H, W) -> (B, T)."""
 GUESSES = ("copy", "mean", "fade")
+AT_ONCE = 16
+"""Pictures whose SSIM is taken at once. With more, what lies between is taken from the system and given back each time."""
 MOST_DB = 60.0
 """PSNR of a single picture, at most: a picture without an error has an infinite one."""
 
@@ -88,10 +90,14 @@ def squared(frames: Tensor, truth: Tensor) -> Doubles:
 
 def similarity(frames: Tensor, truth: Tensor) -> Doubles:
     """Frames (B, T, C, H, W) in [0, 1] -> SSIM (Wang et al. 2004; torchmetrics' defaults) of each (B, T)."""
-    flat = frames.clamp(0, 1).flatten(0, 1).contiguous(), truth.flatten(0, 1).contiguous()
-    found = structural_similarity_index_measure(*flat, data_range=1.0, reduction="none")
+    pairs = zip(*(pictures.flatten(0, 1).split(AT_ONCE) for pictures in (frames.clamp(0, 1), truth)), strict=True)
+    return torch.cat([_similarity(*pair) for pair in pairs]).view(truth.shape[:2]).double().cpu().numpy()
+
+
+def _similarity(pictures: Tensor, truth: Tensor) -> Tensor:
+    found = structural_similarity_index_measure(pictures, truth, data_range=1.0, reduction="none")
     assert isinstance(found, Tensor), type(found)
-    return found.view(truth.shape[:2]).double().cpu().numpy()
+    return found.view(-1)
 
 
 def horizon_rows(errors: PixelErrors) -> list[dict[str, Value]]:

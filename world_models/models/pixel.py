@@ -21,11 +21,13 @@ class Head(Enum):
 
 @dataclass(frozen=True)
 class PixelPrediction:
-    """The next frame (B, C, H, W) in [0, 1]; reward (B,) and logit of the episode's end (B,), None without their heads."""
+    """The next frame (B, C, H, W) in [0, 1]; reward (B,), logit of the episode's end (B,), and logits of the shifts of
+    K kernels (B, K, S), None without their heads."""
 
     frame: Tensor
     reward: Tensor | None = None
     done: Tensor | None = None
+    shifts: Tensor | None = None
 
 
 class PixelModel(nn.Module):
@@ -87,18 +89,18 @@ class FiLM(nn.Module):
 
 
 class ActionCondition(nn.Module):
-    """The last n actions, each in its place, as one vector."""
+    """The last n actions, each in its place, and `more` numbers beside them, as one vector."""
 
-    def __init__(self, action_size: int, past_actions: int, width: int) -> None:
+    def __init__(self, action_size: int, past_actions: int, width: int, more: int = 0) -> None:
         super().__init__()
         self.past_actions = past_actions
         self.layers = nn.Sequential(
-            nn.Linear(past_actions * action_size, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+            nn.Linear(past_actions * action_size + more, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
         )
 
-    def forward(self, actions: Tensor) -> Tensor:
-        """actions (B, k, A) with k >= n -> (B, width)."""
-        return self.layers(actions[:, -self.past_actions :].flatten(1))
+    def forward(self, actions: Tensor, more: Tensor) -> Tensor:
+        """actions (B, k, A) with k >= n, more (B, M) -> (B, width)."""
+        return self.layers(torch.cat([actions[:, -self.past_actions :].flatten(1), more], dim=1))
 
 
 def group_norm(channels: int) -> nn.GroupNorm:

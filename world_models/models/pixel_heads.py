@@ -2,16 +2,18 @@
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
+from world_models.models.motion import REACH, shifts
 from world_models.models.pixel import Head
 
 KERNELS = 4
-REACH = (8, 3)
-"""Farthest shifts in pixels, down and to the right: a game's camera jumps farther up and down."""
 COPY = 7.0
 """Logit by which, in the mix of an untrained `advect` head, the copy of the last frame prevails."""
 SPREAD = 0.5
 """Standard deviation of what a summary of ones adds to a shift's logit at first."""
+UNSEEN = 1e-3
+"""Probability that is added to each measured shift before its logarithm is taken."""
 
 
 class Advect(nn.Module):
@@ -19,13 +21,14 @@ class Advect(nn.Module):
 
     Like CDNA (Finn et al. 2016, section 3.1), with kernels of one dimension each way. Each pixel is a convex mix of K
     moved frames, the last frame as it is, and a drawn one: it stays in [0, 1], to rounding, and a rollout cannot blow up.
+    The first half of the kernels start from how the last frame moved, as if things went on so; the others are free.
     """
 
     def __init__(self, img_channels: int, summary: int, kernels: int = KERNELS, reach: tuple[int, int] = REACH) -> None:
         super().__init__()
         self.kernels, self.reach = kernels, reach
         self.planes = img_channels + kernels + 2  # drawn picture, and the mix's logits
-        self.shifts = nn.Linear(summary, kernels * sum(2 * far + 1 for far in reach))
+        self.shifts = nn.Linear(summary, kernels * shifts(reach))
         nn.init.normal_(self.shifts.weight, std=SPREAD / summary**0.5)
         nn.init.normal_(self.shifts.bias)  # equal kernels would see equal gradients, and stay equal for ever
 
@@ -33,19 +36,25 @@ class Advect(nn.Module):
         """Set the layer that gives the planes, each `repeats` times, so that the copy prevails."""
         start_at_zero(last).view(self.planes, repeats)[-2] = COPY
 
-    def forward(self, frame: Tensor, planes: Tensor, summary: Tensor) -> Tensor:
-        """Last frame (B, C, H, W), planes (B, C+K+2, H, W), summary (B, S) -> the next frame (B, C, H, W)."""
-        channels, shifts = frame.shape[1], self.shifts(summary).float()
+    def forward(self, frame: Tensor, planes: Tensor, summary: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
+        """Last frame (B, C, H, W), planes (B, C+K+2, H, W), summary (B, D), `motion` of the frames (B, k-1, S).
+
+        Returns the next frame (B, C, H, W) and the kernels' logits (B, K, S).
+        """
+        channels, logits = frame.shape[1], self.shifts(summary).float().unflatten(1, (self.kernels, -1))
+        if moved.shape[1]:
+            known = (moved[:, -1:] + UNSEEN).log().expand(-1, self.kernels // 2, -1)
+            logits = logits + functional.pad(known, (0, 0, 0, self.kernels - known.shape[1]))
         with torch.autocast(frame.device.type, enabled=False):  # pixels moved in half precision would fade
             drawn, mix = torch.sigmoid(planes[:, :channels].float()), planes[:, channels:].float().softmax(1)
-            mixed = (mix[:, : self.kernels, None] * self.moved(frame, shifts)).sum(1)
-            return mixed + mix[:, self.kernels, None] * frame + mix[:, self.kernels + 1, None] * drawn
+            mixed = (mix[:, : self.kernels, None] * self.moved(frame, logits)).sum(1)
+            return mixed + mix[:, self.kernels, None] * frame + mix[:, self.kernels + 1, None] * drawn, logits
 
     def moved(self, frame: Tensor, logits: Tensor) -> Tensor:
-        """frame (B, C, H, W), logits of the shifts (B, K*S) -> the K moved frames (B, K, C, H, W)."""
+        """frame (B, C, H, W), logits of the shifts (B, K, S) -> the K moved frames (B, K, C, H, W)."""
         batch, channels, height, width = frame.shape
         sizes = [2 * far + 1 for far in self.reach]
-        down, right = (part.softmax(-1) for part in logits.view(batch, self.kernels, -1).split(sizes, dim=-1))
+        down, right = (part.softmax(-1) for part in logits.split(sizes, dim=-1))
         rows = shift_matrices(down, height).view(batch, self.kernels * height, height)
         lines = (rows @ frame.transpose(1, 2).reshape(batch, height, channels * width)).view(
             batch, self.kernels, height * channels, width
@@ -59,7 +68,7 @@ def shift_matrices(weights: Tensor, size: int) -> Tensor:
     far = weights.shape[-1] // 2
     places = torch.arange(size, device=weights.device)
     sources = (places - torch.arange(-far, far + 1, device=weights.device)[:, None]).clamp(0, size - 1)
-    basis = torch.nn.functional.one_hot(sources, size).to(weights.dtype)  # (2r+1, size, size)
+    basis = functional.one_hot(sources, size).to(weights.dtype)  # (2r+1, size, size)
     return (weights @ basis.flatten(1)).unflatten(-1, (size, size))
 
 
@@ -82,9 +91,9 @@ class Residual(nn.Module):
         """Begin without corrections."""
         start_at_zero(last)
 
-    def forward(self, frame: Tensor, planes: Tensor, summary: Tensor) -> Tensor:
+    def forward(self, frame: Tensor, planes: Tensor, summary: Tensor, moved: Tensor) -> tuple[Tensor, None]:
         """Last frame and planes (B, C, H, W) -> the next frame (B, C, H, W)."""
-        return (frame + planes.float()).clamp(0, 1)
+        return (frame + planes.float()).clamp(0, 1), None
 
 
 class Direct(nn.Module):
@@ -97,9 +106,9 @@ class Direct(nn.Module):
     def start_as_copy(self, last: nn.Conv2d, repeats: int) -> None:
         """It cannot: the weights stay as they are."""
 
-    def forward(self, frame: Tensor, planes: Tensor, summary: Tensor) -> Tensor:
+    def forward(self, frame: Tensor, planes: Tensor, summary: Tensor, moved: Tensor) -> tuple[Tensor, None]:
         """planes (B, C, H, W) -> the next frame (B, C, H, W)."""
-        return torch.sigmoid(planes.float())
+        return torch.sigmoid(planes.float()), None
 
 
 HEADS: dict[Head, type[Advect | Residual | Direct]] = {

@@ -1,4 +1,4 @@
-"""A small U-Net that predicts the next frame, conditioned on actions in every block."""
+"""A small U-Net that predicts the next frame, conditioned in every block on the actions and on how the picture moved."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from world_models.models.motion import motion, shifts
 from world_models.models.pixel import (
     ActionCondition,
     FiLM,
@@ -20,6 +21,8 @@ from world_models.models.pixel_heads import HEADS
 
 FOLD = 2
 """Pixels are folded 2x2 into channels before the first convolution, and unfolded after the last."""
+GRID = 4
+"""The coarsest scale is summed up in 4x4 means: what will move depends on what is where, as the ground under the player."""
 
 
 class Block(nn.Module):
@@ -46,7 +49,7 @@ class PixelUNet(PixelModel):
     """U-Net (Ronneberger et al. 2015) over k folded frames; `widths` are the channels of its scales, finest first.
 
     The norm comes before the FiLM, so that no layer is blind to the actions. `rewards` and `ends` add a head each, which
-    reads the mean of the coarsest scale.
+    reads the coarsest scale. Measured motion (`motion.py`) saves it from learning to compare frames.
     """
 
     def __init__(
@@ -69,7 +72,8 @@ class PixelUNet(PixelModel):
             **{"rewards": rewards, "ends": ends},
         }
         first, last = widths[0], widths[-1]
-        self.condition = ActionCondition(action_size, past_actions, condition)
+        moved = (context - 1) * shifts()
+        self.condition = ActionCondition(action_size, past_actions, condition, moved)
         self.enter = nn.Conv2d(img_channels * context * FOLD**2 + 2, first, 3, padding=1)
         self.down = nn.ModuleList([Block(width, width, condition) for width in widths])
         self.coarser = nn.ModuleList(
@@ -78,17 +82,19 @@ class PixelUNet(PixelModel):
         self.middle = Block(last, last, condition)
         self.finer = nn.ModuleList([nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths)])
         self.up = nn.ModuleList([Block(2 * width, width, condition) for width in widths[:-1]])
-        self.head = HEADS[Head(head)](img_channels, last + condition)
+        summary = GRID**2 * last + condition + moved
+        self.head = HEADS[Head(head)](img_channels, summary)
         self.leave_norm, self.leave_film = group_norm(first), FiLM(condition, first)
         self.leave = nn.Conv2d(first, self.head.planes * FOLD**2, 3, padding=1)
         self.head.start_as_copy(self.leave, FOLD**2)
-        self.reward = nn.Linear(last + condition, 1) if rewards else None
-        self.done = nn.Linear(last + condition, 1) if ends else None
+        self.reward = nn.Linear(summary, 1) if rewards else None
+        self.done = nn.Linear(summary, 1) if ends else None
 
     def forward(self, frames: Tensor, actions: Tensor) -> PixelPrediction:
         """frames (B, k, C, H, W) in [0, 1] with even H and W, actions (B, k, A) -> what follows."""
         self.check_inputs(frames, actions)
-        condition = self.condition(actions)
+        moved = motion(frames)
+        condition = self.condition(actions, moved.flatten(1))
         folded = functional.pixel_unshuffle(frames.flatten(1, 2), FOLD)
         x = self.enter(with_coordinates(folded).contiguous(memory_format=torch.channels_last))
         skips: list[Tensor] = []
@@ -98,7 +104,7 @@ class PixelUNet(PixelModel):
                 skips.append(x)
                 x = self.coarser[scale](x)
         x = self.middle(x, condition)
-        summary = torch.cat([x.mean((2, 3)), condition], dim=1)
+        summary = torch.cat([functional.adaptive_avg_pool2d(x, GRID).flatten(1), condition, moved.flatten(1)], dim=1)
         for finer, block, skip in zip(
             reversed(list(self.finer)), reversed(list(self.up)), reversed(skips), strict=True
         ):
@@ -107,4 +113,5 @@ class PixelUNet(PixelModel):
         x = functional.silu(self.leave_film(self.leave_norm(x), condition))
         planes = functional.pixel_shuffle(self.leave(x), FOLD)
         reward, done = (None if head is None else head(summary)[:, 0].float() for head in (self.reward, self.done))
-        return PixelPrediction(self.head(frames[:, -1], planes, summary), reward, done)
+        frame, shifts_found = self.head(frames[:, -1], planes, summary, moved)
+        return PixelPrediction(frame, reward, done, shifts_found)

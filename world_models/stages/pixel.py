@@ -21,11 +21,12 @@ from world_models.data.view import View
 from world_models.data.windows import PixelWindows, model_actions
 from world_models.envs.preprocess import MIN_SIZE
 from world_models.envs.spec import EnvSpec
-from world_models.losses import PixelLoss, masked_mean, pixel_error
+from world_models.losses import PixelLoss, masked_mean, pixel_error, shift_error
 from world_models.measures.pixel import frames_of, horizon_rows, pixel_errors, told
 from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
 from world_models.measures.pixel_pictures import save_rollout_plot, save_rollout_video, save_strip
 from world_models.measures.vision_baselines import Sample, mean_picture
+from world_models.models.motion import REACH, motion
 from world_models.models.pixel import GROUP, Head, PixelModel, PixelPrediction, roll_out
 from world_models.models.pixel_unet import FOLD, PixelUNet
 from world_models.models.pixel_world_model import SMALLEST, PixelWorldModel, narrowest
@@ -79,8 +80,9 @@ class PixelConfig:
     delta: float = 0.05  # of the Huber loss
     reward_weight: float = 0.01  # of the reward's squared error and the end's cross-entropy, beside the frames' loss
     end_weight: float = 0.01
+    motion_weight: float = 0.001  # of the cross-entropy of the head `advect`'s shifts
     unroll: list[int] = field(default_factory=lambda: [1, 4, 8])
-    unroll_shares: list[float] = field(default_factory=lambda: [0.5, 0.3, 0.2])
+    unroll_shares: list[float] = field(default_factory=lambda: [0.3, 0.3, 0.4])
     context_noise: float = 0.05  # standard deviation at most, drawn for each window
     max_steps: int | None = 2000
     minutes: float | None = None
@@ -103,7 +105,7 @@ class PixelConfig:
         require_positive("stage", self, "n_past_actions", "delta", "max_steps", "minutes", "learning_rate", "log_every")
         require_positive("stage", self, "val_every_steps", "val_windows", "val_rollout_horizon", "val_rollout_fps")
         require_positive("stage", self, "checkpoint_interval")
-        for name in ("reward_weight", "end_weight", "context_noise", "weight_decay", "grad_clip"):
+        for name in ("reward_weight", "end_weight", "motion_weight", "context_noise", "weight_decay", "grad_clip"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
         for name in ("warmup", "ema_decay"):
@@ -302,6 +304,10 @@ def loss_terms(
     shown, mask = frames_of(found), batch.next_mask[:, known:].to(device, non_blocking=True)
     loss = masked_mean(pixel_error(shown, truth, cfg.loss, cfg.delta), mask)
     terms = {"mse": masked_mean((shown.detach() - truth).square().flatten(2).mean(2), mask)}
+    shifts = [one.shifts for one in found if one.shifts is not None]
+    if shifts:
+        terms["motion"] = masked_mean(shift_error(torch.stack(shifts, 1), motion(frames[:, known:]), REACH), mask)
+        loss = loss + cfg.motion_weight * terms["motion"]
     for name, weight, error in heads_errors(cfg, found, batch, known, device):
         terms[name] = masked_mean(error, batch.mask[:, known:].to(device))
         loss = loss + weight * terms[name]

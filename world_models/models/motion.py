@@ -1,0 +1,47 @@
+"""How a picture moved as a whole from one frame to the next, measured without weights."""
+
+import torch
+from torch import Tensor
+
+REACH = (8, 3)
+"""Farthest shifts in pixels, down and to the right: a game's camera jumps farther up and down."""
+SHARPNESS = 4
+NOISE = 1e-3
+"""A shift weighs (error + NOISE) ** -SHARPNESS."""
+GRAIN = 8
+"""Sides of the transformed pictures are multiples of this, for speed."""
+
+
+def shift_errors(frames: Tensor, reach: tuple[int, int] = REACH) -> Tensor:
+    """frames (B, k, C, H, W), larger than `reach` -> mean squared errors (B, k-1, 2a+1, 2b+1).
+
+    How far each frame is from the one before it moved by -a to a pixels down and -b to b to the right, where the two overlap.
+    The square is expanded; its parts are correlations, made with FFTs.
+    """
+    (height, width), frames = frames.shape[-2:], frames.float()
+    size = tuple(-(-(side + far) // GRAIN) * GRAIN for side, far in zip((height, width), reach, strict=True))
+    ones = torch.fft.rfft2(frames.new_ones(height, width), s=size)
+    plain, squares = torch.fft.rfft2(frames, s=size), torch.fft.rfft2(frames.square().mean(2), s=size)
+    mixed = (plain[:, 1:] * plain[:, :-1].conj()).mean(2)
+    summed = squares[:, 1:] * ones.conj() + ones * squares[:, :-1].conj() - 2 * mixed
+    sums, counts = (torch.fft.irfft2(spectrum, s=size) for spectrum in (summed, ones * ones.conj()))
+    down, right = (torch.arange(-far, far + 1, device=frames.device) for far in reach)
+    sums, counts = (part[..., down[:, None], right] for part in (sums, counts))  # a negative shift counts from the end
+    return (sums / counts).clamp_min(0)
+
+
+def motion(frames: Tensor, reach: tuple[int, int] = REACH) -> Tensor:
+    """frames (B, k, C, H, W) -> (B, k-1, (2a+1) + (2b+1)): how likely each shift is, down and then to the right.
+
+    Each pair of frames has its errors turned into weights that sum to 1; no gradient comes back.
+    """
+    if frames.shape[1] == 1:
+        return frames.new_zeros(len(frames), 0, shifts(reach))
+    weights = (shift_errors(frames.detach(), reach) + NOISE).pow(-SHARPNESS)
+    weights = weights / weights.sum((-2, -1), keepdim=True)
+    return torch.cat([weights.sum(-1), weights.sum(-2)], dim=-1)
+
+
+def shifts(reach: tuple[int, int] = REACH) -> int:
+    """Shifts down and to the right, together."""
+    return sum(2 * far + 1 for far in reach)
