@@ -171,7 +171,7 @@ def test_it_is_evaluated_on_other_episodes(
 
 def test_columns_are_those_promised(run: Path) -> None:
     columns = {path.stem: path.read_text().split("\n")[0].split(",") for path in run.glob("*.csv")}
-    assert set(columns["metrics"]) == {"step", "epoch", "lr", "loss", "mse", "unroll", "grad_norm"}
+    assert set(columns["metrics"]) == {"step", "epoch", "lr", "loss", "mse", "motion", "unroll", "grad_norm"}
     assert columns["val_metrics"] == ["step", "val_loss", "val_mse", "val_psnr", "val_ssim", "copy_mse", "copy_psnr"]
     assert columns["timing"] == ["step", "seconds", "rate", "frames_per_s"]
     promised = "step,horizon,n,mse,psnr,ssim,copy_mse,copy_psnr,mean_mse,fade_mse,skill_copy,skill_best,win_rate"
