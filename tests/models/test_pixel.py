@@ -73,7 +73,7 @@ def test_no_layer_is_blind_to_the_actions(name: str) -> None:
         hook = film.register_forward_pre_hook(lambda _, args, condition=condition: (args[0], condition))
         changed = (model(frames, actions).frame - reference).abs().max()
         hook.remove()
-        assert changed > 1e-4, film
+        assert changed > 1e-3, film
 
 
 def test_a_norm_after_the_condition_would_cancel_it() -> None:
