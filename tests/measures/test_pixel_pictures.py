@@ -20,6 +20,10 @@ from world_models.runs.media import LABEL_STRIP, labelled_rows, side_by_side
 
 META = {"env": {"id": "Toy-v0"}, "backend": "gymnasium", "policy": "random", "seed": 0, "versions": {}}
 COLOUR = (200, 100, 0)
+SPEEDS = (5, 1, 7, 3, 8, 2, 6, 4)
+"""By how much the brightness of each episode grows in a step."""
+SHOWN = (5, 7, 6, 4)
+"""Every second one, from the slowest to the fastest."""
 
 
 class Painter(PixelModel):
@@ -36,22 +40,22 @@ class Painter(PixelModel):
 
 def bright(number: int, step: int) -> int:
     """Of all pixels of an episode's frame."""
-    return 10 + 50 * number + 7 * step
+    return 10 + 20 * number + SPEEDS[number] * step
 
 
 @pytest.fixture
 def windows(tmp_path: Path) -> PixelWindows:
-    """Four episodes of three frames of context and two that follow, each of them one window."""
+    """Eight episodes of three frames of context and two that follow, each of them one window."""
     writer, episodes = StoreWriter(tmp_path / "episodes", {**META, "has_final_frame": True}), []
-    for number in range(4):
+    for number in range(8):
         shown = np.array([bright(number, step) for step in range(5)], np.uint8)
         frames = np.broadcast_to(shown[:, None, None, None], (5, 16, 16, 3))
         done = np.array([0, 0, 0, TERMINATED, 0], np.uint8)
         episodes.append(Episode(number, frames, np.array([1, 2, 3, 4, 0]), np.zeros(5, np.float32), done))
-    writer.write_shard(0, episodes, ["validation"] * 4)
+    writer.write_shard(0, episodes, ["validation"] * 8)
     writer.finish()
     data = SequenceDataset(EpisodeStore.open(tmp_path / "episodes"), "validation", 4)
-    return PixelWindows(data, 3, 4, ActionSpace("discrete", 4, (), (), (), start=1), View())
+    return PixelWindows(data, 3, 8, ActionSpace("discrete", 4, (), (), (), start=1), View())
 
 
 def plain(*colours: int | tuple[int, ...]) -> np.ndarray:
@@ -61,17 +65,17 @@ def plain(*colours: int | tuple[int, ...]) -> np.ndarray:
 
 def panels() -> dict[str, np.ndarray]:
     """What a video shows, frame by frame."""
-    truth = [bright(number, step) for number in range(4) for step in (3, 4)]
+    truth = [bright(number, step) for number in SHOWN for step in (3, 4)]
     return {"truth": plain(*truth), "prediction": plain(*[COLOUR] * 8)}
 
 
 def test_a_strip_shows_context_truth_prediction_copy_and_error(tmp_path: Path, windows: PixelWindows) -> None:
     save_strip(tmp_path / "strip.png", Painter(), windows, "cpu")
     rows = {}
-    for number in range(4):
+    for place, number in enumerate(SHOWN, 1):
         *context, truth = (bright(number, step) for step in range(4))
         error = tuple(abs(value - truth) for value in COLOUR)
-        rows[f"{number + 1}"] = plain(*context, truth, COLOUR, context[-1], error)
+        rows[f"{place}"] = plain(*context, truth, COLOUR, context[-1], error)
     expected = labelled_rows(rows, ["t-2", "t-1", "t", "truth", "predicted", "copy", "error"])
     np.testing.assert_array_equal(np.asarray(Image.open(tmp_path / "strip.png")), expected)
 

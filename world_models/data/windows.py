@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -60,6 +61,12 @@ class PixelWindows:
         return Window(
             frames[:, : self.context], model_actions(self.space, batch.actions, device), frames[:, self.context :]
         )
+
+    @cached_property
+    def by_change(self) -> np.ndarray:
+        """Numbers of all windows (n,), the one whose picture changes least first: by the error of copying its last frame."""
+        changes = [(window.future - window.context[:, -1:]).square().flatten(1).mean(1) for window in self]
+        return torch.cat(changes).argsort(stable=True).numpy()
 
     def __iter__(self) -> Iterator[Window]:
         """All windows, some at a time, on the CPU."""

@@ -19,7 +19,7 @@ from world_models.runs.metrics import Value
 from world_models.runs.plots import BLUE, GREEN, GREY, ORANGE, STYLE
 
 SHOWN = 4
-"""Windows in a strip or a video, of different episodes."""
+"""Windows in a strip or a video: the middle ones of as many equal groups, from little change to much."""
 CURVES = {"copy": (GREY, "copy last frame"), "mean": (GREEN, "training mean"), "fade": (ORANGE, "fade between them")}
 
 
@@ -51,9 +51,9 @@ def _panels(model: PixelModel, windows: PixelWindows, device: str) -> dict[str, 
 def rolled(
     model: PixelModel, windows: PixelWindows, device: str, horizon: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Context, actions, predicted and true frames of a few windows, evenly chosen, for `horizon` frames; on the CPU."""
-    chosen = np.unique(np.linspace(0, len(windows) - 1, SHOWN).round().astype(int))
-    window = windows.load(chosen, device)
+    """Context, actions, predicted and true frames of the windows shown, for `horizon` frames; on the CPU."""
+    places = np.unique(((np.arange(SHOWN) + 0.5) * len(windows) / SHOWN).astype(int))
+    window = windows.load(windows.by_change[places], device)
     actions = window.actions[:, : windows.context - 1 + horizon]
     predicted = frames_of(roll_out(model, window.context, actions))
     found = (window.context, actions, predicted, window.future[:, :horizon])
