@@ -82,7 +82,7 @@ class PixelConfig:
     end_weight: float = 0.01
     motion_weight: float = 0.001  # of the cross-entropy of the head `advect`'s shifts
     unroll: list[int] = field(default_factory=lambda: [1, 4, 8])
-    unroll_shares: list[float] = field(default_factory=lambda: [0.3, 0.3, 0.4])
+    unroll_shares: list[float] = field(default_factory=lambda: [0.6, 0.2, 0.2])
     context_noise: float = 0.05  # standard deviation at most, drawn for each window
     max_steps: int | None = 2000
     minutes: float | None = None
