@@ -16,7 +16,7 @@ demo: setup
 	$(BIN)/python -m world_models.main stage=pipeline experiment=demo
 
 test: setup
-	$(BIN)/python -m pytest
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-slow: setup
 	$(BIN)/python -m pytest -m slow

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-ENV = ["env=pellet"]
+ENV = ["env=pellet", "threads=1"]
 SMALL = {
     "rollout": ["episodes=24", "shard_size=6", "workers=0"],
     "vae": ["num_epochs=2", "train_batch_size=16", "latent_size=4", "checkpoint_interval=7", "sample_interval=1"],

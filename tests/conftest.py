@@ -1,12 +1,26 @@
 """One finished V-M-C pipeline on Pellet, made once through the command line, for all tests."""
 
+import logging
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 from commands import newest, small_pipeline
 
 from world_models.main import main
+
+torch.set_num_threads(1)  # for files of tests run side by side
+
+
+@pytest.fixture(autouse=True)
+def no_console_of_another_test() -> Iterator[None]:
+    """Jobs of a sweep log to the stderr of their time, which pytest closes after each test."""
+    yield
+    root = logging.getLogger()
+    for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
+        root.removeHandler(handler)
 
 
 @pytest.fixture(scope="session")

@@ -36,27 +36,37 @@ def run(command: list[str], cwd: Path, **environment: str) -> str:
     return done.stdout
 
 
-def test_an_installed_wheel_works_in_an_empty_directory(tmp_path: Path) -> None:
-    source, site, empty = tmp_path / "source", tmp_path / "site", tmp_path / "empty"
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the wheel is installed; its source is gone."""
+    tmp_path = tmp_path_factory.mktemp("wheel")
+    source, site = tmp_path / "source", tmp_path / "site"
     kept = shutil.ignore_patterns(".git", ".venv", "outputs", "__pycache__", "docs")
     shutil.copytree(ROOT, source, ignore=kept)
-    empty.mkdir()
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
     run([*pip, "--no-deps", "--no-build-isolation", "--target", str(site), str(source)], tmp_path)
     shutil.rmtree(source)
+    return site
+
+
+def test_an_installed_wheel_works_in_an_empty_directory(site: Path, tmp_path: Path) -> None:
     place = run(
-        [sys.executable, "-c", "import world_models; print(world_models.__file__)"], empty, PYTHONPATH=str(site)
+        [sys.executable, "-c", "import world_models; print(world_models.__file__)"], tmp_path, PYTHONPATH=str(site)
     )
     assert place.startswith(str(site))
     arguments = ["stage=rollout", "env=pellet", *(f"stage.{item}" for item in SMALL["rollout"])]
-    run([sys.executable, "-m", "world_models.main", *arguments], empty, PYTHONPATH=str(site))
-    manifest = read_json(newest(empty / "outputs") / "manifest.json")
+    run([sys.executable, "-m", "world_models.main", *arguments], tmp_path, PYTHONPATH=str(site))
+    manifest = read_json(newest(tmp_path / "outputs") / "manifest.json")
     assert manifest["status"] == "finished" and manifest["git"] is None
     assert (site / "bin" / "world-models").is_file()
+
+
+@pytest.mark.slow
+def test_the_driver_that_comes_with_the_wheel_drives(site: Path, tmp_path: Path) -> None:
     play = [sys.executable, "-m", "world_models.main", "stage=evaluate", "agent=car_racing", "stage.episodes=1"]
-    run([*play, "stage.workers=0"], empty, PYTHONPATH=str(site))
-    scores = read_json(next((empty / "outputs").glob("CarRacing-v3/*/*/scores.json")))
-    assert scores["mean"] > 500 > 0 > scores["random"]["mean"], "the driver that comes with the package drives"
+    run([*play, "stage.workers=0"], tmp_path, PYTHONPATH=str(site))
+    scores = read_json(newest(tmp_path / "outputs") / "scores.json")
+    assert scores["mean"] > 500 > 0 > scores["random"]["mean"]
 
 
 def test_readme_commands_are_make_or_ours() -> None:

@@ -34,7 +34,7 @@ def killed(arguments: list[str], seconds: float) -> bool:
     return False
 
 
-SWEEP = ["seed=1,2", "stage.mdrnn.hidden_size=8,12", "reuse=true", "threads=1"]
+SWEEP = ["seed=1,2", "stage.mdrnn.hidden_size=8,12", "reuse=true"]
 
 
 @pytest.fixture(scope="module")

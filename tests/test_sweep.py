@@ -37,7 +37,7 @@ JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 
 def rollouts(outputs: Path, *more: str) -> list[str]:
     """A sweep over quick rollouts."""
-    return ["-m", *small("rollout", "stage.episodes=8", "threads=1", f"outputs={outputs}"), *more]
+    return ["-m", *small("rollout", "stage.episodes=8", f"outputs={outputs}"), *more]
 
 
 def only_sweep(outputs: Path) -> Path:
@@ -173,9 +173,10 @@ def whole(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def mdrnn(finished: Path, outputs: Path, *more: str) -> list[str]:
     upstream = f"upstream={finished / 'vae'}"
-    return ["-m", *small("mdrnn", upstream, f"outputs={outputs}", "seed=1,2,3", "threads=1", *more)]
+    return ["-m", *small("mdrnn", upstream, f"outputs={outputs}", "seed=1,2,3", *more)]
 
 
+@pytest.mark.slow
 def test_kill_9_then_resume_equals_an_uninterrupted_sweep(finished: Path, whole: Path, tmp_path: Path) -> None:
     sweep = killed_when("1/checkpoints/last.pt", tmp_path, mdrnn(finished, tmp_path))
     assert [status(sweep / name) for name in "01"] == ["finished", "interrupted"] and not (sweep / "2").exists()
@@ -209,6 +210,7 @@ def test_relative_paths_mean_what_they_meant_where_the_sweep_was_begun(
     assert list((tmp_path / "elsewhere").iterdir()) == []
 
 
+@pytest.mark.slow
 def test_jobs_side_by_side_killed_with_their_master_go_on_and_equal_jobs_in_turn(swept: Path, tmp_path: Path) -> None:
     """Through joblib, each with a worker process of its own; a job fails at its start and stops none."""
     arguments = rollouts(tmp_path, "stage.policy=brownian,random,sticky", "seed=2", "stage.workers=1", *JOBLIB)

@@ -22,10 +22,10 @@ def test_shapes(size: tuple[int, int], factor: int, side: tuple[int, int]) -> No
     )
 
 
-@pytest.mark.parametrize("x", [torch.rand(2, 1, 64, 64), torch.rand(3, 64, 64), torch.rand(1, 3, 7, 64)], ids=str)
-def test_pictures_that_do_not_fit_are_refused(x: torch.Tensor) -> None:
+@pytest.mark.parametrize("shape", [(2, 1, 64, 64), (3, 64, 64), (1, 3, 7, 64)], ids=str)
+def test_pictures_that_do_not_fit_are_refused(shape: tuple[int, ...]) -> None:
     with pytest.raises(ValueError, match=r"takes pictures \(B, 3, H, W\) of at least 8x8"):
-        ConvAutoencoder(3, base_channels=8).encode(x)
+        ConvAutoencoder(3, base_channels=8).encode(torch.rand(shape))
 
 
 def test_the_loss_in_closed_form() -> None:

@@ -71,10 +71,10 @@ def test_the_next_stages_run_on_converted_episodes(finished: Path, tmp_path: Pat
     assert main(convert(files, outputs, "stage.alignment=pre")) == 0
     episodes = newest(outputs)
     assert check_upstream(episodes, "vae", ["rollout"], read_json(episodes / "manifest.json")["env"]) == episodes
-    assert main(small("vae", f"outputs={outputs}", "threads=1", "stage.num_epochs=1")) == 0
+    assert main(small("vae", f"outputs={outputs}", "stage.num_epochs=1")) == 0
     (entry,) = [item for item in read_json(newest(outputs) / "manifest.json")["inputs"] if item["kind"] == "episodes"]
     assert (newest(outputs) / entry["path"]).resolve() == episodes / "episodes/manifest.json"
-    assert main(small("mdrnn", f"outputs={outputs}", "threads=1", "stage.num_epochs=1")) == 0
+    assert main(small("mdrnn", f"outputs={outputs}", "stage.num_epochs=1")) == 0
 
 
 @pytest.fixture(scope="module", params=["npz", "hdf5", "minari"])

@@ -80,6 +80,7 @@ MARKS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
 def test_kill_9_then_resume_equals_uninterrupted(stage: str, finished: Path, tmp_path: Path) -> None:
     command = [

@@ -27,7 +27,7 @@ def save_png(path: Path, image: np.ndarray) -> None:
     _require_pictures("image", image, 3)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
-        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, format="PNG", optimize=True)
+        Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, format="PNG")
 
 
 def labelled_rows(rows: dict[str, np.ndarray], columns: Sequence[str] = ()) -> np.ndarray:
