@@ -87,7 +87,8 @@ def test_an_environment_that_raises_on_one_track_costs_that_track(pool: Pool, mo
     assert scores[0] == sound[0] and scores[2:] == sound[2:]
 
 
-@pytest.mark.parametrize("workers", [pytest.param(1, marks=pytest.mark.slow), 3])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 3])
 def test_a_track_that_hangs_is_soon_left_alone(workers: int, tmp_path: Path) -> None:
     def hangs() -> int:
         return len(list(tmp_path.glob("hung-*")))

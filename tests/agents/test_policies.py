@@ -179,7 +179,8 @@ def test_at_full_size_too_a_row_acts_the_same_whoever_plays_beside_it(world: Wor
     many, frames = vectors(full, 70), frames_for(3, 70)
     with one_thread():
         together = played_on(WorldModelPolicy(full, many), frames, np.arange(70))
-        for rows in (np.array([3]), np.array([0, 7, 69]), np.arange(4, 20), np.arange(5, 70)):
+        widths = [np.arange(2, 2 + count) for count in (4, 8, 12, 16, 20, 24, 28, 32, 65)]
+        for rows in (np.array([3]), np.array([0, 7, 69]), *widths):
             policy = WorldModelPolicy(full, many[rows])
             apart = played_on(policy, frames[:, rows], np.arange(len(rows)), seeds=rows.tolist())
             np.testing.assert_array_equal(apart, together[:, rows])

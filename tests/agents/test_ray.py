@@ -40,6 +40,7 @@ def test_jobs_are_done_redone_and_given_up(tmp_path: Path, caplog: pytest.LogCap
     assert "job 2 of 5: a worker was lost" in caplog.text
 
 
+@pytest.mark.slow
 def test_a_silent_actor_is_replaced_and_a_slow_one_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     with open_pool(Workers.ray, 2, build_faulty, [tmp_path], deadline=10.0) as pool:
         assert dict(pool.map(["hang", "slow"])) == {0: "hang done", 1: "slow done"}
@@ -47,6 +48,7 @@ def test_a_silent_actor_is_replaced_and_a_slow_one_left_alone(tmp_path: Path, ca
     assert line.startswith("job 1 of 2: a worker gave no sign of life for 10 seconds")
 
 
+@pytest.mark.slow
 def test_actors_compute_in_one_thread_and_may_die_while_idle() -> None:
     with open_pool(Workers.ray, 2, build_thread_counter, []) as pool:
         assert dict(pool.map([None] * 3)) == {0: 1, 1: 1, 2: 1}
@@ -57,6 +59,7 @@ def test_actors_compute_in_one_thread_and_may_die_while_idle() -> None:
         assert second != first
 
 
+@pytest.mark.slow
 def test_a_worker_without_a_core_waits_and_costs_nothing(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     jobs = ["slow", "slow ", "a", "b"]
     with open_pool(Workers.ray, 3, build_faulty, [tmp_path], deadline=10.0) as pool:

@@ -8,7 +8,7 @@ import pytest
 
 from world_models.agents.evolution import Evolution
 from world_models.agents.reference import CAR_RACING, expected
-from world_models.agents.search import Budget, Search
+from world_models.agents.search import Budget, Pace, Search
 
 
 def after(generations: int, steps: int = 1000, seconds: float = 2.0) -> Search:
@@ -76,16 +76,18 @@ def test_the_best_are_kept_and_one_is_chosen_by_all_that_they_played() -> None:
 
 
 def test_the_plan_tells_what_the_published_search_had() -> None:
-    plan = Budget(None, 50_000, None, None).plan(after(2), "CarRacing-v3", 20.0, 0.25)
-    assert plan.startswith("20 s per generation and 5 s of tests: 50 generations of 8 x 2 episodes, until about ")
+    plan = Budget(None, 50_000, None, None).plan(after(2), "CarRacing-v3", Pace(2100.4, 20.0, 0.25, 3.0))
+    assert plan.startswith(
+        "2,100 steps/s, 20 s per generation and 5 s of tests: 50 generations of 8 x 2 episodes, until about "
+    )
     end = datetime.strptime(re.search(r"about (\d\d:\d\d)", plan)[1], "%H:%M")
-    expected_end = datetime.now() + timedelta(seconds=48 * 25)
+    expected_end = datetime.now() + timedelta(seconds=48 * 25 + 60)
     assert abs((end.hour * 60 + end.minute) - (expected_end.hour * 60 + expected_end.minute)) % 1439 <= 1
-    far = Budget(5000, None, None, None).plan(after(2), "CarRacing-v3", 20.0)
+    far = Budget(5000, None, None, None).plan(after(2), "CarRacing-v3", Pace(2100.0, 20.0))
     assert re.search(r"until about \d{4}-\d\d-\d\d \d\d:\d\d$", far)
     assert plan.endswith("the published population had 754, its mean vector 868, in 29 h on 64 cores")
     assert expected("CarRacing-v3", 1801) is None
-    assert "published" not in Budget(9, None, None, None).plan(after(2), "Acrobot-v1", 20.0)
+    assert "published" not in Budget(9, None, None, None).plan(after(2), "Acrobot-v1", Pace(2100.0, 20.0))
 
 
 @pytest.mark.parametrize("row", CAR_RACING)

@@ -1,16 +1,18 @@
 """The pool: right results in any order of finishing, whoever dies, and nobody left behind."""
 
+import concurrent.futures
 import os
 import re
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
 import pytest
-from worker_jobs import build_doubler, build_faulty, build_thread_counter
+from worker_jobs import build_doubler, build_faulty, build_sleeper, build_thread_counter
 
 from world_models.agents import pools
 from world_models.agents.pools import Crew, Workers, choose_crew, open_pool
@@ -38,14 +40,15 @@ def test_there_are_never_more_workers_than_wanted() -> None:
 
 def test_on_a_gpu_one_process_serves_all_environments(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pools, "num_cores", lambda: 8)
-    assert choose_crew("cuda", "envpool", Workers.local, -1, 16) == Crew(1, 128, 8)
+    assert choose_crew("cuda", "envpool", Workers.local, -1, 16) == Crew(1, 128, 8, "cuda")
     for device, backend, where, workers in (
         ("cpu", "envpool", Workers.local, -1),
         ("cuda", "gymnasium", Workers.local, -1),
         ("cuda", "envpool", Workers.ray, -1),
         ("cuda", "envpool", Workers.local, 3),
     ):
-        assert choose_crew(device, backend, where, workers, 16) == Crew(workers, 16, 1)
+        expected = Crew(workers, 16, 1, "cpu" if where is Workers.ray else device)
+        assert choose_crew(device, backend, where, workers, 16) == expected
 
 
 def test_a_dead_worker_is_replaced_and_its_job_redone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -111,20 +114,43 @@ def test_the_others_are_done_where_one_cannot_be(
 
 
 @pytest.mark.parametrize(
-    ("hung", "tried"),
-    [((False, False, False), 3), ((True, True), 2), ((False, True, False), 3), ((True, False, True), 3)],
+    "fates",
+    ["rrr", "hh", "rhr", "hrh", "llllll", "lrlrllr", "lhlllh", "rrlllll" + "l", "hlllll" + "r" + "l"],
 )
-def test_a_job_is_given_up_after_three_attempts_or_two_that_hung(hung: tuple[bool, ...], tried: int) -> None:
+def test_a_job_may_raise_three_times_hang_twice_and_lose_six_workers(fates: str) -> None:
     attempts = Attempts(["a"])
-    outcomes = [attempts.failed(attempts.next(), Failure("no luck", hung=each)) for each in hung]
-    assert outcomes == [None] * (tried - 1) + [Failure("no luck", hung=hung[-1], tried=tried)]
+    failures = [Failure("no luck", hung=fate == "h", lost=fate == "l") for fate in fates]
+    outcomes = [attempts.failed(attempts.next(), failure) for failure in failures]
+    assert outcomes == [None] * (len(fates) - 1) + [replace(failures[-1], tried=len(fates))]
     assert not attempts.waiting and not attempts.missing
+
+
+def test_a_job_outlives_five_workers_that_others_kill(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with WorkerPool(1, build_sleeper, [tmp_path]) as pool, concurrent.futures.ThreadPoolExecutor() as beside:
+        done = beside.submit(lambda: dict(pool.map([1.0])))
+        for kills in range(1, 6):
+            while len(list(tmp_path.glob("working-*"))) < kills:
+                assert not done.done()
+                time.sleep(0.02)
+            psutil.Process(pool.pids[0]).kill()
+        assert done.result() == {0: None}
+    assert caplog.text.count("it is done again") == 5
+
+
+def test_a_pool_is_warm_once_every_worker_has_done_a_job(tmp_path: Path) -> None:
+    with WorkerPool(2, build_sleeper, [tmp_path]) as pool:
+        assert dict(pool.map([0.0])) == {0: None} and not pool.warm
+        deadline = time.monotonic() + 60
+        while not pool.warm:
+            assert time.monotonic() < deadline
+            list(pool.map([0.1] * 4))
+        assert len(list(tmp_path.glob("working-*"))) == 2
 
 
 def test_a_job_that_kills_every_worker_ends_the_run(tmp_path: Path) -> None:
     with (
         WorkerPool(1, build_faulty, [tmp_path]) as pool,
-        pytest.raises(WorkerError, match=r"failed 3 times: .* signal 9"),
+        pytest.raises(WorkerError, match=r"failed 6 times: .* signal 9"),
     ):
         list(pool.map(["always die"]))
 

@@ -1,6 +1,7 @@
 """The search as users start it: what C sees, when it ends, how it goes on from another run."""
 
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,19 @@ def test_a_search_goes_on_from_another_run(finished: Path, tmp_path: Path, caplo
     whole = search(finished, tmp_path, f"stage.start_from={first}", "stage.n_samples=3", "stage.generations=2")
     assert torch.equal(*(torch.load(run / "checkpoints/last.pt")["mean"] for run in (later, whole)))
     assert "another V or M" not in caplog.text
+
+
+def test_a_search_that_goes_on_needs_the_other_no_more_once_it_has_begun(finished: Path, tmp_path: Path) -> None:
+    first = search(finished, tmp_path)
+    keys = [f"stage.start_from={first}", "stage.generations=1"]
+    later, gone, whole = (search(finished, tmp_path, *keys) for _ in range(3))
+    assert main([f"resume={whole}", "stage.generations=2"]) == 0
+    assert main([f"resume={first}", "stage.generations=3"]) == 0
+    assert main([f"resume={later}", "stage.generations=2"]) == 0
+    shutil.rmtree(first)
+    assert main([f"resume={gone}", "stage.generations=2"]) == 0
+    means = [torch.load(run / "checkpoints/last.pt")["mean"] for run in (later, gone, whole)]
+    assert torch.equal(means[0], means[2]) and torch.equal(means[1], means[2])
 
 
 @pytest.mark.parametrize("keys", [[], ["stage.components=6"]])
@@ -390,8 +404,9 @@ def test_a_generation_that_is_half_lost_ends_the_run_with_the_cause(
 
 
 def test_a_plan_is_made(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    search(finished, tmp_path, "stage.generations=7")
-    (plan,) = [record.message for record in caplog.records if record.message.startswith("plan: ")]
-    assert re.fullmatch(
-        r"plan: \d+ s per generation and \d+ s of tests: 7 generations of 6 x 2 episodes, until about \d\d:\d\d", plan
-    )
+    run = search(finished, tmp_path, "stage.generations=7")
+    assert main([f"resume={run}", "stage.generations=8"]) == 0
+    plans = [record.message for record in caplog.records if record.message.startswith("plan: ")]
+    for plan, generations in zip(plans, (7, 8), strict=True):
+        pace = r"[\d,]+ steps/s, \d+ s per generation and \d+ s of tests"
+        assert re.fullmatch(rf"plan: {pace}: {generations} generations of 6 x 2 episodes, until about \d\d:\d\d", plan)

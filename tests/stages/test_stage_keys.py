@@ -166,6 +166,7 @@ def test_ctrl_c_leaves_no_process_and_a_run_that_can_go_on(tmp_path: Path) -> No
     assert len(EpisodeStore.open(newest(tmp_path) / "episodes").rows) == 4000
 
 
+@pytest.mark.slow
 def test_a_killed_worker_costs_nothing_but_its_job(finished: Path, tmp_path: Path) -> None:
     keys = ["stage.episodes=3000", "stage.shard_size=50"]
     arguments = small("rollout", *keys, "stage.workers=2", f"outputs={tmp_path / 'killed'}")

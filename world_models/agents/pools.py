@@ -40,19 +40,25 @@ def open_pool(
 
 @dataclass(frozen=True)
 class Crew:
-    """How many workers play, in how many slots each, and by how many threads the environments of one are stepped."""
+    """How many workers play, in how many slots each, by how many threads the environments of one are stepped, and where V
+    and M run."""
 
     workers: int
     width: int
     threads: int = 1
+    device: str = "cpu"
 
 
 def choose_crew(device: str, backend: str, where: Workers, workers: int, width: int) -> Crew:
     """`workers` with `width` slots each; but instead of -1, one per core, a GPU has one process that serves all environments,
-    where its backend can step them in threads (envpool): its batches are as wide as all of theirs, and V and M are there once."""
-    if device == "cuda" and backend == Backend.envpool.value and where is Workers.local and workers == -1:
-        return Crew(1, width * num_cores(), num_cores())
-    return Crew(workers, width)
+    where its backend can step them in threads (envpool): its batches are as wide as all of theirs, and V and M are there once.
+    Gymnasium and Procgen step on one thread of each process, so there each core's process has them. The actors of a Ray
+    cluster have a core each and no GPU, whatever the machine has that this runs on."""
+    if where is Workers.ray:
+        return Crew(workers, width)
+    if device == "cuda" and backend == Backend.envpool.value and workers == -1:
+        return Crew(1, width * num_cores(), num_cores(), device)
+    return Crew(workers, width, device=device)
 
 
 def limited(count: int, most: int | None) -> int:

@@ -67,6 +67,7 @@ class _Worker:
     actor: Any
     asked: Any  # the answer to the last look whether it is alive; the first comes once it has started
     ready: bool = False
+    warm: bool = False
     job: int | None = None
     answer: Any = None
     beats: int = -1
@@ -96,6 +97,10 @@ class RayPool(Pool):
     def size(self) -> int:
         return len(self._workers)
 
+    @property
+    def warm(self) -> bool:  # type: ignore[override]
+        return all(worker.warm for worker in self._workers)
+
     def attempt(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         attempts, self._served = Attempts(jobs), time.monotonic()
         for worker in [worker for worker in self._workers if worker.job is not None]:
@@ -110,6 +115,7 @@ class RayPool(Pool):
                 index, worker.job = worker.job, None
                 assert index is not None
                 if not isinstance(outcome, Failure):
+                    worker.warm = True
                     attempts.done()
                     yield index, outcome
                     continue
@@ -158,7 +164,7 @@ class RayPool(Pool):
             return ray.get(worker.answer)
         except ray.exceptions.RayError as error:  # the actor's, its node's, or for want of memory
             self._replace(worker)
-            return Failure(f"a worker was lost ({_reason(error)})")
+            return Failure(f"a worker was lost ({_reason(error)})", lost=True)
 
     def _silent(self) -> list[tuple[_Worker, Failure]]:
         """Workers at work that gave no sign of life for `deadline` seconds, replaced."""

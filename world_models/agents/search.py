@@ -120,6 +120,16 @@ class Search:
 
 
 @dataclass(frozen=True)
+class Pace:
+    """What a generation takes, and what tests take on top."""
+
+    rate: float  # environment steps per second
+    seconds: float  # per generation
+    tests: float = 0.0  # time of the tests over that of the generations
+    finals: float = 0.0  # generations that could be played in the time of the finalists' tracks, once at the end
+
+
+@dataclass(frozen=True)
 class Budget:
     """What ends a search; None for no limit. `minutes` of playing candidates count as environment steps, at the rate
     that was measured once, in the first generation in which nothing had to be done again."""
@@ -154,16 +164,15 @@ class Budget:
             limits.append(math.ceil(steps * search.evolution.generation / search.env_steps))
         return min(limits, default=None)
 
-    def plan(self, search: Search, env_id: str, seconds: float, tests: float = 0.0) -> str:
-        """What it comes to at so many seconds per generation, tests taking `tests` times as long on top, and where the
-        published search stood after as much."""
+    def plan(self, search: Search, env_id: str, pace: Pace) -> str:
+        """What it comes to at this pace, and where the published search stood after as much."""
         total, candidates = self.total(search), len(search.evolution.segments[-1].history[-1])
         assert total is not None, search.env_steps
-        left = (total - search.evolution.generation) * seconds * (1 + tests)
+        left = ((total - search.evolution.generation) * (1 + pace.tests) + pace.finals) * pace.seconds
         ends = datetime.now().astimezone() + timedelta(seconds=left)
         told = (
-            f"{seconds:.0f} s per generation and {seconds * tests:.0f} s of tests: {total} generations of {candidates} x "
-            f"{search.samples[-1]} episodes, until about {ends:{_form(ends)}}"
+            f"{pace.rate:,.0f} steps/s, {pace.seconds:.0f} s per generation and {pace.seconds * pace.tests:.0f} s of tests: "
+            f"{total} generations of {candidates} x {search.samples[-1]} episodes, until about {ends:{_form(ends)}}"
         )
         then = expected(env_id, total)
         if then is None or search.evolution.ancestors:

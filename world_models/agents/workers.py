@@ -23,7 +23,9 @@ import torch.multiprocessing
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Any]
-ATTEMPTS, HUNG_ATTEMPTS = 3, 2
+ATTEMPTS, HUNG_ATTEMPTS, LOST_ATTEMPTS = 3, 2, 6
+"""How often a job may raise or hang, hang, and lose its worker before it is given up: a worker that dies need not be the
+job's doing, for others may kill it, and where that happens again and again a long job must not pay for it."""
 LOST_AT_START = 10
 """Workers lost in a row before they had started, for each of the pool's, that end a run."""
 DEADLINE = 120.0
@@ -53,6 +55,7 @@ class Failure:
     cause: str
     details: str = ""
     hung: bool = False  # it gave no sign of life: each attempt costs a deadline
+    lost: bool = False  # its worker died
     tried: int = 1
 
 
@@ -60,12 +63,15 @@ class Pool(ABC):
     """Does jobs with what `build(*args)` returns, called once in each worker.
 
     A job that raises (its worker then builds anew), whose worker dies, or shows no sign of life for `deadline`
-    seconds, is done again, three times at most, or twice where it hangs; each such event is a line in the log.
+    seconds, is done again: it is tried three times at most, or twice where it hangs, workers that die not counted, of
+    which it may lose six; each such event is a line in the log.
     Results depend on jobs alone.
     """
 
     setbacks = 0
     """How often so far a job was not done when it was tried."""
+    warm = True
+    """Whether every worker has done a job: until then one that starts and builds takes time from the others."""
 
     def __enter__(self) -> "Pool":
         return self
@@ -101,7 +107,7 @@ class Attempts:
 
     def __init__(self, jobs: Sequence[Any]) -> None:
         self.jobs, self.waiting = jobs, deque(range(len(jobs)))
-        self._tried, self._hung = [0] * len(jobs), [0] * len(jobs)
+        self._tried, self._hung, self._lost = ([0] * len(jobs) for _ in range(3))
         self.missing = len(jobs)
 
     def next(self) -> int:
@@ -113,7 +119,9 @@ class Attempts:
     def failed(self, index: int, failure: Failure) -> Failure | None:
         """Note why a job was not done; None if it is tried again, else what it comes to."""
         self._hung[index] += failure.hung
-        again = self._tried[index] < ATTEMPTS and self._hung[index] < HUNG_ATTEMPTS
+        self._lost[index] += failure.lost
+        hung, lost = self._hung[index], self._lost[index]
+        again = self._tried[index] - lost < ATTEMPTS and hung < HUNG_ATTEMPTS and lost < LOST_ATTEMPTS
         ending = "it is done again" if again else "it is given up"
         log.warning("job %d of %d: %s; %s", index + 1, len(self.jobs), failure.cause, ending)
         if failure.details:
@@ -171,6 +179,7 @@ class _Worker:
     pipe: Connection
     pulse: Any
     ready: bool = False  # its process has started
+    warm: bool = False  # it has done a job
     job: int | None = None
     beats: int = 0
     seen: float = field(default_factory=time.monotonic)
@@ -215,6 +224,10 @@ class WorkerPool(Pool):
         return len(self._workers)
 
     @property
+    def warm(self) -> bool:  # type: ignore[override]
+        return all(worker.warm for worker in self._workers)
+
+    @property
     def pids(self) -> list[int]:
         """Process ids of the workers."""
         return [worker.process.pid for worker in self._workers]
@@ -236,6 +249,7 @@ class WorkerPool(Pool):
                     self._note_start(worker)
                     continue
                 if not isinstance(outcome, Failure):
+                    worker.warm = True
                     attempts.done()
                     yield index, outcome
                     continue
@@ -285,7 +299,7 @@ class WorkerPool(Pool):
             worker.process.join()
         worker.pipe.close()
         self._workers[self._workers.index(worker)] = self._start()
-        return Failure(cause, hung=code is None)
+        return Failure(cause, hung=code is None, lost=code is not None)
 
     def _start(self) -> _Worker:
         context = torch.multiprocessing.get_context("spawn")

@@ -26,7 +26,7 @@ from world_models.agents.observed import observe
 from world_models.agents.pools import Workers, choose_crew, open_pool
 from world_models.agents.reference import published
 from world_models.agents.rollout import Score
-from world_models.agents.search import SETTLED, Budget, Search
+from world_models.agents.search import SETTLED, Budget, Pace, Search
 from world_models.agents.selection import Selection
 from world_models.agents.workers import DEADLINE, Pool, WorkerError
 from world_models.data.store import EpisodeStore
@@ -174,7 +174,7 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
             metrics.write("reference", {**theirs})
     evolution = search.evolution
     crew = choose_crew(run.device.value, run.backend, Workers(run.workers), -1, cfg.num_envs)
-    args = (models, run.backend, crew.width, run.device.value, crew.threads)
+    args = (models, run.backend, crew.width, crew.device, crew.threads)
     with (
         open_pool(
             Workers(run.workers), crew.workers, build_player, args, most=cfg.max_workers, deadline=cfg.deadline
@@ -183,8 +183,11 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
     ):
         selection = Selection(pool, metrics, cfg.selection_episodes, cfg.finalists, crew.width, cfg.time_limit)
         warm_up(pool, len(search.mean))
+        planned = max(SETTLED, evolution.generation + 1)  # of a search that goes on, after its first generation here
         while not cfg.budget.is_over(search):
             timing = one_generation(cfg, run, search, pool, crew.width, metrics, bar)
+            if evolution.generation == planned:
+                tell_plan(cfg, run, search, timing)
             began = time.monotonic()
             if evolution.generation % cfg.test_interval == 0:
                 selection.test(search)
@@ -243,12 +246,14 @@ def open_beginning(cfg: ControllerConfig, run: Run, world: WorldModel) -> tuple[
 
 
 def first_state(cfg: ControllerConfig, run: Run, world: WorldModel) -> Search:
-    """A search at its first generation; with `start_from`, after the last one of that run."""
+    """A search at its first generation; with `start_from`, after the last one of that run, as it was when this one began."""
     start, components = open_beginning(cfg, run, world)
     parameters = num_parameters(**world.controller_config)
     size = parameters if components is None else components.size(parameters)
     ancestors: list[Segment] = []
-    if cfg.start_from is not None:
+    if run.last.is_file():
+        ancestors = [Segment(**segment) for segment in load_search(run.last)["segments"][:-1]]
+    elif cfg.start_from is not None:
         path = Path(cfg.start_from) / "checkpoints" / "last.pt"
         theirs = {item["sha256"] for item in read_manifest(Path(cfg.start_from))["inputs"]}
         if not all(item["sha256"] in theirs for item in run.manifest["inputs"] if item["kind"] != "start_from"):
@@ -283,7 +288,7 @@ def one_generation(
     cfg: ControllerConfig, run: Run, search: Search, pool: Pool, width: int, metrics: MetricsLog, bar: ProgressBar
 ) -> dict[str, Value]:
     """Ask, play every candidate on the fresh tracks of its heat, tell; returns what it took."""
-    began, setbacks, evolution = time.monotonic(), pool.setbacks, search.evolution
+    began, warm, setbacks, evolution = time.monotonic(), pool.warm, pool.setbacks, search.evolution
     generation = evolution.generation
     samples = next_samples(search.samples, search.reliability, cfg.most_samples or 0, cfg.reliability, cfg.n_samples)
     seeds = fresh_seeds(Purpose.search, cfg.heats * samples, run.seed, "generation", *evolution.labels)
@@ -294,15 +299,21 @@ def one_generation(
     set_aside(scores, [str(index) for index in range(cfg.pop_size)], generation + 1, metrics)
     returns = np.array([score.total_return for score in scores]).reshape(cfg.pop_size, samples)
     steps, seconds = sum(score.length for score in scores), time.monotonic() - began
-    search.tell(returns, steps, seconds, calm=pool.setbacks == setbacks)
+    search.tell(returns, steps, seconds, calm=warm and pool.setbacks == setbacks)
     bar.expect(cfg.budget.total(search))
-    if evolution.generation == SETTLED:
-        beside = cfg.test_interval * cfg.pop_size * samples  # episodes of candidates between two tests
-        tests = 2 * cfg.selection_episodes / beside
-        log.info("plan: %s", cfg.budget.plan(search, run.env["id"], seconds, tests))
     bar.advance(1, 0, f"mean {np.nanmean(returns):.0f}")
     metrics.write("metrics", row(search, fitness(returns, cfg.heats), [score for score in scores if not score.failure]))
     return {"generation": generation + 1, "seconds": round(seconds, 3), "rate": round(steps / seconds, 1)}
+
+
+def tell_plan(cfg: ControllerConfig, run: Run, search: Search, timing: dict[str, Value]) -> None:
+    """Log what the budget comes to, at the pace of the generation that `timing` is of."""
+    rate, seconds = timing["rate"], timing["seconds"]
+    assert isinstance(rate, float) and isinstance(seconds, float)
+    share = cfg.selection_episodes / (cfg.pop_size * search.samples[-1])  # a test's episodes over a generation's
+    finals = 2 * cfg.finalists * share if cfg.finalists > 1 else 0.0
+    pace = Pace(rate, seconds, 2 * share / cfg.test_interval, finals)
+    log.info("plan: %s", cfg.budget.plan(search, run.env["id"], pace))
 
 
 def row(search: Search, returns: np.ndarray, scores: list[Score]) -> dict[str, Any]:

@@ -93,7 +93,7 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
     models = Models(run.env, agent=path)
     vector = agent.controllers[cfg.which.value]
     crew = choose_crew(run.device.value, run.backend, Workers(run.workers), cfg.workers, cfg.num_envs)
-    args = (models, run.backend, crew.width, run.device.value, crew.threads)
+    args = (models, run.backend, crew.width, crew.device, crew.threads)
     with (
         open_pool(Workers(run.workers), crew.workers, build_player, args, deadline=cfg.deadline) as pool,
         ProgressBar("evaluate", 2 * cfg.episodes) as bar,
