@@ -4,7 +4,8 @@
     python -m benchmarks.controller --tables rates parts
 
 All drive the same way (a controller of zeros but for its bias: in a circle, at a third of the gas) and are measured one after the
-other in one run. A plain process is what the public implementations do: one Gymnasium environment, batch 1, one torch
+other in one run; but for the row of a search, in which candidates around the packaged agent drive whole episodes that end when they end.
+ A plain process is what the public implementations do: one Gymnasium environment, batch 1, one torch
 thread. A bare backend steps its environments and does nothing else: EnvPool with as many threads as there are cores, all
 environments in lockstep, or one Gymnasium environment in each of as many processes.
 """
@@ -26,9 +27,10 @@ import torch
 
 from benchmarks.table import Rates, show
 from world_models.agents import agent as acting
-from world_models.agents.agent import Agent, WorldModel, WorldModelPolicy
+from world_models.agents.agent import Agent, WorldModel, WorldModelPolicy, load_agent
 from world_models.agents.fitness import Models, block_size, build_player, candidate_blocks, play_blocks
 from world_models.agents.rollout import play
+from world_models.agents.trained import find_agent
 from world_models.agents.workers import WorkerPool, one_thread
 from world_models.compose import compose_config
 from world_models.config import register
@@ -44,6 +46,7 @@ from world_models.pipeline import SCHEMAS
 CORES = len(os.sched_getaffinity(0))
 STEPS = 500
 WIDTH, POPULATION = 16, 64
+SPREAD, EARLY_CUT = 1.0, 120  # of a search's candidates, over the mean size of a weight; as in experiment=car_racing
 BIAS = np.array([0.3, -0.35, -1.0])  # of C: steer 0.29, gas 0.33, no brake
 TABLES = ["rates", "parts", "alternatives", "growth"]
 ACTION = np.array([np.tanh(BIAS[0]), (np.tanh(BIAS[1]) + 1) / 2, 0.0], np.float32)
@@ -82,6 +85,21 @@ def ours(
     with WorkerPool(workers, build_player, (found, backend, width, "cpu")) as pool:
         play_blocks(pool, candidate_blocks(drivers(workers * width), [1], width, 10), lambda episodes, steps: None)
         blocks = candidate_blocks(drivers(population), [1], block_size(population, width, workers), steps)
+        began = time.perf_counter()
+        scores = play_blocks(pool, blocks, lambda episodes, steps: None)
+        return sum(score.length for score in scores) / (time.perf_counter() - began)
+
+
+def search_generation(agent: Models, backend: str = "auto", *, workers: int = CORES, width: int = WIDTH) -> float:
+    """A generation of a search around the packaged agent, as `experiment=car_racing` has it: some laps are completed, some
+    episodes are cut, and whoever is done first waits at the end."""
+    best = load_agent(find_agent("car_racing")).controllers["best"].astype(np.float32)
+    noise = np.random.default_rng(0).normal(size=(POPULATION, len(best)))
+    population = best + SPREAD * np.abs(best).mean() * noise
+    tracks = np.repeat(np.arange(8), POPULATION // 8)[:, None]
+    with WorkerPool(workers, build_player, (agent, backend, width, "cpu")) as pool:
+        play_blocks(pool, candidate_blocks(population[: workers * width], [1], width, 10), lambda episodes, steps: None)
+        blocks = candidate_blocks(population, tracks, block_size(POPULATION, width, workers), 1000, EARLY_CUT)
         began = time.perf_counter()
         scores = play_blocks(pool, blocks, lambda episodes, steps: None)
         return sum(score.length for score in scores) / (time.perf_counter() - began)
@@ -145,6 +163,7 @@ def rates(found: Models, repeats: int) -> None:
     """Ours beside plain processes and the bare backends."""
     on_envpool: dict[str, Callable[[], float]] = {
         f"fitness, {CORES} workers x {WIDTH} environments": lambda: ours(found),
+        "a generation of a search": lambda: search_generation(Models(found.env, agent=find_agent("car_racing"))),
         f"bare EnvPool, {CORES} threads": lambda: bare_envpool(CORES),
         f"{CORES} plain processes (Gymnasium, batch 1)": lambda: processes(CORES, models=True),
         "one plain process": lambda: processes(1, models=True),

@@ -139,12 +139,13 @@ def main() -> None:
                 f"windows of {cfg.n_past_frames + unroll} frames per second in training, rolled on for {unroll}", steps
             )
             whole, _, read = (float(np.median(values)) for values in steps.values())
+            step = (cfg.data.batch_size // unroll) / whole
             print(f"reading is {whole / read:.1%} of a training step\n")
         gathered = SIZE / float(np.median(next(iter(rates.values()))))
         print(
-            f"{SIZE} windows of {LENGTH} frames are gathered in {gathered * 1e3:.0f} ms; a training step on as many frames"
+            f"{SIZE} windows of {LENGTH} frames are gathered in {gathered * 1e3:.0f} ms; a step of training, rolled on for "
+            f"{unroll}, takes {step * 1e3:.0f} ms on {cfg.data.batch_size} predicted frames: {gathered / step:.1%} of it"
         )
-        print(f"to predict takes {SIZE / whole * 1e3:.0f} ms: {whole * gathered / SIZE:.1%}")
         ours = store.num_frames("train") * 64 * 64 * 3
         print(f"training frames on disk: {ours / 1e6:.0f} MB, each once; pre-cut windows {theirs / 1e6:.0f} MB")
 

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import SMALL, STAGES, newest
+from commands import SMALL, STAGES, newest, small
 
 from world_models.compose import compose_config
 from world_models.config import register
@@ -92,6 +92,36 @@ def test_readme_commands_that_show_something(arguments: list[str], tmp_path: Pat
     assert "stage" in run([sys.executable, "-m", "world_models.main", *arguments], tmp_path, PYTHONPATH=str(ROOT))
 
 
+PROMISED = {
+    "rollout": ["episodes.csv", "images/*.png"],
+    "vae": ["val_metrics.csv", "quality.json", "checkpoints/best.pt", "images/*.png"],
+    "mdrnn": [
+        "val_metrics.csv",
+        "likelihood.csv",
+        "open_loop.csv",
+        "calibration.csv",
+        "checkpoints/best.pt",
+        "videos/*.mp4",
+    ],
+    "controller": ["metrics.csv", "selection.csv", "agent.pt"],
+    "evaluate": ["scores.json", "videos/*.mp4"],
+    "pixel": [
+        *("metrics.csv", "val_metrics.csv", "val_rollout_metrics.csv", "checkpoints/best.pt", "checkpoints/last.pt"),
+        *("images/train_step_*.png", "images/val_step_*.png", "plots/*.png", "videos/*.mp4"),
+    ],
+    "autoencoder": ["metrics.csv", "val_metrics.csv", "images/*.png", "checkpoints/best.pt", "checkpoints/last.pt"],
+}
+
+
+def leaves_what_it_promises(run: Path, stage: str) -> None:
+    """No file is missing and no table is empty."""
+    for pattern in [*PROMISED[stage.removesuffix("_seed84")], "report.html", "config.yaml", "manifest.json", "log.txt"]:
+        found = list(run.glob(pattern))
+        assert found and all(path.stat().st_size > 0 for path in found), f"{stage}: {pattern}"
+    for table in run.glob("*.csv"):
+        assert len(table.read_text().splitlines()) > 1, f"{stage}: {table.name} has no row"
+
+
 def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
     """The stage commands as README gives them, on Pellet and small."""
     named = [
@@ -107,16 +137,21 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
             kept.append(f"upstream={newest(tmp_path)}")
         assert main([*kept, "env=pellet", *(f"stage.{item}" for item in SMALL[stage]), f"outputs={tmp_path}"]) == 0
         done.append(stage)
+        leaves_what_it_promises(newest(tmp_path), stage)
     assert done == [*STAGES, "rollout", "pixel", "pixel_seed84", "evaluate", "autoencoder"]
     assert main([f"resume={newest(tmp_path)}"]) == 0
 
 
-def test_readme_notebook_lines_run(finished: Path) -> None:
-    (block,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    lines = re.sub(r'load\("[^"]*"\)', f'load("{finished / "controller" / "agent.pt"}")', block)
-    names: dict[str, object] = {}
-    exec(lines, names)
-    assert names["frames"].shape == (4, 64, 64, 3)  # type: ignore[attr-defined]
+def test_readme_notebook_lines_run(finished: Path, tmp_path: Path) -> None:
+    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    assert main(small("pixel", f"upstream={finished / 'rollout'}", f"outputs={tmp_path}", "stage.max_steps=1")) == 0
+    for block, (called, path) in zip(
+        blocks, (("load", finished / "controller" / "agent.pt"), ("open_dream", newest(tmp_path))), strict=True
+    ):
+        lines, changed = re.subn(rf'{called}\("[^"]*"', f'{called}("{path}"', block)
+        names: dict[str, object] = {}
+        exec(lines, names)
+        assert changed == 1 and names["frames"].shape == (4, 64, 64, 3)  # type: ignore[attr-defined]
 
 
 def test_readme_conversions_run(finished: Path, tmp_path: Path) -> None:

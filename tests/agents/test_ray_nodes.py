@@ -1,11 +1,13 @@
-"""A Ray cluster that loses a machine in the middle of the work: its jobs are done again on what is left."""
+"""Ray clusters as users have them: begun by the command itself, named by RAY_ADDRESS, and losing a machine in the middle of the work."""
 
 import os
+import subprocess
 import sys
 import threading
 from pathlib import Path
 
 import pytest
+from commands import newest, small
 from worker_jobs import build_faulty
 
 from world_models.agents.pools import Workers, open_pool
@@ -34,3 +36,27 @@ def test_a_lost_node_costs_its_jobs_alone(tmp_path: Path, caplog: pytest.LogCapt
     finally:
         ray.shutdown()
         cluster.shutdown()
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_the_command_begins_a_cluster_or_joins_the_one_that_is_named(
+    finished: Path, tmp_path: Path, named: bool
+) -> None:
+    """From another folder, with nothing but the installed package."""
+    environment = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "PYTHONPATH")}
+    cluster = None
+    if named:
+        cluster = cluster_utils.Cluster(
+            initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
+        )
+        environment["RAY_ADDRESS"] = cluster.address
+    keys = [f"upstream={finished / 'mdrnn'}", f"outputs={tmp_path / 'outputs'}", "workers=ray", "stage.max_workers=2"]
+    command = [sys.executable, "-m", "world_models.main", *small("controller", *keys)]
+    try:
+        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    finally:
+        if cluster is not None:
+            cluster.shutdown()
+    assert done.returncode == 0, done.stderr
+    for name in ("metrics.csv", "selection.csv"):
+        assert (newest(tmp_path / "outputs") / name).read_bytes() == (finished / "controller" / name).read_bytes()

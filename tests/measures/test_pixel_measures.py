@@ -13,8 +13,10 @@ from world_models.data.store import EpisodeStore, StoreWriter
 from world_models.data.view import View
 from world_models.data.windows import PixelWindows, spread
 from world_models.envs.actions import ActionSpace
+from world_models.measures import pixel_heads
 from world_models.measures.pixel import horizon_rows, pixel_errors, squared, strangers
 from world_models.measures.pixel_baselines import Baselines, fitted_baselines
+from world_models.measures.pixel_heads import HeldOutSteps, judge_heads
 from world_models.models.pixel import PixelModel, PixelPrediction
 
 SPACE = ActionSpace("discrete", 4, (), (), (), start=1)
@@ -32,7 +34,8 @@ def toy_episode(number: int, length: int) -> Episode:
     frames = np.round(255 * bright[:, None, None, None] * ramp[None, None, :, None]) * np.ones((1, 16, 1, 3))
     done = np.zeros(length + 1, np.uint8)
     done[-2] = TERMINATED
-    return Episode(number, frames.astype(np.uint8), actions, np.zeros(length + 1, np.float32), done)
+    rewards = np.append(draw.normal(size=length), 0).astype(np.float32)
+    return Episode(number, frames.astype(np.uint8), actions, rewards, done)
 
 
 @pytest.fixture(params=[True, False], ids=["final frames", "no final frames"])
@@ -63,6 +66,44 @@ class Oracle(PixelModel):
         ramp = 1 - torch.linspace(0, 0.1, 16, dtype=torch.float64)
         drawn = (255 * bright[:, None, None, None] * ramp).round() / 255
         return PixelPrediction(drawn.float().expand(-1, 3, 16, 16))
+
+
+class Sayer(Oracle):
+    """Rewards and chances of the end that depend on the last action and on how bright the last frame is."""
+
+    def forward(self, frames: torch.Tensor, actions: torch.Tensor) -> PixelPrediction:
+        chance = (actions[:, -1].argmax(-1) + 1) / 5
+        bright = frames[:, -1, 0, 0, 0]
+        return PixelPrediction(super().forward(frames, actions).frame, bright - chance, torch.logit(chance))
+
+
+@pytest.mark.parametrize("most", [1000, 20])
+def test_heads_are_judged_on_every_step_that_has_its_frames_before_it(
+    store: EpisodeStore, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr(pixel_heads, "STEPS", most)
+    monkeypatch.setattr(pixel_heads, "WIDTH", 7)
+    steps = HeldOutSteps.of(store, "validation", 3, SPACE, View())
+    found = judge_heads(Sayer(), steps, "cpu")["calibration_scores"]
+    scores = {str(row["name"]): (row["value"], row["baseline"]) for row in found}
+    played = {split: [store.episode(row) for row in store.episodes(split)] for split in ("train", "validation")}
+    training = np.concatenate([episode.rewards[:-1] for episode in played["train"]])
+    mean, rate = training.mean(), len(played["train"]) / len(training)
+    chances, bright, rewards, ends = (np.array(column) for column in zip(*(
+        (episode.actions[t] / 5, episode.frames[t][0, 0, 0] / 255, episode.rewards[t], t == len(episode.actions) - 2)
+        for episode in played["validation"]
+        for t in range(2, len(episode.actions) - 1)
+    ), strict=True))  # fmt: skip
+    if most < len(chances):
+        assert len(steps.items) == most
+        return
+    assert len(steps.items) == len(chances) and ends.sum() == len(played["validation"])
+    for name, predicted, actual, plain_guess in (
+        ("reward_mse", bright - chances, rewards, mean),
+        ("done_brier", chances, ends, rate),
+    ):
+        expected = [np.square(guess - actual).mean() for guess in (predicted, plain_guess)]
+        np.testing.assert_allclose(scores[name], expected, rtol=1e-5)
 
 
 def windows(store: EpisodeStore, horizon: int = 5, count: int = 60, split: str | None = "validation") -> PixelWindows:

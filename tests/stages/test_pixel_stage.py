@@ -74,6 +74,7 @@ def test_a_chain_of_its_own_runs_and_resumes(tmp_path: Path, monkeypatch: pytest
     assert read_json(cut / "manifest.json")["status"] == "interrupted"
     assert main([f"resume={cut}"]) == 0
     assert_equal_runs(whole, cut)
+    assert open_dream(str(whole), 2).reset(seed=[1, 2])[0].shape == (2, 64, 64, 3)
     page = (whole / "report.html").read_text()
     assert all(f"<h2>{title}" in page for title in ("Episodes", "Next frame", "Evaluation"))
     assert 'upstream="$here/pixel"' in (whole / "eval.sh").read_text()
@@ -149,6 +150,14 @@ def test_it_is_evaluated_from_its_checkpoint_without_naming_the_env(run: Path, t
         assert ours["mse"] == pytest.approx(float(theirs["mse"]), rel=1e-4)  # the same windows
 
 
+def evaluated(run: Path, outputs: Path, *keys: str) -> Path:
+    assert (
+        main(["stage=evaluate", f"upstream={run}", "stage.windows=12", "stage.horizon=4", *keys, f"outputs={outputs}"])
+        == 0
+    )
+    return newest(outputs)
+
+
 def test_it_is_evaluated_on_other_episodes(
     run: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -167,6 +176,21 @@ def test_it_is_evaluated_on_other_episodes(
     assert main(small("rollout", f"outputs={tmp_path / 'other'}", "seed=8", "stage.val_fraction=0")) == 0
     assert main(["stage=evaluate", f"upstream={run}", f"stage.source={newest(tmp_path / 'other')}", *keys]) == 1
     assert "has no validation episodes" in capsys.readouterr().err
+    assert main(small("rollout", f"outputs={tmp_path / 'other'}", "seed=9", "env.frame_skip=2")) == 0
+    assert main(["stage=evaluate", f"upstream={run}", f"stage.source={newest(tmp_path / 'other')}", *keys]) == 1
+    assert (
+        "another environment than the model's, WorldModels/Pellet-v0: frame_skip is 2 and not 1"
+        in capsys.readouterr().err
+    )
+
+
+def test_other_episodes_are_split_as_they_say(finished: Path, tmp_path: Path) -> None:
+    run = trained(finished, tmp_path / "run", "stage.max_steps=1", "stage.data.val_ratio=0.5")
+    assert main(small("rollout", f"outputs={tmp_path / 'other'}", "seed=7")) == 0
+    other = newest(tmp_path / "other")
+    held_out = len(EpisodeStore.open(other / "episodes").episodes("validation"))
+    judged = evaluated(run, tmp_path / "judged", f"stage.source={other}")
+    assert read_json(judged / "scores.json")["levels"] <= held_out
 
 
 def test_columns_are_those_promised(run: Path) -> None:
@@ -174,6 +198,7 @@ def test_columns_are_those_promised(run: Path) -> None:
     assert set(columns["metrics"]) == {"step", "epoch", "lr", "loss", "mse", "motion", "unroll", "grad_norm"}
     assert columns["val_metrics"] == ["step", "val_loss", "val_mse", "val_psnr", "val_ssim", "copy_mse", "copy_psnr"]
     assert columns["timing"] == ["step", "seconds", "rate", "frames_per_s"]
+    assert [int(row["step"]) for row in read_csv(run / "timing.csv")] == [2, 4, 6, 7], "as often as metrics"
     promised = "step,horizon,n,mse,psnr,ssim,copy_mse,copy_psnr,mean_mse,fade_mse,skill_copy,skill_best,win_rate"
     assert {*promised.split(","), "shuffled_action_mse", "delta_psnr", "psnr_per_image"} <= set(columns[ROLLOUTS[:-4]])
     for row in read_csv(run / "timing.csv"):
@@ -190,6 +215,7 @@ def test_few_windows_are_told(finished: Path, tmp_path: Path, caplog: pytest.Log
     [
         ["stage.model=pixel_world_model", "stage.width_mult=0.25"],
         ["stage.head=residual", "stage.rewards=true", "stage.ends=true", "stage.loss=mse"],
+        ["stage.precision=bfloat16"],
         ["stage.head=direct", "stage.grayscale=true", "stage.image_size=40", "stage.n_past_actions=1"],
         ["stage.data.num_workers=1", "stage.data.prefetch_factor=2", "stage.data.val_ratio=0.5", "stage.loss=l1"],
     ],
@@ -200,6 +226,17 @@ def test_variants(finished: Path, tmp_path: Path, keys: list[str]) -> None:
     world = load_pixel_world(run / "checkpoints/best.pt")
     columns = read_csv(run / "metrics.csv")[0]
     assert ("reward_mse" in columns) == ("end_bce" in columns) == ("stage.rewards=true" in keys)
+    assert all(np.isfinite(float(row["val_mse"])) for row in read_csv(run / "val_metrics.csv"))
+    if "stage.rewards=true" in keys:
+        heads = read_csv(run / "val_head_scores.csv")
+        assert [row["name"] for row in heads] == ["done_brier", "done_auroc", "reward_mse", "reward_r2"]
+        assert "Reward and end of episode, one step ahead" in (run / "report.html").read_text()
+        judged = evaluated(run, tmp_path / "judged")
+        scores = {row["name"]: float(row["value"]) for row in read_csv(judged / "calibration_scores.csv")}
+        assert [row["name"] for row in read_json(judged / "scores.json")["heads"]] == list(scores)
+        assert scores["reward_mse"] == pytest.approx(float(heads[2]["value"]), rel=1e-4)
+        assert read_csv(judged / "calibration.csv")
+        assert "Reward: predicted and actual" in (judged / "report.html").read_text()
     if "stage.grayscale=true" in keys:
         assert world.mean.shape == (1, 40, 40) and world.model.config["img_channels"] == 1
     if "stage.data.val_ratio=0.5" in keys:

@@ -81,7 +81,10 @@ def pictures(frames: torch.Tensor) -> list[np.ndarray]:
     return list(np.broadcast_to(shown, (*shown.shape[:3], 3)))
 
 
-def open_dream(run: Path, num_envs: int, max_steps: int = 200, device: str = "cpu") -> PixelDream:
-    """The dream of a finished stage=pixel run: its best model, and the episodes from which it was trained."""
+def open_dream(run: str | Path, num_envs: int, max_steps: int = 200, device: str = "cpu") -> PixelDream:
+    """The dream of a finished stage=pixel run, or of the one in a chain of stages: its best model, and the episodes from
+    which it was trained."""
+    run = Path(run)
+    run = run / "pixel" if (run / "pixel" / "manifest.json").is_file() else run
     world = load_pixel_world(run / "checkpoints" / "best.pt", device)
     return PixelDream(world, EpisodeStore.open(input_of(run, "episodes").parent), num_envs, max_steps)

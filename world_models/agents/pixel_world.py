@@ -33,6 +33,11 @@ class PixelWorld:
         """Where the weights are."""
         return next(self.model.parameters()).device
 
+    @property
+    def has_heads(self) -> bool:
+        """Whether it predicts reward or end, too."""
+        return bool(self.model.config.get("rewards") or self.model.config.get("ends"))
+
     def split(self, store: EpisodeStore) -> EpisodeStore:
         """The episodes, split as they were for the training."""
         return store if self.val_ratio is None else store.split_again(self.val_ratio)

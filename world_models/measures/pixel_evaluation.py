@@ -11,6 +11,8 @@ from world_models.data.windows import PixelWindows
 from world_models.losses import PixelLoss, pixel_error
 from world_models.measures.pixel import horizon_rows, pixel_errors, told
 from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
+from world_models.measures.pixel_heads import HeldOutSteps, judge_heads
+from world_models.measures.pixel_heads import told as told_heads
 from world_models.measures.pixel_pictures import save_rollout_gif, save_rollout_plot, save_rollout_video
 from world_models.runs.files import write_json
 from world_models.runs.metrics import MetricsLog
@@ -22,11 +24,12 @@ log = logging.getLogger(__name__)
 def evaluate_pixel_world(
     folder: Path, metrics: MetricsLog, world: PixelWorld, store: EpisodeStore, count: int, horizon: int, fps: int
 ) -> None:
-    """Write scores.json, rollout_metrics.csv, the plot, the MP4 and the GIF into `folder`.
+    """Write scores.json, rollout_metrics.csv, the plot, the MP4 and the GIF into `folder`; of a model with heads for reward
+    or end also calibration.csv and calibration_scores.csv.
 
-    `count` windows of the held-out episodes are rolled on for `horizon` frames.
+    `count` windows of the store's held-out episodes are rolled on for `horizon` frames.
     """
-    store, device = world.split(store), world.device.type
+    device = world.device.type
     split = "validation" if store.episodes("validation") else "train"
     if split == "train":
         log.warning("the episodes have no validation split: the model is judged on those it was trained on")
@@ -45,7 +48,16 @@ def evaluate_pixel_world(
     save_rollout_plot(folder / "plots" / "rollout_metrics_vs_horizon.png", rows)
     save_rollout_video(folder / "videos" / "rollout.mp4", world.model, windows, device, fps)
     save_rollout_gif(folder / "videos" / "rollout.gif", world.model, windows, device, fps)
-    write_json(folder / "scores.json", scores(world, rows, split))
+    table = scores(world, rows, split)
+    if world.has_heads:
+        steps = HeldOutSteps.of(store, split, world.model.context, world.env.action_space, world.view)
+        found = judge_heads(world.model, steps, device)
+        for name, lines in found.items():
+            for line in lines:
+                metrics.write(name, {"split": split, **line})
+        table["heads"] = found["calibration_scores"]
+        log.info("%s", told_heads(found["calibration_scores"]))
+    write_json(folder / "scores.json", table)
 
 
 def pixel_windows(world: PixelWorld, store: EpisodeStore, split: str, count: int, horizon: int) -> PixelWindows:

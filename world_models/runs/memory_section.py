@@ -47,7 +47,6 @@ CALIBRATION = {
     "done": ("End of episode: how often it comes", "predicted probability", "observed"),
     "reward": ("Reward: predicted and actual", "predicted reward", "actual"),
 }
-SCORE_HEADS = ["", "M", "Always the training mean"]
 STEPS = (1, 5, 15, 50)
 OPEN_LOOP = {
     "latent_mse": (
@@ -79,7 +78,7 @@ def fill_memory(section: Section) -> None:
     """Headline, tables, plots, pictures and videos, as far as the files are there."""
     _add_likelihood(section)
     _add_open_loop(section)
-    _add_calibration(section)
+    add_calibration(section)
     for name, caption in MEDIA.items():
         kind, where = ("videos", section.videos) if name.endswith(".mp4") else ("images", section.pictures)
         section.show(section.folder / kind / name, caption, where)
@@ -164,7 +163,8 @@ def _open_loop_cells(rows: dict[str, Record]) -> list[str]:
     return [f"{mean['horizon']:.0f}", ratios[0], constant, ratios[1], *quality, f"{mean['starts']:,.0f}"]
 
 
-def _add_calibration(section: Section) -> None:
+def add_calibration(section: Section, model: str = "M") -> None:
+    """Plots of predicted beside actual rewards and ends, and a table of scores."""
     bins = _read(section, "calibration.csv", "quantity", CALIBRATION_COLUMNS)
     for quantity, (caption, predicted, observed) in CALIBRATION.items():
         points = np.array([list(row.values()) for name, row in bins if name == quantity]).reshape(-1, 4)
@@ -172,10 +172,15 @@ def _add_calibration(section: Section) -> None:
         if happened:
             note = "One dot per bin of the prediction, with its 95 % interval; line: predicted equals observed"
             section.plot(_agreement(points, predicted, observed, caption), caption, HALF, note)
-    scores = _read(section, "calibration_scores.csv", "name", ("value", "baseline"))
+    add_head_scores(section, _read(section, "calibration_scores.csv", "name", ("value", "baseline")), model)
+
+
+def add_head_scores(section: Section, scores: list[tuple[str, Record]], model: str) -> None:
+    """A table of the scores of heads, by name."""
     rows = [[SCORES[name], *_alike(row["value"], row["baseline"])] for name, row in scores if name in SCORES]
     if rows:
-        section.listings.append(Listing("Reward and end of episode, one step ahead", SCORE_HEADS, rows))
+        heads = ["", model, "Always the training mean"]
+        section.listings.append(Listing("Reward and end of episode, one step ahead", heads, rows))
 
 
 def _alike(*values: float) -> list[str]:

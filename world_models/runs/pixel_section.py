@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from world_models.runs import plots
+from world_models.runs.memory_section import add_calibration, add_head_scores
 from world_models.runs.page import Listing, Section, as_float
 from world_models.runs.plots import BLUE, GREEN, GREY, HALF, INK, ORANGE, WIDE, Line, Table
 from world_models.runs.wording import number
@@ -49,6 +50,7 @@ def _column(rows: list[Record], name: str) -> np.ndarray:
 def fill_pixel(section: Section) -> None:
     """Headline, table, plots, the latest strip and video, as far as the files are there."""
     _add_rollout(section, ROLLOUTS)
+    _add_heads(section)
     train, val = section.table("metrics.csv"), section.table("val_metrics.csv")
     _add_losses(section, train, val)
     _latest(section, "images", "val_step_*.png", "Held-out windows: what was seen, what came, what the model predicted")
@@ -59,6 +61,7 @@ def fill_pixel(section: Section) -> None:
 def fill_pixel_evaluation(section: Section) -> None:
     """The same of stage=evaluate."""
     _add_rollout(section, "rollout_metrics.csv")
+    add_calibration(section, "Model")
     video = section.folder / "videos" / "rollout.mp4"
     section.show(video, "Left what happened, right what the model went on to predict", section.videos)
 
@@ -122,6 +125,16 @@ def _cells(row: Record) -> list[str]:
     ratio = f"{number(over(row['mse'], row['copy_mse']))}{interval}"
     used = number(over(row["shuffled_action_mse"], row["mse"]), 10)
     return [f"{row['horizon']:.0f}", *errors, ratio, used, f"{row['psnr']:.1f}", f"{row['ssim']:.3f}"]
+
+
+def _add_heads(section: Section) -> None:
+    """The scores of the heads in the validation of the checkpoint that was kept."""
+    best = best_rollout(section.records(ROLLOUTS))
+    records = [
+        row for row in section.records("val_head_scores.csv") if best and as_float(row["step"]) == best[0]["step"]
+    ]
+    scores = [(row["name"], {name: as_float(row[name]) for name in ("value", "baseline")}) for row in records]
+    add_head_scores(section, scores, "Model")
 
 
 def _add_losses(section: Section, train: Table, val: Table) -> None:

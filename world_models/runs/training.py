@@ -170,12 +170,16 @@ class Training:
             )
 
     def write_timing(self, metrics: MetricsLog, frames: int | None = None) -> None:
-        """A row of timing.csv: seconds and steps per second since the last one, in this process; with so many frames in a
-        step also frames per second."""
+        """A row of timing.csv: seconds and steps per second since the last one, or since the clock was started; with so
+        many frames in a step also frames per second."""
         seconds = time.monotonic() - self.began
         rate = (self.step - self.first) / seconds
         row: dict[str, Value] = {"step": self.step, "seconds": round(seconds, 3), "rate": round(rate, 2)}
         metrics.write("timing", row if frames is None else {**row, "frames_per_s": round(rate * frames, 1)})
+        self.start_clock()
+
+    def start_clock(self) -> None:
+        """What was done up to now, pictures or judging, does not count in the next row of timing.csv."""
         self.began, self.first = time.monotonic(), self.step
 
     def end_epoch(self, watched: float) -> bool:

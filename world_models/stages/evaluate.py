@@ -59,6 +59,9 @@ class EvaluateConfig:
         num_workers(self.workers)
 
 
+LEVEL_KWARGS = ("num_levels", "start_level", "rand_seed", "max_episode_steps")
+
+
 def settled(cfg: EvaluateConfig, spec: EnvSpec) -> EvaluateConfig:
     """A copy with an absolute `source`; episodes of another environment are a ValueError."""
     if cfg.source is None:
@@ -68,12 +71,21 @@ def settled(cfg: EvaluateConfig, spec: EnvSpec) -> EvaluateConfig:
     store = EpisodeStore.open(path / "episodes")
     if not store.episodes("validation"):
         raise ValueError(f"stage.source={cfg.source} has no validation episodes: collect some with stage.val_fraction")
-    theirs = store.manifest["env"]
-    if theirs["id"] != spec.id or theirs["preprocessing"] != spec.to_dict()["preprocessing"]:
+    theirs, ours = _shown(store.manifest["env"]), _shown(spec.to_dict())
+    differing = [name for name in ours if theirs.get(name) != ours[name]]
+    if differing:
         raise ValueError(
-            f"stage.source={cfg.source} holds episodes of {theirs['id']} or of other frames: the model is of {spec.id}"
+            f"stage.source={cfg.source} holds episodes of another environment than the model's, {spec.id}: "
+            f"{differing[0]} is {theirs.get(differing[0])} and not {ours[differing[0]]}"
         )
     return replace(cfg, source=str(path))
+
+
+def _shown(env: dict[str, Any]) -> dict[str, Any]:
+    """What decides how an environment looks and what actions do; which levels are played, and for how long, does not."""
+    kwargs = {name: value for name, value in env["kwargs"].items() if name not in LEVEL_KWARGS}
+    parts = {name: env[name] for name in ("id", "preprocessing", "frame_skip", "action_space")}
+    return {**parts, **{f"env.{name}": value for name, value in kwargs.items()}}
 
 
 def execute(cfg: EvaluateConfig, run: Run) -> None:
@@ -112,6 +124,7 @@ def evaluate_pixels(cfg: EvaluateConfig, run: Run, upstream: Path) -> None:
     run.add_input("pixel", path)
     run.add_input("episodes", episodes)
     world, store = load_pixel_world(path, run.device.value), EpisodeStore.open(episodes.parent)
+    store = world.split(store) if cfg.source is None else store
     evaluate_pixel_world(run.path, run.metrics(None), world, store, cfg.windows, cfg.horizon, cfg.fps)
 
 

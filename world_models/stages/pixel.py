@@ -22,6 +22,7 @@ from world_models.data.windows import PixelWindows, model_actions
 from world_models.envs.preprocess import MIN_SIZE
 from world_models.envs.spec import EnvSpec
 from world_models.losses import PixelLoss, masked_mean, pixel_error, shift_error
+from world_models.measures import pixel_heads
 from world_models.measures.pixel import frames_of, horizon_rows, pixel_errors, told
 from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
 from world_models.measures.pixel_pictures import save_rollout_plot, save_rollout_video, save_strip
@@ -67,7 +68,9 @@ class PixelConfig:
     head: Head = Head.advect  # of pixel_unet, as are the next two
     widths: list[int] = field(default_factory=lambda: [24, 48, 64])
     condition: int = 128
-    rewards: bool = False  # of pixel_unet: heads for the reward and the end of the episode
+    rewards: bool = (
+        False  # of pixel_unet: heads for the reward and the end of the episode, without which a dream has neither
+    )
     ends: bool = False
     action_embed_dim: int = 64  # of pixel_world_model, as is the next one
     width_mult: float = 1.0
@@ -153,11 +156,13 @@ def settled(cfg: PixelConfig, spec: EnvSpec, device: Device) -> PixelConfig:
 
 @dataclass(frozen=True)
 class Judged:
-    """The windows on which every validation looks, of which split they are, and what can be guessed of them."""
+    """The windows on which every validation looks, of which split they are, what can be guessed of them, and, where the
+    model has heads, the steps on which these are judged."""
 
     split: str
     windows: PixelWindows
     baselines: Baselines
+    steps: pixel_heads.HeldOutSteps | None
 
 
 def execute(cfg: PixelConfig, run: Run) -> None:
@@ -194,7 +199,10 @@ def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
             "judged on %d windows of %d levels only: for figures to publish have %d windows and %d levels",
             *(len(watched), levels, MANY_WINDOWS, MANY_LEVELS),
         )
-    return Judged(split, watched, fitted_baselines(windows("train", FITTED), seen))
+    steps = None
+    if cfg.rewards or cfg.ends:
+        steps = pixel_heads.HeldOutSteps.of(store, split, cfg.n_past_frames, space, cfg.view)
+    return Judged(split, watched, fitted_baselines(windows("train", FITTED), seen), steps)
 
 
 def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines) -> Training:
@@ -281,13 +289,17 @@ def train_phase(
         ended = training.step == total
         if ended:
             training.write_window(metrics)
-        if training.step % cfg.log_every == 0 or ended:
+        log_now = training.step % cfg.log_every == 0 or ended
+        if log_now:
+            training.write_timing(metrics, cfg.data.batch_size)
             show(run, training, judged, metrics, "train")
         judge_now = training.step % cfg.val_every_steps == 0 or ended
         if judge_now:
             validate(cfg, run, training, judged, metrics)
         if judge_now or training.step % cfg.checkpoint_interval == 0:
             training.save(run, metrics)
+        if log_now or judge_now:
+            training.start_clock()
 
 
 def loss_terms(
@@ -347,7 +359,6 @@ def show(run: Run, training: Training, judged: Judged, metrics: MetricsLog, when
 
 def validate(cfg: PixelConfig, run: Run, training: Training, judged: Judged, metrics: MetricsLog) -> None:
     """Judge the averaged weights on the fixed windows: tables, plot and video; keep the best."""
-    training.write_timing(metrics, cfg.data.batch_size)
     model, name = training.judged, f"val_rollout_step_{training.step:08d}"
     assert isinstance(model, PixelModel), type(model)
 
@@ -364,6 +375,11 @@ def validate(cfg: PixelConfig, run: Run, training: Training, judged: Judged, met
     beside = {key: first[key] for key in ("copy_mse", "copy_psnr")}
     metrics.write("val_metrics", {"step": training.step, **values, **beside})
     log.info("step %d: %s", training.step, told(rows))
+    if judged.steps is not None:
+        scores = pixel_heads.judge_heads(model, judged.steps, run.device.value)["calibration_scores"]
+        for row in scores:
+            metrics.write("val_head_scores", {"step": training.step, "split": judged.split, **row})
+        log.info("%s", pixel_heads.told(scores))
     save_rollout_plot(run.path / "plots" / f"{name}.png", rows)
     show(run, training, judged, metrics, "val")
     save_rollout_video(

@@ -1,0 +1,91 @@
+"""Whether a pixel model's rewards and ends can be believed: predicted beside what followed, one step ahead."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from world_models.data.datasets import SequenceDataset
+from world_models.data.episode import TERMINATED
+from world_models.data.store import EpisodeStore
+from world_models.data.view import View
+from world_models.data.windows import model_actions
+from world_models.envs.actions import ActionSpace
+from world_models.measures.bootstrap import Doubles
+from world_models.measures.calibration import Bools, Row, done_rows, done_scores, reward_rows, reward_scores
+from world_models.models.pixel import PixelModel
+
+STEPS = 8192
+"""Most held-out steps that are looked at, evenly spread over the episodes."""
+WIDTH = 64
+"""Steps predicted side by side."""
+
+
+@dataclass(frozen=True)
+class HeldOutSteps:
+    """Steps of a split whose k frames and actions are all inside the episode, with what followed; the training episodes'
+    mean reward and share of steps that end an episode.
+
+    Unlike a frame, the reward and the end of an episode's last step are known wherever it was stored.
+    """
+
+    data: SequenceDataset
+    items: np.ndarray  # (n,)
+    space: ActionSpace
+    view: View
+    mean_reward: float
+    end_rate: float
+
+    @classmethod
+    def of(cls, store: EpisodeStore, split: str, context: int, space: ActionSpace, view: View) -> "HeldOutSteps":
+        """Up to STEPS of a split; the baselines are of the training episodes."""
+        data, train = SequenceDataset(store, split, context), store.episodes("train")
+        whole = np.repeat(np.array([row.length for row in data.rows]) >= context, data.windows_per_episode)
+        items = np.flatnonzero(whole)
+        items = items[np.linspace(0, len(items) - 1, min(STEPS, len(items))).round().astype(np.int64)]
+        steps = sum(row.length for row in train)
+        closing = [store.arrays(row.shard).done[row.start + row.length - 1] == TERMINATED for row in train]
+        mean = sum(row.total_return for row in train) / steps
+        return cls(data, items, space, view, mean, sum(map(int, closing)) / steps)
+
+
+@torch.inference_mode()
+def judge_heads(model: PixelModel, steps: HeldOutSteps, device: str) -> dict[str, list[Row]]:
+    """The rows of calibration and calibration_scores; none of a head that the model does not have."""
+    model.eval()
+    found: dict[str, list[torch.Tensor]] = {"reward": [], "end": []}
+    rewards, ended = [], []
+    for first in range(0, len(steps.items), WIDTH):
+        batch = steps.data.__getitems__(steps.items[first : first + WIDTH])
+        said = model(steps.view(batch.frames[:, :-1], device), model_actions(steps.space, batch.actions, device))
+        rewards.append(batch.rewards[:, -1])
+        ended.append(batch.done[:, -1] == TERMINATED)
+        if said.reward is not None:
+            found["reward"].append(said.reward.float().cpu())
+        if said.done is not None:
+            found["end"].append(said.done.float().sigmoid().cpu())
+    bins: list[Row] = []
+    scores: list[Row] = []
+    if found["end"]:
+        probability, happened = _doubles(found["end"]), _bools(ended)
+        bins += done_rows(probability, happened)
+        scores += done_scores(probability, happened, steps.end_rate)
+    if found["reward"]:
+        predicted, actual = _doubles(found["reward"]), _doubles(rewards)
+        bins += reward_rows(predicted, actual)
+        scores += reward_scores(predicted, actual, steps.mean_reward)
+    return {"calibration": bins, "calibration_scores": scores}
+
+
+def _doubles(parts: list[torch.Tensor]) -> Doubles:
+    return torch.cat(parts).double().numpy()
+
+
+def _bools(parts: list[torch.Tensor]) -> Bools:
+    return torch.cat(parts).numpy()
+
+
+def told(scores: list[Row]) -> str:
+    """The scores in a line for people."""
+    shown = ", ".join(f"{row['name']} {row['value']:.4f} ({row['baseline']:.4f})" for row in scores)
+    return f"reward and end of episode, beside always saying the training mean: {shown}"
