@@ -15,9 +15,10 @@ torch.set_num_threads(1)  # for files of tests run side by side
 
 
 @pytest.fixture(autouse=True)
-def no_console_of_another_test() -> Iterator[None]:
-    """Jobs of a sweep log to the stderr of their time, which pytest closes after each test."""
+def nothing_of_another_test() -> Iterator[None]:
+    """A run sets torch's threads; jobs of a sweep log to the stderr of their time, which pytest closes after each test."""
     yield
+    torch.set_num_threads(1)
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
         root.removeHandler(handler)

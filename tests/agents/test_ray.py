@@ -69,12 +69,13 @@ def test_a_worker_without_a_core_waits_and_costs_nothing(tmp_path: Path, caplog:
 
 def test_a_cluster_without_a_free_core_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ray_pool, "DEADLINE", 1.0)
-    with (
-        open_pool(Workers.ray, 2, build_thread_counter, []) as pool,
-        open_pool(Workers.ray, 1, build_faulty, [tmp_path], deadline=1.0) as late,
-    ):
-        list(pool.map([None]))
-        with pytest.raises(WorkerError, match="no core of the Ray cluster was free for 1 seconds"):
+    with open_pool(Workers.ray, 2, build_thread_counter, []) as pool:
+        while not pool.warm:  # both cores are taken
+            list(pool.map([None] * 4))
+        with (
+            open_pool(Workers.ray, 1, build_faulty, [tmp_path], deadline=1.0) as late,
+            pytest.raises(WorkerError, match="no core of the Ray cluster was free for 1 seconds"),
+        ):
             list(late.map(["a"]))
 
 

@@ -150,7 +150,7 @@ def test_it_learns_one_batch(name: str) -> None:
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     errors = []
-    for _ in range(150):
+    for _ in range(80):
         error = (model(frames, actions).frame - target).square().mean()
         optimizer.zero_grad()
         error.backward()
