@@ -2,6 +2,7 @@
 
     python -m benchmarks.memory
     python -m benchmarks.memory --frames 120000 1000000
+    python -m benchmarks.memory --stages pixel
 
 Writes a store of random frames of each size, trains each on it through the command line, several times, and prints the
 largest RssAnon that each process showed until its training ended and after it, beside the frames' size on disk: of all runs
@@ -32,7 +33,7 @@ LENGTH = 1000
 PER_SHARD = 8  # episodes, as stage=rollout writes them
 FRAME_BYTES = 64 * 64 * 3
 ENV = ["env=gymnasium", "env.id=CarRacing-v3"]
-COLUMNS = ("V: training", "after", "M: training", "after", "pixel: training", "after")
+STAGES = {"vae": "V", "mdrnn": "M", "pixel": "pixel"}
 
 
 def write_rollout(folder: Path, env: EnvSpec, frames: int) -> Path:
@@ -83,15 +84,20 @@ def peak_private_memory(program: list[str], outputs: Path, arguments: list[str])
     return peaks[0] / 1024, peaks[1] / 1024
 
 
-def measure(folder: Path, rollout: Path, steps: int) -> list[float]:
-    """The six peaks on one store, in MB: V's two, M's, the next-frame model's."""
+def measure(folder: Path, rollout: Path, steps: int, stages: list[str]) -> list[float]:
+    """The two peaks of each of the stages on one store, in MB."""
+    found: list[float] = []
     short = ["benchmarks.short_epochs", str(steps), "stage.num_epochs=1"]
-    v = ["stage=vae", f"upstream={rollout}", "stage.train_batch_size=64"]
-    found = [*peak_private_memory(short, folder / "vae", v)]
-    m = ["stage=mdrnn", f"upstream={next((folder / 'vae').glob('*/*/*'))}"]
-    found += peak_private_memory(short, folder / "mdrnn", m)
-    pixel = ["stage=pixel", f"upstream={rollout}", f"stage.max_steps={steps}"]
-    return [*found, *peak_private_memory(["world_models.main"], folder / "pixel", pixel)]
+    for stage in stages:
+        if stage == "vae":
+            keys = [f"upstream={rollout}", "stage.train_batch_size=64"]
+        elif stage == "mdrnn":
+            keys = [f"upstream={next((folder / 'vae').glob('*/*/*'))}"]
+        else:  # timing.csv appears once training has ended
+            keys = [f"upstream={rollout}", f"stage.max_steps={steps}", f"stage.log_every={steps}"]
+        entry = ["world_models.main"] if stage == "pixel" else short
+        found += peak_private_memory(entry, folder / stage, [f"stage={stage}", *keys])
+    return found
 
 
 def require_space(frames: int, runs: int) -> None:
@@ -110,16 +116,23 @@ def main() -> None:
     parser.add_argument("--frames", type=int, nargs="+", default=[30_000, 120_000], help=f"multiples of {LENGTH}")
     parser.add_argument("--steps", type=int, default=500, help="training steps of each stage")
     parser.add_argument("--runs", type=int, default=3, help="of each stage on each store")
+    parser.add_argument(
+        "--stages", nargs="+", default=list(STAGES), choices=list(STAGES), help="mdrnn needs vae before it"
+    )
     options = parser.parse_args()
+    if "mdrnn" in options.stages and "vae" not in options.stages[: options.stages.index("mdrnn")]:
+        parser.error("mdrnn needs vae before it")
     require_space(max(options.frames), options.runs)
     register(SCHEMAS)
     env = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
     print(f"largest private memory (RssAnon), MB; {options.steps} steps each; least and most of {options.runs} runs\n")
-    print(f"{'frames':>9} {'on disk':>8}" + "".join(f" {name:>15}" for name in COLUMNS))
+    columns = [name for stage in options.stages for name in (f"{STAGES[stage]}: training", "after")]
+    print(f"{'frames':>9} {'on disk':>8}" + "".join(f" {name:>15}" for name in columns))
     for frames in options.frames:
         with tempfile.TemporaryDirectory() as folder:
             rollout = write_rollout(Path(folder) / "rollout", env, frames)
-            peaks = [measure(Path(folder) / str(run), rollout, options.steps) for run in range(options.runs)]
+            places = [Path(folder) / str(run) for run in range(options.runs)]
+            peaks = [measure(place, rollout, options.steps, options.stages) for place in places]
         ranges = (f"{min(found):,.0f} to {max(found):,.0f}" for found in zip(*peaks, strict=True))
         print(
             f"{frames:9,} {frames * FRAME_BYTES / 1e6:8,.0f}" + "".join(f" {words:>15}" for words in ranges), flush=True
