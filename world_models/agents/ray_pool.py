@@ -98,7 +98,7 @@ class RayPool(Pool):
         return len(self._workers)
 
     @property
-    def warm(self) -> bool:  # type: ignore[override]
+    def warm(self) -> bool:
         return all(worker.warm for worker in self._workers)
 
     def attempt(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:

@@ -70,8 +70,6 @@ class Pool(ABC):
 
     setbacks = 0
     """How often so far a job was not done when it was tried."""
-    warm = True
-    """Whether every worker has done a job: until then one that starts and builds takes time from the others."""
 
     def __enter__(self) -> "Pool":
         return self
@@ -89,6 +87,11 @@ class Pool(ABC):
     @abstractmethod
     def size(self) -> int:
         """Number of workers; at least 1."""
+
+    @property
+    def warm(self) -> bool:
+        """Whether every worker has done a job: until then one that starts and builds takes time from the others."""
+        return True
 
     @abstractmethod
     def close(self) -> None:
@@ -224,7 +227,7 @@ class WorkerPool(Pool):
         return len(self._workers)
 
     @property
-    def warm(self) -> bool:  # type: ignore[override]
+    def warm(self) -> bool:
         return all(worker.warm for worker in self._workers)
 
     @property
