@@ -5,7 +5,7 @@
 
 All drive the same way (a controller of zeros but for its bias: in a circle, at a third of the gas) and are measured one after the
 other in one run; but for the row of a search, in which candidates around the packaged agent drive whole episodes that end when they end.
- A plain process is what the public implementations do: one Gymnasium environment, batch 1, one torch
+A plain process is what the public implementations do: one Gymnasium environment, batch 1, one torch
 thread. A bare backend steps its environments and does nothing else: EnvPool with as many threads as there are cores, all
 environments in lockstep, or one Gymnasium environment in each of as many processes.
 """

@@ -38,8 +38,8 @@ class HeldOutSteps:
 
     @classmethod
     def of(cls, store: EpisodeStore, split: str, context: int, space: ActionSpace, view: View) -> "HeldOutSteps":
-        """Up to STEPS of a split; the baselines are of the training episodes."""
-        data, train = SequenceDataset(store, split, context), store.episodes("train")
+        """Up to STEPS of a split; the baselines are of the training episodes, of the split itself where a store has none."""
+        data, train = SequenceDataset(store, split, context), store.episodes("train") or store.episodes(split)
         whole = np.repeat(np.array([row.length for row in data.rows]) >= context, data.windows_per_episode)
         items = np.flatnonzero(whole)
         items = items[np.linspace(0, len(items) - 1, min(STEPS, len(items))).round().astype(np.int64)]
