@@ -115,7 +115,7 @@ def test_the_others_are_done_where_one_cannot_be(
 
 @pytest.mark.parametrize(
     "fates",
-    ["rrr", "hh", "rhr", "hrh", "llllll", "lrlrllr", "lhlllh", "rrlllll" + "l", "hlllll" + "r" + "l"],
+    ["rrr", "hh", "rhr", "hrh", "llllll", "lrlrllr", "lhlllh", "rrllllll", "hlllllrl"],
 )
 def test_a_job_may_raise_three_times_hang_twice_and_lose_six_workers(fates: str) -> None:
     attempts = Attempts(["a"])

@@ -88,6 +88,12 @@ def _score(name: str, value: float, baseline: float) -> Row:
     return {"name": name, "value": value, "baseline": baseline}
 
 
+def told(scores: list[Row]) -> str:
+    """The scores in a line for people."""
+    shown = ", ".join(f"{row['name']} {row['value']:.4f} ({row['baseline']:.4f})" for row in scores)
+    return f"reward and end of episode, beside always saying the training mean: {shown}"
+
+
 def auroc(scores: Doubles, positive: Bools) -> float:
     """The probability that a random positive scores above a random negative, ties half (Mann & Whitney 1947)."""
     positives = int(positive.sum())

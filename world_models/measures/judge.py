@@ -11,7 +11,7 @@ from world_models.agents.agent import WorldModel
 from world_models.data.store import EpisodeRow
 from world_models.losses import gmm_loss
 from world_models.measures.bootstrap import Doubles
-from world_models.measures.calibration import Bools, Row, done_rows, done_scores, reward_rows, reward_scores
+from world_models.measures.calibration import Bools, Row, done_rows, done_scores, reward_rows, reward_scores, told
 from world_models.measures.episodes import Floats, LatentEpisode, LatentEpisodes, abreast, groups, play
 from world_models.measures.likelihood import (
     Baseline,
@@ -151,11 +151,8 @@ def summary(tables: dict[str, list[Row]]) -> list[str]:
     bits = ", ".join(f"{row['name']} {row['bits_per_dim']:.3f}" for row in tables["likelihood"])
     open_loop = [row for row in tables["open_loop"] if row["predictor"] == "mean" and row["horizon"] in LOGGED]
     ratios = ", ".join(f"{row['horizon']}: {row['latent_ratio']:.2f}" for row in open_loop)
-    heads = ", ".join(
-        f"{row['name']} {row['value']:.4f} ({row['baseline']:.4f})" for row in tables["calibration_scores"]
-    )
     return [
         f"next latent, bits per dimension: {bits}",
         f"open loop, error of the latent over copying the last one's, by steps ahead: {ratios}",
-        f"reward and end of episode, beside always saying the training mean: {heads}",
+        told(tables["calibration_scores"]),
     ]

@@ -9,10 +9,10 @@ from world_models.data.datasets import SequenceDataset
 from world_models.data.store import EpisodeStore
 from world_models.data.windows import PixelWindows
 from world_models.losses import PixelLoss, pixel_error
+from world_models.measures.calibration import told as told_heads
 from world_models.measures.pixel import horizon_rows, pixel_errors, told
 from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
 from world_models.measures.pixel_heads import HeldOutSteps, judge_heads
-from world_models.measures.pixel_heads import told as told_heads
 from world_models.measures.pixel_pictures import save_rollout_gif, save_rollout_plot, save_rollout_video
 from world_models.runs.files import write_json
 from world_models.runs.metrics import MetricsLog

@@ -83,9 +83,3 @@ def _doubles(parts: list[torch.Tensor]) -> Doubles:
 
 def _bools(parts: list[torch.Tensor]) -> Bools:
     return torch.cat(parts).numpy()
-
-
-def told(scores: list[Row]) -> str:
-    """The scores in a line for people."""
-    shown = ", ".join(f"{row['name']} {row['value']:.4f} ({row['baseline']:.4f})" for row in scores)
-    return f"reward and end of episode, beside always saying the training mean: {shown}"

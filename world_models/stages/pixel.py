@@ -22,7 +22,7 @@ from world_models.data.windows import PixelWindows, model_actions
 from world_models.envs.preprocess import MIN_SIZE
 from world_models.envs.spec import EnvSpec
 from world_models.losses import PixelLoss, masked_mean, pixel_error, shift_error
-from world_models.measures import pixel_heads
+from world_models.measures import calibration, pixel_heads
 from world_models.measures.pixel import frames_of, horizon_rows, pixel_errors, told
 from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
 from world_models.measures.pixel_pictures import save_rollout_plot, save_rollout_video, save_strip
@@ -379,7 +379,7 @@ def validate(cfg: PixelConfig, run: Run, training: Training, judged: Judged, met
         scores = pixel_heads.judge_heads(model, judged.steps, run.device.value)["calibration_scores"]
         for row in scores:
             metrics.write("val_head_scores", {"step": training.step, "split": judged.split, **row})
-        log.info("%s", pixel_heads.told(scores))
+        log.info("%s", calibration.told(scores))
     save_rollout_plot(run.path / "plots" / f"{name}.png", rows)
     show(run, training, judged, metrics, "val")
     save_rollout_video(
