@@ -28,7 +28,7 @@ import torch
 from benchmarks.table import Rates, show
 from world_models.agents import agent as acting
 from world_models.agents.agent import Agent, WorldModel, WorldModelPolicy, load_agent
-from world_models.agents.fitness import Models, block_size, build_player, candidate_blocks, play_blocks
+from world_models.agents.fitness import Block, Models, block_size, build_player, candidate_blocks, play_blocks
 from world_models.agents.rollout import play
 from world_models.agents.trained import find_agent
 from world_models.agents.workers import WorkerPool, one_thread
@@ -46,9 +46,9 @@ from world_models.pipeline import SCHEMAS
 CORES = len(os.sched_getaffinity(0))
 STEPS = 500
 WIDTH, POPULATION = 16, 64
-SPREAD, EARLY_CUT = 1.0, 120  # of a search's candidates, over the mean size of a weight; as in experiment=car_racing
+SPREAD, EARLY_CUT = 1.0, 120  # of candidates, over the mean size of a weight: some lose the road, some complete the lap
 BIAS = np.array([0.3, -0.35, -1.0])  # of C: steer 0.29, gas 0.33, no brake
-TABLES = ["rates", "parts", "alternatives", "growth"]
+TABLES = ["rates", "gymnasium", "parts", "alternatives", "growth"]
 ACTION = np.array([np.tanh(BIAS[0]), (np.tanh(BIAS[1]) + 1) / 2, 0.0], np.float32)
 
 
@@ -72,6 +72,12 @@ def drivers(count: int) -> np.ndarray:
     return vectors
 
 
+def warm_up(pool: WorkerPool, blocks: list[Block]) -> None:
+    """Until every worker has started, loaded V and M and played."""
+    while not pool.warm:
+        play_blocks(pool, blocks, lambda episodes, steps: None)
+
+
 def ours(
     found: Models,
     backend: str = "auto",
@@ -83,7 +89,7 @@ def ours(
 ) -> float:
     """Fitness evaluation of a generation, as stage=controller does it, worker start not counted."""
     with WorkerPool(workers, build_player, (found, backend, width, "cpu")) as pool:
-        play_blocks(pool, candidate_blocks(drivers(workers * width), [1], width, 10), lambda episodes, steps: None)
+        warm_up(pool, candidate_blocks(drivers(workers * width), [1], width, 10))
         blocks = candidate_blocks(drivers(population), [1], block_size(population, width, workers), steps)
         began = time.perf_counter()
         scores = play_blocks(pool, blocks, lambda episodes, steps: None)
@@ -91,14 +97,14 @@ def ours(
 
 
 def search_generation(agent: Models, backend: str = "auto", *, workers: int = CORES, width: int = WIDTH) -> float:
-    """A generation of a search around the packaged agent, as `experiment=car_racing` has it: some laps are completed, some
-    episodes are cut, and whoever is done first waits at the end."""
+    """A generation of candidates around the packaged agent: some laps are completed, some episodes are cut, and whoever is
+    done first waits at the end."""
     best = load_agent(find_agent("car_racing")).controllers["best"].astype(np.float32)
     noise = np.random.default_rng(0).normal(size=(POPULATION, len(best)))
     population = best + SPREAD * np.abs(best).mean() * noise
     tracks = np.repeat(np.arange(8), POPULATION // 8)[:, None]
     with WorkerPool(workers, build_player, (agent, backend, width, "cpu")) as pool:
-        play_blocks(pool, candidate_blocks(population[: workers * width], [1], width, 10), lambda episodes, steps: None)
+        warm_up(pool, candidate_blocks(population[: workers * width], [1], width, 10))
         blocks = candidate_blocks(population, tracks, block_size(POPULATION, width, workers), 1000, EARLY_CUT)
         began = time.perf_counter()
         scores = play_blocks(pool, blocks, lambda episodes, steps: None)
@@ -159,27 +165,36 @@ def bare_envpool(threads: int, num_envs: int = CORES * WIDTH) -> float:
     return STEPS * num_envs / (time.perf_counter() - began)
 
 
+def compare(rows: dict[str, Callable[[], float]], repeats: int) -> None:
+    """Measure the rows in turn, several times, and show their medians."""
+    measured: Rates = {name: [] for name in rows}
+    for _ in range(repeats):
+        for name, measure in rows.items():
+            measured[name].append(measure())
+    show(f"CarRacing-v3, environment steps/s, {CORES} cores, median of {repeats} (each run in brackets)", measured)
+
+
 def rates(found: Models, repeats: int) -> None:
-    """Ours beside plain processes and the bare backends."""
-    on_envpool: dict[str, Callable[[], float]] = {
+    """Ours on EnvPool beside EnvPool alone and plain processes."""
+    rows: dict[str, Callable[[], float]] = {
         f"fitness, {CORES} workers x {WIDTH} environments": lambda: ours(found),
         "a generation of a search": lambda: search_generation(Models(found.env, agent=find_agent("car_racing"))),
         f"bare EnvPool, {CORES} threads": lambda: bare_envpool(CORES),
         f"{CORES} plain processes (Gymnasium, batch 1)": lambda: processes(CORES, models=True),
         "one plain process": lambda: processes(1, models=True),
     }
-    on_gymnasium: dict[str, Callable[[], float]] = {
+    compare(rows, repeats)
+
+
+def on_gymnasium(found: Models, repeats: int) -> None:
+    """Ours on Gymnasium's own environment beside that environment alone."""
+    rows: dict[str, Callable[[], float]] = {
         f"fitness on Gymnasium, {CORES} workers x {WIDTH} environments": lambda: ours(
             found, "gymnasium", population=CORES * WIDTH
         ),
         f"bare Gymnasium, {CORES} processes": lambda: processes(CORES, models=False),
     }
-    for rows in (on_envpool, on_gymnasium):
-        measured: Rates = {name: [] for name in rows}
-        for _ in range(repeats):
-            for name, measure in rows.items():
-                measured[name].append(measure())
-        show(f"CarRacing-v3, environment steps/s, {CORES} cores, median of {repeats} (each run in brackets)", measured)
+    compare(rows, repeats)
 
 
 class Stopwatch:
@@ -232,7 +247,7 @@ def parts(found: Models) -> None:
     steps = sum(score.length for score in scores)
     watch.seconds["the loop around it"] = whole - sum(watch.seconds.values())
     print(
-        f"a step of one worker, {WIDTH} environments: {whole / steps * 1e6:,.0f} microseconds ({steps / whole:,.0f} steps/s)\n"
+        f"an environment step in a worker of {WIDTH} environments: {whole / steps * 1e6:,.0f} microseconds ({steps / whole:,.0f} steps/s)\n"
     )
     for name, seconds in watch.seconds.items():
         print(f"{name:40} {seconds / steps * 1e6:8,.0f} microseconds {seconds / whole:7.1%}")
@@ -304,6 +319,8 @@ def main() -> None:
         found = models(car_racing(), Path(folder))
         if "rates" in options.tables:
             rates(found, options.repeats)
+        if "gymnasium" in options.tables:
+            on_gymnasium(found, options.repeats)
         if "parts" in options.tables:
             parts(found)
         if "alternatives" in options.tables:

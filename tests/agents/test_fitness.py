@@ -87,6 +87,19 @@ def test_an_environment_that_raises_on_one_track_costs_that_track(pool: Pool, mo
     assert scores[0] == sound[0] and scores[2:] == sound[2:]
 
 
+def test_a_reward_that_is_no_number_costs_its_episode(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+    step = PelletEnv.step
+
+    def broken(self: PelletEnv, action: object) -> object:
+        frame, reward, *rest = step(self, action)
+        return frame, float("nan") if self.np_random_seed == 2 else reward, *rest
+
+    monkeypatch.setattr(PelletEnv, "step", broken)
+    scores = play_what_can_be(pool, [Block(vectors(1), (1, 2, 3), 20)], ignore)
+    cause = "ValueError: WorldModels/Pellet-v0 gave a reward that is NaN or infinite in the episode of seed 2"
+    assert [score.failure for score in scores] == ["", cause, ""]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_track_that_hangs_is_soon_left_alone(workers: int, tmp_path: Path) -> None:

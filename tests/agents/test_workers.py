@@ -12,7 +12,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from worker_jobs import build_doubler, build_faulty, build_sleeper, build_thread_counter
+from worker_jobs import build_doubler, build_faulty, build_sleeper, build_slowly, build_thread_counter
 
 from world_models.agents import pools
 from world_models.agents.pools import Crew, Workers, choose_crew, open_pool
@@ -76,6 +76,11 @@ def test_a_silent_worker_is_replaced_and_a_slow_one_left_alone(
         assert dict(pool.map(["hang", "slow"])) == {0: "hang done", 1: "slow done"}
     (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert re.search("job 1 of 2: worker .* gave no sign of life for 10 seconds and was killed; it is done again", line)
+
+
+def test_building_may_take_longer_than_a_step() -> None:
+    with WorkerPool(1, build_slowly, [], deadline=1.0) as pool:
+        assert dict(pool.map([1, 2])) == {0: 2, 1: 4} and pool.setbacks == 0
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -43,6 +43,12 @@ def build_faulty(folder: Path) -> Callable[[str], str]:
     return do
 
 
+def build_slowly() -> Callable[[int], int]:
+    """Doubles a number, once it has been built for three seconds."""
+    time.sleep(3)
+    return lambda value: 2 * value
+
+
 def build_thread_counter() -> Callable[[None], int]:
     """Tells torch's threads."""
     return lambda job: torch.get_num_threads()

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -177,13 +178,13 @@ def test_heats_play_tracks_of_their_own(finished: Path, tmp_path: Path, monkeypa
     real = controller.candidate_blocks
 
     def noting(vectors: np.ndarray, seeds: np.ndarray, *rest: Any) -> Any:
-        played.append(seeds)
+        played.append(seeds.reshape(6, 2))
         return real(vectors, seeds, *rest)
 
     monkeypatch.setattr(controller, "candidate_blocks", noting)
     run = search(finished, tmp_path, "stage.heats=3", "stage.n_samples=2", "stage.generations=2")
     for tracks in played:
-        assert tracks.shape == (6, 2) and len(np.unique(tracks)) == 6
+        assert len(np.unique(tracks)) == 6
         assert (tracks[::2] == tracks[1::2]).all()
     assert len(np.unique(played)) == 12
     table = read_csv(run / "metrics.csv")
@@ -336,40 +337,58 @@ def test_a_search_of_an_earlier_version_is_refused(pipeline: Path, capsys: pytes
     assert "was written by an earlier version" in capsys.readouterr().err
 
 
-@pytest.fixture
-def one_bad_track(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The second track of the second generation raises."""
-    bad = fresh_seeds(Purpose.search, 3, 0, "generation", 1)[1]
-    reset = PelletEnv.reset
+def close(tracks: Sequence[int], patch: pytest.MonkeyPatch, times: int = 10**9) -> None:
+    """On these tracks every episode raises, so many times."""
+    reset, left = PelletEnv.reset, iter(range(times))
 
     def broken(self: PelletEnv, *, seed: int | None = None, **options: Any) -> Any:
-        if seed == bad:
+        if seed in tracks and next(left, None) is not None:
             raise OSError("no such track")
         return reset(self, seed=seed, **options)
 
-    monkeypatch.setattr(PelletEnv, "reset", broken)
+    patch.setattr(PelletEnv, "reset", broken)
 
 
-@pytest.mark.usefixtures("one_bad_track")
-def test_a_search_goes_on_without_the_episodes_that_cannot_be_played(finished: Path, tmp_path: Path) -> None:
-    run = search(finished, tmp_path, "stage.n_samples=3")
+@pytest.mark.parametrize("samples", [1, 3])
+def test_a_track_that_nobody_can_play_gives_way_to_another(
+    samples: int, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    bad = fresh_seeds(Purpose.search, samples, 0, "generation", 1)[-1]
+    close([bad], monkeypatch)
+    run = search(finished, tmp_path, f"stage.n_samples={samples}")
     lost = read_csv(run / "quarantine.csv")
-    assert [row["player"] for row in lost] == list("012345")
-    assert {row["generation"] for row in lost} == {"2"} and {row["cause"] for row in lost} == {"OSError: no such track"}
+    assert [(row["generation"], row["player"], row["seed"]) for row in lost] == [
+        ("2", f"{n}", f"{bad}") for n in range(6)
+    ]
+    assert {row["cause"] for row in lost} == {"OSError: no such track"}
+    other = fresh_seeds(Purpose.search, 1, 0, "generation", 1, "instead")[0]
+    assert f"no candidate could play track {bad}; they play {other} instead" in caplog.text
+    assert len(read_csv(run / "metrics.csv")) == 3
+
+    def offered(*arguments: Any) -> list[int]:
+        return [other if seed == bad else seed for seed in fresh_seeds(*arguments)]
+
+    monkeypatch.setattr(controller, "fresh_seeds", offered)
+    open_again = search(finished, tmp_path / "open", f"stage.n_samples={samples}")
+    assert (open_again / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
+
+
+def test_a_search_goes_on_without_an_episode_that_cannot_be_played(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bad = fresh_seeds(Purpose.search, 3, 0, "generation", 1)[1]
+    close([bad], monkeypatch, times=9)  # three times in each of two blocks and three times alone
+    run = search(finished, tmp_path, "stage.n_samples=3")
+    assert [(row["generation"], row["player"], row["seed"]) for row in read_csv(run / "quarantine.csv")] == [
+        ("2", "0", f"{bad}")
+    ]
     assert len(read_csv(run / "metrics.csv")) == 3
 
 
 def test_a_selection_track_that_cannot_be_played_is_left_out(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    bad, reset = fixed_seeds(Purpose.selection, 4)[2], PelletEnv.reset
-
-    def broken(self: PelletEnv, *, seed: int | None = None, **options: Any) -> Any:
-        if seed == bad:
-            raise OSError("no such track")
-        return reset(self, seed=seed, **options)
-
-    monkeypatch.setattr(PelletEnv, "reset", broken)
+    close(fixed_seeds(Purpose.selection, 4)[2:3], monkeypatch)
     run = search(finished, tmp_path)
     assert [(row["generation"], row["player"]) for row in read_csv(run / "quarantine.csv")] == [
         (generation, player) for generation in "23" for player in ("mean vector", "best candidate")
@@ -388,18 +407,16 @@ def test_an_environment_that_nobody_can_play_ends_the_run_at_once(
     assert "the environment cannot be played: OSError: the road is closed" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("one_bad_track")
 def test_a_generation_that_is_half_lost_ends_the_run_with_the_cause(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def bad_seeds(*arguments: Any) -> list[int]:
-        return fresh_seeds(Purpose.search, 3, 0, "generation", 1)[1:]
-
+    bad = fresh_seeds(Purpose.search, 2, 0, "generation", 1)[1]
+    other = fresh_seeds(Purpose.search, 1, 0, "generation", 1, "instead")[0]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(controller, "fresh_seeds", bad_seeds)
+        close([bad, other], patch)
         arguments = small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={tmp_path}")
         assert main(arguments) == 1
-    assert "6 of 12 episodes of generation 1 could not be played: OSError: no such track" in capsys.readouterr().err
+    assert "6 of 12 episodes of generation 2 could not be played: OSError: no such track" in capsys.readouterr().err
     assert main([f"resume={newest(tmp_path)}"]) == 0, "where the cause is gone, the run goes on"
 
 

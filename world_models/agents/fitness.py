@@ -153,22 +153,33 @@ def _one_by_one(pool: Pool, singles: list[Block], hung: Counter[int]) -> list[Sc
 
 
 def set_aside(scores: list[Score], players: list[str], generation: int, metrics: MetricsLog) -> None:
-    """Write down the episodes that could not be played, of players with as many each. Half of them end the run with the cause."""
-    lost = [(place, score) for place, score in enumerate(scores) if score.failure]
-    for place, score in lost:
-        player = players[place * len(players) // len(scores)]
-        metrics.write(
-            "quarantine", {"generation": generation, "player": player, "seed": score.seed, "cause": score.failure}
-        )
+    """Write down the episodes that could not be played, of players with as many each."""
+    for place, score in enumerate(scores):
+        if score.failure:
+            player = players[place * len(players) // len(scores)]
+            metrics.write(
+                "quarantine", {"generation": generation, "player": player, "seed": score.seed, "cause": score.failure}
+            )
+
+
+def require_most(scores: list[Score], generation: int) -> None:
+    """Half of the episodes lost are a WorkerError with the cause."""
+    lost = [score for score in scores if score.failure]
     if 2 * len(lost) >= len(scores):
         raise WorkerError(
-            f"{len(lost)} of {len(scores)} episodes of generation {generation} could not be played: {lost[-1][1].failure}"
+            f"{len(lost)} of {len(scores)} episodes of generation {generation} could not be played: {lost[-1].failure}"
         )
+
+
+def unplayable(scores: list[Score]) -> list[int]:
+    """Tracks of which no episode could be played."""
+    played = {score.seed for score in scores if not score.failure}
+    return sorted({score.seed for score in scores} - played)
 
 
 def block_size(episodes: int, width: int, workers: int) -> int:
-    """Episodes in a block: a worker's fair share, but no more than two rounds of its `width` slots; where there are more
-    blocks than workers, whoever is done first takes another. It changes no result."""
+    """Episodes in a block: a worker's fair share, but no more than two rounds of its `width` slots. Where that makes more
+    blocks than workers (128 episodes on 2 workers of 16 slots), whoever is done first takes another. It changes no result."""
     return max(1, min(ROUNDS * width, -(-episodes // workers)))
 
 

@@ -49,9 +49,9 @@ class _Actor:
     def do(self, job: Any) -> Any:
         """The job's result or Failure."""
         try:
-            workers.beat()
             with one_thread():
                 self._handler = self._handler or self._build(*self._args)
+                workers.beat()
                 return self._handler(job)
         except Exception as error:
             self._handler = None
@@ -171,15 +171,15 @@ class RayPool(Pool):
         if time.monotonic() - self._looked < LOOK_EVERY:
             return []
         self._looked = time.monotonic()
-        late = [
-            worker for worker in self._workers if worker.job is not None and self._silent_for(worker) > self._deadline
-        ]
+        at_work = [worker for worker in self._workers if worker.job is not None]
+        late = [worker for worker in at_work if self._silent_for(worker) > self._patience(worker)]
         for worker in late:
             self._replace(worker)
-        return [
-            (worker, Failure(f"a worker gave no sign of life for {self._deadline:g} seconds and was killed", hung=True))
-            for worker in late
-        ]
+        silent = "a worker gave no sign of life for {:g} seconds and was killed"
+        return [(worker, Failure(silent.format(self._patience(worker)), hung=True)) for worker in late]
+
+    def _patience(self, worker: _Worker) -> float:
+        return self._deadline if worker.beats > 0 else max(self._deadline, DEADLINE)  # it builds
 
     def _silent_for(self, worker: _Worker) -> float:
         """Seconds since it was given its job or last seen alive; asks it anew."""

@@ -38,7 +38,7 @@ class Search:
     samples: list[int] = field(default_factory=list)  # episodes per candidate, per generation
     reliability: list[float] = field(default_factory=list)  # of the ranks, per generation
     env_steps: int = 0
-    rate: float | None = None  # environment steps per second, measured once: in the run's first undisturbed generation
+    rate: float | None = None  # environment steps per second, measured once (see Budget)
     finalists: list[Finalist] = field(default_factory=list)  # the controllers that did best on the selection tracks
     tested: int = -1  # generation of the last test
     decided: int = -1  # generation after which the finalists played once more, if that is the last one
@@ -131,8 +131,9 @@ class Pace:
 
 @dataclass(frozen=True)
 class Budget:
-    """What ends a search; None for no limit. `minutes` of playing candidates count as environment steps, at the rate
-    that was measured once, in the first generation in which nothing had to be done again."""
+    """What ends a search; None for no limit. `minutes` of playing candidates count as environment steps, at the rate that
+    was measured once: in the first generation that all workers began warm and nothing had to be done again in, but no later
+    than the third."""
 
     generations: int | None
     env_steps: int | None

@@ -1,12 +1,13 @@
 """Which of the controllers that a search comes upon becomes the agent: scores on tracks that fitness never sees."""
 
 import logging
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from world_models.agents.fitness import block_size, candidate_blocks, play_what_can_be, set_aside
+from world_models.agents.fitness import block_size, candidate_blocks, play_what_can_be, require_most, set_aside
 from world_models.agents.search import Search
 from world_models.agents.workers import Pool
 from world_models.runs.metrics import MetricsLog
@@ -49,6 +50,7 @@ class Selection:
         generation, finalists = search.evolution.generation, search.finalists
         names = [f"finalist {place}" for place in range(1, len(finalists) + 1)]
         seeds = fixed_seeds(Purpose.selection, 3 * self.episodes)[self.episodes :]
+        began = time.monotonic()
         returns = self._play(names, [finalist.vector for finalist in finalists], seeds, generation)
         overall = [
             float(one.score * one.tracks + row.sum()) / (one.tracks + len(row))
@@ -60,7 +62,7 @@ class Selection:
             self.metrics.write("finalists", {"generation": generation, **values})
         search.decide(overall)
         told = ", ".join(f"{score:.1f}" for score in overall)
-        log.info("finalists, with %d further tracks: %s", returns.shape[1], told)
+        log.info("finalists, with %d further tracks in %.0f s: %s", returns.shape[1], time.monotonic() - began, told)
 
     def _play(self, names: list[str], vectors: list[np.ndarray], seeds: list[int], generation: int) -> np.ndarray:
         """Returns (players, n) on the n tracks that all of them could play."""
@@ -68,5 +70,6 @@ class Selection:
         blocks = candidate_blocks(np.stack(vectors), seeds, size, self.time_limit)
         scores = play_what_can_be(self.pool, blocks, lambda episodes, steps: None, self.hanging)
         set_aside(scores, names, generation, self.metrics)
+        require_most(scores, generation)
         returns = np.array([score.total_return for score in scores]).reshape(len(vectors), len(seeds))
         return returns[:, np.isfinite(returns).all(0)]

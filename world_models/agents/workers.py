@@ -63,7 +63,7 @@ class Pool(ABC):
     """Does jobs with what `build(*args)` returns, called once in each worker.
 
     A job that raises (its worker then builds anew), whose worker dies, or shows no sign of life for `deadline`
-    seconds, is done again: it is tried three times at most, or twice where it hangs, workers that die not counted, of
+    seconds (120 at least while a new worker builds), is done again: it is tried three times at most, or twice where it hangs, workers that die not counted, of
     which it may lose six; each such event is a line in the log.
     Results depend on jobs alone.
     """
@@ -268,7 +268,7 @@ class WorkerPool(Pool):
         """Workers that sent something, died, or are silent for too long."""
         handles: list[Any] = [handle for worker in self._workers for handle in (worker.pipe, worker.process.sentinel)]
         patience = min(self._patience(worker) - worker.silent_for() for worker in self._workers)
-        found = set(wait(handles, timeout=max(0.0, patience)))
+        found = set(wait(handles, timeout=max(0.0, min(patience, self._deadline))))
         return [
             worker
             for worker in self._workers
@@ -276,7 +276,7 @@ class WorkerPool(Pool):
         ]
 
     def _patience(self, worker: _Worker) -> float:
-        return self._deadline if worker.ready else max(self._deadline, DEADLINE)
+        return self._deadline if worker.pulse.value else max(self._deadline, DEADLINE)  # it starts or builds
 
     def _lost(self, worker: _Worker) -> Failure:
         """Replace a worker that is dead or hangs; workers that are lost again and again while they start are a WorkerError."""
@@ -363,8 +363,8 @@ def _serve(pipe: Connection, pulse: Any, build: Callable[..., Handler], args: tu
         while True:
             job = pipe.recv()
             try:
-                beat()
                 handler = handler or build(*args)
+                beat()
                 answer = handler(job)
             except Exception as error:
                 handler, answer = None, raised(error)

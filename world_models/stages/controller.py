@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,9 @@ from world_models.agents.fitness import (
     build_player,
     candidate_blocks,
     play_what_can_be,
+    require_most,
     set_aside,
+    unplayable,
 )
 from world_models.agents.imitation import explained, imitate
 from world_models.agents.noise import fitness, heat_of, next_samples
@@ -47,8 +50,8 @@ log = logging.getLogger(__name__)
 class ControllerConfig:
     """The search ends after `generations`, `env_steps` or `minutes`, or when the agent's score reaches `target_return`.
 
-    `minutes` of playing candidates becomes a number of environment steps, from the rate measured once, in the first
-    generation; tests come on top. Every candidate plays `n_samples` episodes, all candidates of a generation on the same
+    `minutes` of playing candidates becomes a number of environment steps, from the rate measured once
+    (agents/search.py: Budget); tests come on top. Every candidate plays `n_samples` episodes, all candidates of a generation on the same
     fresh tracks; with several `heats`, those of a heat do, and heats are put level (agents/noise.py), so that a
     generation is judged on more tracks for the same episodes.
     Where `n_samples` grows to `most_samples`, it does so once ranks are less reliable than `reliability`.
@@ -278,7 +281,7 @@ def first_state(cfg: ControllerConfig, run: Run, world: WorldModel) -> Search:
 def warm_up(pool: Pool, size: int) -> None:
     """One step in each worker, so that no measured generation waits for processes to start and models to load, and an
     environment that nobody can play ends the run at once: a WorkerError."""
-    blocks = [Block(np.zeros((1, size), np.float32), (seed,), max_steps=1) for seed in range(pool.size)]
+    blocks = [Block(np.zeros((1, size), np.float32), (seed,), max_steps=1) for seed in range(max(2, pool.size))]
     scores = play_what_can_be(pool, blocks, lambda episodes, steps: None)
     if all(score.failure for score in scores):
         raise WorkerError(f"the environment cannot be played: {scores[-1].failure}")
@@ -291,12 +294,7 @@ def one_generation(
     began, warm, setbacks, evolution = time.monotonic(), pool.warm, pool.setbacks, search.evolution
     generation = evolution.generation
     samples = next_samples(search.samples, search.reliability, cfg.most_samples or 0, cfg.reliability, cfg.n_samples)
-    seeds = fresh_seeds(Purpose.search, cfg.heats * samples, run.seed, "generation", *evolution.labels)
-    tracks = np.reshape(seeds, (cfg.heats, samples))[heat_of(cfg.pop_size, cfg.heats)]
-    size = block_size(cfg.pop_size * samples, width, pool.size)
-    blocks = candidate_blocks(search.ask(), tracks, size, cfg.time_limit, cfg.early_cut)
-    scores = play_what_can_be(pool, blocks, lambda episodes, steps: bar.advance(0, steps))
-    set_aside(scores, [str(index) for index in range(cfg.pop_size)], generation + 1, metrics)
+    scores = play_candidates(cfg, run, search, samples, pool, width, metrics, lambda steps: bar.advance(0, steps))
     returns = np.array([score.total_return for score in scores]).reshape(cfg.pop_size, samples)
     steps, seconds = sum(score.length for score in scores), time.monotonic() - began
     search.tell(returns, steps, seconds, calm=warm and pool.setbacks == setbacks)
@@ -304,6 +302,46 @@ def one_generation(
     bar.advance(1, 0, f"mean {np.nanmean(returns):.0f}")
     metrics.write("metrics", row(search, fitness(returns, cfg.heats), [score for score in scores if not score.failure]))
     return {"generation": generation + 1, "seconds": round(seconds, 3), "rate": round(steps / seconds, 1)}
+
+
+def play_candidates(
+    cfg: ControllerConfig,
+    run: Run,
+    search: Search,
+    samples: int,
+    pool: Pool,
+    width: int,
+    metrics: MetricsLog,
+    advance: Callable[[int], None],
+) -> list[Score]:
+    """Scores of the next population, candidate by candidate, each on `samples` fresh tracks of its heat.
+
+    A track that none of them could play gives way to another, once; half of the episodes lost are a WorkerError.
+    """
+    labels, generation = search.evolution.labels, search.evolution.generation + 1
+    seeds = fresh_seeds(Purpose.search, cfg.heats * samples, run.seed, "generation", *labels)
+    tracks = np.reshape(seeds, (cfg.heats, samples))[heat_of(cfg.pop_size, cfg.heats)].flatten()
+    players, candidates = np.repeat(np.arange(cfg.pop_size), samples), search.ask()
+
+    def play(rows: np.ndarray) -> list[Score]:
+        size = block_size(len(rows), width, pool.size)
+        vectors, seeds = candidates[players[rows]], tracks[rows][:, None]
+        blocks = candidate_blocks(vectors, seeds, size, cfg.time_limit, cfg.early_cut)
+        played = play_what_can_be(pool, blocks, lambda episodes, steps: advance(steps))
+        set_aside(played, [str(player) for player in players[rows]], generation, metrics)
+        return played
+
+    scores = play(np.arange(len(tracks)))
+    closed = unplayable(scores)
+    others = fresh_seeds(Purpose.search, len(closed), run.seed, "generation", *labels, "instead")
+    for track, other in zip(closed, others, strict=True):
+        log.warning("generation %d: no candidate could play track %d; they play %d instead", generation, track, other)
+        rows = np.flatnonzero(tracks == track)
+        tracks[rows] = other
+        for row, score in zip(rows, play(rows), strict=True):
+            scores[row] = score
+    require_most(scores, generation)
+    return scores
 
 
 def tell_plan(cfg: ControllerConfig, run: Run, search: Search, timing: dict[str, Value]) -> None:
