@@ -20,7 +20,7 @@ from world_models.runs.metrics import read_csv
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
-COLOURS = ("#c8662a", "#2f6fb0", "#3a8f5c", "#8a5aa8")
+COLOURS = ("#c8662a", "#2f6fb0", "#3a8f5c")
 
 
 def columns(path: Path) -> dict[str, np.ndarray]:
@@ -33,7 +33,6 @@ def main() -> None:
     """Read the folders' CSVs and write the picture."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("picture", type=Path)
-    parser.add_argument("--lowest", type=float, default=780.0, help="score at which the axis begins")
     parser.add_argument("searches", nargs="+")
     options = parser.parse_args()
     searches = [(label, Path(folder)) for label, _, folder in (text.partition(":") for text in options.searches)]
@@ -70,7 +69,7 @@ def main() -> None:
         panel.grid(axis="y", color="#e3e6ea")
         panel.spines[["top", "right", "left"]].set_visible(False)
     panels[0].set_ylabel("score of the mean vector")
-    panels[0].set_ylim(options.lowest, 920)
+    panels[0].set_ylim(780, 920)
     panels[1].legend(frameon=False, loc="lower right")
     figure.savefig(options.picture, dpi=120)
 
