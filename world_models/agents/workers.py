@@ -63,8 +63,8 @@ class Pool(ABC):
     """Does jobs with what `build(*args)` returns, called once in each worker.
 
     A job that raises (its worker then builds anew), whose worker dies, or shows no sign of life for `deadline`
-    seconds (120 at least while a new worker builds), is done again: it is tried three times at most, or twice where it hangs, workers that die not counted, of
-    which it may lose six; each such event is a line in the log.
+    seconds (120 at least while a new worker builds), is done again: it is tried three times at most, or twice where it
+    hangs, workers that die not counted, of which it may lose six; each such event is a line in the log.
     Results depend on jobs alone.
     """
 
