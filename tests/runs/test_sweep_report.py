@@ -155,6 +155,14 @@ def test_the_page_is_self_contained_and_tells_it_all(sweep: Path) -> None:
     assert [values for values in page.all("tr") if values.get("class") == "best"], "the best group stands out"
 
 
+@pytest.mark.parametrize(("key", "named"), [("seed", True), ("experiment", False)])
+def test_the_title_names_no_experiment_where_it_is_swept(key: str, named: bool, tmp_path: Path) -> None:
+    write_sweep(tmp_path, Sweep("2026-11-20T14:03:22", ["-m"], "..", [], [key], [[f"{key}=1"]]))
+    write_run(tmp_path / "0", "mdrnn", experiment="large")
+    page = Page(write_sweep_report(tmp_path, read_jobs(tmp_path), []))
+    assert ("large" in page.text) is named
+
+
 def test_a_sweep_without_a_finished_job_has_its_tables_and_page(
     sweep: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

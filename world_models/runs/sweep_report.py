@@ -65,7 +65,7 @@ def write_sweep_report(folder: Path, jobs: list[Job], groups: list[Group]) -> Pa
     command = {"command": ["python", "-m", "world_models.main", *sweep.command]}
     page = Page(
         title=str((manifest.get("env") or {}).get("id", "World model")),
-        experiment=manifest.get("experiment"),
+        experiment=None if "experiment" in sweep.swept else manifest.get("experiment"),
         kind=f"Sweep over {' and '.join(sweep.swept) or 'nothing'}",
         date=date(sweep.began),
         status=section.status,
