@@ -27,13 +27,12 @@ import torch
 
 from benchmarks.table import Rates, show
 from world_models.agents import agent as acting
-from world_models.agents.agent import Agent, WorldModel, WorldModelPolicy, load_agent
-from world_models.agents.fitness import Block, Models, block_size, build_player, candidate_blocks, play_blocks
+from world_models.agents.agent import Agent, WorldModelPolicy, load_agent
 from world_models.agents.rollout import play
 from world_models.agents.trained import find_agent
-from world_models.agents.workers import WorkerPool, one_thread
-from world_models.compose import compose_config
-from world_models.config import register
+from world_models.chains.pipeline import SCHEMAS
+from world_models.config.compose import compose_config
+from world_models.config.schema import register
 from world_models.envs.envpool_backend import EnvPoolVectorEnv
 from world_models.envs.make import Backend, EnvSpec, make_spec, make_vector_env
 from world_models.envs.preprocess import Preprocessing
@@ -41,7 +40,9 @@ from world_models.envs.quiet import quiet_gym
 from world_models.models.controller import Controller, num_parameters
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN, MDRNNCell
-from world_models.pipeline import SCHEMAS
+from world_models.pools.processes import WorkerPool, one_thread
+from world_models.search.fitness import Block, Models, block_size, build_player, candidate_blocks, play_blocks
+from world_models.worlds.latent import WorldModel
 
 CORES = len(os.sched_getaffinity(0))
 STEPS = 500

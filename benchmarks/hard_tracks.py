@@ -17,11 +17,11 @@ import torch
 from world_models.agents.agent import Agent, load_agent
 from world_models.agents.rollout import interact
 from world_models.agents.trained import find_agent
-from world_models.agents.workers import one_thread
 from world_models.envs.make import Backend, make_vector_env
+from world_models.figures.media import labelled_rows, save_png
 from world_models.losses import gmm_loss
 from world_models.measures.vision import psnr
-from world_models.runs.media import labelled_rows, save_png
+from world_models.pools.processes import one_thread
 
 TILES = 10
 

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from world_models.compose import compose_config
-from world_models.config import register, to_yaml
+from world_models.chains.pipeline import SCHEMAS
+from world_models.config.compose import compose_config
+from world_models.config.schema import register, to_yaml
 from world_models.data.episode import TERMINATED, Episode
 from world_models.data.store import StoreWriter
 from world_models.envs.make import EnvSpec, make_spec
-from world_models.pipeline import SCHEMAS
 from world_models.runs.device import Device
 from world_models.runs.folder import Run, begin
 

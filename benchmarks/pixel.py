@@ -19,8 +19,9 @@ from torch.utils.data import DataLoader
 
 from benchmarks.precut import PrecutWindows, write_windows
 from benchmarks.table import Rates, show
-from world_models.compose import compose_config
-from world_models.config import register, resolve_precisions
+from world_models.chains.pipeline import SCHEMAS
+from world_models.config.compose import compose_config
+from world_models.config.schema import register, resolve_precisions
 from world_models.data.batch import SequenceBatch
 from world_models.data.datasets import SequenceDataset
 from world_models.data.loading import endless_batches, loader
@@ -28,7 +29,6 @@ from world_models.data.store import EpisodeStore
 from world_models.envs.make import make_spec
 from world_models.main import main as command_line
 from world_models.measures.pixel_baselines import Baselines
-from world_models.pipeline import SCHEMAS
 from world_models.runs.device import Device
 from world_models.runs.folder import Run
 from world_models.runs.numbers import num_cores

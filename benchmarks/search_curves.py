@@ -14,8 +14,8 @@ import matplotlib
 import numpy as np
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from world_models.agents.reference import published
 from world_models.runs.metrics import read_csv
+from world_models.search.reference import published
 
 matplotlib.use("Agg")
 from matplotlib import pyplot

@@ -9,13 +9,13 @@ import torch
 
 from benchmarks.memory import write_rollout
 from benchmarks.npz_loop import write_npz
-from world_models.compose import compose_config
-from world_models.config import register
+from world_models.chains.pipeline import SCHEMAS
+from world_models.config.compose import compose_config
+from world_models.config.schema import register
 from world_models.data.store import EpisodeStore
 from world_models.envs.make import EnvSpec, make_spec
 from world_models.main import main as command_line
 from world_models.models.convvae import ConvVAE
-from world_models.pipeline import SCHEMAS
 from world_models.runs.device import Device, resolve_device
 from world_models.runs.folder import Run
 from world_models.stages import vae

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 from commands import SMALL, STAGES, newest, small
 
-from world_models.compose import compose_config
-from world_models.config import register
+from world_models.chains.pipeline import SCHEMAS
+from world_models.config.compose import compose_config
+from world_models.config.schema import register
 from world_models.main import main
-from world_models.pipeline import SCHEMAS
 from world_models.runs.files import read_json
 
 ROOT = Path(__file__).parents[1]

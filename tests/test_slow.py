@@ -157,7 +157,7 @@ def workers_of(pid: int) -> list[psutil.Process]:
 def seconds_to_start() -> float:
     """What a worker needs, about: where all are killed sooner, again and again, the run ends and says so."""
     began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import world_models.agents.fitness"], env=ENVIRONMENT, check=True)
+    subprocess.run([sys.executable, "-c", "import world_models.search.fitness"], env=ENVIRONMENT, check=True)
     return time.monotonic() - began
 
 

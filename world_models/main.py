@@ -11,11 +11,11 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from world_models import sweep
-from world_models.compose import addable, compose_config, config_folder, explain, options, quoted
-from world_models.config import register
-from world_models.launch import resume, set_up_logging, start
-from world_models.pipeline import SCHEMAS
+from world_models.chains.pipeline import SCHEMAS
+from world_models.cli import sweep
+from world_models.cli.launch import resume, set_up_logging, start
+from world_models.config.compose import addable, compose_config, config_folder, explain, options, quoted
+from world_models.config.schema import register
 from world_models.runs.sweeps import is_sweep
 
 MULTIRUN = ("-m", "--multirun")

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from world_models.agents.agent import WorldModel, WorldModelPolicy
+from world_models.agents.agent import WorldModelPolicy
 from world_models.agents.policy import (
     DRIVING,
     BrownianPolicy,
@@ -16,14 +16,15 @@ from world_models.agents.policy import (
     RightwardPolicy,
     StickyPolicy,
 )
-from world_models.agents.workers import one_thread
 from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
 from world_models.models.controller import Controller, Features, Latent, Sight, load_parameters
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN
+from world_models.pools.processes import one_thread
 from world_models.runs import seeding
+from world_models.worlds.latent import WorldModel
 
 CAR = ActionSpace("box", 3, (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), ("affine", "affine", "positive"))
 KEYS = ActionSpace("discrete", 5, (), (), ())

@@ -10,7 +10,7 @@ from commands import newest
 
 from world_models.agents import trained
 from world_models.agents.agent import load_agent
-from world_models.compose import compose_config
+from world_models.config.compose import compose_config
 from world_models.envs.make import make_spec
 from world_models.main import main
 from world_models.runs.checkpoint import load_checkpoint

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 import torch
 
-from world_models.agents.agent import WorldModel
 from world_models.data.episode import TERMINATED, TRUNCATED, Episode
 from world_models.data.latents import LatentStore, encode_store
 from world_models.data.store import EpisodeStore, StoreWriter
@@ -17,6 +16,7 @@ from world_models.envs.spec import EnvSpec
 from world_models.measures.episodes import LatentEpisodes
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN
+from world_models.worlds.latent import WorldModel
 
 LATENT, HIDDEN, GAUSSIANS = 3, 8, 2
 SPACE = ActionSpace("discrete", 4, (), (), (), start=1)

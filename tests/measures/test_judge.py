@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from world_models.agents.agent import load_world_model
 from world_models.data.datasets import to_float
 from world_models.data.episode import TERMINATED
 from world_models.data.latents import LatentStore, OnlineLatents, encode_store
@@ -20,6 +19,7 @@ from world_models.measures.judge import OneStep, fit_training, judge, one_step_a
 from world_models.measures.likelihood import pairs_of
 from world_models.models.mdrnn import MDRNN, MDRNNCell
 from world_models.runs.files import read_json, sha256
+from world_models.worlds.latent import load_world_model
 
 MakeEpisodes = Callable[..., LatentEpisodes]
 MakeWorld = Callable[..., Any]

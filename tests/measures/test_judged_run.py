@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 from commands import newest, small
-from stages.test_resume import assert_equal_runs
+from equality import assert_equal_runs
 
 from world_models.main import main
 from world_models.runs.metrics import read_csv

@@ -14,9 +14,9 @@ from world_models.data.store import EpisodeStore, StoreWriter
 from world_models.data.view import View
 from world_models.data.windows import PixelWindows
 from world_models.envs.actions import ActionSpace
+from world_models.figures.media import LABEL_STRIP, labelled_rows, side_by_side
 from world_models.measures.pixel_pictures import save_rollout_gif, save_rollout_video, save_strip
 from world_models.models.pixel import PixelModel, PixelPrediction
-from world_models.runs.media import LABEL_STRIP, labelled_rows, side_by_side
 
 META = {"env": {"id": "Toy-v0"}, "backend": "gymnasium", "policy": "random", "seed": 0, "versions": {}}
 COLOUR = (200, 100, 0)

@@ -12,19 +12,20 @@ import torch
 from commands import newest, small, small_pipeline
 
 import world_models
-from world_models.agents import rollout, selection
-from world_models.agents import search as search_module
-from world_models.agents.components import Components
-from world_models.agents.imitation import explained, imitate
-from world_models.agents.observed import observe
-from world_models.agents.reference import published
+from world_models.agents import rollout
 from world_models.data.store import EpisodeStore
 from world_models.envs.pellet import PelletEnv
 from world_models.main import main
+from world_models.report.headline import headline
 from world_models.runs.files import read_json
-from world_models.runs.headline import headline
 from world_models.runs.metrics import read_csv
 from world_models.runs.seeding import Purpose, fixed_seeds, fresh_seeds
+from world_models.search import search as search_module
+from world_models.search import selection
+from world_models.search.components import Components
+from world_models.search.imitation import explained, imitate
+from world_models.search.observed import observe
+from world_models.search.reference import published
 from world_models.stages import controller
 
 

@@ -10,7 +10,6 @@ import pytest
 import torch
 from commands import newest, small
 
-from world_models.agents.agent import load_vae, load_world_model
 from world_models.data.chunks import Chunks
 from world_models.data.datasets import LatentSequenceDataset
 from world_models.data.latents import LatentStore
@@ -27,6 +26,7 @@ from world_models.runs.progress import ProgressBar
 from world_models.runs.training import Training
 from world_models.stages import mdrnn
 from world_models.stages.mdrnn import MDRNNConfig, Sequences
+from world_models.worlds.latent import load_vae, load_world_model
 
 EPISODES = {"sequences": Sequences.episodes, "batch_size": 4, "seq_len": 8, "hidden_size": 12}
 

@@ -9,20 +9,20 @@ import torch
 from commands import SMALL, newest, small
 from equality import assert_equal_runs, fails_at
 
-from world_models.agents.dream import open_dream
-from world_models.agents.pixel_world import load_pixel_world
 from world_models.agents.policy import RandomPolicy
 from world_models.agents.rollout import play
 from world_models.data.store import EpisodeStore
 from world_models.envs.procgen import make_gym3
 from world_models.main import main
 from world_models.models.pixel import roll_out
+from world_models.report.headline import headline
+from world_models.report.pixel import ROLLOUTS, best_rollout, skill
 from world_models.runs.files import read_json, sha256
-from world_models.runs.headline import headline
 from world_models.runs.metrics import read_csv
-from world_models.runs.pixel_section import ROLLOUTS, best_rollout, skill
 from world_models.runs.training import Training
 from world_models.stages.runs import score
+from world_models.worlds.pixel import load_pixel_world
+from world_models.worlds.pixel_dream import open_dream
 
 
 def trained(finished: Path, outputs: Path, *keys: str) -> Path:

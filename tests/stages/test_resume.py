@@ -13,11 +13,11 @@ import torch
 from commands import STAGES, newest, small
 from equality import assert_equal_runs, fails_at, same
 
-from world_models.agents.evolution import Evolution
 from world_models.main import main
 from world_models.runs.files import read_json
 from world_models.runs.lineage import status
 from world_models.runs.training import Training
+from world_models.search.evolution import Evolution
 from world_models.stages import rollout
 
 ROOT = Path(__file__).parents[2]

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 from commands import newest, small
-from stages.test_resume import assert_equal_runs, fails_at
+from equality import assert_equal_runs, fails_at
 
 from world_models.data.store import EpisodeStore
 from world_models.envs.spec import EnvSpec

@@ -1,1 +1,1 @@
-"""Where models meet environments: policies, the environment loop, evolution, workers."""
+"""Where models meet environments: policies, the environment loop, the agent in one file."""

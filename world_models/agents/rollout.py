@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from world_models.agents.policy import Policy
-from world_models.agents.workers import beat
 from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, Episode
 from world_models.envs.vector import PixelVectorEnv
+from world_models.pools.processes import beat
 
 FREE = -1
 """In a slot without an episode."""

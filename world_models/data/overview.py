@@ -7,8 +7,8 @@ import numpy as np
 
 from world_models.data.store import EpisodeStore
 from world_models.envs.procgen import episode_level, is_procgen
+from world_models.figures.media import labelled_rows, save_png
 from world_models.runs.folder import Run
-from world_models.runs.media import labelled_rows, save_png
 from world_models.runs.metrics import Value
 
 log = logging.getLogger(__name__)

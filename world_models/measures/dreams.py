@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from world_models.agents.agent import WorldModel
 from world_models.data.store import EpisodeRow, EpisodeStore
+from world_models.worlds.latent import WorldModel
 
 TEMPERATURES = (0.5, 1.0, 1.3)
 MOST_EPISODES = 50  # that are looked at to choose a stretch

@@ -7,7 +7,6 @@ from itertools import chain
 import numpy as np
 import torch
 
-from world_models.agents.agent import WorldModel
 from world_models.data.store import EpisodeRow
 from world_models.losses import gmm_loss
 from world_models.measures.bootstrap import Doubles
@@ -24,6 +23,7 @@ from world_models.measures.likelihood import (
 from world_models.measures.open_loop import Marginal, open_loop_rows
 from world_models.measures.vision_baselines import mean_picture
 from world_models.models.mdrnn import MDRNNCell
+from world_models.worlds.latent import WorldModel
 
 LOGGED = (1, 5, 15, 50)  # steps ahead
 

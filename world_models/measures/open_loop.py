@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from world_models.agents.agent import WorldModel
 from world_models.data.datasets import to_float
 from world_models.data.store import EpisodeRow
 from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
@@ -17,6 +16,7 @@ from world_models.measures.vision import psnr
 from world_models.models.mdrnn import sample_latent
 from world_models.runs import seeding
 from world_models.runs.metrics import Value
+from world_models.worlds.latent import WorldModel
 
 HORIZONS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
 STARTS = 256  # per horizon, where the episodes have so many

@@ -4,7 +4,6 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from world_models.agents.pixel_world import PixelWorld
 from world_models.data.datasets import SequenceDataset
 from world_models.data.store import EpisodeStore
 from world_models.data.windows import PixelWindows
@@ -17,6 +16,7 @@ from world_models.measures.pixel_pictures import save_rollout_gif, save_rollout_
 from world_models.runs.files import write_json
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.provenance import versions
+from world_models.worlds.pixel import PixelWorld
 
 log = logging.getLogger(__name__)
 

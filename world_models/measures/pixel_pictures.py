@@ -11,12 +11,12 @@ from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from world_models.data.windows import PixelWindows
+from world_models.figures.media import labelled_rows, save_gif, save_png, save_video, side_by_side
+from world_models.figures.plots import BLUE, GREEN, GREY, ORANGE, STYLE
 from world_models.measures.pixel import frames_of
 from world_models.models.pixel import PixelModel, roll_out
 from world_models.runs.files import replacing
-from world_models.runs.media import labelled_rows, save_gif, save_png, save_video, side_by_side
 from world_models.runs.metrics import Value
-from world_models.runs.plots import BLUE, GREEN, GREY, ORANGE, STYLE
 
 SHOWN = 4
 """Windows in a strip or a video: the middle ones of as many equal groups, from little change to much."""

@@ -1,1 +1,1 @@
-"""Run folders, checkpoints, metrics, seeds, schedules, media and the report; no model is known here."""
+"""Run folders, checkpoints, metrics, seeds, schedules; no model is known here."""

@@ -11,6 +11,7 @@ import torch
 from world_models.data.datasets import ObservationDataset
 from world_models.data.loading import DataConfig, endless_batches, loader, upstream_episodes
 from world_models.data.view import View
+from world_models.figures.media import labelled_rows, save_png
 from world_models.losses import VarianceForm, autoencoder_loss, variance_terms
 from world_models.measures.pixel import similarity
 from world_models.measures.vision import psnr
@@ -20,7 +21,6 @@ from world_models.models.conv_autoencoder import FACTORS, GROUPS, ConvAutoencode
 from world_models.runs import seeding
 from world_models.runs.device import Device, Precision, autocast
 from world_models.runs.folder import RUNTIME, Run
-from world_models.runs.media import labelled_rows, save_png
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar

@@ -9,10 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from world_models.agents.agent import Agent, WorldModel, load_world_model
-from world_models.agents.components import Components, check_components, principal_components
-from world_models.agents.evolution import Evolution, Segment
-from world_models.agents.fitness import (
+from world_models.agents.agent import Agent
+from world_models.agents.rollout import Score
+from world_models.data.store import EpisodeStore
+from world_models.envs.make import EnvSpec
+from world_models.models.controller import Features, Latent, Sight, num_parameters
+from world_models.pools.choose import Workers, choose_crew, open_pool
+from world_models.pools.processes import DEADLINE, Pool, WorkerError
+from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
+from world_models.runs.folder import BUDGET, RUNTIME, Run, read_manifest
+from world_models.runs.lineage import input_of
+from world_models.runs.metrics import MetricsLog, Value
+from world_models.runs.numbers import require_positive
+from world_models.runs.progress import ProgressBar
+from world_models.runs.seeding import Purpose, fresh_seeds
+from world_models.search.components import Components, check_components, principal_components
+from world_models.search.evolution import Evolution, Segment
+from world_models.search.fitness import (
     Block,
     Models,
     block_size,
@@ -23,25 +36,13 @@ from world_models.agents.fitness import (
     set_aside,
     unplayable,
 )
-from world_models.agents.imitation import explained, imitate
-from world_models.agents.noise import fitness, heat_of, next_samples
-from world_models.agents.observed import observe
-from world_models.agents.pools import Workers, choose_crew, open_pool
-from world_models.agents.reference import published
-from world_models.agents.rollout import Score
-from world_models.agents.search import SETTLED, Budget, Pace, Search
-from world_models.agents.selection import Selection
-from world_models.agents.workers import DEADLINE, Pool, WorkerError
-from world_models.data.store import EpisodeStore
-from world_models.envs.make import EnvSpec
-from world_models.models.controller import Features, Latent, Sight, num_parameters
-from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
-from world_models.runs.folder import BUDGET, RUNTIME, Run, read_manifest
-from world_models.runs.lineage import input_of
-from world_models.runs.metrics import MetricsLog, Value
-from world_models.runs.numbers import require_positive
-from world_models.runs.progress import ProgressBar
-from world_models.runs.seeding import Purpose, fresh_seeds
+from world_models.search.imitation import explained, imitate
+from world_models.search.noise import fitness, heat_of, next_samples
+from world_models.search.observed import observe
+from world_models.search.reference import published
+from world_models.search.search import SETTLED, Budget, Pace, Search
+from world_models.search.selection import Selection
+from world_models.worlds.latent import WorldModel, load_world_model
 
 log = logging.getLogger(__name__)
 
@@ -51,9 +52,9 @@ class ControllerConfig:
     """The search ends after `generations`, `env_steps` or `minutes`, or when the agent's score reaches `target_return`.
 
     `minutes` of playing candidates becomes a number of environment steps, from the rate measured once
-    (agents/search.py: Budget); tests come on top. Every candidate plays `n_samples` episodes, all candidates of a
+    (search/search.py: Budget); tests come on top. Every candidate plays `n_samples` episodes, all candidates of a
     generation on the same fresh tracks; with several `heats`, those of a heat do, and heats are put level
-    (agents/noise.py), so that a generation is judged on more tracks for the same episodes.
+    (search/noise.py), so that a generation is judged on more tracks for the same episodes.
     Where `n_samples` grows to `most_samples`, it does so once ranks are less reliable than `reliability`.
     Each `test_interval` generations the mean vector and the best candidate play `selection_episodes` fixed tracks, and
     once more at the end; the best of all is the agent. The best of many noisy scores promises too much: with several

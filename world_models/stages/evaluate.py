@@ -9,23 +9,23 @@ from typing import Any
 import numpy as np
 
 from world_models.agents.agent import Agent, load_agent
-from world_models.agents.fitness import Models, build_player, play_blocks, single_blocks
-from world_models.agents.pixel_world import load_pixel_world
-from world_models.agents.pools import Workers, choose_crew, open_pool
 from world_models.agents.rollout import Score, interact
-from world_models.agents.workers import DEADLINE, one_thread
 from world_models.data.store import EpisodeStore
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
+from world_models.figures.media import save_video, side_by_side
 from world_models.measures.pixel_evaluation import evaluate_pixel_world
+from world_models.pools.choose import Workers, choose_crew, open_pool
+from world_models.pools.processes import DEADLINE, one_thread
 from world_models.runs.files import write_json
 from world_models.runs.folder import RUNTIME, Run, read_manifest
 from world_models.runs.lineage import input_of
-from world_models.runs.media import save_video, side_by_side
 from world_models.runs.numbers import num_workers, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.runs.statistics import summarize
+from world_models.search.fitness import Models, build_player, play_blocks, single_blocks
+from world_models.worlds.pixel import load_pixel_world
 
 log = logging.getLogger(__name__)
 

@@ -8,13 +8,13 @@ from enum import Enum
 import numpy as np
 import torch
 
-from world_models.agents.agent import WorldModel, load_vae, load_world_model
 from world_models.data.batch import LatentBatch
 from world_models.data.chunks import Chunks, episode_chunks, read_chunks, window_chunks
 from world_models.data.datasets import LatentSequenceDataset, to_float
 from world_models.data.latents import LatentSource, LatentStore, OnlineLatents
 from world_models.data.store import EpisodeStore
 from world_models.envs.make import EnvSpec
+from world_models.figures.media import labelled_rows, save_png, save_video, side_by_side
 from world_models.losses import mdrnn_loss, mdrnn_total
 from world_models.measures.dreams import Panels, dream, dream_at_temperatures
 from world_models.measures.episodes import LatentEpisodes
@@ -24,12 +24,12 @@ from world_models.models.mdrnn import MDRNN, Mixture
 from world_models.runs import seeding
 from world_models.runs.folder import BUDGET, RUNTIME, Run
 from world_models.runs.lineage import input_of
-from world_models.runs.media import labelled_rows, save_png, save_video, side_by_side
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.schedule import EarlyStopping, plateau
 from world_models.runs.training import Training
+from world_models.worlds.latent import WorldModel, load_vae, load_world_model
 
 log = logging.getLogger(__name__)
 

@@ -17,15 +17,15 @@ from world_models.agents.policy import (
     StickyPolicy,
     brownian_noise,
 )
-from world_models.agents.pools import Workers, open_pool
 from world_models.agents.rollout import collect
 from world_models.agents.trained import find_agent, settled_agent
-from world_models.agents.workers import DEADLINE
 from world_models.data.overview import write_overview
 from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
 from world_models.envs.actions import ActionSpace
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.envs.procgen import has_one_level
+from world_models.pools.choose import Workers, open_pool
+from world_models.pools.processes import DEADLINE
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import num_workers, require_positive

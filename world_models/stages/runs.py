@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from world_models.figures.wording import WIDTH
+from world_models.report.headline import SKILL, headline
 from world_models.runs.folder import read_manifest
-from world_models.runs.headline import SKILL, headline
 from world_models.runs.lineage import all_runs, status
-from world_models.runs.wording import WIDTH
 
 
 @dataclass

@@ -12,6 +12,7 @@ from world_models.data.latents import encode_store
 from world_models.data.loading import upstream_episodes
 from world_models.data.store import EpisodeStore
 from world_models.envs.spec import EnvSpec
+from world_models.figures.media import labelled_rows, save_png
 from world_models.losses import free_bits, vae_terms
 from world_models.measures.vision import HeldOut, Judgement, Row, moving_pixels, quality
 from world_models.measures.vision_baselines import Sample, baselines
@@ -22,7 +23,6 @@ from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import Device, Precision, autocast
 from world_models.runs.files import sha256, write_json
 from world_models.runs.folder import BUDGET, RUNTIME, Run
-from world_models.runs.media import labelled_rows, save_png
 from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar

@@ -1,0 +1,1 @@
+"""Chains of stages in one run folder, and finished stages that they take from elsewhere."""

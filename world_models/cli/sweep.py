@@ -1,0 +1,123 @@
+"""Sweeps: the job list is written before job 0; what is left of it is run; what came of it is told."""
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+
+from world_models.cli import launch
+from world_models.cli.multirun import LAUNCHER, expand, is_launcher_key, launch_jobs
+from world_models.config.compose import compose_config
+from world_models.report.sweep import print_tables, write_sweep_report
+from world_models.report.sweep_table import grouped, read_jobs, write_tables
+from world_models.runs.folder import locked, new_folder, now, shown, terminable, write_resume_script
+from world_models.runs.sweeps import (
+    Sweep,
+    forget_failure,
+    has_failed,
+    job_status,
+    note_failure,
+    read_sweep,
+    write_sweep,
+)
+
+log = logging.getLogger(__name__)
+
+
+def start(overrides: list[str], command: list[str]) -> None:
+    """A new sweep. What Hydra refuses of any job, or all jobs at their start, is refused before anything is written."""
+    began, plan = now(), expand(overrides)
+    _require_one_that_starts(plan.jobs, began)
+    folder = new_folder(plan.folder.parent, plan.folder.name)
+    directory = os.path.relpath(Path.cwd(), folder)
+    write_sweep(folder, Sweep(began, command, directory, plan.launcher, plan.swept, plan.jobs))
+    write_resume_script(folder)
+    log.info("a sweep of %d job%s in %s", len(plan.jobs), "s" * (len(plan.jobs) > 1), shown(folder))
+    _work_off(folder, plan.launcher)
+
+
+def _require_one_that_starts(jobs: list[list[str]], began: str) -> None:
+    """A mistake of some jobs is theirs; one that no job survives is told at once."""
+    errors = []
+    for overrides in jobs:
+        try:
+            launch.prepare(compose_config(overrides), began)
+            return
+        except ValueError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def resume(folder: Path, overrides: list[str]) -> None:
+    """Continue a sweep: finished jobs are kept, begun and failed ones resumed, the others started."""
+    folder, sweep = folder.absolute(), read_sweep(folder)
+    for item in overrides:
+        if not is_launcher_key(item):
+            raise ValueError(
+                f"{item} cannot be given to a sweep that is resumed: only {LAUNCHER}= and hydra.launcher.* can"
+            )
+    given = {item.partition("=")[0] for item in overrides}
+    kept = [item for item in sweep.launcher if LAUNCHER not in given and item.partition("=")[0] not in given]
+    _work_off(folder, [*kept, *overrides])
+
+
+def _work_off(folder: Path, launcher: list[str]) -> None:
+    """Run what is left, then tell what came of it."""
+    with locked(folder), terminable(), _telling_how_to_continue(folder):
+        numbers = range(len(read_sweep(folder).jobs))
+        left = [number for number in numbers if job_status(folder / f"{number}") != "finished"]
+        for number in left:
+            forget_failure(folder / f"{number}")
+        if left:
+            _run(folder, launcher, left)
+    _conclude(folder)
+
+
+@contextlib.contextmanager
+def _telling_how_to_continue(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except KeyboardInterrupt:
+        log.warning("the sweep is interrupted; continue with python -m world_models.main resume=%s", shown(folder))
+        raise
+
+
+def _run(folder: Path, launcher: list[str], numbers: list[int]) -> None:
+    """Run jobs. A killed process takes those beside it with it: then the unfinished go on, each in a pool of its own."""
+    sweep = read_sweep(folder)
+    try:
+        launch_jobs(folder, sweep, launcher, numbers)
+    except BrokenProcessPool:
+        log.warning("the process of a job was killed: the unfinished jobs go on one by one")
+        for number in numbers:
+            path = folder / f"{number}"
+            if job_status(path) != "finished" and not has_failed(path):
+                _run_alone(folder, sweep, launcher, number)
+
+
+def _run_alone(folder: Path, sweep: Sweep, launcher: list[str], number: int) -> None:
+    try:
+        launch_jobs(folder, sweep, launcher, [number])
+    except BrokenProcessPool:
+        note_failure(folder / f"{number}", "its process was killed; look for memory")
+
+
+def _conclude(folder: Path) -> None:
+    """Write and print the tables, draw the report; failed jobs are a ValueError at the end."""
+    jobs = read_jobs(folder)
+    groups = grouped(jobs)
+    write_tables(folder, jobs, groups)
+    print_tables(jobs, groups)
+    try:
+        log.info("done; look at %s", shown(write_sweep_report(folder, jobs, groups)))
+    except (ValueError, OSError) as error:
+        log.warning("no report of %s: %s", shown(folder), error)
+    left = [job.status for job in jobs if job.status != "finished"]
+    if left:
+        verb = "failed" if set(left) == {"failed"} else "are not finished"
+        table = shown(folder / "sweep.csv")
+        raise ValueError(
+            f"{len(left)} of {len(jobs)} jobs {verb}, see {table}; resume={shown(folder)} tries them again"
+        )

@@ -1,0 +1,181 @@
+"""From what a user typed to a typed configuration: one clear sentence for every mistake."""
+
+import difflib
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, is_dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
+
+from world_models.config.schema import Config, flatten
+from world_models.runs.folder import read_manifest
+
+PATHS = (
+    "upstream",
+    "outputs",
+    "agent",
+    "stage.agent",
+    "stage.rollout.agent",
+    "stage.start_from",
+    "stage.vae.start_from",
+    "stage.source",
+    "hydra.sweep.dir",
+)
+CONFIG_FOLDERS = (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf")
+
+
+@dataclass
+class Composed:
+    """A configuration and the group choices that made it."""
+
+    config: Config
+    choices: dict[str, Any]
+    overrides: list[str]
+
+
+def config_folder() -> Path:
+    """Where conf/ lies: inside an installed package, or beside it in a checkout."""
+    for folder in CONFIG_FOLDERS:
+        if (folder / "config.yaml").is_file():
+            return folder
+    raise ValueError(f"conf/ is missing: it was looked for in {' and '.join(map(str, CONFIG_FOLDERS))}")
+
+
+def options(group: str) -> list[str]:
+    """The choices of a config group."""
+    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+
+
+def compose_config(overrides: list[str]) -> Composed:
+    """Compose and type-check; every mistake is a ValueError of one sentence."""
+    overrides = [*env_of_upstream(overrides), *overrides]
+    try:
+        return typed(*_compose(overrides))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(explain(error, overrides)) from None
+
+
+def env_of_upstream(overrides: list[str]) -> list[str]:
+    """The overrides that made the env of the upstream that is named, where none for env is typed."""
+    typed_keys = {override.partition("=")[0].lstrip("+") for override in overrides}
+    if any(key == "env" or key.startswith("env.") or key == "experiment" for key in typed_keys):
+        return []
+    for override in overrides:
+        key, _, value = override.partition("=")
+        path = Path(re.sub(r"\\(.)", r"\1", value[1:-1]) if value[:1] in ("'", '"') else value)
+        if key == "upstream" and (path / "manifest.json").is_file():
+            choices = read_manifest(path)["choices"]
+            return [f"env={choices['env']}", *choices["env_keys"]]
+    return []
+
+
+def _compose(overrides: list[str]) -> tuple[DictConfig, DictConfig]:
+    """Our part of the composition, and Hydra's."""
+    GlobalHydra.instance().clear()
+    with initialize_config_dir(str(config_folder().resolve()), version_base="1.3"):
+        raw = compose("config", [addable(item) for item in overrides], return_hydra_config=True)
+    info = raw.hydra
+    with open_dict(raw):
+        del raw["hydra"]
+    return raw, info
+
+
+def quoted(override: str, several: bool = False) -> str:
+    """Paths may hold characters that mean something in Hydra's grammar; in a sweep (`several`) commas part them."""
+    key, _, value = override.partition("=")
+    if key not in PATHS or value[:1] in ("'", '"') or value in ("", "latest", "null"):
+        return override
+    if several and re.match(r"(choice|glob|range)\(", value):
+        return override
+    paths = value.split(",") if several else [value]
+    return f"{key}={','.join(map(_in_quotes, paths))}"
+
+
+def _in_quotes(path: str) -> str:
+    escaped = path.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def addable(override: str) -> str:
+    """env.kwargs takes any key, which Hydra wants to be told by a `++`."""
+    return f"++{override}" if override.startswith("env.kwargs") else override
+
+
+def typed(raw: DictConfig, hydra: Any) -> Composed:
+    """Turn Hydra's composition into dataclasses; unknown keys and wrong types raise here."""
+    choices = {key: hydra.runtime.choices.get(key) for key in ("stage", "env", "experiment")}
+    overrides = list(hydra.overrides.task)
+    config = OmegaConf.to_object(raw)
+    for key in unknown_keys(OmegaConf.to_container(raw, enum_to_str=True), config):
+        raise ValueError(_unknown_key(key, list(valid_keys(overrides))))
+    assert isinstance(config, Config), type(config)
+    return Composed(config, choices, overrides)
+
+
+def unknown_keys(content: Any, config: Any, prefix: str = "") -> Iterator[str]:
+    """Dotted keys that were added (with Hydra's `+`) to a part of the configuration whose dataclass has no such field."""
+    names = {item.name for item in fields(config)}
+    for key, value in content.items():
+        if key not in names:
+            yield f"{prefix}{key}"
+        elif is_dataclass(getattr(config, key)):
+            yield from unknown_keys(value, getattr(config, key), f"{prefix}{key}.")
+
+
+def explain(error: Exception, overrides: list[str], keys: list[str] | None = None) -> str:
+    """One sentence for what Hydra or OmegaConf refused, with the valid keys or choices near it."""
+    text = f"{error}\n{error.__cause__ or ''}"
+    group = re.search(r"Could not find '(stage|env|experiment)/([^']*)'", text)
+    if group:
+        return f"{group[1]}={group[2]} does not exist; choose one of: {', '.join(options(group[1]))}"
+    if "must specify 'stage'" in text:
+        return f"stage is missing; choose one: {', '.join(f'stage={name}' for name in options('stage'))}"
+    missing = re.search(r"missing mandatory value: .*full_key: (\S+)", text, re.DOTALL)
+    if missing:
+        example = ": name a Gymnasium environment, for example env.id=Acrobot-v1" if missing[1] == "env.id" else ""
+        return f"{missing[1]} is missing{example}"
+    unknown = re.search(r"Key '([^']+)' (?:is )?not in '?(\w+)", text) or re.search(
+        r"Could not override '([^']+)'", text
+    )
+    if unknown:
+        return _unknown_key(_full_key(text, unknown[1], overrides), keys or list(valid_keys(overrides)))
+    merging = re.search(r"Error merging override (\S+?)=(.*)", text)
+    full_key = re.search(r"full_key: (\S+)", text)
+    reason = next(
+        (line.strip() for line in text.splitlines() if line.startswith(("Value ", "Invalid ", "Cannot ", "field "))), ""
+    )
+    reason = reason or text.strip().splitlines()[0]
+    key = merging[1].lstrip("+") if merging else full_key[1] if full_key else ""
+    return f"{key}: {reason}" if key else reason
+
+
+def _full_key(text: str, key: str, overrides: list[str]) -> str:
+    """The dotted key as the user typed it."""
+    typed_keys = [override.partition("=")[0].lstrip("+~") for override in overrides]
+    full = re.search(r"full_key: (\S+)", text)
+    candidates = [full[1]] if full else []
+    candidates += [name for name in typed_keys if name == key or name.split(".")[-1] == key]
+    return candidates[-1] if candidates else key
+
+
+def _unknown_key(key: str, names: list[str]) -> str:
+    near = difflib.get_close_matches(key, names, n=4, cutoff=0.6)
+    siblings = [name for name in names if name.rpartition(".")[0] == key.rpartition(".")[0]]
+    hint = f"did you mean {', '.join(near)}" if near else f"the keys there are {', '.join(siblings or names)}"
+    return f"{key} is no key; {hint}"
+
+
+def valid_keys(overrides: list[str]) -> Iterator[str]:
+    """All dotted keys of the configuration that the group choices among `overrides` select."""
+    groups = [text for text in overrides if text.partition("=")[0].lstrip("+") in ("stage", "env", "experiment")]
+    try:
+        config = typed(*_compose(groups)).config
+    except (HydraException, OmegaConfBaseException, ValueError):
+        return
+    yield from (key for key, _, _ in flatten(config))

@@ -1,0 +1,117 @@
+"""Root schema of the configuration, and what can be done with a typed one."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields, is_dataclass, replace
+from enum import Enum
+from typing import Any
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import MISSING, OmegaConf
+
+from world_models.envs.make import EnvConfig, ProcgenConfig
+from world_models.pools.choose import Workers
+from world_models.runs.device import Device, Precision, resolve_precision
+from world_models.runs.folder import RUNTIME
+
+ENV_SCHEMAS: dict[str, type] = {"env": EnvConfig, "procgen": ProcgenConfig}
+
+
+class Verbosity(Enum):
+    """How much a run says: everything, its milestones, or only warnings."""
+
+    debug = "debug"
+    info = "info"
+    quiet = "quiet"
+
+
+class WandbMode(Enum):
+    """Whether metrics also go to Weights & Biases."""
+
+    disabled = "disabled"
+    offline = "offline"
+    online = "online"
+
+
+@dataclass
+class WandbConfig:
+    """Weights & Biases (extra `wandb`)."""
+
+    mode: WandbMode = WandbMode.disabled
+    project: str = "world_models"
+
+
+@dataclass
+class Config:
+    """The root keys; `stage` and `env` are filled by their config groups."""
+
+    stage: Any = MISSING
+    env: Any = MISSING
+    seed: int = 0
+    upstream: str = "latest"  # newest finished run of the preceding stage, or a run folder
+    agent: str | None = (
+        None  # stage=evaluate: a trained agent by name, an agent.pt or the folder of its run, in place of an upstream
+    )
+    reuse: bool = field(
+        default=False, metadata=RUNTIME
+    )  # of a pipeline: take finished stages of equal config and inputs
+    outputs: str = field(default="outputs", metadata=RUNTIME)
+    device: Device = field(default=Device.auto, metadata=RUNTIME)
+    threads: int = field(default=0, metadata=RUNTIME)  # torch threads of the main process; 0: one per core
+    workers: Workers = field(default=Workers.local, metadata=RUNTIME)
+    verbosity: Verbosity = field(default=Verbosity.info, metadata=RUNTIME)
+    wandb: WandbConfig = field(default_factory=WandbConfig, metadata=RUNTIME)
+
+    def __post_init__(self) -> None:
+        if self.threads < 0:
+            raise ValueError(f"threads is {self.threads}; it must be 0 (one per core) or more")
+
+
+def register(stages: dict[str, type]) -> None:
+    """Make the schemas known to Hydra, in a group of their own so that they are not offered as choices."""
+    store = ConfigStore.instance()
+    store.store(group="schema", name="root", node=Config)
+    for name, node in stages.items():
+        store.store(group="schema/stage", name=name, node=node)
+    for name, node in ENV_SCHEMAS.items():
+        store.store(group="schema/env", name=name, node=node)
+
+
+def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
+    """(dotted key, value, what resuming may change: "free", "longer" or "") of every leaf of nested dataclasses."""
+    for item in fields(config):
+        value, key = getattr(config, item.name), f"{prefix}{item.name}"
+        if is_dataclass(value):
+            yield from flatten(value, f"{key}.")
+        else:
+            yield key, value, item.metadata.get("resume", "")
+
+
+def resolve_precisions(config: Any, device: Device) -> Any:
+    """A copy of nested dataclasses in which every `Precision.auto` is decided for `device`."""
+    changes: dict[str, Any] = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if isinstance(value, Precision):
+            changes[item.name] = resolve_precision(value, device)
+        elif is_dataclass(value):
+            changes[item.name] = resolve_precisions(value, device)
+    return replace(config, **changes)
+
+
+def to_yaml(config: Config) -> str:
+    """The configuration as the text of config.yaml."""
+    return OmegaConf.to_yaml(OmegaConf.structured(config))
+
+
+def check_resumable(old: Config, new: Config) -> None:
+    """Refuse a resumed run whose settings would make another run of it; budgets may grow, run-time keys are free."""
+    before = {key: value for key, value, _ in flatten(old)}
+    for key, value, rule in flatten(new):
+        if value == before[key] or rule == "free" or key.startswith("wandb."):
+            continue
+        if rule == "longer" and (value is None or before[key] is None or value > before[key]):
+            continue
+        hint = "may only grow" if rule == "longer" else "cannot change"
+        raise ValueError(
+            f"{key} was {before[key]} and is now {value}: it {hint} when a run is resumed; start a new run instead"
+        )

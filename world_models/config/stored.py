@@ -1,0 +1,56 @@
+"""The configuration of an earlier run: read back, changed where that is allowed, typed again as a command."""
+
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from world_models.config.compose import compose_config, explain
+from world_models.config.schema import Config, flatten
+from world_models.envs.make import EnvConfig, ProcgenConfig
+
+
+def stored_config(run: Path, manifest: dict[str, Any], stage: type) -> Config:
+    """The configuration of an earlier run: its config.yaml and what was given whenever it was resumed."""
+    try:
+        stored = OmegaConf.load(run / "config.yaml")
+        env = ProcgenConfig if "game" in stored.env else EnvConfig
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config(stage=stage, env=env)), stored))
+    except (OmegaConfBaseException, YAMLError, AttributeError, TypeError, OSError) as error:
+        raise ValueError(f"{run / 'config.yaml'} is damaged: {str(error).splitlines()[0]}") from None
+    assert isinstance(config, Config), type(config)
+    return merged(config, [override for entry in manifest["resumed"] for override in entry["overrides"]])
+
+
+def merged(config: Config, overrides: list[str]) -> Config:
+    """A copy with `overrides` (key=value) merged into it; mistakes as in `compose_config`."""
+    try:
+        result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(config), OmegaConf.from_dotlist(overrides)))
+    except (OmegaConfBaseException, YAMLError) as error:
+        raise ValueError(explain(error, overrides, [key for key, _, _ in flatten(config)])) from None
+    assert isinstance(result, Config), type(result)
+    return result
+
+
+def env_keys(env: Any, choice: str) -> list[str]:
+    """Overrides that turn the config group's choice into `env`; the backend is left to whoever uses them."""
+    plain = compose_config(
+        ["stage=runs", f"env={choice}", *(["env.id=any"] if choice == "gymnasium" else [])]
+    ).config.env
+    before = {key: value for key, value, _ in flatten(plain)}
+    changed = [(key, value) for key, value, _ in flatten(env) if before[key] != value and key != "backend"]
+    derived = isinstance(env, ProcgenConfig)  # its id follows from the game
+    return [f"env.{key}={_hydra_value(value)}" for key, value in changed if not (derived and key == "id")]
+
+
+def _hydra_value(value: Any) -> str:
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, dict):
+        return "{" + ",".join(f"{key}:{_hydra_value(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ",".join(map(_hydra_value, value)) + "]"
+    return "null" if value is None else str(value)

@@ -1,0 +1,1 @@
+"""Plots, pictures, videos, and numbers as people write them."""

@@ -1,0 +1,1 @@
+"""Supervised work: in this process, in processes of this machine, on a cluster."""

@@ -1,0 +1,110 @@
+"""The parts of a report page: figures, and the section of a stage that gathers them."""
+
+import base64
+import csv
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from markupsafe import Markup
+
+from world_models.figures.plots import HALF, THIRD, WIDE, Table
+from world_models.runs.metrics import read_csv
+
+MIME = {".png": "image/png", ".mp4": "video/mp4"}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A plot (SVG) or a picture or video (a data URI) with its caption."""
+
+    source: Markup | str
+    caption: str
+    size: str = "wide"  # of a plot: wide, half or third
+    note: str = ""  # how to read a plot
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A table of text, and which of its rows stands out."""
+
+    caption: str
+    columns: list[str]
+    rows: list[list[str]]
+    best: int | None = None
+
+
+@dataclass
+class Section:
+    """What the page says of one stage."""
+
+    stage: str
+    title: str
+    lead: str
+    folder: Path
+    status: str  # finished, running, failed, interrupted, not started or damaged
+    manifest: dict[str, Any]
+    headline: tuple[str, str] | None = None  # the number that matters, and what it is
+    aside: tuple[str, str] | None = None  # a number to compare the headline with
+    facts: list[tuple[str, str]] = field(default_factory=list)
+    plots: list[Figure] = field(default_factory=list)
+    pictures: list[Figure] = field(default_factory=list)
+    videos: list[Figure] = field(default_factory=list)
+    more: list[Figure] = field(default_factory=list)  # pictures and videos that no stage names
+    listings: list[Listing] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # what is missing or damaged
+    shown: set[Path] = field(default_factory=set)  # media files that need not appear under `more`
+    taken: bool = False  # from elsewhere, with `reuse=true`
+
+    @property
+    def seconds(self) -> float:
+        """Wall time of the stage; none where it was taken from elsewhere."""
+        return 0.0 if self.taken else float(self.manifest.get("wall_seconds") or 0)
+
+    @property
+    def message(self) -> str:
+        """What a reader must know of a stage that did not finish; empty when it did."""
+        error = self.manifest.get("error") or "no reason was recorded"
+        return {
+            "not started": "Not started.",
+            "running": "Still running when this page was written.",
+            "interrupted": "Interrupted before it was finished.",
+            "failed": f"Failed: {error}",
+        }.get(self.status, "")
+
+    def records(self, name: str) -> list[dict[str, str]]:
+        """The rows of a CSV file as text; none when it is missing, damaged or empty."""
+        try:
+            return read_csv(self.folder / name)
+        except (ValueError, csv.Error) as error:
+            self.notes.append(f"{name} cannot be read: {error}")
+            return []
+
+    def table(self, name: str) -> Table:
+        """The number columns of a CSV file; none when it is missing, damaged or empty."""
+        rows = self.records(name)
+        names = [column for column in rows[0] if column] if rows else []
+        return {column: np.array([as_float(row[column]) for row in rows]) for column in names}
+
+    def plot(self, source: Markup | None, caption: str, size: tuple[int, int] = WIDE, note: str = "") -> None:
+        """Add a plot unless there was nothing to draw."""
+        if source is not None:
+            self.plots.append(Figure(source, caption, {WIDE: "wide", HALF: "half", THIRD: "third"}[size], note))
+
+    def show(self, path: Path, caption: str, where: list[Figure]) -> None:
+        """Add a picture or video if its file is there."""
+        if path.is_file() and path not in self.shown:
+            self.shown.add(path)
+            where.append(
+                Figure(f"data:{MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}", caption)
+            )
+
+
+def as_float(text: Any) -> float:
+    """The number that a cell holds; NaN for anything else."""
+    try:
+        return float(text)
+    except (TypeError, ValueError):
+        return math.nan

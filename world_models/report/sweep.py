@@ -1,0 +1,126 @@
+"""What a sweep came to: its page, its pictures, and its tables."""
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from world_models.figures.plots import as_png, as_svg
+from world_models.figures.wording import WIDTH, number
+from world_models.report.page import Figure, Listing, Section
+from world_models.report.report import Page, date, facts, write_page
+from world_models.report.sweep_plots import LEFT, SIZE, Chart, charts, drawer
+from world_models.report.sweep_table import Group, Job, best_of
+from world_models.runs.files import replacing
+from world_models.runs.folder import read_manifest, shown
+from world_models.runs.sweeps import read_sweep
+
+SEEDS_NOTE = "Marks: means over seeds, with their 95 % interval; dots: single jobs"
+
+
+def print_tables(jobs: list[Job], groups: list[Group], console: Console | None = None) -> None:
+    """The table of all jobs and, where seeds were swept, that of the seeds taken together."""
+    *seeds, every = listings(jobs, groups)
+    folders = [[*row[:-1], shown(job.folder), row[-1]] for job, row in zip(jobs, every.rows, strict=True)]
+    every = Listing(every.caption, [*every.columns[:-1], "folder", every.columns[-1]], folders)
+    for listing in (every, *seeds):
+        table = Table(*listing.columns, box=None, pad_edge=False, title=listing.caption, title_justify="left")
+        for index, row in enumerate(listing.rows):
+            table.add_row(*row, style="bold" if index == listing.best else None)
+        (console or Console(width=WIDTH)).print(table, "")
+
+
+def listings(jobs: list[Job], groups: list[Group]) -> list[Listing]:
+    """Both tables as text, the jobs last."""
+    columns = ["job", *jobs[0].values, "status", "metric", "best", "minutes", "error"]
+    seeds = [_seeds_listing(groups)] if groups and "seed" in jobs[0].values else []
+    return [*seeds, Listing("Jobs", columns, [_job_cells(job) for job in jobs])]
+
+
+def _job_cells(job: Job) -> list[str]:
+    best = [job.headline.name, f"{job.headline.value:.5g}"] if job.headline else ["", ""]
+    return [f"{job.number}", *job.values.values(), job.status, *best, f"{job.minutes:.1f}", job.error]
+
+
+def _seeds_listing(groups: list[Group]) -> Listing:
+    columns = [*groups[0].values, "metric", "seeds", "mean", "standard deviation", "95 % interval"]
+    best = best_of(groups)
+    return Listing(
+        "Seeds taken together", columns, [_group_cells(g) for g in groups], groups.index(best) if best else None
+    )
+
+
+def _group_cells(group: Group) -> list[str]:
+    summary = group.summary
+    numbers = [f"{summary.mean:.5g}", f"{summary.std:.3g}", f"{summary.low:.5g} to {summary.high:.5g}"]
+    return [*group.values.values(), group.metric, f"{len(group.scores)}", *numbers]
+
+
+def write_sweep_report(folder: Path, jobs: list[Job], groups: list[Group]) -> Path:
+    """Write plots/*.png and report.html of a sweep; returns the path of the page."""
+    sweep = read_sweep(folder)
+    begun = [job for job in jobs if (job.folder / "manifest.json").is_file()]
+    manifest = read_manifest(begun[0].folder) if begun else {}
+    section = _section(folder, jobs, groups)
+    command = {"command": ["python", "-m", "world_models.main", *sweep.command]}
+    page = Page(
+        title=str((manifest.get("env") or {}).get("id", "World model")),
+        experiment=None if "experiment" in sweep.swept else manifest.get("experiment"),
+        kind=f"Sweep over {' and '.join(sweep.swept) or 'nothing'}",
+        date=date(sweep.began),
+        status=section.status,
+        error=None,
+        sections=[section],
+        hero=section if section.headline else None,
+        film=None,
+        seconds=60 * sum(job.minutes for job in jobs),
+        lineage=list(dict.fromkeys(row for job in begun for row in _lineage(job, folder))),
+        facts=facts({**manifest, **command, **({"seed": "swept"} if "seed" in sweep.swept else {})}),
+        versions=[(str(name), str(value)) for name, value in (manifest.get("versions") or {}).items()],
+        configs=[("sweep.json", (folder / "sweep.json").read_text())],
+    )
+    return write_page(folder, page)
+
+
+def _section(folder: Path, jobs: list[Job], groups: list[Group]) -> Section:
+    states = [job.status for job in jobs]
+    failed = {"error": f"{states.count('failed')} of {len(jobs)} jobs"}
+    section = Section("sweep", "Results", "", folder, _state(states), failed)
+    section.facts = [(name.capitalize(), f"{states.count(name)}") for name in dict.fromkeys(states)]
+    best = best_of(groups)
+    if best is not None:
+        choice = ", ".join(f"{key}={value}" for key, value in best.values.items())
+        section.headline = (number(best.summary.mean), f"best {best.metric}{': ' * bool(choice)}{choice}")
+    for chart in charts(groups):
+        section.plots.append(_plot(folder, chart))
+    section.listings = listings(jobs, groups)
+    return section
+
+
+def _state(states: list[str]) -> str:
+    """Of the whole sweep."""
+    if "failed" in states or "running" in states:
+        return "failed" if "failed" in states else "running"
+    return "finished" if set(states) == {"finished"} else "interrupted"
+
+
+def _plot(folder: Path, chart: Chart) -> Figure:
+    """The chart for the page; it is also written to plots/."""
+    title, draw = f"{chart.metric} against {chart.key}" if chart.key else chart.metric, drawer(chart)
+    path = folder / "plots" / f"{(chart.key or 'seeds').replace('/', '-')}.png"
+    path.parent.mkdir(exist_ok=True)
+    with replacing(path) as file:
+        file.write(as_png(draw, SIZE, LEFT, chart.top))
+    several = any(len(group.scores) > 1 for series in chart.series for group in series.groups)
+    svg = as_svg(draw, SIZE, title, LEFT, chart.top)
+    return Figure(svg, title[0].upper() + title[1:], "wide", SEEDS_NOTE if several else "")
+
+
+def _lineage(job: Job, folder: Path) -> list[tuple[str, str, str, str]]:
+    """What a job was built on, seen from the sweep's folder."""
+    manifest = read_manifest(job.folder)
+    entries = [
+        (item, os.path.relpath((job.folder / item["path"]).resolve(), folder.resolve())) for item in manifest["inputs"]
+    ]
+    return [(manifest["stage"], str(item["kind"]), path, str(item["sha256"])[:12]) for item, path in entries]

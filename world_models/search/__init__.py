@@ -1,0 +1,1 @@
+"""The search for C: CMA-ES, fitness on many tracks, and which controller becomes the agent."""

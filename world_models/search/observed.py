@@ -1,0 +1,64 @@
+"""What C would have seen in recorded episodes, and what was done there."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from world_models.data.episode import Episode
+from world_models.data.latents import BATCH_SIZE
+from world_models.data.store import EpisodeStore
+from world_models.worlds.latent import WorldModel
+
+EPISODES = 48
+"""Training episodes, evenly spread, that are looked at."""
+
+ABREAST = 16
+"""Episodes that M plays side by side."""
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Features (n, F) float64 that C would have seen by V's mean latents, and the actions (n, ...) taken there."""
+
+    features: np.ndarray
+    actions: np.ndarray
+
+
+@torch.inference_mode()
+def observe(world: WorldModel, store: EpisodeStore) -> Observed:
+    """Every step of up to EPISODES training episodes."""
+    rows = store.episodes("train")
+    rows = [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, EPISODES).round().astype(int))]
+    seen, done = [], []
+    for first in range(0, len(rows), ABREAST):
+        episodes = [store.episode(row) for row in rows[first : first + ABREAST]]
+        episodes.sort(key=lambda episode: -len(episode.actions))
+        seen += _played(world, episodes)
+        steps = range(len(episodes[0].actions) - 1)
+        done += [episode.actions[step] for step in steps for episode in episodes if step < len(episode.actions) - 1]
+    return Observed(torch.cat(seen).double().cpu().numpy(), np.stack(done))
+
+
+def _played(world: WorldModel, episodes: list[Episode]) -> list[torch.Tensor]:
+    """Features (n, F) of each time step of episodes, the longest first, played abreast; those that are over drop out."""
+    actions = [
+        torch.from_numpy(np.array(world.env.action_space.to_model(episode.actions[:-1]))) for episode in episodes
+    ]
+    latents = [_encoded(world, episode.frames[:-1]) for episode in episodes]
+    lengths = np.array([len(steps) for steps in actions])
+    padded = [torch.nn.utils.rnn.pad_sequence(values) for values in (latents, actions)]
+    h, c = world.cell.get_init_hidden(len(episodes))
+    seen = []
+    for step in range(lengths.max()):
+        count = int((lengths > step).sum())
+        h, c = h[:count], c[:count]
+        latent, action = (values[step, :count].to(world.device) for values in padded)
+        seen.append(world.features(latent, h, c))
+        h, c = world.cell.advance(action, latent, (h, c))
+    return seen
+
+
+def _encoded(world: WorldModel, frames: np.ndarray) -> torch.Tensor:
+    """Latents (n, L) of frames (n, H, W, C), a batch at a time."""
+    return torch.cat([world.encode(frames[start : start + BATCH_SIZE]) for start in range(0, len(frames), BATCH_SIZE)])
