@@ -41,13 +41,21 @@ from world_models.models.controller import Controller, num_parameters
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN, MDRNNCell
 from world_models.pools.processes import WorkerPool, one_thread
-from world_models.search.fitness import Block, Models, block_size, build_player, candidate_blocks, play_blocks
+from world_models.search.fitness import (
+    Block,
+    Models,
+    block_size,
+    build_player,
+    candidate_blocks,
+    play_blocks,
+)
 from world_models.worlds.latent import WorldModel
 
 CORES = len(os.sched_getaffinity(0))
 STEPS = 500
 WIDTH, POPULATION = 16, 64
-SPREAD, EARLY_CUT = 1.0, 120  # of candidates, over the mean size of a weight: some lose the road, some complete the lap
+# of candidates, over the mean size of a weight: some lose the road, some complete the lap
+SPREAD, EARLY_CUT = 1.0, 120
 BIAS = np.array([0.3, -0.35, -1.0])  # of C: steer 0.29, gas 0.33, no brake
 TABLES = ["rates", "gymnasium", "parts", "alternatives", "growth"]
 ACTION = np.array([np.tanh(BIAS[0]), (np.tanh(BIAS[1]) + 1) / 2, 0.0], np.float32)
@@ -91,13 +99,17 @@ def ours(
     """Fitness evaluation of a generation, as stage=controller does it, worker start not counted."""
     with WorkerPool(workers, build_player, (found, backend, width, "cpu")) as pool:
         warm_up(pool, candidate_blocks(drivers(workers * width), [1], width, 10))
-        blocks = candidate_blocks(drivers(population), [1], block_size(population, width, workers), steps)
+        blocks = candidate_blocks(
+            drivers(population), [1], block_size(population, width, workers), steps
+        )
         began = time.perf_counter()
         scores = play_blocks(pool, blocks, lambda episodes, steps: None)
         return sum(score.length for score in scores) / (time.perf_counter() - began)
 
 
-def search_generation(agent: Models, backend: str = "auto", *, workers: int = CORES, width: int = WIDTH) -> float:
+def search_generation(
+    agent: Models, backend: str = "auto", *, workers: int = CORES, width: int = WIDTH
+) -> float:
     """A generation of candidates around the packaged agent: some laps are completed, some episodes are cut, and whoever is
     done first waits at the end."""
     best = load_agent(find_agent("car_racing")).controllers["best"].astype(np.float32)
@@ -106,17 +118,27 @@ def search_generation(agent: Models, backend: str = "auto", *, workers: int = CO
     tracks = np.repeat(np.arange(8), POPULATION // 8)[:, None]
     with WorkerPool(workers, build_player, (agent, backend, width, "cpu")) as pool:
         warm_up(pool, candidate_blocks(population[: workers * width], [1], width, 10))
-        blocks = candidate_blocks(population, tracks, block_size(POPULATION, width, workers), 1000, EARLY_CUT)
+        blocks = candidate_blocks(
+            population, tracks, block_size(POPULATION, width, workers), 1000, EARLY_CUT
+        )
         began = time.perf_counter()
         scores = play_blocks(pool, blocks, lambda episodes, steps: None)
         return sum(score.length for score in scores) / (time.perf_counter() - began)
 
 
 @torch.inference_mode()
-def _plain(start: "multiprocessing.synchronize.Barrier", rates: "multiprocessing.Queue[float]", models: bool) -> None:
+def _plain(
+    start: "multiprocessing.synchronize.Barrier",
+    rates: "multiprocessing.Queue[float]",
+    models: bool,
+) -> None:
     torch.set_num_threads(1)
     env = gymnasium.make("CarRacing-v3")
-    vae, cell, controller = ConvVAE(3, 32).eval(), MDRNNCell(32, 3, 256, 5).eval(), Controller(32, 256, 3).eval()
+    vae, cell, controller = (
+        ConvVAE(3, 32).eval(),
+        MDRNNCell(32, 3, 256, 5).eval(),
+        Controller(32, 256, 3).eval(),
+    )
     controller.linear.weight.zero_()
     controller.linear.bias.copy_(torch.from_numpy(BIAS))
     h, c = cell.get_init_hidden(1)
@@ -156,7 +178,11 @@ def bare_envpool(threads: int, num_envs: int = CORES * WIDTH) -> float:
         import envpool
 
     pool = envpool.make(
-        "CarRacing-v3", env_type="gymnasium", num_envs=num_envs, num_threads=threads, seed=list(range(num_envs))
+        "CarRacing-v3",
+        env_type="gymnasium",
+        num_envs=num_envs,
+        num_threads=threads,
+        seed=list(range(num_envs)),
     )
     pool.reset()
     actions = np.tile(ACTION, (num_envs, 1))
@@ -172,14 +198,19 @@ def compare(rows: dict[str, Callable[[], float]], repeats: int) -> None:
     for _ in range(repeats):
         for name, measure in rows.items():
             measured[name].append(measure())
-    show(f"CarRacing-v3, environment steps/s, {CORES} cores, median of {repeats} (each run in brackets)", measured)
+    show(
+        f"CarRacing-v3, environment steps/s, {CORES} cores, median of {repeats} (each run in brackets)",
+        measured,
+    )
 
 
 def rates(found: Models, repeats: int) -> None:
     """Ours on EnvPool beside EnvPool alone and plain processes."""
     rows: dict[str, Callable[[], float]] = {
         f"fitness, {CORES} workers x {WIDTH} environments": lambda: ours(found),
-        "a generation of a search": lambda: search_generation(Models(found.env, agent=find_agent("car_racing"))),
+        "a generation of a search": lambda: search_generation(
+            Models(found.env, agent=find_agent("car_racing"))
+        ),
         f"bare EnvPool, {CORES} threads": lambda: bare_envpool(CORES),
         f"{CORES} plain processes (Gymnasium, batch 1)": lambda: processes(CORES, models=True),
         "one plain process": lambda: processes(1, models=True),
@@ -262,8 +293,14 @@ def alternatives(found: Models, repeats: int) -> None:
     frames = np.random.default_rng(0).integers(0, 255, (WIDTH, 64, 64, 3), np.uint8)
     size = world.num_features + 1
     draw = torch.Generator().manual_seed(0)
-    vectors, features = torch.randn(WIDTH, 3 * size, generator=draw), torch.randn(WIDTH, size - 1, generator=draw)
-    weights, bias = vectors[:, : 3 * (size - 1)].view(WIDTH, 3, size - 1).contiguous(), vectors[:, 3 * (size - 1) :]
+    vectors, features = (
+        torch.randn(WIDTH, 3 * size, generator=draw),
+        torch.randn(WIDTH, size - 1, generator=draw),
+    )
+    weights, bias = (
+        vectors[:, : 3 * (size - 1)].view(WIDTH, 3, size - 1).contiguous(),
+        vectors[:, 3 * (size - 1) :],
+    )
 
     def in_bfloat16() -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16):
@@ -274,16 +311,23 @@ def alternatives(found: Models, repeats: int) -> None:
 
     cases: dict[str, dict[str, Callable[[], torch.Tensor]]] = {
         "V's encoder": {"float32, as used": lambda: world.encode(frames), "bfloat16": in_bfloat16},
-        "C": {"rows summed one by one, as used": lambda: acting.act_many(vectors, features, 0), "baddbmm": by_baddbmm},
+        "C": {
+            "rows summed one by one, as used": lambda: acting.act_many(vectors, features, 0),
+            "baddbmm": by_baddbmm,
+        },
     }
     with one_thread():
         for title, ways in cases.items():
             measured: Rates = {
-                name: [_calls_per_second(way) * WIDTH for _ in range(repeats)] for name, way in ways.items()
+                name: [_calls_per_second(way) * WIDTH for _ in range(repeats)]
+                for name, way in ways.items()
             }
             show(f"{title}, frames/s, {WIDTH} environments, one thread", measured)
             used, other = (way() for way in ways.values())
-            print(f"largest difference of the results: {float((used - other).abs().max()):.1e}\n", flush=True)
+            print(
+                f"largest difference of the results: {float((used - other).abs().max()):.1e}\n",
+                flush=True,
+            )
 
 
 def _calls_per_second(function: Callable[[], object], calls: int = 200) -> float:
@@ -313,7 +357,9 @@ def growth(found: Models, repeats: int) -> None:
 def main() -> None:
     """Measure and print the tables."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--repeats", type=int, default=3, help="the median of so many runs is given")
+    parser.add_argument(
+        "--repeats", type=int, default=3, help="the median of so many runs is given"
+    )
     parser.add_argument("--tables", nargs="+", default=TABLES, choices=TABLES)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

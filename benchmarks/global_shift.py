@@ -23,19 +23,25 @@ CONTEXT = 4
 def shifted(frames: torch.Tensor, down: int, right: int) -> torch.Tensor:
     """frames (B, C, H, W) moved down and to the right; what comes into view repeats the border."""
     height, width = frames.shape[-2:]
-    rows, columns = ((torch.arange(n) - d).clamp(0, n - 1) for n, d in ((height, down), (width, right)))
+    rows, columns = (
+        (torch.arange(n) - d).clamp(0, n - 1) for n, d in ((height, down), (width, right))
+    )
     return frames[..., rows, :][..., columns]
 
 
 def main() -> None:
     """Print the ratio."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("rollout", type=Path)
     parser.add_argument("--windows", type=int, default=512)
     options = parser.parse_args()
     store = EpisodeStore.open(options.rollout / "episodes")
     space = EnvSpec.from_dict(store.manifest["env"]).action_space
-    windows = PixelWindows(SequenceDataset(store, "validation", CONTEXT), CONTEXT, options.windows, space, View())
+    windows = PixelWindows(
+        SequenceDataset(store, "validation", CONTEXT), CONTEXT, options.windows, space, View()
+    )
     best, copied = 0.0, 0.0
     for window in windows:
         last, truth = window.context[:, -1], window.future[:, 0]
@@ -48,7 +54,9 @@ def main() -> None:
         )
         best += float(errors.min(0).values.sum())
         copied += float((last - truth).square().mean((1, 2, 3)).sum())
-    print(f"{len(windows)} windows: error of the best single shift over that of copying {best / copied:.3f}")
+    print(
+        f"{len(windows)} windows: error of the best single shift over that of copying {best / copied:.3f}"
+    )
 
 
 if __name__ == "__main__":

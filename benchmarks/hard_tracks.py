@@ -29,10 +29,16 @@ TILES = 10
 def played(agent: Agent, backend: str, seeds: list[int]) -> list[dict[str, np.ndarray]]:
     """Frames (T, H, W, C), actions and rewards of one episode per seed."""
     envs = make_vector_env(agent.env, Backend(backend), len(seeds))
-    columns: list[dict[str, list[np.ndarray]]] = [{"frames": [], "actions": [], "rewards": []} for _ in seeds]
+    columns: list[dict[str, list[np.ndarray]]] = [
+        {"frames": [], "actions": [], "rewards": []} for _ in seeds
+    ]
     for step in interact(envs, agent.policy(), seeds):
         for place, row in enumerate(step.rows):
-            for name, values in (("frames", step.frames), ("actions", step.actions), ("rewards", step.rewards)):
+            for name, values in (
+                ("frames", step.frames),
+                ("actions", step.actions),
+                ("rewards", step.rewards),
+            ):
                 columns[row][name].append(values[place])
     envs.close()
     return [{name: np.stack(values) for name, values in episode.items()} for episode in columns]
@@ -46,7 +52,9 @@ def longest_gap(rewards: np.ndarray) -> tuple[int, int]:
 
 
 @torch.inference_mode()
-def known(agent: Agent, episode: dict[str, np.ndarray]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def known(
+    agent: Agent, episode: dict[str, np.ndarray]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """V's pictures (T, H, W, C), their squared errors (T,) in [0, 1], and M's nats for each next z (T-1,)."""
     world, frames = agent.world, episode["frames"]
     latents = world.encode(frames)
@@ -55,18 +63,24 @@ def known(agent: Agent, episode: dict[str, np.ndarray]) -> tuple[np.ndarray, np.
     executed = torch.from_numpy(world.env.action_space.to_model(episode["actions"]))
     hidden, nats = world.cell.get_init_hidden(1), []
     for now in range(len(frames) - 1):
-        mus, sigmas, logpi, _, _, hidden = world.cell(executed[now : now + 1], latents[now : now + 1], hidden)
+        mus, sigmas, logpi, _, _, hidden = world.cell(
+            executed[now : now + 1], latents[now : now + 1], hidden
+        )
         nats.append(float(gmm_loss(latents[now + 1 : now + 2], mus, sigmas, logpi, reduce=False)))
     return seen, errors, np.array(nats)
 
 
 def main() -> None:
     """Print the table and write the picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("agent")
     parser.add_argument("scores", type=Path)
     parser.add_argument("picture", type=Path)
-    parser.add_argument("--tracks", type=int, default=6, help="so many of the worst, and of the best")
+    parser.add_argument(
+        "--tracks", type=int, default=6, help="so many of the worst, and of the best"
+    )
     options = parser.parse_args()
     agent, scores = load_agent(find_agent(options.agent)), json.loads(options.scores.read_text())
     order = np.argsort(scores["returns"])
@@ -88,7 +102,11 @@ def main() -> None:
                 flush=True,
             )
             if place < options.tracks:
-                shown = np.linspace(max(0, first - 10), min(after + 10, len(errors)) - 1, TILES).round().astype(int)
+                shown = (
+                    np.linspace(max(0, first - 10), min(after + 10, len(errors)) - 1, TILES)
+                    .round()
+                    .astype(int)
+                )
                 rows |= {f"{total:.0f}": episode["frames"][shown], "V" + " " * place: seen[shown]}
     save_png(options.picture, labelled_rows(rows))
 

@@ -67,7 +67,9 @@ def noise_episode(seed: int, env: EnvSpec, noise: np.ndarray) -> Episode:
     return Episode(seed, frames, actions, np.zeros(LENGTH + 1, np.float32), done)
 
 
-def peak_private_memory(program: list[str], outputs: Path, arguments: list[str]) -> tuple[float, float]:
+def peak_private_memory(
+    program: list[str], outputs: Path, arguments: list[str]
+) -> tuple[float, float]:
     """MB of RssAnon at its largest while the stage runs: until its training ended (timing.csv appeared), and after it."""
     process = subprocess.Popen(
         [sys.executable, "-m", *program, *arguments, *ENV, f"outputs={outputs}", "verbosity=quiet"]
@@ -75,7 +77,9 @@ def peak_private_memory(program: list[str], outputs: Path, arguments: list[str])
     peaks = [0, 0]
     while process.poll() is None:
         status = Path(f"/proc/{process.pid}/status").read_text()
-        anonymous = [int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")]
+        anonymous = [
+            int(line.split()[1]) for line in status.splitlines() if line.startswith("RssAnon")
+        ]
         phase = any(outputs.glob("*/*/*/timing.csv"))
         peaks[phase] = max([peaks[phase], *anonymous])
         time.sleep(0.02)
@@ -102,7 +106,10 @@ def measure(folder: Path, rollout: Path, steps: int, stages: list[str]) -> list[
 
 def require_space(frames: int, runs: int) -> None:
     """End with one sentence where the largest store and its latents would not fit on the disk."""
-    needed, free = frames * (FRAME_BYTES + runs * 2 * 32 * 4) * 1.05, shutil.disk_usage(tempfile.gettempdir()).free
+    needed, free = (
+        frames * (FRAME_BYTES + runs * 2 * 32 * 4) * 1.05,
+        shutil.disk_usage(tempfile.gettempdir()).free,
+    )
     if free < needed:
         raise SystemExit(
             f"error: {frames:,} frames need {needed / 1e9:.1f} GB and {tempfile.gettempdir()} has {free / 1e9:.1f} GB: "
@@ -113,11 +120,17 @@ def require_space(frames: int, runs: int) -> None:
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("--frames", type=int, nargs="+", default=[30_000, 120_000], help=f"multiples of {LENGTH}")
+    parser.add_argument(
+        "--frames", type=int, nargs="+", default=[30_000, 120_000], help=f"multiples of {LENGTH}"
+    )
     parser.add_argument("--steps", type=int, default=500, help="training steps of each stage")
     parser.add_argument("--runs", type=int, default=3, help="of each stage on each store")
     parser.add_argument(
-        "--stages", nargs="+", default=list(STAGES), choices=list(STAGES), help="mdrnn needs vae before it"
+        "--stages",
+        nargs="+",
+        default=list(STAGES),
+        choices=list(STAGES),
+        help="mdrnn needs vae before it",
     )
     options = parser.parse_args()
     if "mdrnn" in options.stages and "vae" not in options.stages[: options.stages.index("mdrnn")]:
@@ -125,7 +138,9 @@ def main() -> None:
     require_space(max(options.frames), options.runs)
     register(SCHEMAS)
     env = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
-    print(f"largest private memory (RssAnon), MB; {options.steps} steps each; least and most of {options.runs} runs\n")
+    print(
+        f"largest private memory (RssAnon), MB; {options.steps} steps each; least and most of {options.runs} runs\n"
+    )
     columns = [name for stage in options.stages for name in (f"{STAGES[stage]}: training", "after")]
     print(f"{'frames':>9} {'on disk':>8}" + "".join(f" {name:>15}" for name in columns))
     for frames in options.frames:
@@ -135,7 +150,9 @@ def main() -> None:
             peaks = [measure(place, rollout, options.steps, options.stages) for place in places]
         ranges = (f"{min(found):,.0f} to {max(found):,.0f}" for found in zip(*peaks, strict=True))
         print(
-            f"{frames:9,} {frames * FRAME_BYTES / 1e6:8,.0f}" + "".join(f" {words:>15}" for words in ranges), flush=True
+            f"{frames:9,} {frames * FRAME_BYTES / 1e6:8,.0f}"
+            + "".join(f" {words:>15}" for words in ranges),
+            flush=True,
         )
 
 

@@ -26,8 +26,16 @@ def write_npz(store: EpisodeStore, folder: Path, save: Callable[..., None]) -> P
     folder.mkdir()
     for row in store.rows:
         episode = store.episode(row)
-        names = {"observations": episode.frames, "actions": episode.actions, "rewards": episode.rewards}
-        save(folder / f"{row.index:05d}.npz", **names, terminals=(episode.done == TERMINATED).astype(np.float32))
+        names = {
+            "observations": episode.frames,
+            "actions": episode.actions,
+            "rewards": episode.rewards,
+        }
+        save(
+            folder / f"{row.index:05d}.npz",
+            **names,
+            terminals=(episode.done == TERMINATED).astype(np.float32),
+        )
     return folder
 
 
@@ -62,7 +70,9 @@ class NpzWindows(NpzFrames):
     def __getitem__(self, index: int) -> Any:
         file, start = self.locate(index)
         frames = file["observations"][start : start + self.seq_len + 1]
-        columns = (file[name][start : start + self.seq_len] for name in ("actions", "rewards", "terminals"))
+        columns = (
+            file[name][start : start + self.seq_len] for name in ("actions", "rewards", "terminals")
+        )
         return torch.stack([to_picture(frame) for frame in frames]), *map(torch.from_numpy, columns)
 
 
@@ -76,9 +86,17 @@ class LoadedLatents(Dataset[Any]):
             arrays = store.arrays(shard)
             mu, logsigma = latents.arrays(shard)
             columns.append(
-                [mu, logsigma, arrays.actions, arrays.rewards, (arrays.done == TERMINATED).astype(np.float32)]
+                [
+                    mu,
+                    logsigma,
+                    arrays.actions,
+                    arrays.rewards,
+                    (arrays.done == TERMINATED).astype(np.float32),
+                ]
             )
-        self.columns = [torch.from_numpy(np.concatenate(parts)) for parts in zip(*columns, strict=True)]
+        self.columns = [
+            torch.from_numpy(np.concatenate(parts)) for parts in zip(*columns, strict=True)
+        ]
 
     def __len__(self) -> int:
         return (len(self.columns[0]) - 1) // self.seq_len
@@ -87,7 +105,11 @@ class LoadedLatents(Dataset[Any]):
         first = index * self.seq_len
         mu, logsigma, *steps = self.columns
         frames = slice(first, first + self.seq_len + 1)
-        return mu[frames], logsigma[frames], *(column[first : first + self.seq_len] for column in steps)
+        return (
+            mu[frames],
+            logsigma[frames],
+            *(column[first : first + self.seq_len] for column in steps),
+        )
 
 
 def to_picture(frame: np.ndarray) -> Tensor:

@@ -41,7 +41,12 @@ ENV = ["env=coinrun", "env.num_levels=10000"]
 
 def collect(folder: Path, episodes: int) -> EpisodeStore:
     """Episodes of CoinRun as stage=rollout collects them."""
-    settings = [f"stage.episodes={episodes}", "stage.max_steps=128", f"outputs={folder}/outputs", "verbosity=quiet"]
+    settings = [
+        f"stage.episodes={episodes}",
+        "stage.max_steps=128",
+        f"outputs={folder}/outputs",
+        "verbosity=quiet",
+    ]
     if command_line(["stage=rollout", *ENV, "stage.policy=mixed", *settings]):
         raise SystemExit(1)
     return EpisodeStore.open(next(folder.glob("outputs/*/*/*/episodes")))
@@ -69,7 +74,10 @@ def compare_contents(store: EpisodeStore, folder: Path) -> None:
     assert len(theirs) == len(items), (len(theirs), len(items))
     chosen = np.linspace(0, len(items) - 1, 50).astype(int)
     frames = ours.__getitems__(items[chosen]).frames.permute(0, 1, 4, 2, 3).float() / 255
-    assert all(torch.allclose(theirs[int(row)][0], frame) for row, frame in zip(chosen, frames, strict=True))
+    assert all(
+        torch.allclose(theirs[int(row)][0], frame)
+        for row, frame in zip(chosen, frames, strict=True)
+    )
 
 
 def loading(store: EpisodeStore, folder: Path, cfg: pixel.PixelConfig, rounds: int) -> Rates:
@@ -77,9 +85,15 @@ def loading(store: EpisodeStore, folder: Path, cfg: pixel.PixelConfig, rounds: i
     data = SequenceDataset(store, "train", LENGTH - 1)
     order = endless_batches(len(data), SIZE, seed=0, start=0)
     ours = iter(loader(cfg.data, data, order))
-    makers: dict[str, Callable[[], object]] = {"ours: gathered in batch": lambda: cfg.view(next(ours).frames, "cpu")}
+    makers: dict[str, Callable[[], object]] = {
+        "ours: gathered in batch": lambda: cfg.view(next(ours).frames, "cpu")
+    }
     for workers in (0, 2):
-        theirs = endless(DataLoader(PrecutWindows(folder), SIZE, shuffle=True, drop_last=True, num_workers=workers))
+        theirs = endless(
+            DataLoader(
+                PrecutWindows(folder), SIZE, shuffle=True, drop_last=True, num_workers=workers
+            )
+        )
         where = f"{workers} worker processes" if workers else "this process"
         makers[f"pre-cut windows, sample by sample, {where}"] = lambda theirs=theirs: next(theirs)  # type: ignore[misc]
     return in_turns(makers, rounds, SIZE)
@@ -91,7 +105,9 @@ def endless(batches: DataLoader[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[
         yield from batches
 
 
-def training(store: EpisodeStore, folder: Path, cfg: pixel.PixelConfig, rounds: int, unroll: int) -> Rates:
+def training(
+    store: EpisodeStore, folder: Path, cfg: pixel.PixelConfig, rounds: int, unroll: int
+) -> Rates:
     """Windows per second in the stage's training where it rolls on for `unroll` frames: from the store, on one batch that is
     ready in memory, and read alone."""
     env = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
@@ -119,7 +135,9 @@ def training(store: EpisodeStore, folder: Path, cfg: pixel.PixelConfig, rounds: 
 
 def main() -> None:
     """Print the tables, the share of gathering in a training step, and what lies on disk."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
@@ -136,7 +154,8 @@ def main() -> None:
         for unroll in cfg.unroll:
             steps = training(store, folder, cfg, options.rounds, unroll)
             show(
-                f"windows of {cfg.n_past_frames + unroll} frames per second in training, rolled on for {unroll}", steps
+                f"windows of {cfg.n_past_frames + unroll} frames per second in training, rolled on for {unroll}",
+                steps,
             )
             whole, _, read = (float(np.median(values)) for values in steps.values())
             step = (cfg.data.batch_size // unroll) / whole
@@ -147,7 +166,9 @@ def main() -> None:
             f"{unroll}, takes {step * 1e3:.0f} ms on {cfg.data.batch_size} predicted frames: {gathered / step:.1%} of it"
         )
         ours = store.num_frames("train") * 64 * 64 * 3
-        print(f"training frames on disk: {ours / 1e6:.0f} MB, each once; pre-cut windows {theirs / 1e6:.0f} MB")
+        print(
+            f"training frames on disk: {ours / 1e6:.0f} MB, each once; pre-cut windows {theirs / 1e6:.0f} MB"
+        )
 
 
 if __name__ == "__main__":

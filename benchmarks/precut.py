@@ -17,7 +17,9 @@ def write_windows(store: EpisodeStore, folder: Path, length: int, per_shard: int
     """Write shard_*_{frames,actions}.npy of the training episodes' windows; returns the bytes of all frames."""
     folder.mkdir(parents=True)
     frames, actions, total = [], [], 0
-    cut = [(row, first) for row in store.episodes("train") for first in range(row.length + 1 - length)]
+    cut = [
+        (row, first) for row in store.episodes("train") for first in range(row.length + 1 - length)
+    ]
     for number, (row, first) in enumerate(cut, start=1):
         episode = store.episode(row)
         frames.append(np.array(episode.frames[first : first + length]))
@@ -37,7 +39,9 @@ class PrecutWindows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     def __init__(self, folder: Path) -> None:
         paths = sorted(folder.glob("*_frames.npy"))
         self.frames = [np.load(path, mmap_mode="r") for path in paths]
-        self.actions = [np.load(str(path).replace("_frames", "_actions"), mmap_mode="r") for path in paths]
+        self.actions = [
+            np.load(str(path).replace("_frames", "_actions"), mmap_mode="r") for path in paths
+        ]
         self.ends = np.cumsum([len(shard) for shard in self.frames])
 
     def __len__(self) -> int:
@@ -47,4 +51,6 @@ class PrecutWindows(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         shard = int(np.searchsorted(self.ends, index, side="right"))
         row = index - (self.ends[shard - 1] if shard else 0)
         window = self.frames[shard][row].astype(np.float32) * (1 / 255)
-        return torch.from_numpy(window.transpose(0, 3, 1, 2).copy()), torch.tensor(np.array(self.actions[shard][row]))
+        return torch.from_numpy(window.transpose(0, 3, 1, 2).copy()), torch.tensor(
+            np.array(self.actions[shard][row])
+        )

@@ -50,7 +50,10 @@ def draw_calls(store: EpisodeStore, per_call: int) -> list[Call]:
     rows = starts[episode] + items - (np.cumsum(windows) - windows)[episode]
     before = np.cumsum([0, *(len(store.arrays(shard).frames) for shard in store.shards())])
     columns = (items, shards[episode], rows, before[shards[episode]] + rows)
-    return [Call(*(column[first : first + per_call] for column in columns)) for first in range(0, WINDOWS, per_call)]
+    return [
+        Call(*(column[first : first + per_call] for column in columns))
+        for first in range(0, WINDOWS, per_call)
+    ]
 
 
 def readers(store: EpisodeStore, folder: Path) -> dict[str, Read]:
@@ -60,7 +63,9 @@ def readers(store: EpisodeStore, folder: Path) -> dict[str, Read]:
         import lance
         import pyarrow
     except ImportError as error:
-        print(f"HDF5 and Lance are left out ({error}): pip install 'world-models[bench]' brings them\n")
+        print(
+            f"HDF5 and Lance are left out ({error}): pip install 'world-models[bench]' brings them\n"
+        )
         return {**ours(store), **ceiling(store)}
     others = {**hdf5(h5py, store, folder), **lance_take(lance, pyarrow, store, folder)}
     return {**ours(store), **ceiling(store), **others}
@@ -85,7 +90,9 @@ def ours(store: EpisodeStore) -> dict[str, Read]:
 
 def ceiling(store: EpisodeStore) -> dict[str, Read]:
     """The memory itself. What it gives is not the windows asked for, but as many bytes."""
-    joined = torch.from_numpy(np.concatenate([store.arrays(shard).frames for shard in store.shards()]))
+    joined = torch.from_numpy(
+        np.concatenate([store.arrays(shard).frames for shard in store.shards()])
+    )
     starts = cycle(range(0, len(joined) - 32 * LENGTH, 32 * LENGTH))
 
     def read(call: Call) -> np.ndarray:
@@ -142,15 +149,21 @@ def lance_take(lance: Any, pyarrow: Any, store: EpisodeStore, folder: Path) -> d
             for first in range(0, len(frames), 1000):
                 part = frames[first : first + 1000]
                 buffers = [None, pyarrow.py_buffer(part.tobytes())]
-                column = pyarrow.FixedSizeBinaryArray.from_buffers(schema.field(0).type, len(part), buffers)
+                column = pyarrow.FixedSizeBinaryArray.from_buffers(
+                    schema.field(0).type, len(part), buffers
+                )
                 yield pyarrow.record_batch([column], schema=schema)
 
-    dataset = lance.write_dataset(batches(), str(folder / "frames.lance"), schema=schema, data_storage_version="2.1")
+    dataset = lance.write_dataset(
+        batches(), str(folder / "frames.lance"), schema=schema, data_storage_version="2.1"
+    )
 
     def read(call: Call) -> np.ndarray:
         rows = (call.places[:, None] + np.arange(LENGTH)).ravel()
         column = dataset.take(rows.tolist(), columns=["frame"]).column("frame").combine_chunks()
-        content = np.frombuffer(column.buffers()[1], np.uint8, len(column) * size, column.offset * size)
+        content = np.frombuffer(
+            column.buffers()[1], np.uint8, len(column) * size, column.offset * size
+        )
         return content.reshape(len(call.places), LENGTH, *frame)
 
     return {"Lance, take": read}

@@ -31,19 +31,28 @@ def columns(path: Path) -> dict[str, np.ndarray]:
 
 def main() -> None:
     """Read the folders' CSVs and write the picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("picture", type=Path)
     parser.add_argument("searches", nargs="+")
     options = parser.parse_args()
-    searches = [(label, Path(folder)) for label, _, folder in (text.partition(":") for text in options.searches)]
+    searches = [
+        (label, Path(folder))
+        for label, _, folder in (text.partition(":") for text in options.searches)
+    ]
     colours = dict(zip(dict.fromkeys(label for label, _ in searches), COLOURS, strict=False))
     rows = published("CarRacing-v3")
     theirs = {name: [row[name] for row in rows] for name in rows[0]}
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
     for panel, name in zip(panels, ("episodes", "hours"), strict=True):
-        panel.plot(theirs[name], theirs["mean_vector"], "o-", color="#8b9199", label="published, 64 cores")
+        panel.plot(
+            theirs[name], theirs["mean_vector"], "o-", color="#8b9199", label="published, 64 cores"
+        )
         for index, (label, folder) in enumerate(searches):
-            search, selection = (columns(folder / f"{file}.csv") for file in ("metrics", "selection"))
+            search, selection = (
+                columns(folder / f"{file}.csv") for file in ("metrics", "selection")
+            )
             timing = columns(folder / "timing.csv")
             at = np.searchsorted(search["generation"], selection["generation"])
             cost = {
@@ -65,7 +74,9 @@ def main() -> None:
         panel.set_xscale("log")
         panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
         panel.xaxis.set_minor_formatter(NullFormatter())
-        panel.set_xlabel({"episodes": "episodes played by candidates", "hours": "hours of search"}[name])
+        panel.set_xlabel(
+            {"episodes": "episodes played by candidates", "hours": "hours of search"}[name]
+        )
         panel.grid(axis="y", color="#e3e6ea")
         panel.spines[["top", "right", "left"]].set_visible(False)
     panels[0].set_ylabel("score of the mean vector")

@@ -59,7 +59,9 @@ def prepare(folder: Path, options: argparse.Namespace) -> Setting:
 def collect(folder: Path, env: EnvSpec, episodes: int, synthetic: bool) -> EpisodeStore:
     """Episodes of CarRacing as stage=rollout collects them, or noise."""
     if synthetic:
-        return EpisodeStore.open(write_rollout(folder / "rollout", env, episodes * 1000) / "episodes")
+        return EpisodeStore.open(
+            write_rollout(folder / "rollout", env, episodes * 1000) / "episodes"
+        )
     settings = [f"stage.episodes={episodes}", f"outputs={folder}/outputs", "verbosity=quiet"]
     if command_line(["stage=rollout", "env=car_racing", *settings]):
         raise SystemExit(1)

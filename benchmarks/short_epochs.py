@@ -18,7 +18,9 @@ def shorten(steps: int) -> None:
     """Let no epoch of V or M take more than `steps` steps."""
 
     def cut(num_items: int, batch_size: int, count: int | None = None, **options: Any) -> Any:
-        return batches(num_items, batch_size, count=min(count or num_items, steps * batch_size), **options)
+        return batches(
+            num_items, batch_size, count=min(count or num_items, steps * batch_size), **options
+        )
 
     modules: tuple[Any, ...] = (vae, chunks)
     for module in modules:

@@ -47,7 +47,9 @@ class Variant:
     steps: int
 
 
-def rates_in_turns(setting: Setting, variants: dict[str, Variant], step: Callable[[Any], None], size: int) -> Rates:
+def rates_in_turns(
+    setting: Setting, variants: dict[str, Variant], step: Callable[[Any], None], size: int
+) -> Rates:
     """Items per second of each variant, a batch counting `size` of them."""
     rates: Rates = {name: [] for name in variants}
     for number in range(setting.rounds + 1):
@@ -70,7 +72,9 @@ def train_vae(setting: Setting) -> Rates:
     metrics = run.metrics(None)
 
     def step(x: torch.Tensor) -> None:
-        draw = seeding.torch_generator(run.seed, "vae", "noise", training.step, device=setting.device)
+        draw = seeding.torch_generator(
+            run.seed, "vae", "noise", training.step, device=setting.device
+        )
         terms, _, _ = vae.loss_terms(training.model, x.to(setting.device), cfg, run, draw)
         training.update(terms["loss"], terms, metrics)
 
@@ -78,9 +82,15 @@ def train_vae(setting: Setting) -> Rates:
     frames = data.__getitems__(range(size))
     variants = {
         "ours: from the store": Variant(_observations(setting, data, size), 15),
-        "ceiling: one batch in memory": Variant(_repeat(lambda: to_float(frames, setting.device)), 15),
-        "public loop, one .npz per episode, not compressed": Variant(_npz_frames(setting, "npz", size), 2),
-        "public loop, one .npz per episode, compressed": Variant(_npz_frames(setting, "npz_compressed", size), 1),
+        "ceiling: one batch in memory": Variant(
+            _repeat(lambda: to_float(frames, setting.device)), 15
+        ),
+        "public loop, one .npz per episode, not compressed": Variant(
+            _npz_frames(setting, "npz", size), 2
+        ),
+        "public loop, one .npz per episode, compressed": Variant(
+            _npz_frames(setting, "npz_compressed", size), 1
+        ),
     }
     return rates_in_turns(setting, variants, step, size)
 
@@ -103,7 +113,9 @@ def _observations(setting: Setting, data: ObservationDataset, size: int) -> Iter
 def _npz_frames(setting: Setting, name: str, size: int) -> Iterator[torch.Tensor]:
     lengths = [row.length + 1 for row in setting.store.rows]
     while True:
-        yield from DataLoader(NpzFrames(setting.folder / name, lengths), size, shuffle=True, drop_last=True)
+        yield from DataLoader(
+            NpzFrames(setting.folder / name, lengths), size, shuffle=True, drop_last=True
+        )
 
 
 def train_mdrnn(setting: Setting) -> Rates:
@@ -117,14 +129,21 @@ def train_mdrnn(setting: Setting) -> Rates:
 
     def step(given: tuple[Chunks, LatentBatch]) -> None:
         chunks, batch = given[0], given[1].to(setting.device)
-        draw = seeding.torch_generator(run.seed, "mdrnn", "noise", training.step, device=setting.device)
-        loss, terms, training.carried = mdrnn.loss_terms(cfg, training.model, batch, chunks, training.carried, draw)
+        draw = seeding.torch_generator(
+            run.seed, "mdrnn", "noise", training.step, device=setting.device
+        )
+        loss, terms, training.carried = mdrnn.loss_terms(
+            cfg, training.model, batch, chunks, training.carried, draw
+        )
         training.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
 
     ours = _windows(setting, cfg, training, data)
     one = next(ours)
     loaded = DataLoader(
-        LoadedLatents(setting.store, latents, cfg.seq_len), cfg.batch_size, shuffle=True, drop_last=True
+        LoadedLatents(setting.store, latents, cfg.seq_len),
+        cfg.batch_size,
+        shuffle=True,
+        drop_last=True,
     )
     lengths = [row.length for row in setting.store.rows]
     files = NpzWindows(setting.folder / "npz", lengths, cfg.seq_len)
@@ -146,7 +165,9 @@ def _windows(
     """As stage=mdrnn reads them."""
     while True:
         training.batch = 0
-        for chunks, batch in read_chunks(data, mdrnn.training_order(cfg, setting.run, training, data)):
+        for chunks, batch in read_chunks(
+            data, mdrnn.training_order(cfg, setting.run, training, data)
+        ):
             if len(chunks.items) == cfg.batch_size:
                 yield chunks, batch
         training.epoch += 1
@@ -158,7 +179,9 @@ def _loaded(chunks: Chunks, loader: DataLoader[Any]) -> Iterator[tuple[Chunks, L
             yield chunks, latent_batch(columns)
 
 
-def _encoded(chunks: Chunks, loader: DataLoader[Any], encoder: ConvVAE) -> Iterator[tuple[Chunks, LatentBatch]]:
+def _encoded(
+    chunks: Chunks, loader: DataLoader[Any], encoder: ConvVAE
+) -> Iterator[tuple[Chunks, LatentBatch]]:
     device = next(encoder.parameters()).device
     while True:
         for frames, *steps in loader:
@@ -214,7 +237,9 @@ def main() -> None:
         show(f"Latents, frames/s; {where}", encode(setting))
         show(f"M, sequence steps/s, batch 16 x 32; {where}", train_mdrnn(setting))
         for per_call in (32, 1):
-            found = reading.measure(setting.store, setting.folder / f"by{per_call}", per_call, setting.rounds)
+            found = reading.measure(
+                setting.store, setting.folder / f"by{per_call}", per_call, setting.rounds
+            )
             show(f"Random windows of 16 frames per second, {per_call} per call", found)
 
 

@@ -5,8 +5,20 @@ from pathlib import Path
 ENV = ["env=pellet", "threads=1"]
 SMALL = {
     "rollout": ["episodes=24", "shard_size=6", "workers=0"],
-    "vae": ["num_epochs=2", "train_batch_size=16", "latent_size=4", "checkpoint_interval=7", "sample_interval=1"],
-    "mdrnn": ["num_epochs=2", "batch_size=4", "seq_len=8", "hidden_size=12", "checkpoint_interval=5"],
+    "vae": [
+        "num_epochs=2",
+        "train_batch_size=16",
+        "latent_size=4",
+        "checkpoint_interval=7",
+        "sample_interval=1",
+    ],
+    "mdrnn": [
+        "num_epochs=2",
+        "batch_size=4",
+        "seq_len=8",
+        "hidden_size=12",
+        "checkpoint_interval=5",
+    ],
     "controller": [
         "generations=3",
         "pop_size=6",

@@ -24,7 +24,10 @@ def same(left: Any, right: Any) -> bool:
 def assert_equal_runs(left: Path, right: Path) -> None:
     """Checkpoints tensor by tensor; CSVs, episodes, latents and scores byte by byte."""
     kept = {".pt", ".csv", ".npy"}
-    names = [{path.relative_to(run) for path in run.rglob("*") if path.suffix in kept} for run in (left, right)]
+    names = [
+        {path.relative_to(run) for path in run.rglob("*") if path.suffix in kept}
+        for run in (left, right)
+    ]
     assert names[0] == names[1]
     for path in sorted(left.rglob("*")):
         other = right / path.relative_to(left)

@@ -35,7 +35,11 @@ def test_no_upstream_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
 
 
 def test_upstream_folder_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    refused(small("vae", f"outputs={tmp_path}", f"upstream={tmp_path / 'no'}"), r"upstream=.*no does not exist", capsys)
+    refused(
+        small("vae", f"outputs={tmp_path}", f"upstream={tmp_path / 'no'}"),
+        r"upstream=.*no does not exist",
+        capsys,
+    )
     refused(
         small("vae", f"outputs={tmp_path}", f"upstream={tmp_path}"),
         r"is no run folder: it has no manifest\.json",
@@ -44,19 +48,32 @@ def test_upstream_folder_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixt
     refused([f"resume={tmp_path}"], r"is no run folder", capsys)
 
 
-def test_upstream_of_another_stage(pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_upstream_of_another_stage(
+    pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     arguments = small("mdrnn", f"outputs={tmp_path / 'o'}", f"upstream={pipeline / 'rollout'}")
     refused(arguments, r"is a rollout run; stage=mdrnn needs a vae run", capsys)
 
 
-def test_upstream_of_another_env(pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    arguments = [*small("vae", f"outputs={tmp_path / 'o'}", f"upstream={pipeline / 'rollout'}"), "env=car_racing"]
-    refused(arguments, r"was made with another env: id is WorldModels/Pellet-v0 there and CarRacing-v3 here", capsys)
+def test_upstream_of_another_env(
+    pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = [
+        *small("vae", f"outputs={tmp_path / 'o'}", f"upstream={pipeline / 'rollout'}"),
+        "env=car_racing",
+    ]
+    refused(
+        arguments,
+        r"was made with another env: id is WorldModels/Pellet-v0 there and CarRacing-v3 here",
+        capsys,
+    )
     arguments[-1] = "env.frame_skip=2"
     refused(arguments, r"frame_skip is 1 there and 2 here", capsys)
 
 
-def test_upstream_that_is_not_finished(pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_upstream_that_is_not_finished(
+    pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     manifest = read_json(pipeline / "rollout/manifest.json")
     (pipeline / "rollout/manifest.json").write_text(json.dumps({**manifest, "status": "running"}))
     refused(
@@ -66,7 +83,9 @@ def test_upstream_that_is_not_finished(pipeline: Path, tmp_path: Path, capsys: p
     )
 
 
-def test_truncated_shard(pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_truncated_shard(
+    pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     shard = pipeline / "rollout/episodes/shard_00001_frames.npy"
     shard.write_bytes(shard.read_bytes()[:-100])
     refused(
@@ -90,7 +109,9 @@ def test_altered_shard(pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFix
 def test_missing_shard(pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (pipeline / "rollout/episodes/shard_00000_done.npy").unlink()
     refused(
-        small("vae", f"outputs={tmp_path / 'o'}", f"upstream={pipeline / 'rollout'}"), r"shard_00000_done\.npy", capsys
+        small("vae", f"outputs={tmp_path / 'o'}", f"upstream={pipeline / 'rollout'}"),
+        r"shard_00000_done\.npy",
+        capsys,
     )
 
 
@@ -98,17 +119,23 @@ def test_truncated_checkpoint(pipeline: Path, capsys: pytest.CaptureFixture[str]
     last = pipeline / "vae/checkpoints/last.pt"
     last.write_bytes(last.read_bytes()[:5000])
     refused(
-        [f"resume={pipeline / 'vae'}", "stage.num_epochs=3"], r"last\.pt is truncated or no checkpoint of ours", capsys
+        [f"resume={pipeline / 'vae'}", "stage.num_epochs=3"],
+        r"last\.pt is truncated or no checkpoint of ours",
+        capsys,
     )
 
 
 def test_checkpoint_of_another_kind(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (pipeline / "mdrnn/checkpoints/last.pt").write_bytes((pipeline / "vae/checkpoints/last.pt").read_bytes())
+    (pipeline / "mdrnn/checkpoints/last.pt").write_bytes(
+        (pipeline / "vae/checkpoints/last.pt").read_bytes()
+    )
     arguments = [f"resume={pipeline / 'mdrnn'}", "stage.num_epochs=3"]
     refused(arguments, r"holds a checkpoint of kind 'vae' where 'mdrnn' is needed", capsys)
 
 
-def test_upstream_checkpoint_that_changed(pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_upstream_checkpoint_that_changed(
+    pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = pipeline / "vae/checkpoints/best.pt"
     content: dict[str, Any] = torch.load(path)
     torch.save({**content, "epoch": 99}, path)
@@ -120,12 +147,16 @@ def test_upstream_checkpoint_that_changed(pipeline: Path, tmp_path: Path, capsys
     )
     refused(small("mdrnn", outputs, f"upstream={pipeline / 'vae'}"), r"latents", capsys)
     refused(
-        [f"resume={pipeline / 'mdrnn'}", "stage.num_epochs=3"], r"best\.pt has changed since this run began", capsys
+        [f"resume={pipeline / 'mdrnn'}", "stage.num_epochs=3"],
+        r"best\.pt has changed since this run began",
+        capsys,
     )
 
 
 @pytest.mark.parametrize("stage", ["vae", "mdrnn"])
-def test_nan_in_the_loss(stage: str, pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nan_in_the_loss(
+    stage: str, pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     upstream = {"vae": "rollout", "mdrnn": "vae"}[stage]
     arguments = small(
         stage,
@@ -134,11 +165,17 @@ def test_nan_in_the_loss(stage: str, pipeline: Path, tmp_path: Path, capsys: pyt
         "stage.learning_rate=1e30",
         "stage.num_epochs=9",
     )
-    refused(arguments, rf"the {stage} loss or a weight became NaN or infinite .*lower stage\.learning_rate", capsys)
+    refused(
+        arguments,
+        rf"the {stage} loss or a weight became NaN or infinite .*lower stage\.learning_rate",
+        capsys,
+    )
     run = newest(tmp_path / "o")
     assert read_json(run / "manifest.json")["status"] == "failed"
     last = run / "checkpoints/last.pt"
-    assert not last.exists() or all(value.isfinite().all() for value in torch.load(last)["model"].values())
+    assert not last.exists() or all(
+        value.isfinite().all() for value in torch.load(last)["model"].values()
+    )
 
 
 def test_outputs_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,7 +189,11 @@ def test_outputs_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFi
 
 def test_two_writers_on_one_folder(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with locked(pipeline / "vae"):
-        refused([f"resume={pipeline / 'vae'}", "stage.num_epochs=3"], r"is being written by another process", capsys)
+        refused(
+            [f"resume={pipeline / 'vae'}", "stage.num_epochs=3"],
+            r"is being written by another process",
+            capsys,
+        )
     assert main([f"resume={pipeline / 'vae'}"]) == 0
 
 
@@ -164,7 +205,12 @@ def test_env_without_pixels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) 
 
     gymnasium.register("WorldModelsTest/Blind-v0", entry_point=namespace["Blind"])
     refused(
-        ["stage=rollout", "env=gymnasium", "env.id=WorldModelsTest/Blind-v0", f"outputs={tmp_path}"],
+        [
+            "stage=rollout",
+            "env=gymnasium",
+            "env.id=WorldModelsTest/Blind-v0",
+            f"outputs={tmp_path}",
+        ],
         r"Blind-v0.*pixel",
         capsys,
     )
@@ -180,17 +226,27 @@ def test_frames_that_v_cannot_take(tmp_path: Path, capsys: pytest.CaptureFixture
     )
 
 
-def test_missing_extra(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_missing_extra(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     find_spec = importlib.util.find_spec
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "envpool" else find_spec(name, *rest)
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "envpool" else find_spec(name, *rest),
     )
     arguments = ["stage=rollout", "env=car_racing", "env.backend=envpool", f"outputs={tmp_path}"]
     refused(arguments, r'env\.backend=envpool needs the extra "fast": pip install', capsys)
     monkeypatch.setattr(
-        importlib.util, "find_spec", lambda name, *rest: None if name == "wandb" else find_spec(name, *rest)
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == "wandb" else find_spec(name, *rest),
     )
-    refused(small("rollout", "wandb.mode=offline", f"outputs={tmp_path}"), r'needs the extra "wandb"', capsys)
+    refused(
+        small("rollout", "wandb.mode=offline", f"outputs={tmp_path}"),
+        r'needs the extra "wandb"',
+        capsys,
+    )
 
 
 def test_cuda_without_a_gpu(
@@ -210,20 +266,26 @@ def test_resume_with_other_settings(pipeline: Path, capsys: pytest.CaptureFixtur
         r"stage\.latent_size was 4 and is now 9: it cannot change",
         capsys,
     )
-    refused([f"resume={pipeline / 'vae'}", "stage.num_epocs=9"], r"stage\.num_epocs is no key", capsys)
+    refused(
+        [f"resume={pipeline / 'vae'}", "stage.num_epocs=9"], r"stage\.num_epocs is no key", capsys
+    )
 
 
 def test_full_disk(pipeline: Path, tmp_path: Path) -> None:
     """A file-size limit stands for a full disk: the checkpoint cannot be written, what was there stays readable."""
     before = (pipeline / "vae/checkpoints/last.pt").read_bytes()
-    command = (
-        f'ulimit -f 2000; exec "{sys.executable}" -m world_models.main resume="{pipeline / "vae"}" stage.num_epochs=3'
-    )
+    command = f'ulimit -f 2000; exec "{sys.executable}" -m world_models.main resume="{pipeline / "vae"}" stage.num_epochs=3'
     environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
-        ["bash", "-c", f"trap '' XFSZ; {command}"], env=environment, capture_output=True, text=True, timeout=120
+        ["bash", "-c", f"trap '' XFSZ; {command}"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
-    assert done.returncode == 1 and "error: " in done.stderr and "Traceback" not in done.stderr, done.stderr
+    assert done.returncode == 1 and "error: " in done.stderr and "Traceback" not in done.stderr, (
+        done.stderr
+    )
     assert (pipeline / "vae/checkpoints/last.pt").read_bytes() == before
     assert not list((pipeline / "vae/checkpoints").glob(".*tmp"))
 
@@ -232,7 +294,10 @@ def test_an_altered_shard_is_noticed_by_m_too(
     pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     arguments = small("mdrnn", f"outputs={tmp_path / 'o'}", f"upstream={pipeline / 'vae'}")
-    for shard in (pipeline / "vae/latents/shard_00000_mu.npy", pipeline / "rollout/episodes/shard_00001_actions.npy"):
+    for shard in (
+        pipeline / "vae/latents/shard_00000_mu.npy",
+        pipeline / "rollout/episodes/shard_00001_actions.npy",
+    ):
         before = shard.read_bytes()
         values = np.load(shard, mmap_mode="r+")
         values[0] += 1
@@ -248,7 +313,11 @@ def test_nan_before_the_first_checkpoint(
 ) -> None:
     upstream = f"upstream={pipeline / {'vae': 'rollout', 'mdrnn': 'vae'}[stage]}"
     arguments = small(
-        stage, f"outputs={tmp_path / 'o'}", upstream, "stage.learning_rate=1e30", "stage.checkpoint_interval=500"
+        stage,
+        f"outputs={tmp_path / 'o'}",
+        upstream,
+        "stage.learning_rate=1e30",
+        "stage.checkpoint_interval=500",
     )
     refused(arguments, rf"the {stage} loss or a weight became NaN or infinite", capsys)
     assert not list((tmp_path / "o").glob("*/*/*/checkpoints/*.pt"))
@@ -263,7 +332,9 @@ def test_a_log_that_lost_rows(pipeline: Path, capsys: pytest.CaptureFixture[str]
     )
 
 
-def test_an_upstream_that_would_be_ignored(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_upstream_that_would_be_ignored(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     refused(
         small("rollout", f"outputs={tmp_path}", f"upstream={tmp_path}"),
         r"upstream=.* is of no use: stage=rollout reads no other",
@@ -271,25 +342,47 @@ def test_an_upstream_that_would_be_ignored(tmp_path: Path, capsys: pytest.Captur
     )
 
 
-def test_policies_that_do_not_fit_leave_no_run_folder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    refused(small("rollout", "stage.policy=brownian", f"outputs={tmp_path}"), r"needs Box actions.*use sticky", capsys)
+def test_policies_that_do_not_fit_leave_no_run_folder(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused(
+        small("rollout", "stage.policy=brownian", f"outputs={tmp_path}"),
+        r"needs Box actions.*use sticky",
+        capsys,
+    )
     agent = ["stage.policy=agent", f"stage.agent={tmp_path / 'none.pt'}"]
-    refused(small("rollout", *agent, f"outputs={tmp_path}"), r"none\.pt does not exist: give .*an agent\.pt", capsys)
-    refused(small("rollout", "stage.workers=-5", f"outputs={tmp_path}"), r"stage\.workers is -5", capsys)
+    refused(
+        small("rollout", *agent, f"outputs={tmp_path}"),
+        r"none\.pt does not exist: give .*an agent\.pt",
+        capsys,
+    )
+    refused(
+        small("rollout", "stage.workers=-5", f"outputs={tmp_path}"), r"stage\.workers is -5", capsys
+    )
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (["-m", "stage=vae", "stage.num_epoch=1,2"], r"stage\.num_epoch is no key; did you mean stage\.num_epochs"),
+        (
+            ["-m", "stage=vae", "stage.num_epoch=1,2"],
+            r"stage\.num_epoch is no key; did you mean stage\.num_epochs",
+        ),
         (["-m", "stage=vae", "env=pellet", "seed=1,2"], r"stage=vae needs a finished rollout run"),
-        (["-m", "stage=vae", "stage.learning_rate=-1,2"], r"stage\.learning_rate is -1\.0; it must be above 0"),
+        (
+            ["-m", "stage=vae", "stage.learning_rate=-1,2"],
+            r"stage\.learning_rate is -1\.0; it must be above 0",
+        ),
     ],
 )
 def test_mistakes_in_a_sweep(arguments: list[str], sentence: str, tmp_path: Path) -> None:
     environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": "/usr/bin:/bin"}
     command = [sys.executable, "-m", "world_models.main", *arguments, f"outputs={tmp_path}"]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
     lines = done.stderr.splitlines()  # of a job that failed, Hydra names the overrides first
-    assert done.returncode == 1 and len(lines) <= 2 and re.search(f"^error: {sentence}", lines[-1]), done.stderr
+    assert (
+        done.returncode == 1 and len(lines) <= 2 and re.search(f"^error: {sentence}", lines[-1])
+    ), done.stderr

@@ -25,12 +25,19 @@ COMMANDS = [
     for line in block.splitlines()
     if line.strip()
 ]
-OURS = [shlex.split(line)[3:] for line in COMMANDS if line.startswith("python -m world_models.main")]
+OURS = [
+    shlex.split(line)[3:] for line in COMMANDS if line.startswith("python -m world_models.main")
+]
 
 
 def run(command: list[str], cwd: Path, **environment: str) -> str:
     done = subprocess.run(
-        command, cwd=cwd, env={**os.environ, **environment}, capture_output=True, text=True, timeout=300
+        command,
+        cwd=cwd,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -51,7 +58,9 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_an_installed_wheel_works_in_an_empty_directory(site: Path, tmp_path: Path) -> None:
     place = run(
-        [sys.executable, "-c", "import world_models; print(world_models.__file__)"], tmp_path, PYTHONPATH=str(site)
+        [sys.executable, "-c", "import world_models; print(world_models.__file__)"],
+        tmp_path,
+        PYTHONPATH=str(site),
     )
     assert place.startswith(str(site))
     arguments = ["stage=rollout", "env=pellet", *(f"stage.{item}" for item in SMALL["rollout"])]
@@ -63,7 +72,14 @@ def test_an_installed_wheel_works_in_an_empty_directory(site: Path, tmp_path: Pa
 
 @pytest.mark.slow
 def test_the_driver_that_comes_with_the_wheel_drives(site: Path, tmp_path: Path) -> None:
-    play = [sys.executable, "-m", "world_models.main", "stage=evaluate", "agent=car_racing", "stage.episodes=1"]
+    play = [
+        sys.executable,
+        "-m",
+        "world_models.main",
+        "stage=evaluate",
+        "agent=car_racing",
+        "stage.episodes=1",
+    ]
     run([*play, "stage.workers=0"], tmp_path, PYTHONPATH=str(site))
     scores = read_json(newest(tmp_path / "outputs") / "scores.json")
     assert scores["mean"] > 500 > 0 > scores["random"]["mean"]
@@ -72,7 +88,9 @@ def test_the_driver_that_comes_with_the_wheel_drives(site: Path, tmp_path: Path)
 def test_readme_commands_are_make_or_ours() -> None:
     assert OURS, "README shows how to run a stage"
     others = {
-        line for line in COMMANDS if not line.startswith(("python -m", "make ", "pip install", "git clone", "cd "))
+        line
+        for line in COMMANDS
+        if not line.startswith(("python -m", "make ", "pip install", "git clone", "cd "))
     }
     assert others == set()
     targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
@@ -80,16 +98,22 @@ def test_readme_commands_are_make_or_ours() -> None:
 
 
 @pytest.mark.parametrize(
-    "arguments", [item for item in OURS if not any(text.startswith(("resume=", "-")) for text in item)], ids=" ".join
+    "arguments",
+    [item for item in OURS if not any(text.startswith(("resume=", "-")) for text in item)],
+    ids=" ".join,
 )
 def test_readme_commands_compose(arguments: list[str]) -> None:
     register(SCHEMAS)
     compose_config(arguments)
 
 
-@pytest.mark.parametrize("arguments", [item for item in OURS if set(item) & {"--help", "--cfg"}], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments", [item for item in OURS if set(item) & {"--help", "--cfg"}], ids=" ".join
+)
 def test_readme_commands_that_show_something(arguments: list[str], tmp_path: Path) -> None:
-    assert "stage" in run([sys.executable, "-m", "world_models.main", *arguments], tmp_path, PYTHONPATH=str(ROOT))
+    assert "stage" in run(
+        [sys.executable, "-m", "world_models.main", *arguments], tmp_path, PYTHONPATH=str(ROOT)
+    )
 
 
 PROMISED = {
@@ -106,16 +130,34 @@ PROMISED = {
     "controller": ["metrics.csv", "selection.csv", "agent.pt"],
     "evaluate": ["scores.json", "videos/*.mp4"],
     "pixel": [
-        *("metrics.csv", "val_metrics.csv", "val_rollout_metrics.csv", "checkpoints/best.pt", "checkpoints/last.pt"),
+        *(
+            "metrics.csv",
+            "val_metrics.csv",
+            "val_rollout_metrics.csv",
+            "checkpoints/best.pt",
+            "checkpoints/last.pt",
+        ),
         *("images/train_step_*.png", "images/val_step_*.png", "plots/*.png", "videos/*.mp4"),
     ],
-    "autoencoder": ["metrics.csv", "val_metrics.csv", "images/*.png", "checkpoints/best.pt", "checkpoints/last.pt"],
+    "autoencoder": [
+        "metrics.csv",
+        "val_metrics.csv",
+        "images/*.png",
+        "checkpoints/best.pt",
+        "checkpoints/last.pt",
+    ],
 }
 
 
 def leaves_what_it_promises(run: Path, stage: str) -> None:
     """No file is missing and no table is empty."""
-    for pattern in [*PROMISED[stage.removesuffix("_seed84")], "report.html", "config.yaml", "manifest.json", "log.txt"]:
+    for pattern in [
+        *PROMISED[stage.removesuffix("_seed84")],
+        "report.html",
+        "config.yaml",
+        "manifest.json",
+        "log.txt",
+    ]:
         found = list(run.glob(pattern))
         assert found and all(path.stat().st_size > 0 for path in found), f"{stage}: {pattern}"
     for table in run.glob("*.csv"):
@@ -127,15 +169,30 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
     named = [
         item
         for item in OURS
-        if item[0].removeprefix("stage=") in SMALL and not any(text.startswith("-") for text in item)
+        if item[0].removeprefix("stage=") in SMALL
+        and not any(text.startswith("-") for text in item)
     ]
     done = []
     for arguments in named:
         stage = arguments[0].removeprefix("stage=")
-        kept = [item for item in arguments if not item.startswith(("env=", "env.", "stage.", "upstream="))]
+        kept = [
+            item
+            for item in arguments
+            if not item.startswith(("env=", "env.", "stage.", "upstream="))
+        ]
         if any(item.startswith("upstream=") for item in arguments):
             kept.append(f"upstream={newest(tmp_path)}")
-        assert main([*kept, "env=pellet", *(f"stage.{item}" for item in SMALL[stage]), f"outputs={tmp_path}"]) == 0
+        assert (
+            main(
+                [
+                    *kept,
+                    "env=pellet",
+                    *(f"stage.{item}" for item in SMALL[stage]),
+                    f"outputs={tmp_path}",
+                ]
+            )
+            == 0
+        )
         done.append(stage)
         leaves_what_it_promises(newest(tmp_path), stage)
     assert done == [*STAGES, "rollout", "pixel", "pixel_seed84", "evaluate", "autoencoder"]
@@ -144,9 +201,21 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
 
 def test_readme_notebook_lines_run(finished: Path, tmp_path: Path) -> None:
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert main(small("pixel", f"upstream={finished / 'rollout'}", f"outputs={tmp_path}", "stage.max_steps=1")) == 0
+    assert (
+        main(
+            small(
+                "pixel",
+                f"upstream={finished / 'rollout'}",
+                f"outputs={tmp_path}",
+                "stage.max_steps=1",
+            )
+        )
+        == 0
+    )
     for block, (called, path) in zip(
-        blocks, (("load", finished / "controller" / "agent.pt"), ("open_dream", newest(tmp_path))), strict=True
+        blocks,
+        (("load", finished / "controller" / "agent.pt"), ("open_dream", newest(tmp_path))),
+        strict=True,
     ):
         lines, changed = re.subn(rf'{called}\("[^"]*"', f'{called}("{path}"', block)
         names: dict[str, object] = {}
@@ -157,7 +226,11 @@ def test_readme_notebook_lines_run(finished: Path, tmp_path: Path) -> None:
 def test_readme_conversions_run(finished: Path, tmp_path: Path) -> None:
     """The convert commands as README gives them, on Pellet's episodes."""
     named = [item for item in OURS if item[0] == "stage=convert"]
-    rollouts, store, outputs = tmp_path / "rollouts", finished / "rollout", f"outputs={tmp_path / 'outputs'}"
+    rollouts, store, outputs = (
+        tmp_path / "rollouts",
+        finished / "rollout",
+        f"outputs={tmp_path / 'outputs'}",
+    )
     written = ["stage.to=npz", "stage.alignment=post", "env=pellet", outputs]
     assert main(["stage=convert", f"stage.source={store}", *written]) == 0
     shutil.copytree(next(newest(tmp_path / "outputs").glob("*/*.npz")).parent, rollouts)

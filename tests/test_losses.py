@@ -47,7 +47,10 @@ def test_squared_error_is_a_gaussians_log_likelihood() -> None:
 def test_free_bits_hold_up_each_frame() -> None:
     mu, logsigma = draw(50, 4), draw(50, 4, seed=1)
     found = free_bits(latent_kl(mu, logsigma).sum(1), floor=6.0)
-    each = [float(kl_divergence(Normal(m, s.exp()), Normal(0.0, 1.0)).sum()) for m, s in zip(mu, logsigma, strict=True)]
+    each = [
+        float(kl_divergence(Normal(m, s.exp()), Normal(0.0, 1.0)).sum())
+        for m, s in zip(mu, logsigma, strict=True)
+    ]
     assert min(each) < 6 < max(each)
     torch.testing.assert_close(found, torch.tensor([max(value, 6.0) for value in each]))
 
@@ -64,7 +67,9 @@ def test_vae_loss_is_the_sum_over_everything() -> None:
     recon = torch.full_like(x, 0.5)
     reconstruction, kl = vae_terms(recon, x, mu, logsigma)
     assert reconstruction.tolist() == [0.25 * x[0].numel()] * 2
-    torch.testing.assert_close(conv_vae_loss(recon, x, mu, logsigma), reconstruction.sum() + kl.sum())
+    torch.testing.assert_close(
+        conv_vae_loss(recon, x, mu, logsigma), reconstruction.sum() + kl.sum()
+    )
 
 
 def test_better_reconstruction_costs_less() -> None:
@@ -77,11 +82,17 @@ def test_half_precision_is_summed_in_single() -> None:
     mu, logsigma, x = draw(64, 32).bfloat16(), draw(64, 32, seed=1).bfloat16(), draw(64, 3, 8, 8)
     loss = conv_vae_loss(x.bfloat16(), x, mu, logsigma)
     assert loss.dtype == torch.float32
-    torch.testing.assert_close(loss, conv_vae_loss(x.bfloat16().float(), x, mu.float(), logsigma.float()))
+    torch.testing.assert_close(
+        loss, conv_vae_loss(x.bfloat16().float(), x, mu.float(), logsigma.float())
+    )
 
 
 def mixture() -> tuple[Tensor, Tensor, Tensor]:
-    return draw(T, B, K, L), draw(T, B, K, L, seed=1).exp(), torch.log_softmax(draw(T, B, K, seed=2), -1)
+    return (
+        draw(T, B, K, L),
+        draw(T, B, K, L, seed=1).exp(),
+        torch.log_softmax(draw(T, B, K, seed=2), -1),
+    )
 
 
 def mixtures_of_each_dimension() -> tuple[Tensor, Tensor, Tensor]:
@@ -92,7 +103,9 @@ def test_gmm_loss_equals_torchs_for_a_mixture_per_dimension() -> None:
     mus, sigmas, logpi = mixtures_of_each_dimension()
     target = draw(T, B, L, seed=3)
     normals = Normal(mus.movedim(-2, -1), sigmas.movedim(-2, -1))
-    independent = Independent(MixtureSameFamily(Categorical(logits=logpi.movedim(-2, -1)), normals), 1)
+    independent = Independent(
+        MixtureSameFamily(Categorical(logits=logpi.movedim(-2, -1)), normals), 1
+    )
     expected = -independent.log_prob(target)
     torch.testing.assert_close(gmm_loss(target, mus, sigmas, logpi, reduce=False), expected)
     torch.testing.assert_close(gmm_loss(target, mus, sigmas, logpi), expected.mean())
@@ -101,7 +114,9 @@ def test_gmm_loss_equals_torchs_for_a_mixture_per_dimension() -> None:
 def test_one_dimension_has_one_mixture_either_way() -> None:
     mus, sigmas, target = draw(T, B, K, 1), draw(T, B, K, 1, seed=1).exp(), draw(T, B, 1, seed=3)
     logpi = torch.log_softmax(draw(T, B, K, seed=2), -1)
-    joint, apart = (gmm_loss(target, mus, sigmas, each, reduce=False) for each in (logpi, logpi.unsqueeze(-1)))
+    joint, apart = (
+        gmm_loss(target, mus, sigmas, each, reduce=False) for each in (logpi, logpi.unsqueeze(-1))
+    )
     torch.testing.assert_close(joint, apart)
 
 
@@ -115,14 +130,18 @@ def test_gmm_loss_refuses_shapes_that_do_not_belong_together() -> None:
 def test_gmm_loss_equals_torchs() -> None:
     mus, sigmas, logpi = mixture()
     target = draw(T, B, L, seed=3)
-    expected = -MixtureSameFamily(Categorical(logits=logpi), Independent(Normal(mus, sigmas), 1)).log_prob(target)
+    expected = -MixtureSameFamily(
+        Categorical(logits=logpi), Independent(Normal(mus, sigmas), 1)
+    ).log_prob(target)
     torch.testing.assert_close(gmm_loss(target, mus, sigmas, logpi, reduce=False), expected)
     torch.testing.assert_close(gmm_loss(target, mus, sigmas, logpi), expected.mean())
 
 
 @pytest.mark.parametrize("make", [mixture, mixtures_of_each_dimension])
 @pytest.mark.parametrize("distance", [1e2, 1e5, 1e8])
-def test_gmm_loss_is_stable_far_away(distance: float, make: Callable[[], tuple[Tensor, Tensor, Tensor]]) -> None:
+def test_gmm_loss_is_stable_far_away(
+    distance: float, make: Callable[[], tuple[Tensor, Tensor, Tensor]]
+) -> None:
     mus, sigmas, logpi = make()
     mus.requires_grad_()
     loss = gmm_loss(torch.full((T, B, L), distance), mus, sigmas, logpi)
@@ -138,7 +157,9 @@ def test_gmm_loss_keeps_single_sizes_apart() -> None:
 
 def test_nearer_mean_costs_less() -> None:
     target, sigmas, logpi = draw(T, B, L), torch.ones(T, B, 1, L), torch.zeros(T, B, 1)
-    near, far = (gmm_loss(target, (target + shift).unsqueeze(-2), sigmas, logpi) for shift in (0.1, 2.0))
+    near, far = (
+        gmm_loss(target, (target + shift).unsqueeze(-2), sigmas, logpi) for shift in (0.1, 2.0)
+    )
     assert near < far
 
 
@@ -168,7 +189,9 @@ def test_mdrnn_terms_are_means() -> None:
     latents, target_rewards, target_dones = targets()
     metrics = mdrnn_loss(outputs(), *targets(), *ones(), include_reward=True)[1]
     torch.testing.assert_close(metrics["gmm"], gmm_loss(latents, mus, sigmas, logpi))
-    torch.testing.assert_close(metrics["mse"], torch.nn.functional.mse_loss(rewards, target_rewards))
+    torch.testing.assert_close(
+        metrics["mse"], torch.nn.functional.mse_loss(rewards, target_rewards)
+    )
     bce = torch.nn.functional.binary_cross_entropy_with_logits(dones, target_dones)
     torch.testing.assert_close(metrics["bce"], bce)
 
@@ -178,7 +201,10 @@ def test_masked_steps_change_nothing(garbage: float) -> None:
     mask = torch.ones(T, B)
     mask[2:, 1] = 0
     clean, _ = mdrnn_loss(outputs(), *targets(), mask, mask, include_reward=True)
-    spoilt = tuple(value.masked_fill(mask.view(T, B, *[1] * (value.ndim - 2)) == 0, garbage) for value in targets())
+    spoilt = tuple(
+        value.masked_fill(mask.view(T, B, *[1] * (value.ndim - 2)) == 0, garbage)
+        for value in targets()
+    )
     loss, _ = mdrnn_loss(outputs(), *spoilt, mask, mask, include_reward=True)
     assert loss == clean
     shorter, _ = mdrnn_loss(outputs(), *targets(), *ones(), include_reward=True)
@@ -200,9 +226,13 @@ def test_a_step_without_a_next_latent_still_has_its_reward_and_end() -> None:
     latents, rewards, dones = targets()
     spoilt = latents.clone()
     spoilt[-1, 1] = float("nan")
-    loss, metrics = mdrnn_loss(outputs(), spoilt, rewards, dones, mask, next_mask, include_reward=True)
+    loss, metrics = mdrnn_loss(
+        outputs(), spoilt, rewards, dones, mask, next_mask, include_reward=True
+    )
     whole = mdrnn_loss(outputs(), latents, rewards, dones, *ones(), include_reward=True)[1]
-    without = mdrnn_loss(outputs(), latents, rewards, dones, next_mask, next_mask, include_reward=True)[1]
+    without = mdrnn_loss(
+        outputs(), latents, rewards, dones, next_mask, next_mask, include_reward=True
+    )[1]
     assert metrics["bce"] == whole["bce"] and metrics["mse"] == whole["mse"]
     assert metrics["gmm"] == without["gmm"] != whole["gmm"] and torch.isfinite(loss)
     assert without["bce"] != whole["bce"]
@@ -227,10 +257,18 @@ def test_metrics_are_detached_scalars() -> None:
 
 def test_better_predictions_cost_less() -> None:
     latents, rewards, dones = targets()
-    good = (latents.unsqueeze(-2), torch.ones(T, B, 1, L), torch.zeros(T, B, 1), rewards, 10 * (dones - 0.5))
+    good = (
+        latents.unsqueeze(-2),
+        torch.ones(T, B, 1, L),
+        torch.zeros(T, B, 1),
+        rewards,
+        10 * (dones - 0.5),
+    )
     bad = (good[0] + 3, *good[1:3], rewards + 1, -good[4])
     mask = torch.ones(T, B)
-    good_metrics, bad_metrics = (mdrnn_loss(given, *targets(), mask, mask, True)[1] for given in (good, bad))
+    good_metrics, bad_metrics = (
+        mdrnn_loss(given, *targets(), mask, mask, True)[1] for given in (good, bad)
+    )
     assert all(good_metrics[name] < bad_metrics[name] for name in good_metrics)
 
 
@@ -244,7 +282,9 @@ def test_better_predictions_cost_less() -> None:
         (PixelLoss.l1, 0.05, [(0.04 + 0.2) / 2, 0.03]),
     ],
 )
-def test_pixel_errors_are_those_by_hand(kind: PixelLoss, delta: float, expected: list[float]) -> None:
+def test_pixel_errors_are_those_by_hand(
+    kind: PixelLoss, delta: float, expected: list[float]
+) -> None:
     """Two frames of two values: off by 0.04 and -0.2, and both by 0.03."""
     truth = torch.tensor([0.5, 0.6, 0.1, 0.9]).view(1, 2, 1, 1, 2)
     frames = torch.tensor([0.54, 0.4, 0.13, 0.87]).view(1, 2, 1, 1, 2)

@@ -95,7 +95,9 @@ class Killer:
 def test_kills_at_random_moments_change_nothing(stage: str, finished: Path, tmp_path: Path) -> None:
     whole = finished / stage
     if stage in ALONE:
-        assert main(small(stage, *upstream_of(stage, finished), f"outputs={tmp_path / 'whole'}")) == 0
+        assert (
+            main(small(stage, *upstream_of(stage, finished), f"outputs={tmp_path / 'whole'}")) == 0
+        )
         whole = newest(tmp_path / "whole")
     seconds = read_json(whole / "manifest.json")["wall_seconds"]
     killers: list[Killer] = []
@@ -116,12 +118,19 @@ def test_kills_at_random_moments_change_nothing(stage: str, finished: Path, tmp_
         assert read_json(killer.run / "manifest.json")["status"] == "finished"
         assert_equal_runs(whole, killer.run)
         assert not list(killer.run.rglob(".*.tmp")), "what a kill left half written is cleared away"
-    KILLED[stage] = (sum(killer.kills for killer in killers), sum(killer.writes for killer in killers))
+    KILLED[stage] = (
+        sum(killer.kills for killer in killers),
+        sum(killer.writes for killer in killers),
+    )
 
 
-def test_a_pipeline_killed_again_and_again_comes_to_the_same_scores(finished: Path, tmp_path: Path) -> None:
+def test_a_pipeline_killed_again_and_again_comes_to_the_same_scores(
+    finished: Path, tmp_path: Path
+) -> None:
     seconds = read_json(finished / "manifest.json")["wall_seconds"]
-    killer = Killer(tmp_path, command(*small_pipeline(f"outputs={tmp_path}")), seconds / 2, "pipeline")
+    killer = Killer(
+        tmp_path, command(*small_pipeline(f"outputs={tmp_path}")), seconds / 2, "pipeline"
+    )
     while killer.kills < KILLS_PER_STAGE and killer.kill():
         pass
     killer.finish()
@@ -130,7 +139,9 @@ def test_a_pipeline_killed_again_and_again_comes_to_the_same_scores(finished: Pa
     KILLED["pipeline"] = (killer.kills, 0)
 
 
-def test_the_kills_were_many_and_some_met_a_half_written_file(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_kills_were_many_and_some_met_a_half_written_file(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     if set(KILLED) != {*STAGES, *ALONE, "pipeline"}:
         pytest.skip("the tests above did not all run")
     total, writes = (sum(counts[i] for counts in KILLED.values()) for i in (0, 1))
@@ -157,7 +168,9 @@ def workers_of(pid: int) -> list[psutil.Process]:
 def seconds_to_start() -> float:
     """What a worker needs, about: where all are killed sooner, again and again, the run ends and says so."""
     began = time.monotonic()
-    subprocess.run([sys.executable, "-c", "import world_models.search.fitness"], env=ENVIRONMENT, check=True)
+    subprocess.run(
+        [sys.executable, "-c", "import world_models.search.fitness"], env=ENVIRONMENT, check=True
+    )
     return time.monotonic() - began
 
 
@@ -165,8 +178,17 @@ def test_a_hundred_killed_workers_change_no_fitness_and_leave_none_behind(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def arguments(name: str) -> list[str]:
-        keys = ["stage.generations=220", "stage.n_samples=16", "stage.test_interval=50", "stage.max_workers=2"]
-        return command(*small("controller", f"upstream={finished / 'mdrnn'}", *keys, f"outputs={tmp_path / name}"))
+        keys = [
+            "stage.generations=220",
+            "stage.n_samples=16",
+            "stage.test_interval=50",
+            "stage.max_workers=2",
+        ]
+        return command(
+            *small(
+                "controller", f"upstream={finished / 'mdrnn'}", *keys, f"outputs={tmp_path / name}"
+            )
+        )
 
     subprocess.run(arguments("undisturbed"), env=ENVIRONMENT, check=True, stderr=subprocess.DEVNULL)
     start = seconds_to_start()
@@ -185,20 +207,34 @@ def test_a_hundred_killed_workers_change_no_fitness_and_leave_none_behind(
             seen.update(worker.pid for worker in workers_of(process.pid))
         time.sleep(0.02)
     assert process.returncode == 0
-    undisturbed, killed = (next(iter((tmp_path / name).glob("*/*/*"))) for name in ("undisturbed", "killed"))
+    undisturbed, killed = (
+        next(iter((tmp_path / name).glob("*/*/*"))) for name in ("undisturbed", "killed")
+    )
     assert_equal_runs(undisturbed, killed)
     assert not (killed / "quarantine.csv").exists()
     assert not any(psutil.pid_exists(pid) for pid in seen)
     again = (killed / "log.txt").read_text().count("it is done again")
     with capsys.disabled():
-        sys.stdout.write(f"\nworkers killed -9 during a search: {kills}, jobs done again: {again}, equal fitness\n")
+        sys.stdout.write(
+            f"\nworkers killed -9 during a search: {kills}, jobs done again: {again}, equal fitness\n"
+        )
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
 def test_the_report_shows_in_a_browser(finished: Path, tmp_path: Path) -> None:
     picture = tmp_path / "report.png"
-    flags = ["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"]
-    flags += ["--disable-component-update", "--disable-sync", f"--user-data-dir={tempfile.mkdtemp(dir=tmp_path)}"]
+    flags = [
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--no-first-run",
+        "--disable-background-networking",
+    ]
+    flags += [
+        "--disable-component-update",
+        "--disable-sync",
+        f"--user-data-dir={tempfile.mkdtemp(dir=tmp_path)}",
+    ]
     shown = [
         "chromium",
         *flags,

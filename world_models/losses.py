@@ -48,7 +48,9 @@ def conv_vae_loss(recon: Tensor, x: Tensor, mu: Tensor, logsigma: Tensor) -> Ten
     return (reconstruction + kl).sum()
 
 
-def gmm_loss(target: Tensor, mus: Tensor, sigmas: Tensor, logpi: Tensor, reduce: bool = True) -> Tensor:
+def gmm_loss(
+    target: Tensor, mus: Tensor, sigmas: Tensor, logpi: Tensor, reduce: bool = True
+) -> Tensor:
     """Negative log likelihood, in nats, of target (..., L) under mixtures of K Gaussians; mus, sigmas (..., K, L).
 
     logpi (..., K): one mixture of diagonal Gaussians over all of L, -log sum_k pi_k prod_l N(target_l; mu_kl, sigma_kl)
@@ -56,7 +58,10 @@ def gmm_loss(target: Tensor, mus: Tensor, sigmas: Tensor, logpi: Tensor, reduce:
     -sum_l log sum_k pi_kl N(target_l; mu_kl, sigma_kl) (Ha & Schmidhuber 2018). Both are summed in log space.
     Returns the mean, a scalar; with reduce=False one value per target (...).
     """
-    assert mus.shape == sigmas.shape == (*target.shape[:-1], mus.shape[-2], target.shape[-1]), (target.shape, mus.shape)
+    assert mus.shape == sigmas.shape == (*target.shape[:-1], mus.shape[-2], target.shape[-1]), (
+        target.shape,
+        mus.shape,
+    )
     assert logpi.shape in (mus.shape, mus.shape[:-1]), (logpi.shape, mus.shape)
     mus, sigmas, logpi = _widen(mus), _widen(sigmas), _widen(logpi)
     scaled = (target.unsqueeze(-2) - mus) / sigmas
@@ -89,15 +94,24 @@ def mdrnn_loss(
     mus, sigmas, logpi, rewards, dones = outputs
     nll = gmm_loss(target_latents, mus, sigmas, logpi, reduce=False)
     ends = F.binary_cross_entropy_with_logits(
-        _widen(dones), target_dones, reduction="none", pos_weight=target_dones.new_tensor(done_weight)
+        _widen(dones),
+        target_dones,
+        reduction="none",
+        pos_weight=target_dones.new_tensor(done_weight),
     )
     errors = (rewards - target_rewards).square()
-    terms = {"gmm": masked_mean(nll, next_mask), "bce": masked_mean(ends, mask), "mse": masked_mean(errors, mask)}
+    terms = {
+        "gmm": masked_mean(nll, next_mask),
+        "bce": masked_mean(ends, mask),
+        "mse": masked_mean(errors, mask),
+    }
     loss = mdrnn_total(**terms, latents=target_latents.shape[-1], include_reward=include_reward)
     return loss, {name: term.detach() for name, term in terms.items()}
 
 
-def mdrnn_total(gmm: Number, bce: Number, mse: Number, latents: int, include_reward: bool) -> Number:
+def mdrnn_total(
+    gmm: Number, bce: Number, mse: Number, latents: int, include_reward: bool
+) -> Number:
     """M's loss from its terms: (gmm + bce + mse) / (L+2), or (gmm + bce) / (L+1) without reward."""
     return (gmm + bce + mse) / (latents + 2) if include_reward else (gmm + bce) / (latents + 1)
 
@@ -129,7 +143,10 @@ def shift_error(logits: Tensor, target: Tensor, reach: tuple[int, int]) -> Tenso
     S is the shifts down and then those to the right (`models/motion.py`); each half is a distribution.
     """
     sizes = [2 * far + 1 for far in reach]
-    said = [part.log_softmax(-1).logsumexp(-2) - math.log(logits.shape[-2]) for part in logits.split(sizes, dim=-1)]
+    said = [
+        part.log_softmax(-1).logsumexp(-2) - math.log(logits.shape[-2])
+        for part in logits.split(sizes, dim=-1)
+    ]
     return -(torch.cat(said, dim=-1) * target).sum(-1)
 
 
@@ -153,7 +170,12 @@ def latent_variance(z: Tensor, form: VarianceForm) -> Tensor:
 
 
 def autoencoder_loss(
-    recon: Tensor, x: Tensor, z: Tensor, form: VarianceForm, var_reg_lambda: float, var_target: float
+    recon: Tensor,
+    x: Tensor,
+    z: Tensor,
+    form: VarianceForm,
+    var_reg_lambda: float,
+    var_target: float,
 ) -> dict[str, Tensor]:
     """recon, x (B, C, H, W) in [0, 1]; z (B, L, h, w) -> "loss" = "recon_loss" + "var_reg_loss", and "latent_var".
 
@@ -166,7 +188,9 @@ def autoencoder_loss(
     return {"loss": recon_loss + var_reg_loss, **terms}
 
 
-def variance_terms(z: Tensor, form: VarianceForm, var_reg_lambda: float, var_target: float) -> tuple[Tensor, Tensor]:
+def variance_terms(
+    z: Tensor, form: VarianceForm, var_reg_lambda: float, var_target: float
+) -> tuple[Tensor, Tensor]:
     """z (B, L, h, w) -> var_reg_lambda * (Var(z) - var_target)^2, mean over the variances, and their mean."""
     variance = latent_variance(z, form)
     return var_reg_lambda * (variance - var_target).square().mean(), variance.mean()

@@ -14,12 +14,20 @@ from omegaconf.errors import OmegaConfBaseException
 from world_models.chains.pipeline import SCHEMAS
 from world_models.cli import sweep
 from world_models.cli.launch import resume, set_up_logging, start
-from world_models.config.compose import addable, compose_config, config_folder, explain, options, quoted
+from world_models.config.compose import (
+    addable,
+    compose_config,
+    config_folder,
+    explain,
+    options,
+    quoted,
+)
 from world_models.config.schema import register
 from world_models.runs.sweeps import is_sweep
 
 MULTIRUN = ("-m", "--multirun")
-ABOUT = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")  # what --info can be about
+# what --info can be about
+ABOUT = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 HYDRA_FLAGS = ("-c", "--cfg", "-p", "--package", "-i", "--info", "--resolve", "--version")
 
 HELP = """world-models: train, look at and extend world models.
@@ -60,14 +68,18 @@ def _dispatch(arguments: list[str]) -> None:
     folders = [Path(item.partition("=")[2]) for item in arguments if item.startswith("resume=")]
     overrides = [item for item in arguments if not item.startswith("resume=")]
     if {"-h", "--help"} & set(arguments):
-        choices = {f"{group}s": " ".join(options(group)) for group in ("stage", "env", "experiment")}
+        choices = {
+            f"{group}s": " ".join(options(group)) for group in ("stage", "env", "experiment")
+        }
         sys.stdout.write(HELP.format(**choices))
     elif set(MULTIRUN) & set(arguments):
         _sweep(arguments)
     elif set(arguments) & set(HYDRA_FLAGS):
         _leave_to_hydra(arguments)
     elif folders:
-        (sweep.resume if is_sweep(folders[-1]) else resume)(folders[-1], [quoted(item) for item in overrides])
+        (sweep.resume if is_sweep(folders[-1]) else resume)(
+            folders[-1], [quoted(item) for item in overrides]
+        )
     else:
         start(compose_config([quoted(item) for item in overrides]))
 
@@ -85,9 +97,13 @@ def _leave_to_hydra(arguments: list[str]) -> None:
     sys.argv = [sys.argv[0], *_flags_first(arguments)]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed at length
     try:
-        hydra.main(config_path=str(config_folder().resolve()), config_name="config", version_base="1.3")(_no_run)()
+        hydra.main(
+            config_path=str(config_folder().resolve()), config_name="config", version_base="1.3"
+        )(_no_run)()
     except (HydraException, OmegaConfBaseException) as error:
-        raise ValueError(explain(error, [item for item in arguments if not item.startswith("-")])) from None
+        raise ValueError(
+            explain(error, [item for item in arguments if not item.startswith("-")])
+        ) from None
 
 
 def _flags_first(arguments: list[str]) -> list[str]:
@@ -100,7 +116,8 @@ def _flags_first(arguments: list[str]) -> list[str]:
             flags.append(item)
         else:
             overrides.append(addable(quoted(item)))
-    about = ["all"] if flags[-1] in ("-i", "--info") else []  # or it would take an override for what it is about
+    # or it would take an override for what it is about
+    about = ["all"] if flags[-1] in ("-i", "--info") else []
     return [*flags, *about, *overrides]
 
 

@@ -14,7 +14,12 @@ from world_models.envs.spec import EnvSpec
 from world_models.envs.vector import PixelVectorEnv
 
 SPEC = EnvSpec(
-    "Clock", {}, Preprocessing((0, 0, 0, 0), 16, False), 1, ActionSpace("box", 1, (0.0,), (255.0,), ("affine",)), None
+    "Clock",
+    {},
+    Preprocessing((0, 0, 0, 0), 16, False),
+    1,
+    ActionSpace("box", 1, (0.0,), (255.0,), ("affine",)),
+    None,
 )
 
 
@@ -35,7 +40,12 @@ class Clock(PixelVectorEnv):
     def _advance(self, slots: np.ndarray, actions: np.ndarray) -> Any:
         rewards = (100 * self.time[slots] + actions[:, 0]).astype(np.float32)
         self.time[slots] += 1
-        return self._pictures_of(slots), rewards, self.time[slots] == self.ends[slots], np.zeros(len(slots), bool)
+        return (
+            self._pictures_of(slots),
+            rewards,
+            self.time[slots] == self.ends[slots],
+            np.zeros(len(slots), bool),
+        )
 
 
 class TimeTeller:
@@ -103,4 +113,6 @@ def test_free_slots_take_the_episodes_that_wait() -> None:
     scores = play(Clock(2), TimeTeller(), lengths)
     assert scores == play(Clock(7), TimeTeller(), lengths)
     busy = [len(step.rows) for step in interact(Clock(2), TimeTeller(), lengths)]
-    assert sum(busy) == sum(lengths) and set(busy[:-9]) == {2}, "both slots work until the last episodes"
+    assert sum(busy) == sum(lengths) and set(busy[:-9]) == {2}, (
+        "both slots work until the last episodes"
+    )

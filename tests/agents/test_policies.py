@@ -58,7 +58,9 @@ def test_explorers_act_by_their_seed_inside_the_space(policy: Policy) -> None:
 def test_brownian_noise_is_smooth_and_drives_on() -> None:
     actions = played(BrownianPolicy(CAR, DRIVING["CarRacing-v3"]), list(range(20)), 300)
     steps = np.abs(np.diff(actions[..., 0], axis=0)).mean()
-    jumps = np.abs(actions[1:, :, 0] - actions[np.random.default_rng(0).permutation(299), :, 0]).mean()
+    jumps = np.abs(
+        actions[1:, :, 0] - actions[np.random.default_rng(0).permutation(299), :, 0]
+    ).mean()
     assert steps < 0.4 * jumps, "successive actions are much closer than random pairs"
     assert actions[..., 1].mean() > 2 * actions[..., 2].mean(), "more gas than brake"
 
@@ -66,7 +68,9 @@ def test_brownian_noise_is_smooth_and_drives_on() -> None:
 def test_rightward_goes_right() -> None:
     actions = played(RightwardPolicy(PROCGEN), list(range(50)), 200)
     assert np.isin(actions, [7, 8]).mean() == pytest.approx(0.7 + 0.3 * 2 / 15, abs=0.02)
-    assert (actions[1:] == actions[:-1]).mean() == pytest.approx(0.75 + 0.25 * (2 * 0.37**2 + 13 * 0.02**2), abs=0.02)
+    assert (actions[1:] == actions[:-1]).mean() == pytest.approx(
+        0.75 + 0.25 * (2 * 0.37**2 + 13 * 0.02**2), abs=0.02
+    )
     with pytest.raises(ValueError, match="fifteen actions"):
         RightwardPolicy(KEYS)
 
@@ -129,7 +133,9 @@ def seen_by(world: WorldModel, sight: Sight) -> WorldModel:
 
 
 @pytest.mark.parametrize("sight", SIGHTS, ids=str)
-def test_the_agent_acts_on_what_it_sees_and_remembers_what_it_did(world: WorldModel, sight: Sight) -> None:
+def test_the_agent_acts_on_what_it_sees_and_remembers_what_it_did(
+    world: WorldModel, sight: Sight
+) -> None:
     """Against a plain loop of one environment, module by module."""
     world = seen_by(world, sight)
     vector, frames = vectors(world, 1), frames_for(4, 1)
@@ -145,8 +151,12 @@ def test_the_agent_acts_on_what_it_sees_and_remembers_what_it_did(world: WorldMo
             z = z + logsigma.exp() * torch.from_numpy(draw.standard_normal((1, 8), np.float32))
         seen = {"z": [z], "zh": [z, h], "zch": [z, c, h]}[sight.features.value]
         raw = controller(torch.cat(seen, -1))
-        action = torch.stack([raw[:, 0].tanh(), (raw[:, 1].tanh() + 1) / 2, raw[:, 2].tanh().clamp(min=0)], -1)
-        np.testing.assert_allclose(policy.act(frame, np.array([0])), action.detach().numpy(), atol=1e-5)
+        action = torch.stack(
+            [raw[:, 0].tanh(), (raw[:, 1].tanh() + 1) / 2, raw[:, 2].tanh().clamp(min=0)], -1
+        )
+        np.testing.assert_allclose(
+            policy.act(frame, np.array([0])), action.detach().numpy(), atol=1e-5
+        )
         *_, (h, c) = world.cell(action, z, (h, c))
 
 
@@ -172,9 +182,16 @@ def test_a_row_acts_the_same_whoever_plays_beside_it(world: WorldModel, sight: S
 
 @pytest.mark.parametrize(
     "device",
-    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))],
+    [
+        "cpu",
+        pytest.param(
+            "cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+        ),
+    ],
 )
-def test_at_full_size_too_a_row_acts_the_same_whoever_plays_beside_it(world: WorldModel, device: str) -> None:
+def test_at_full_size_too_a_row_acts_the_same_whoever_plays_beside_it(
+    world: WorldModel, device: str
+) -> None:
     torch.manual_seed(0)
     full = WorldModel(ConvVAE(3, 32).to(device), MDRNN(32, 3, 256, 5).to(device), world.env)
     many, frames = vectors(full, 70), frames_for(3, 70)
@@ -187,7 +204,9 @@ def test_at_full_size_too_a_row_acts_the_same_whoever_plays_beside_it(world: Wor
             np.testing.assert_array_equal(apart, together[:, rows])
 
 
-def played_on(policy: Policy, frames: np.ndarray, rows: np.ndarray, seeds: list[int] | None = None) -> np.ndarray:
+def played_on(
+    policy: Policy, frames: np.ndarray, rows: np.ndarray, seeds: list[int] | None = None
+) -> np.ndarray:
     policy.reset(seeds or rows.tolist())
     return np.stack([policy.act(frame, rows) for frame in frames])
 
@@ -205,14 +224,19 @@ def test_rows_that_ended_leave_the_others_alone(world: WorldModel) -> None:
 def test_exploration_noise_moves_the_actions(world: WorldModel) -> None:
     frames, vector = frames_for(1, 2), vectors(world, 1)
     rows = np.arange(2)
-    plain, noisy = (played_on(WorldModelPolicy(world, vector, noise), frames, rows) for noise in (0.0, 0.5))
+    plain, noisy = (
+        played_on(WorldModelPolicy(world, vector, noise), frames, rows) for noise in (0.0, 0.5)
+    )
     assert not np.allclose(plain, noisy)
-    np.testing.assert_array_equal(noisy, played_on(WorldModelPolicy(world, vector, 0.5), frames, rows))
+    np.testing.assert_array_equal(
+        noisy, played_on(WorldModelPolicy(world, vector, 0.5), frames, rows)
+    )
 
 
 def test_each_episode_explores_at_its_own_level(world: WorldModel) -> None:
     frames, rows = frames_for(200, 8), np.arange(8)
     policy = WorldModelPolicy(world, np.zeros_like(vectors(world, 1)), 0.5)
-    raw = np.arctanh(played_on(policy, frames, rows)[..., 0].clip(-0.9999, 0.9999))  # C itself says 0 for steering
+    # C itself says 0 for steering
+    raw = np.arctanh(played_on(policy, frames, rows)[..., 0].clip(-0.9999, 0.9999))
     np.testing.assert_allclose(raw.std(0), policy.levels, rtol=0.2)
     assert min(policy.levels) > 0 and max(policy.levels) < 0.5 and len(set(policy.levels)) == 8

@@ -29,7 +29,9 @@ def test_what_comes_with_the_package_is_whole_small_and_plays(name: str) -> None
     record = json.loads(path.with_suffix(".json").read_text())
     assert record["sha256"] == sha256(path) and record["bytes"] == path.stat().st_size < MOST_BYTES
     state = load_checkpoint(path, "agent")
-    assert {weight.dtype for part in ("vae", "mdrnn") for weight in state[part]["model"].values()} == {torch.float16}
+    assert {
+        weight.dtype for part in ("vae", "mdrnn") for weight in state[part]["model"].values()
+    } == {torch.float16}
     agent = load_agent(path)
     assert agent.env == make_spec(compose_config(["stage=evaluate", f"env={name}"]).config.env)
     agent.reset(4)
@@ -37,11 +39,19 @@ def test_what_comes_with_the_package_is_whole_small_and_plays(name: str) -> None
     assert actions.shape == (4, agent.env.action_space.size) and np.isfinite(actions).all()
 
 
-def test_packing_halves_the_file_and_describing_it_needs_its_own_evaluation(finished: Path, tmp_path: Path) -> None:
+def test_packing_halves_the_file_and_describing_it_needs_its_own_evaluation(
+    finished: Path, tmp_path: Path
+) -> None:
     whole, packed = finished / "controller" / "agent.pt", tmp_path / "small.pt"
     trained.pack(finished, packed)
     assert packed.stat().st_size < 0.6 * whole.stat().st_size
-    evaluate = ["stage=evaluate", "env=pellet", "stage.episodes=3", "stage.workers=0", f"outputs={tmp_path}"]
+    evaluate = [
+        "stage=evaluate",
+        "env=pellet",
+        "stage.episodes=3",
+        "stage.workers=0",
+        f"outputs={tmp_path}",
+    ]
     assert main([*evaluate, f"agent={packed}"]) == 0
     trained.describe(packed, newest(tmp_path))
     record = json.loads(packed.with_suffix(".json").read_text())

@@ -43,10 +43,24 @@ FILES = {
         "videos/dream.mp4",
         "videos/temperatures.mp4",
     ],
-    "controller": ["checkpoints/last.pt", "metrics.csv", "selection.csv", "timing.csv", "agent.pt", "eval.sh"],
+    "controller": [
+        "checkpoints/last.pt",
+        "metrics.csv",
+        "selection.csv",
+        "timing.csv",
+        "agent.pt",
+        "eval.sh",
+    ],
     "evaluate": ["scores.json", "videos/best.mp4", "videos/median.mp4", "videos/worst.mp4"],
 }
-EVERYWHERE = ["config.yaml", "overrides.yaml", "manifest.json", "log.txt", "report.html", "resume.sh"]
+EVERYWHERE = [
+    "config.yaml",
+    "overrides.yaml",
+    "manifest.json",
+    "log.txt",
+    "report.html",
+    "resume.sh",
+]
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -55,10 +69,16 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_run_folder_holds_what_is_promised(finished: Path, stage: str) -> None:
-    missing = [name for name in EVERYWHERE + FILES[stage] if not (finished / stage / name).is_file()]
+    missing = [
+        name for name in EVERYWHERE + FILES[stage] if not (finished / stage / name).is_file()
+    ]
     assert missing == []
     manifest = read_json(finished / stage / "manifest.json")
-    assert manifest["status"] == "finished" and manifest["stage"] == stage and manifest["wall_seconds"] > 0
+    assert (
+        manifest["status"] == "finished"
+        and manifest["stage"] == stage
+        and manifest["wall_seconds"] > 0
+    )
     assert manifest["versions"]["torch"] and manifest["env"]["id"] == "WorldModels/Pellet-v0"
 
 
@@ -72,7 +92,10 @@ def test_lineage_names_files_by_their_hash(finished: Path, stage: str) -> None:
 
 
 def test_the_controller_is_paired_with_the_vae_of_its_mdrnn(finished: Path) -> None:
-    by_kind = {item["kind"]: item["sha256"] for item in read_json(finished / "controller/manifest.json")["inputs"]}
+    by_kind = {
+        item["kind"]: item["sha256"]
+        for item in read_json(finished / "controller/manifest.json")["inputs"]
+    }
     assert by_kind == {
         "mdrnn": sha256(finished / "mdrnn/checkpoints/best.pt"),
         "vae": sha256(finished / "vae/checkpoints/best.pt"),
@@ -82,9 +105,9 @@ def test_the_controller_is_paired_with_the_vae_of_its_mdrnn(finished: Path) -> N
 def test_scores_are_the_returns_of_the_final_test_seeds(finished: Path) -> None:
     scores = read_json(finished / "evaluate/scores.json")
     assert scores["backend"] == "gymnasium" and len(scores["returns"]) == len(scores["seeds"]) == 5
-    assert scores["mean"] == pytest.approx(np.mean(scores["returns"])) and scores["std"] == pytest.approx(
-        np.std(scores["returns"])
-    )
+    assert scores["mean"] == pytest.approx(np.mean(scores["returns"])) and scores[
+        "std"
+    ] == pytest.approx(np.std(scores["returns"]))
     assert scores["interval95"][0] <= scores["mean"] <= scores["interval95"][1]
     assert len(scores["random"]["returns"]) == 5
     agent = world_models.load(finished / "controller/agent.pt")
@@ -138,17 +161,23 @@ def test_scripts_work_from_another_directory(pipeline: Path, tmp_path: Path) -> 
         [pipeline / "vae/resume.sh"],
         [pipeline / "eval.sh", f"outputs={elsewhere}", "stage.episodes=2", "stage.workers=0"],
     ):
-        done = subprocess.run(command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command, cwd=elsewhere, env=environment, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr
     assert read_json(pipeline / "vae/manifest.json")["status"] == "finished"
     assert len(read_json(newest(elsewhere) / "scores.json")["returns"]) == 2
 
 
-def test_runs_lists_every_run_with_stage_status_and_score(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_lists_every_run_with_stage_status_and_score(
+    finished: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     outputs = finished.parents[2]
     assert main(["stage=runs", f"outputs={outputs}"]) == 0
     text = capsys.readouterr().out
-    assert all(stage in text for stage in ["pipeline", *STAGES]) and "finished" in text and "±" in text
+    assert (
+        all(stage in text for stage in ["pipeline", *STAGES]) and "finished" in text and "±" in text
+    )
 
 
 def test_an_agent_acts_reconstructs_and_dreams(finished: Path) -> None:
@@ -164,9 +193,13 @@ def test_an_agent_acts_reconstructs_and_dreams(finished: Path) -> None:
         world_models.load(finished / "controller/agent.pt", which="worst")
 
 
-def test_keys_of_a_finished_stage_are_settled(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_keys_of_a_finished_stage_are_settled(
+    pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([f"resume={pipeline}", "stage.vae.num_epochs=5"]) == 1
-    assert "stage.vae.num_epochs cannot change from 2 to 5: vae is finished" in capsys.readouterr().err
+    assert (
+        "stage.vae.num_epochs cannot change from 2 to 5: vae is finished" in capsys.readouterr().err
+    )
 
 
 def test_a_pipeline_goes_on_where_it_was_cut_off(pipeline: Path) -> None:
@@ -189,4 +222,7 @@ def test_a_report_that_cannot_be_written_is_said_and_ends_no_run(
     (pipeline / "report.html").unlink()
     (pipeline / "report.html").mkdir()
     assert main([f"resume={pipeline}"]) == 0
-    assert "no report of" in caplog.text and read_json(pipeline / "manifest.json")["status"] == "finished"
+    assert (
+        "no report of" in caplog.text
+        and read_json(pipeline / "manifest.json")["status"] == "finished"
+    )

@@ -62,13 +62,18 @@ def taker(pipeline: Path) -> Path:
     return pipeline.parent / "taker"
 
 
-def test_what_is_taken_gives_what_would_be_made(pipeline: Path, taker: Path, tmp_path: Path) -> None:
+def test_what_is_taken_gives_what_would_be_made(
+    pipeline: Path, taker: Path, tmp_path: Path
+) -> None:
     assert links(taker) == ["rollout", "vae", "mdrnn"]
     for name, entry in read_json(taker / "manifest.json")["reused"].items():
         assert (taker / entry["path"]).resolve() == pipeline / name == (taker / name).resolve()
         assert entry["sha256"] == sha256(pipeline / name / "manifest.json")
     outputs = f"outputs={tmp_path / 'made'}"
-    assert main(small("controller", "stage.sigma0=0.5", f"upstream={pipeline / 'mdrnn'}", outputs)) == 0
+    assert (
+        main(small("controller", "stage.sigma0=0.5", f"upstream={pipeline / 'mdrnn'}", outputs))
+        == 0
+    )
     made = newest(tmp_path / "made")
     assert_equal_runs(made, taker / "controller")
     assert main(small("evaluate", f"upstream={made}", outputs)) == 0
@@ -82,7 +87,9 @@ def test_everything_looks_through_what_was_taken(
     text = (taker / "report.html").read_text()
     assert text.count("(reuse=true).") == 3 and "best validation loss" in text
     assert "vae: taken from" in (taker / "log.txt").read_text()
-    inputs = {item["kind"]: item for item in read_json(taker / "controller/manifest.json")["inputs"]}
+    inputs = {
+        item["kind"]: item for item in read_json(taker / "controller/manifest.json")["inputs"]
+    }
     assert inputs["vae"]["sha256"] == sha256(pipeline / "vae/checkpoints/best.pt")
     built_on = describe(taker, pipeline.parents[2])[-1]
     assert str((pipeline / "vae").relative_to(pipeline.parents[2])) in built_on
@@ -94,14 +101,18 @@ def test_everything_looks_through_what_was_taken(
     assert main(small_pipeline("reuse=true", "stage.evaluate.episodes=3", f"outputs={again}")) == 0
     third = newest(again)
     assert links(third) == ["rollout", "vae", "mdrnn", "controller"]
-    assert main(small("evaluate", f"upstream={third / 'controller'}", outputs)) == 0, "as its eval.sh says"
+    assert main(small("evaluate", f"upstream={third / 'controller'}", outputs)) == 0, (
+        "as its eval.sh says"
+    )
     assert (
         read_json(newest(tmp_path / "o") / "scores.json")["returns"]
         == read_json(pipeline / "evaluate/scores.json")["returns"]
     )
 
 
-def test_a_pipeline_that_took_stages_is_resumed(pipeline: Path, taker: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipeline_that_took_stages_is_resumed(
+    pipeline: Path, taker: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     outputs = pipeline.parents[2]
     shutil.move(taker, outputs.parent / "kept")
     with monkeypatch.context() as patch:
@@ -120,7 +131,10 @@ def test_a_source_that_is_gone_or_changed_is_told(
     manifest = (pipeline / "vae/manifest.json").read_text()
     edit(pipeline / "vae/manifest.json", resumed=[{"at": "later"}])
     assert main([f"resume={taker}"]) == 1
-    assert "which" in (error := capsys.readouterr().err) and "has changed since: start a new pipeline" in error
+    assert (
+        "which" in (error := capsys.readouterr().err)
+        and "has changed since: start a new pipeline" in error
+    )
     (pipeline / "vae/manifest.json").write_text(manifest)
     shutil.rmtree(pipeline / "vae")
     assert main([f"resume={taker}"]) == 1
@@ -131,7 +145,9 @@ def test_a_source_that_is_gone_or_changed_is_told(
 
 
 @pytest.fixture
-def first_made(pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tuple[list[str], str]]:
+def first_made(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[list[str], str]]:
     """Starts a pipeline: which stages it took, and which it then made first."""
     made: list[str] = []
 
@@ -158,7 +174,12 @@ def test_stages_from_a_change_on_are_made(first_made: Callable[..., tuple[list[s
 
 def test_a_sweep_makes_each_stage_once_per_seed(tmp_path: Path) -> None:
     """Standalone runs, parts of pipelines and parts of other jobs of the same sweep are all taken."""
-    keys = ["stage.vae.num_epochs=1", "stage.mdrnn.num_epochs=1", "stage.controller.generations=1", "threads=1"]
+    keys = [
+        "stage.vae.num_epochs=1",
+        "stage.mdrnn.num_epochs=1",
+        "stage.controller.generations=1",
+        "threads=1",
+    ]
     sweep = [
         "-m",
         *small_pipeline(*keys, "reuse=true", f"outputs={tmp_path}"),
@@ -180,7 +201,14 @@ def wanted(pipeline: Path) -> Callable[..., Path | None]:
     stored = stored_config(pipeline, manifest, SCHEMAS["pipeline"])
     stored = replace(stored, outputs=str(pipeline.parents[2]))
     run = Run(
-        pipeline.parent / "new", 0, stored.device, stored.env.backend.value, manifest["env"], None, None, manifest
+        pipeline.parent / "new",
+        0,
+        stored.device,
+        stored.env.backend.value,
+        manifest["env"],
+        None,
+        None,
+        manifest,
     )
     parts = {name: pipeline / name for name in ("rollout", "vae")}
 
@@ -199,8 +227,14 @@ def test_run_time_keys_do_not_matter(wanted: Callable[..., Path | None], pipelin
 
 
 CHANGES: dict[str, Callable[[Config, Run], tuple[Config, Run]]] = {
-    "a key": lambda config, run: (replace(config, stage=replace(config.stage, learning_rate=0.5)), run),
-    "a budget": lambda config, run: (replace(config, stage=replace(config.stage, num_epochs=3)), run),
+    "a key": lambda config, run: (
+        replace(config, stage=replace(config.stage, learning_rate=0.5)),
+        run,
+    ),
+    "a budget": lambda config, run: (
+        replace(config, stage=replace(config.stage, num_epochs=3)),
+        run,
+    ),
     "the seed": lambda config, run: (config, replace(run, seed=1)),
     "the device": lambda config, run: (config, replace(run, device=Device.cuda)),
     "the backend": lambda config, run: (config, replace(run, backend="envpool")),
@@ -214,11 +248,15 @@ def test_another_run_is_not_taken(name: str, wanted: Callable[..., Path | None])
     assert wanted(CHANGES[name]) is None
 
 
-def test_other_inputs_and_unfinished_runs_are_not_taken(wanted: Callable[..., Path | None], pipeline: Path) -> None:
+def test_other_inputs_and_unfinished_runs_are_not_taken(
+    wanted: Callable[..., Path | None], pipeline: Path
+) -> None:
     path = pipeline / "mdrnn/manifest.json"
     kept = read_json(path)
     for entry in kept["inputs"]:
-        others = [item if item != entry else {**item, "sha256": "0" * 64} for item in kept["inputs"]]
+        others = [
+            item if item != entry else {**item, "sha256": "0" * 64} for item in kept["inputs"]
+        ]
         edit(path, inputs=others)
         assert wanted() is None, entry["kind"]
     for values in ({"status": "interrupted"}, {"resumed": [{"device": "cuda", "overrides": []}]}):
@@ -246,13 +284,20 @@ def test_equal_content_elsewhere_counts_but_not_without_its_own_inputs(
 
 
 def test_of_several_the_one_made_most_alike_is_taken(
-    wanted: Callable[..., Path | None], pipeline: Path, taker: Path, caplog: pytest.LogCaptureFixture
+    wanted: Callable[..., Path | None],
+    pipeline: Path,
+    taker: Path,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     newer = pipeline.parents[2] / "newer/day/time"
     shutil.copytree(pipeline, newer)
     edit(newer / "mdrnn/manifest.json", created="2099-01-01T00:00:00")
     assert wanted() == newer / "mdrnn"
-    edit(newer / "mdrnn/manifest.json", git={"commit": "another", "dirty": False}, versions={"torch": "0.1"})
+    edit(
+        newer / "mdrnn/manifest.json",
+        git={"commit": "another", "dirty": False},
+        versions={"torch": "0.1"},
+    )
     assert wanted() == pipeline / "mdrnn"
     assert "was made with" not in caplog.text
     shutil.rmtree(pipeline / "mdrnn")
@@ -264,10 +309,14 @@ def test_of_several_the_one_made_most_alike_is_taken(
 def replace_path(like: Path, name: str) -> Run:
     manifest = read_manifest(like)
     (like.parent / name).mkdir()
-    return Run(like.parent / name, 0, Device.cpu, "gymnasium", manifest["env"], None, None, dict(manifest))
+    return Run(
+        like.parent / name, 0, Device.cpu, "gymnasium", manifest["env"], None, None, dict(manifest)
+    )
 
 
-def test_pipelines_that_want_the_same_stage_take_turns(wanted: Callable[..., Path | None], pipeline: Path) -> None:
+def test_pipelines_that_want_the_same_stage_take_turns(
+    wanted: Callable[..., Path | None], pipeline: Path
+) -> None:
     stored = stored_config(pipeline, read_manifest(pipeline), SCHEMAS["pipeline"])
     run = Run(pipeline, 0, Device.cpu, "gymnasium", {}, None, None, {})
     config, part = part_of(replace(stored, outputs=str(pipeline.parents[2])), run, "vae", None)

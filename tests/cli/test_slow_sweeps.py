@@ -24,7 +24,9 @@ def command(*arguments: str) -> list[str]:
 
 def killed(arguments: list[str], seconds: float) -> bool:
     """Run for so long, then kill -9; whether it was still running."""
-    process = subprocess.Popen(arguments, env=ENVIRONMENT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        arguments, env=ENVIRONMENT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     try:
         process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
@@ -56,7 +58,9 @@ def assert_equal_sweeps(left: Path, right: Path) -> None:
         for stage in ("controller", "evaluate"):
             assert_equal_runs(left / f"{number}" / stage, right / f"{number}" / stage)
     assert (left / "sweep_seeds.csv").read_bytes() == (right / "sweep_seeds.csv").read_bytes()
-    assert len([path for path in right.glob("*/vae") if not path.is_symlink()]) == 2, "V was trained once per seed"
+    assert len([path for path in right.glob("*/vae") if not path.is_symlink()]) == 2, (
+        "V was trained once per seed"
+    )
 
 
 @pytest.mark.parametrize("launcher", [[], ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]])
@@ -75,8 +79,15 @@ def test_a_sweep_killed_again_and_again_equals_an_uninterrupted_one(
 
 
 def test_a_sweep_outlives_a_worker_that_is_killed(swept: Path, tmp_path: Path) -> None:
-    arguments = [*small_pipeline(f"outputs={tmp_path}"), *SWEEP, "hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
-    process = psutil.Popen(command("-m", *arguments), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True)
+    arguments = [
+        *small_pipeline(f"outputs={tmp_path}"),
+        *SWEEP,
+        "hydra/launcher=joblib",
+        "hydra.launcher.n_jobs=2",
+    ]
+    process = psutil.Popen(
+        command("-m", *arguments), env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
     deadline = time.monotonic() + 300
     while not list(tmp_path.glob("sweeps/*/*/*/vae/checkpoints/last.pt")):
         assert time.monotonic() < deadline and process.poll() is None

@@ -55,7 +55,9 @@ def shell(*arguments: str) -> list[str]:
 
 def killed_when(there: str, outputs: Path, arguments: list[str]) -> Path:
     """Start a sweep in a process of its own and kill -9 it as soon as a file appears in its folder; returns the folder."""
-    process = subprocess.Popen(shell(*arguments), env=ENVIRONMENT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        shell(*arguments), env=ENVIRONMENT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 120
     while process.poll() is None and not list(outputs.glob(f"sweeps/*/*/{there}")):
         assert time.monotonic() < deadline
@@ -86,10 +88,19 @@ def test_the_job_list_is_written_before_job_0_and_ctrl_c_stops_the_whole_sweep(
     assert main(rollouts(tmp_path, "stage.policy=sticky,random", "seed=range(4,6)")) == 130
     assert len(seen) == 1, "job 1 was not begun"
     endings = [job[-2:] for job in seen[0]["jobs"]]
-    assert endings == [[f"stage.policy={name}", f"seed={seed}"] for name in ("sticky", "random") for seed in (4, 5)]
+    assert endings == [
+        [f"stage.policy={name}", f"seed={seed}"] for name in ("sticky", "random") for seed in (4, 5)
+    ]
     assert all("stage=rollout" in job and "stage.episodes=8" in job for job in seen[0]["jobs"])
-    assert seen[0]["command"][0] == "-m" and seen[0]["began"] and seen[0]["swept"] == ["stage.policy", "seed"]
-    assert f"resume={os.path.relpath(only_sweep(tmp_path))}" in caplog.text or str(only_sweep(tmp_path)) in caplog.text
+    assert (
+        seen[0]["command"][0] == "-m"
+        and seen[0]["began"]
+        and seen[0]["swept"] == ["stage.policy", "seed"]
+    )
+    assert (
+        f"resume={os.path.relpath(only_sweep(tmp_path))}" in caplog.text
+        or str(only_sweep(tmp_path)) in caplog.text
+    )
 
 
 def test_a_failed_job_stops_no_other_and_is_tried_again(
@@ -103,7 +114,8 @@ def test_a_failed_job_stops_no_other_and_is_tried_again(
     assert error.startswith("error: 2 of 3 jobs failed") and sweep.name in error
     assert [row["status"] for row in rows(sweep)] == ["failed", "failed", "finished"]
     assert (
-        "needs Box actions" in rows(sweep)[0]["error"] and "KeyError: 'a worker met a bug'" in rows(sweep)[1]["error"]
+        "needs Box actions" in rows(sweep)[0]["error"]
+        and "KeyError: 'a worker met a bug'" in rows(sweep)[1]["error"]
     )
     assert main([f"resume={sweep}"]) == 1
     assert [row["status"] for row in rows(sweep)] == ["failed", "finished", "finished"]
@@ -126,12 +138,29 @@ def raises_at(bad: set[int], function: Any) -> Any:
 
 def test_the_table_says_what_each_job_came_to(swept: Path) -> None:
     table = rows(swept)
-    columns = ["job", "stage.policy", "seed", "status", "metric", "best", "minutes", "folder", "error"]
+    columns = [
+        "job",
+        "stage.policy",
+        "seed",
+        "status",
+        "metric",
+        "best",
+        "minutes",
+        "folder",
+        "error",
+    ]
     assert list(table[0]) == columns and len(table) == 6
     for number, row in enumerate(table):
-        returns = [float(episode["return"]) for episode in read_csv(swept / row["folder"] / "episodes.csv")]
+        returns = [
+            float(episode["return"]) for episode in read_csv(swept / row["folder"] / "episodes.csv")
+        ]
         assert float(row["best"]) == pytest.approx(np.mean(returns)) and len(returns) == 8
-        assert (row["job"], row["metric"], row["status"], row["error"]) == (f"{number}", "mean return", "finished", "")
+        assert (row["job"], row["metric"], row["status"], row["error"]) == (
+            f"{number}",
+            "mean return",
+            "finished",
+            "",
+        )
         manifest = read_json(swept / f"{number}/manifest.json")
         assert float(row["minutes"]) == pytest.approx(manifest["wall_seconds"] / 60, abs=0.005)
         assert int(row["seed"]) == manifest["seed"]
@@ -177,18 +206,28 @@ def mdrnn(finished: Path, outputs: Path, *more: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_kill_9_then_resume_equals_an_uninterrupted_sweep(finished: Path, whole: Path, tmp_path: Path) -> None:
+def test_kill_9_then_resume_equals_an_uninterrupted_sweep(
+    finished: Path, whole: Path, tmp_path: Path
+) -> None:
     sweep = killed_when("1/checkpoints/last.pt", tmp_path, mdrnn(finished, tmp_path))
-    assert [status(sweep / name) for name in "01"] == ["finished", "interrupted"] and not (sweep / "2").exists()
+    assert [status(sweep / name) for name in "01"] == ["finished", "interrupted"] and not (
+        sweep / "2"
+    ).exists()
     assert len(read_json(sweep / "sweep.json")["jobs"]) == 3
     before = (sweep / "0/manifest.json").stat().st_mtime_ns
     assert main([f"resume={sweep}"]) == 0
     for name in "012":
         assert_equal_runs(whole / name, sweep / name)
     assert (sweep / "0/manifest.json").stat().st_mtime_ns == before
-    assert [len(read_json(sweep / name / "manifest.json")["resumed"]) for name in "012"] == [0, 1, 0]
+    assert [len(read_json(sweep / name / "manifest.json")["resumed"]) for name in "012"] == [
+        0,
+        1,
+        0,
+    ]
     kept = ("job", "seed", "status", "metric", "best", "error")
-    assert [[row[key] for key in kept] for row in rows(sweep)] == [[row[key] for key in kept] for row in rows(whole)]
+    assert [[row[key] for key in kept] for row in rows(sweep)] == [
+        [row[key] for key in kept] for row in rows(whole)
+    ]
     assert (sweep / "sweep_seeds.csv").read_bytes() == (whole / "sweep_seeds.csv").read_bytes()
 
 
@@ -211,12 +250,18 @@ def test_relative_paths_mean_what_they_meant_where_the_sweep_was_begun(
 
 
 @pytest.mark.slow
-def test_jobs_side_by_side_killed_with_their_master_go_on_and_equal_jobs_in_turn(swept: Path, tmp_path: Path) -> None:
+def test_jobs_side_by_side_killed_with_their_master_go_on_and_equal_jobs_in_turn(
+    swept: Path, tmp_path: Path
+) -> None:
     """Through joblib, each with a worker process of its own; a job fails at its start and stops none."""
-    arguments = rollouts(tmp_path, "stage.policy=brownian,random,sticky", "seed=2", "stage.workers=1", *JOBLIB)
+    arguments = rollouts(
+        tmp_path, "stage.policy=brownian,random,sticky", "seed=2", "stage.workers=1", *JOBLIB
+    )
     sweep = killed_when("*/episodes/shard_00000.json", tmp_path, arguments)
     assert read_json(sweep / "sweep.json")["launcher"] == JOBLIB
-    done = subprocess.run(shell(f"resume={sweep}"), env=ENVIRONMENT, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        shell(f"resume={sweep}"), env=ENVIRONMENT, capture_output=True, text=True, timeout=300
+    )
     assert done.returncode == 1 and "error: 1 of 3 jobs failed" in done.stderr, done.stderr
     assert [row["status"] for row in rows(sweep)] == ["failed", "finished", "finished"]
     for ours, theirs in (("1", "1"), ("2", "4")):
@@ -229,12 +274,21 @@ def test_jobs_side_by_side_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setattr("world_models.cli.multirun.all_cores", lambda: 8)
     register(SCHEMAS)
     sweep = ["stage=rollout", "env=pellet", "seed=range(5)", JOBLIB[0]]
-    for more, share in (([JOBLIB[1]], "4"), (["hydra.launcher.n_jobs=-1"], "1"), (["hydra.launcher.n_jobs=3"], "2")):
+    for more, share in (
+        ([JOBLIB[1]], "4"),
+        (["hydra.launcher.n_jobs=-1"], "1"),
+        (["hydra.launcher.n_jobs=3"], "2"),
+    ):
         assert [job[-2:] for job in expand([*sweep, *more]).jobs] == [
             [f"seed={n}", f"threads={share}"] for n in range(5)
         ]
-    assert all("threads=3" in job and len(job) == 4 for job in expand([*sweep, JOBLIB[1], "threads=3"]).jobs)
-    assert all(job[-1] == "threads=8" for job in expand(sweep[:-1]).jobs), "one after the other, each has them all"
+    assert all(
+        "threads=3" in job and len(job) == 4
+        for job in expand([*sweep, JOBLIB[1], "threads=3"]).jobs
+    )
+    assert all(job[-1] == "threads=8" for job in expand(sweep[:-1]).jobs), (
+        "one after the other, each has them all"
+    )
 
 
 def test_workers_of_jobs_side_by_side_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -244,9 +298,13 @@ def test_workers_of_jobs_side_by_side_share_the_cores(monkeypatch: pytest.Monkey
     assert num_cores() == max(1, cores // 2) and num_workers(-1) == num_cores()
 
 
-def test_the_launcher_can_be_given_anew(swept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_launcher_can_be_given_anew(
+    swept: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     given: list[list[str]] = []
-    monkeypatch.setattr("world_models.cli.sweep._work_off", lambda folder, launcher: given.append(launcher))
+    monkeypatch.setattr(
+        "world_models.cli.sweep._work_off", lambda folder, launcher: given.append(launcher)
+    )
     note = read_json(swept / "sweep.json")
     (tmp_path / "sweep.json").write_text(json.dumps({**note, "launcher": JOBLIB}))
     for more in ([], ["hydra.launcher.n_jobs=3"], ["hydra/launcher=basic"]):
@@ -311,26 +369,39 @@ def test_a_missing_launcher_names_its_extra(
     loader = "hydra._internal.config_loader_impl.ConfigLoaderImpl.get_group_options"
     monkeypatch.setattr(loader, lambda *rest: ["basic"])
     assert main(rollouts(tmp_path, *JOBLIB)) == 1
-    assert 'joblib is not installed: it comes with the extra "sweeps": pip install' in capsys.readouterr().err
+    assert (
+        'joblib is not installed: it comes with the extra "sweeps": pip install'
+        in capsys.readouterr().err
+    )
 
 
-def test_what_a_resumed_sweep_does_not_take(swept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_a_resumed_sweep_does_not_take(
+    swept: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([f"resume={swept}", "stage.episodes=9"]) == 1
     assert "stage.episodes=9 cannot be given to a sweep" in capsys.readouterr().err
-    (tmp_path / "sweep.json").write_text(json.dumps({"began": "2026-11-20T14:03:22", "command": []}))
+    (tmp_path / "sweep.json").write_text(
+        json.dumps({"began": "2026-11-20T14:03:22", "command": []})
+    )
     assert main([f"resume={tmp_path}"]) == 1
     assert "holds no job list" in capsys.readouterr().err
 
 
-def test_several_upstreams_can_be_swept(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_several_upstreams_can_be_swept(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Jobs of an earlier sweep are upstreams by their folders; a comma in -m parts them."""
     monkeypatch.setattr(launch, "execute", lambda *rest: None)
     for name in ("a b", "c"):
         shutil.copytree(finished, tmp_path / name)
-    arguments = small("mdrnn", f"outputs={tmp_path / 'o'}", f"upstream={tmp_path / 'a b'},{tmp_path / 'c'}")
+    arguments = small(
+        "mdrnn", f"outputs={tmp_path / 'o'}", f"upstream={tmp_path / 'a b'},{tmp_path / 'c'}"
+    )
     assert main(["-m", *arguments]) == 1
     sweep = only_sweep(tmp_path / "o")
-    upstreams = [(sweep / n / read_json(sweep / n / "manifest.json")["upstream"]).resolve() for n in "01"]
+    upstreams = [
+        (sweep / n / read_json(sweep / n / "manifest.json")["upstream"]).resolve() for n in "01"
+    ]
     assert upstreams == [tmp_path / "a b/vae", tmp_path / "c/vae"]
     assert [row["upstream"] for row in rows(sweep)] == [str(tmp_path / "a b"), str(tmp_path / "c")]
     assert [row["status"] for row in rows(sweep)] == ["interrupted"] * 2

@@ -49,14 +49,31 @@ def test_every_config_file_is_covered() -> None:
 
 def test_the_ablation_is_one_sweep() -> None:
     names = [name for name in DRIVEN if name.startswith("ablation")]
-    arguments = [f"experiment={','.join(names)}", "reuse=true", "stage.rollout.agent=agent.pt", "seed=1"]
+    arguments = [
+        f"experiment={','.join(names)}",
+        "reuse=true",
+        "stage.rollout.agent=agent.pt",
+        "seed=1",
+    ]
     configs = [compose_config(job).config.stage for job in expand(arguments).jobs]
     told = [
-        (cfg.controller.features.value, cfg.controller.hidden_units, cfg.mdrnn.untrained, cfg.controller.minutes)
+        (
+            cfg.controller.features.value,
+            cfg.controller.hidden_units,
+            cfg.mdrnn.untrained,
+            cfg.controller.minutes,
+        )
         for cfg in configs
     ]
-    assert told == [("z", 0, False, 20), ("z", 40, False, 20), ("zh", 0, False, 20), ("zh", 0, True, 20)]
-    assert all((cfg.rollout, cfg.vae) == (configs[0].rollout, configs[0].vae) for cfg in configs), "made once"
+    assert told == [
+        ("z", 0, False, 20),
+        ("z", 40, False, 20),
+        ("zh", 0, False, 20),
+        ("zh", 0, True, 20),
+    ]
+    assert all((cfg.rollout, cfg.vae) == (configs[0].rollout, configs[0].vae) for cfg in configs), (
+        "made once"
+    )
 
 
 def test_yaml_holds_only_what_differs_from_the_defaults() -> None:
@@ -66,14 +83,30 @@ def test_yaml_holds_only_what_differs_from_the_defaults() -> None:
 
 def test_reference_defaults() -> None:
     vae, mdrnn, controller = VAEConfig(), MDRNNConfig(), ControllerConfig()
-    assert (vae.latent_size, vae.train_batch_size, vae.num_epochs, vae.learning_rate) == (32, 32, 10, 1e-3)
-    assert (vae.scheduler_patience, vae.scheduler_factor, vae.early_stopping_patience, vae.sample_interval) == (
+    assert (vae.latent_size, vae.train_batch_size, vae.num_epochs, vae.learning_rate) == (
+        32,
+        32,
+        10,
+        1e-3,
+    )
+    assert (
+        vae.scheduler_patience,
+        vae.scheduler_factor,
+        vae.early_stopping_patience,
+        vae.sample_interval,
+    ) == (
         5,
         0.5,
         30,
         5,
     )
-    assert (mdrnn.hidden_size, mdrnn.gmm_components, mdrnn.batch_size, mdrnn.seq_len, mdrnn.num_epochs) == (
+    assert (
+        mdrnn.hidden_size,
+        mdrnn.gmm_components,
+        mdrnn.batch_size,
+        mdrnn.seq_len,
+        mdrnn.num_epochs,
+    ) == (
         256,
         5,
         16,
@@ -81,7 +114,12 @@ def test_reference_defaults() -> None:
         30,
     )
     assert mdrnn.include_reward and mdrnn.learning_rate == 1e-3
-    assert (controller.n_samples, controller.sigma0, controller.time_limit, controller.max_workers) == (
+    assert (
+        controller.n_samples,
+        controller.sigma0,
+        controller.time_limit,
+        controller.max_workers,
+    ) == (
         4,
         0.1,
         1000,
@@ -90,7 +128,9 @@ def test_reference_defaults() -> None:
 
 
 def test_a_game_of_procgen_is_one_key() -> None:
-    env = compose_config(["stage=rollout", "env=coinrun", "env.game=maze", "env.num_levels=200"]).config.env
+    env = compose_config(
+        ["stage=rollout", "env=coinrun", "env.game=maze", "env.num_levels=200"]
+    ).config.env
     assert isinstance(env, ProcgenConfig)
     assert (env.id, env.num_levels) == ("WorldModels/Procgen-maze-v0", 200)
 
@@ -102,8 +142,14 @@ def test_root_keys_can_be_set_by_the_command_line_and_experiment() -> None:
 
 
 MISTAKES = [
-    (["stage=vae", "stage.num_epoch=3"], r"stage\.num_epoch is no key; did you mean stage\.num_epochs"),
-    (["stage=vae", "+stage.num_epoch=3"], r"stage\.num_epoch is no key; did you mean stage\.num_epochs"),
+    (
+        ["stage=vae", "stage.num_epoch=3"],
+        r"stage\.num_epoch is no key; did you mean stage\.num_epochs",
+    ),
+    (
+        ["stage=vae", "+stage.num_epoch=3"],
+        r"stage\.num_epoch is no key; did you mean stage\.num_epochs",
+    ),
     (["stage=vae", "sed=3"], r"sed is no key; did you mean seed"),
     (["stage=vae", "env.xyzzy=3"], r"env\.xyzzy is no key; the keys there are env\.id"),
     (["stage=vae", "stage.num_epochs=many"], r"stage\.num_epochs: .*'many'.*Integer"),
@@ -116,18 +162,35 @@ MISTAKES = [
     (["env=pellet"], r"stage is missing; choose one: .*stage=vae"),
     (["stage=rollout", "env=gymnasium"], r"env\.id is missing: name a Gymnasium environment"),
     (["stage=rollout", "stage.policy=drunk"], r"stage\.policy: .*'drunk'.*brownian"),
-    (["stage=rollout", "stage.val_fraction=1.5"], r"stage\.val_fraction is 1\.5; it must be at least 0 and below 1"),
-    (["stage=rollout", "stage.policy=agent"], r"stage\.policy=agent and stage\.agent=.* go together"),
+    (
+        ["stage=rollout", "stage.val_fraction=1.5"],
+        r"stage\.val_fraction is 1\.5; it must be at least 0 and below 1",
+    ),
+    (
+        ["stage=rollout", "stage.policy=agent"],
+        r"stage\.policy=agent and stage\.agent=.* go together",
+    ),
     (["stage=controller", "stage.pop_size=1"], r"stage\.pop_size is 1; CMA-ES needs at least 2"),
-    (["stage=controller", "stage.generations=null"], r"stage\.env_steps and stage\.minutes are all null"),
-    (["stage=controller", "stage.most_samples=3"], r"most_samples is 3 and stage\.n_samples 4: .* can grow"),
-    (["stage=controller", "stage.weight_decay=-1"], r"stage\.weight_decay is -1\.0; it must be 0 or more"),
+    (
+        ["stage=controller", "stage.generations=null"],
+        r"stage\.env_steps and stage\.minutes are all null",
+    ),
+    (
+        ["stage=controller", "stage.most_samples=3"],
+        r"most_samples is 3 and stage\.n_samples 4: .* can grow",
+    ),
+    (
+        ["stage=controller", "stage.weight_decay=-1"],
+        r"stage\.weight_decay is -1\.0; it must be 0 or more",
+    ),
     (["stage=vae", "stage.num_epochs="], r"stage\.num_epochs"),
     (["stage=vae", "learning rate=3"], r"learning rate"),
 ]
 
 
-@pytest.mark.parametrize(("arguments", "sentence"), MISTAKES, ids=[" ".join(item[0]) for item in MISTAKES])
+@pytest.mark.parametrize(
+    ("arguments", "sentence"), MISTAKES, ids=[" ".join(item[0]) for item in MISTAKES]
+)
 def test_mistakes_end_in_one_sentence_and_write_nothing(
     arguments: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -163,10 +226,17 @@ def test_what_may_change_on_resume() -> None:
     ):
         with pytest.raises(ValueError, match="it cannot change"):
             check_resumable(config(), config(f"stage.{key}"))
-    check_resumable(config(), config("stage.num_epochs=11", "device=cpu", "threads=1", "stage.checkpoint_interval=3"))
-    with pytest.raises(ValueError, match=r"stage\.num_epochs was 10 and is now 9: it may only grow"):
+    check_resumable(
+        config(),
+        config("stage.num_epochs=11", "device=cpu", "threads=1", "stage.checkpoint_interval=3"),
+    )
+    with pytest.raises(
+        ValueError, match=r"stage\.num_epochs was 10 and is now 9: it may only grow"
+    ):
         check_resumable(config(), config("stage.num_epochs=9"))
-    with pytest.raises(ValueError, match=r"stage\.learning_rate was 0\.001 and is now 0\.1: it cannot change"):
+    with pytest.raises(
+        ValueError, match=r"stage\.learning_rate was 0\.001 and is now 0\.1: it cannot change"
+    ):
         check_resumable(config(), config("stage.learning_rate=0.1"))
 
 
@@ -201,7 +271,9 @@ def test_env_keys_make_the_same_env_again(keys: list[str]) -> None:
 def test_help_names_the_stages_and_no_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out
-    assert all(name in text for name in [*STAGES, "pipeline", "runs", "car_racing", "coinrun", "demo"])
+    assert all(
+        name in text for name in [*STAGES, "pipeline", "runs", "car_racing", "coinrun", "demo"]
+    )
     assert "schema" not in text
 
 
@@ -210,7 +282,10 @@ def test_help_names_the_stages_and_no_schema(capsys: pytest.CaptureFixture[str])
     [["--cfg", "job"], ["-c", "job", "-p", "stage"], ["--info", "config"], ["--info"]],
 )
 def test_hydras_flags_show_and_run_nothing(
-    flags: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    flags: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(sys, "argv", ["world-models"])
     monkeypatch.chdir(tmp_path)

@@ -25,7 +25,11 @@ def counting_episode(number: int, length: int, discrete: bool = False, size: int
     steps = np.arange(length + 1)
     frames = np.zeros((length + 1, size, size, 3), np.uint8)
     frames[..., 0], frames[..., 1] = steps[:, None, None], number
-    actions = FIRST_ACTION + steps if discrete else np.stack([steps, np.full(length + 1, number)], 1).astype(np.float32)
+    actions = (
+        FIRST_ACTION + steps
+        if discrete
+        else np.stack([steps, np.full(length + 1, number)], 1).astype(np.float32)
+    )
     rewards, done = steps.astype(np.float32), np.zeros(length + 1, np.uint8)
     done[-2] = TRUNCATED if number % 2 else TERMINATED
     actions[-1], rewards[-1] = 0, 0
@@ -47,11 +51,15 @@ def make_store(tmp_path: Path) -> MakeStore:
         discrete: bool = False,
         name: str = "episodes",
     ) -> EpisodeStore:
-        episodes = [counting_episode(number, length, discrete) for number, length in enumerate(lengths)]
+        episodes = [
+            counting_episode(number, length, discrete) for number, length in enumerate(lengths)
+        ]
         splits = split_episodes(len(episodes), val_fraction)
         writer = StoreWriter(tmp_path / name, {**META, "has_final_frame": has_final_frame})
         for index, first in enumerate(range(0, len(episodes), per_shard)):
-            writer.write_shard(index, episodes[first : first + per_shard], splits[first : first + per_shard])
+            writer.write_shard(
+                index, episodes[first : first + per_shard], splits[first : first + per_shard]
+            )
         writer.finish()
         return EpisodeStore.open(tmp_path / name)
 

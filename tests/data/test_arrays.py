@@ -18,7 +18,10 @@ Shards = list[tuple[np.ndarray, np.ndarray]]
 def shards() -> Shards:
     """Three shards of 40, 7 and 90 rows with two columns."""
     draw = np.random.default_rng(0)
-    return [(draw.integers(0, 255, (rows, 6, 2), np.uint8), draw.random(rows, np.float32)) for rows in (40, 7, 90)]
+    return [
+        (draw.integers(0, 255, (rows, 6, 2), np.uint8), draw.random(rows, np.float32))
+        for rows in (40, 7, 90)
+    ]
 
 
 def places(shards: Shards, items: int, length: int) -> tuple[np.ndarray, np.ndarray]:
@@ -32,7 +35,8 @@ def places(shards: Shards, items: int, length: int) -> tuple[np.ndarray, np.ndar
 
 def one_by_one(shards: Shards, column: int, numbers: np.ndarray, rows: np.ndarray) -> np.ndarray:
     windows = [
-        np.stack([shards[number][column][row] for row in window]) for number, window in zip(numbers, rows, strict=True)
+        np.stack([shards[number][column][row] for row in window])
+        for number, window in zip(numbers, rows, strict=True)
     ]
     return np.stack(windows)
 
@@ -67,7 +71,9 @@ def test_rows_outside_a_shard_are_refused(
 ) -> None:
     monkeypatch.setattr(arrays, "PARALLEL_BYTES", parallel_bytes)
     with pytest.raises(AssertionError):
-        gather_runs(lambda shard: shards[shard], np.array([1]), np.array([[first, first + 1, first + 2]]))
+        gather_runs(
+            lambda shard: shards[shard], np.array([1]), np.array([[first, first + 1, first + 2]])
+        )
 
 
 def test_a_forked_loader_reads_after_its_parent_did(
@@ -79,7 +85,12 @@ def test_a_forked_loader_reads_after_its_parent_did(
     order = list(batches(len(dataset), 8, seed=0, epoch=0))
     expected = [dataset.__getitems__(indices).frames for indices in order]
     loader = DataLoader(
-        dataset, batch_sampler=order, collate_fn=identity, num_workers=1, multiprocessing_context="fork", timeout=60
+        dataset,
+        batch_sampler=order,
+        collate_fn=identity,
+        num_workers=1,
+        multiprocessing_context="fork",
+        timeout=60,
     )
     for mine, batch in zip(expected, loader, strict=True):
         assert np.array_equal(mine, batch.frames)

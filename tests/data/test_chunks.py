@@ -19,11 +19,15 @@ def latent_windows(store: EpisodeStore, seq_len: int, stride: int) -> LatentSequ
         return frames[:, 0, 0, :2].float(), -frames[:, 0, 0, :2].float()
 
     source = OnlineLatents(store, encode, latent_size=2)
-    return LatentSequenceDataset(store, source, None, seq_len, stride, to_model=lambda actions: actions)
+    return LatentSequenceDataset(
+        store, source, None, seq_len, stride, to_model=lambda actions: actions
+    )
 
 
 def equal(left: list[Chunks], right: list[Chunks]) -> bool:
-    columns = [[array for chunk in chunks for array in vars(chunk).values()] for chunks in (left, right)]
+    columns = [
+        [array for chunk in chunks for array in vars(chunk).values()] for chunks in (left, right)
+    ]
     return all(map(np.array_equal, *columns)) and len(left) == len(right)
 
 
@@ -42,7 +46,9 @@ def test_rows_read_every_episode_once_from_its_beginning_to_its_end(
             assert bool(chunk.fresh[column]) == bool(t[0] == 0)
             read[row] += list(zip(number.tolist(), t.tolist(), strict=True))
     joined = [step for row in read.values() for step in row]
-    assert sorted(joined) == [(number, t) for number, length in enumerate(LENGTHS) for t in range(length)]
+    assert sorted(joined) == [
+        (number, t) for number, length in enumerate(LENGTHS) for t in range(length)
+    ]
     for steps in read.values():
         for before, after in pairwise(steps):
             follows = after == (before[0], before[1] + 1)
@@ -54,18 +60,28 @@ def test_a_row_that_falls_free_takes_the_next_episode(make_store: MakeStore) -> 
     steps = list(episode_chunks(data, 3, seed=0, epoch=0, shuffle=False))
     first = [step.items[step.fresh].tolist() for step in steps]
     starts = np.cumsum(data.windows_per_episode) - data.windows_per_episode
-    assert first == [starts[[0, 1, 2]].tolist(), [starts[3]], [starts[4], starts[5]], [starts[6]], []]
+    assert first == [
+        starts[[0, 1, 2]].tolist(),
+        [starts[3]],
+        [starts[4], starts[5]],
+        [starts[6]],
+        [],
+    ]
     assert [step.rows.tolist() for step in steps] == [[0, 1, 2]] * 3 + [[0, 1]] * 2
 
 
-def test_the_order_of_episodes_is_a_function_of_seed_epoch_and_position(make_store: MakeStore) -> None:
+def test_the_order_of_episodes_is_a_function_of_seed_epoch_and_position(
+    make_store: MakeStore,
+) -> None:
     data = latent_windows(make_store(), 4, 4)
     whole = list(episode_chunks(data, 3, seed=1, epoch=4))
     for start in range(len(whole) + 1):
         assert equal(list(episode_chunks(data, 3, seed=1, epoch=4, start=start)), whole[start:])
     for seed, epoch in ((2, 4), (1, 5)):
         other = list(episode_chunks(data, 3, seed=seed, epoch=epoch))
-        assert not all(map(np.array_equal, [step.items for step in other], [step.items for step in whole]))
+        assert not all(
+            map(np.array_equal, [step.items for step in other], [step.items for step in whole])
+        )
 
 
 def test_chunks_need_a_stride_that_leaves_nothing_out_or_twice(make_store: MakeStore) -> None:
@@ -76,7 +92,9 @@ def test_chunks_need_a_stride_that_leaves_nothing_out_or_twice(make_store: MakeS
 def test_windows_are_the_batches_each_from_a_zero_state(make_store: MakeStore) -> None:
     data = latent_windows(make_store(), 4, 1)
     keys = {"seed": 1, "epoch": 2, "start": 1, "count": 19}
-    for chunk, items in zip(window_chunks(data, 8, **keys), batches(len(data), 8, **keys), strict=True):
+    for chunk, items in zip(
+        window_chunks(data, 8, **keys), batches(len(data), 8, **keys), strict=True
+    ):
         assert np.array_equal(chunk.items, items) and chunk.fresh.all()
         assert np.array_equal(chunk.rows, np.arange(len(items)))
 
@@ -88,7 +106,12 @@ def test_windows_become_the_ends_of_their_episodes_with_terminal_prob(
     """Episode 0 terminates, episode 1 is cut off: of its windows none is replaced."""
     data = latent_windows(make_store(lengths=[5_000, 5_000]), 4, 1)
     plain, drawn = (
-        np.concatenate([chunk.items for chunk in window_chunks(data, 16, seed=0, epoch=0, terminal_prob=probability)])
+        np.concatenate(
+            [
+                chunk.items
+                for chunk in window_chunks(data, 16, seed=0, epoch=0, terminal_prob=probability)
+            ]
+        )
         for probability in (0.0, terminal_prob)
     )
     replaced, first = plain != drawn, plain < len(data) // 2
@@ -113,7 +136,9 @@ def test_steps_read_several_at_once_are_those_read_one_by_one(
     data, reads = latent_windows(make_store(), 4, 4 if sequences == "episodes" else 1), []
     order = episode_chunks if sequences == "episodes" else window_chunks
     data.latents.cheap_rows = cheap_rows
-    expected = [(chunks, data.__getitems__(chunks.items)) for chunks in order(data, 3, seed=1, epoch=4)]
+    expected = [
+        (chunks, data.__getitems__(chunks.items)) for chunks in order(data, 3, seed=1, epoch=4)
+    ]
     whole = data.latents.gather
     data.latents.gather = lambda shards, rows: reads.append(rows.size) or whole(shards, rows)
     found = list(read_chunks(data, order(data, 3, seed=1, epoch=4)))

@@ -32,7 +32,9 @@ def one_hot(actions: np.ndarray) -> np.ndarray:
     return np.eye(16, dtype=np.float32)[actions - 50]
 
 
-def latent_windows(store: EpisodeStore, split: str | None, seq_len: int, stride: int = 1) -> LatentSequenceDataset:
+def latent_windows(
+    store: EpisodeStore, split: str | None, seq_len: int, stride: int = 1
+) -> LatentSequenceDataset:
     def encode(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return frames[:, 0, 0, :2].float(), -frames[:, 0, 0, :2].float()
 
@@ -40,11 +42,18 @@ def latent_windows(store: EpisodeStore, split: str | None, seq_len: int, stride:
     encode_store(encode, store, store.folder / "latents", KEY)
     latents = LatentStore.open(store.folder / "latents", **KEY)
     return LatentSequenceDataset(
-        store, latents, split, seq_len, stride, to_model=one_hot if discrete else lambda actions: actions
+        store,
+        latents,
+        split,
+        seq_len,
+        stride,
+        to_model=one_hot if discrete else lambda actions: actions,
     )
 
 
-def everything(dataset: SequenceDataset | LatentSequenceDataset | RolloutDataset | ObservationDataset) -> object:
+def everything(
+    dataset: SequenceDataset | LatentSequenceDataset | RolloutDataset | ObservationDataset,
+) -> object:
     return dataset.__getitems__(np.random.default_rng(0).permutation(len(dataset)))
 
 
@@ -69,7 +78,8 @@ def test_invalid_final_frames_are_never_given(make_store: MakeStore) -> None:
 def test_splits_share_no_episode(make_store: MakeStore) -> None:
     store = make_store(val_fraction=0.3)
     train, validation = (
-        set(everything(ObservationDataset(store, split))[:, 0, 0, 1].tolist()) for split in ("train", "validation")
+        set(everything(ObservationDataset(store, split))[:, 0, 0, 1].tolist())
+        for split in ("train", "validation")
     )
     assert train == {0, 1, 2, 3, 4} and validation == {5, 6}
     assert len(ObservationDataset(make_store(name="all_train"), "validation")) == 0
@@ -105,7 +115,10 @@ def test_windows_are_aligned_and_stay_in_one_episode(
 ) -> None:
     dataset = SequenceDataset(make_store(has_final_frame=has_final_frame), None, seq_len, stride)
     batch = everything(dataset)
-    assert batch.frames.shape == (len(dataset), seq_len + 1, 4, 4, 3) and batch.mask.shape == (len(dataset), seq_len)
+    assert batch.frames.shape == (len(dataset), seq_len + 1, 4, 4, 3) and batch.mask.shape == (
+        len(dataset),
+        seq_len,
+    )
     check_sequence(batch, has_final_frame)
     seen = {(int(a[1]), int(a[0])) for a in batch.actions[batch.mask.bool()]}
     assert seen == {(number, t) for number, length in enumerate(LENGTHS) for t in range(length)}
@@ -114,12 +127,16 @@ def test_windows_are_aligned_and_stay_in_one_episode(
 def test_number_of_windows(make_store: MakeStore) -> None:
     store = make_store()
     assert len(SequenceDataset(store, None, 4)) == sum(max(length - 4, 0) + 1 for length in LENGTHS)
-    assert len(SequenceDataset(store, None, 4, stride=4)) == sum(-(-length // 4) for length in LENGTHS)
+    assert len(SequenceDataset(store, None, 4, stride=4)) == sum(
+        -(-length // 4) for length in LENGTHS
+    )
     whole = everything(SequenceDataset(store, None, 4, stride=4))
     assert whole.mask.sum() == sum(LENGTHS)
 
 
-def check_latents(batch: LatentBatch, t: torch.Tensor, number: torch.Tensor, has_final_frame: bool) -> None:
+def check_latents(
+    batch: LatentBatch, t: torch.Tensor, number: torch.Tensor, has_final_frame: bool
+) -> None:
     assert torch.equal(batch.mu, -batch.logsigma)
     assert torch.equal(t[1:] - t[:-1], batch.next_mask)
     assert torch.equal(number, number[:1].expand_as(number))
@@ -131,14 +148,24 @@ def check_latents(batch: LatentBatch, t: torch.Tensor, number: torch.Tensor, has
 
 @pytest.mark.parametrize("has_final_frame", [True, False])
 @pytest.mark.parametrize("discrete", [False, True])
-def test_latent_windows_are_aligned_time_first(make_store: MakeStore, discrete: bool, has_final_frame: bool) -> None:
-    dataset = latent_windows(make_store(discrete=discrete, has_final_frame=has_final_frame), None, 4)
+def test_latent_windows_are_aligned_time_first(
+    make_store: MakeStore, discrete: bool, has_final_frame: bool
+) -> None:
+    dataset = latent_windows(
+        make_store(discrete=discrete, has_final_frame=has_final_frame), None, 4
+    )
     batch = everything(dataset)
     items, size = len(dataset), 16 if discrete else 2
-    assert batch.mu.shape == batch.logsigma.shape == (5, items, 2) and batch.actions.shape == (4, items, size)
+    assert batch.mu.shape == batch.logsigma.shape == (5, items, 2) and batch.actions.shape == (
+        4,
+        items,
+        size,
+    )
     for values in (batch.rewards, batch.terminated, batch.mask, batch.next_mask):
         assert values.shape == (4, items)
-    assert all(value.dtype == torch.float32 and value.is_contiguous() for value in vars(batch).values())
+    assert all(
+        value.dtype == torch.float32 and value.is_contiguous() for value in vars(batch).values()
+    )
     t, number = batch.mu.unbind(-1)
     check_latents(batch, t, number, has_final_frame)
     expected = torch.eye(16)[t[:-1].long()] if discrete else torch.stack([t, number], -1)[:-1]
@@ -149,7 +176,10 @@ def test_latent_windows_are_aligned_time_first(make_store: MakeStore, discrete: 
 
 def test_done_separates_termination_from_a_time_limit(make_store: MakeStore) -> None:
     store = make_store()
-    raw, latents = everything(SequenceDataset(store, None, 4)), everything(latent_windows(store, None, 4))
+    raw, latents = (
+        everything(SequenceDataset(store, None, 4)),
+        everything(latent_windows(store, None, 4)),
+    )
     assert torch.equal(latents.terminated, (raw.done == TERMINATED).float().T)
     assert latents.terminated.sum() < (raw.done > 0).sum()
 
@@ -174,13 +204,19 @@ def test_closing_windows_end_at_the_termination(make_store: MakeStore) -> None:
 
 
 @pytest.mark.parametrize(("fraction", "episodes"), [(1.0, 5), (0.5, 2), (0.39, 2), (0.01, 1)])
-def test_a_fraction_is_the_forepart_of_the_episodes(make_store: MakeStore, fraction: float, episodes: int) -> None:
+def test_a_fraction_is_the_forepart_of_the_episodes(
+    make_store: MakeStore, fraction: float, episodes: int
+) -> None:
     store = make_store(val_fraction=0.3)
     latent_windows(store, "train", 4)
     source = LatentStore.open(store.folder / "latents", **KEY)
-    dataset = LatentSequenceDataset(store, source, "train", 4, to_model=lambda actions: actions, fraction=fraction)
+    dataset = LatentSequenceDataset(
+        store, source, "train", 4, to_model=lambda actions: actions, fraction=fraction
+    )
     assert set(everything(dataset).mu[..., 1].flatten().tolist()) == set(range(episodes))
-    assert len(dataset.windows_per_episode) == episodes and dataset.windows_per_episode.sum() == len(dataset)
+    assert len(
+        dataset.windows_per_episode
+    ) == episodes and dataset.windows_per_episode.sum() == len(dataset)
 
 
 def test_single_items_and_out_of_range(make_store: MakeStore) -> None:
@@ -197,10 +233,16 @@ def test_data_loader_gets_joined_batches(make_store: MakeStore, kind: type) -> N
     dataset = kind(make_store())
     order = list(batches(len(dataset), 8, seed=0, epoch=0))
     given = list(DataLoader(dataset, batch_sampler=order, collate_fn=identity))
-    plain = list(DataLoader(dataset, batch_size=8, sampler=np.concatenate(order).tolist(), collate_fn=identity))
+    plain = list(
+        DataLoader(
+            dataset, batch_size=8, sampler=np.concatenate(order).tolist(), collate_fn=identity
+        )
+    )
     for one, two, indices in zip(given, plain, order, strict=True):
         expected = dataset.__getitems__(indices)
-        frames = [batch if kind is ObservationDataset else batch.frames for batch in (one, two, expected)]
+        frames = [
+            batch if kind is ObservationDataset else batch.frames for batch in (one, two, expected)
+        ]
         assert torch.equal(frames[0], frames[2]) and torch.equal(frames[1], frames[2])
 
 
@@ -225,7 +267,9 @@ def test_batches_cover_every_item_once() -> None:
     order = list(batches(103, 10, seed=1, epoch=0))
     assert [len(batch) for batch in order] == [10] * 10 + [3]
     assert sorted(np.concatenate(order)) == list(range(103)) != np.concatenate(order).tolist()
-    assert np.concatenate(list(batches(103, 10, seed=1, epoch=0, shuffle=False))).tolist() == list(range(103))
+    assert np.concatenate(list(batches(103, 10, seed=1, epoch=0, shuffle=False))).tolist() == list(
+        range(103)
+    )
 
 
 def test_batches_are_a_pure_function_of_seed_epoch_and_position() -> None:
@@ -239,7 +283,10 @@ def test_batches_are_a_pure_function_of_seed_epoch_and_position() -> None:
 
 
 def test_count_shortens_the_epoch() -> None:
-    whole, short = list(batches(103, 10, seed=1, epoch=0)), list(batches(103, 10, seed=1, epoch=0, count=25))
+    whole, short = (
+        list(batches(103, 10, seed=1, epoch=0)),
+        list(batches(103, 10, seed=1, epoch=0, count=25)),
+    )
     assert np.array_equal(np.concatenate(short), np.concatenate(whole)[:25])
     assert len(list(batches(103, 10, seed=1, epoch=0, start=2, count=25))) == 1
     assert list(batches(0, 10, seed=1, epoch=0)) == []
@@ -275,9 +322,13 @@ def test_private_memory_does_not_grow_with_the_data(
     for name, shards in (("small", 1), ("large", 4)):
         writer = StoreWriter(tmp_path / name, meta)
         for index in range(shards):
-            writer.write_shard(index, [make_episode(number, 250, size=64) for number in range(6)], ["train"] * 6)
+            writer.write_shard(
+                index, [make_episode(number, 250, size=64) for number in range(6)], ["train"] * 6
+            )
         writer.finish()
     command = [sys.executable, "-c", MEMORY, str(tmp_path / "small"), str(tmp_path / "large")]
-    small, large = map(int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split())
+    small, large = map(
+        int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    )
     frames_kb = 4 * 6 * 251 * 64 * 64 * 3 / 1024
     assert large - small < 0.1 * frames_kb, (small, large, frames_kb)

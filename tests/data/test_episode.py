@@ -26,7 +26,9 @@ def test_length_and_return(make_episode: Make) -> None:
         (lambda e: {"done": np.eye(6, dtype=np.uint8)[2]}, "done before the last of 5 transitions"),
     ],
 )
-def test_malformed_episodes_are_refused(make_episode: Make, change: Callable[[Episode], dict], message: str) -> None:
+def test_malformed_episodes_are_refused(
+    make_episode: Make, change: Callable[[Episode], dict], message: str
+) -> None:
     episode = make_episode(0, 5)
     with pytest.raises(AssertionError, match=message):
         replace(episode, **change(episode))

@@ -14,10 +14,22 @@ import pytest
 import torch
 from minari.data_collector import EpisodeBuffer
 
-from world_models.data.datasets import LatentSequenceDataset, ObservationDataset, RolloutDataset, SequenceDataset
+from world_models.data.datasets import (
+    LatentSequenceDataset,
+    ObservationDataset,
+    RolloutDataset,
+    SequenceDataset,
+)
 from world_models.data.episode import TERMINATED, TRUNCATED, UNKNOWN_SEED
 from world_models.data.interchange.fitting import fit, step_limit
-from world_models.data.interchange.formats import Format, check_export, detect, export, export_path, open_source
+from world_models.data.interchange.formats import (
+    Format,
+    check_export,
+    detect,
+    export,
+    export_path,
+    open_source,
+)
 from world_models.data.interchange.recording import Alignment
 from world_models.data.latents import LatentStore, encode_store
 from world_models.data.store import META_KEYS, EpisodeStore, StoreWriter
@@ -34,14 +46,19 @@ PRE, POST = Alignment.pre, Alignment.post
 
 
 def spec_of(
-    space: ActionSpace, size: int = SIZE, grayscale: bool = False, crop: tuple[int, ...] = (0, 0, 0, 0)
+    space: ActionSpace,
+    size: int = SIZE,
+    grayscale: bool = False,
+    crop: tuple[int, ...] = (0, 0, 0, 0),
 ) -> EnvSpec:
     return EnvSpec("Counting-v0", {}, Preprocessing((*crop,), size, grayscale), 1, space, LIMIT)  # type: ignore[arg-type]
 
 
 def true_frames(length: int, number: int, channels: int = 3) -> np.ndarray:
     """All T+1 frames: red is t, green the number of the episode, and noise that no lossy picture format would keep."""
-    frames = np.random.default_rng(number).integers(0, 256, (length + 1, SIZE, SIZE, channels), dtype=np.uint8)
+    frames = np.random.default_rng(number).integers(
+        0, 256, (length + 1, SIZE, SIZE, channels), dtype=np.uint8
+    )
     frames[:, 0, 0, 0] = np.arange(length + 1)
     frames[:, 0, 1, 0] = number
     return frames
@@ -49,7 +66,9 @@ def true_frames(length: int, number: int, channels: int = 3) -> np.ndarray:
 
 def true_steps(length: int, number: int, discrete: bool = False) -> dict[str, np.ndarray]:
     steps = np.arange(length)
-    actions = steps if discrete else np.stack([steps, np.full(length, number / 10)], 1).astype(np.float32)
+    actions = (
+        steps if discrete else np.stack([steps, np.full(length, number / 10)], 1).astype(np.float32)
+    )
     return {"actions": actions, "rewards": steps.astype(np.float32)}
 
 
@@ -77,7 +96,9 @@ def write_humblerl(path: Path, discrete: bool = False, spare: int = 7) -> Path:
             "states", (steps + spare, SIZE, SIZE, 3), np.uint8, maxshape=(None, SIZE, SIZE, 3), chunks=(128, SIZE, SIZE, 3),
             compression="lzf",
         )  # fmt: skip
-        actions = file.create_dataset("actions", (steps + spare, width), np.int64 if discrete else np.float32)
+        actions = file.create_dataset(
+            "actions", (steps + spare, width), np.int64 if discrete else np.float32
+        )
         rewards = file.create_dataset("rewards", (steps + spare,), np.float32)
         episodes = file.create_dataset("episodes", (len(LENGTHS) + 1 + spare,), np.int64)
         start = 0
@@ -88,7 +109,14 @@ def write_humblerl(path: Path, discrete: bool = False, spare: int = 7) -> Path:
             rewards[start : start + length] = true["rewards"]
             start += length
             episodes[number + 1] = start
-        file.attrs.update({"N_TRANSITIONS": steps, "N_GAMES": len(LENGTHS), "CHUNK_SIZE": 128, "ACTION_DIM": width})
+        file.attrs.update(
+            {
+                "N_TRANSITIONS": steps,
+                "N_GAMES": len(LENGTHS),
+                "CHUNK_SIZE": 128,
+                "ACTION_DIM": width,
+            }
+        )
         file.attrs["STATE_SHAPE"] = (SIZE, SIZE, 3)
     return path
 
@@ -96,12 +124,17 @@ def write_humblerl(path: Path, discrete: bool = False, spare: int = 7) -> Path:
 def write_minari(name: str, actions: gymnasium.Space, lengths: list[int]) -> None:
     """A data set as Minari itself writes one: pictures inside a Dict, kept as JPEG, which leaves constant ones as they are."""
     observations = gymnasium.spaces.Dict(
-        {"picture": gymnasium.spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8), "time": gymnasium.spaces.Box(0, 255, (1,))}
+        {
+            "picture": gymnasium.spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8),
+            "time": gymnasium.spaces.Box(0, 255, (1,)),
+        }
     )
     buffers = []
     for number, length in enumerate(lengths):
         times, ends = np.arange(length + 1), np.arange(length) == length - 1
-        pictures = np.broadcast_to(20 * times[:, None, None, None], (length + 1, SIZE, SIZE, 3)).astype(np.uint8)
+        pictures = np.broadcast_to(
+            20 * times[:, None, None, None], (length + 1, SIZE, SIZE, 3)
+        ).astype(np.uint8)
         discrete = isinstance(actions, gymnasium.spaces.Discrete)
         done = times[:-1] if discrete else np.stack([times[:-1]] * 2, 1).astype(np.float32)
         buffers.append(
@@ -116,11 +149,18 @@ def write_minari(name: str, actions: gymnasium.Space, lengths: list[int]) -> Non
             )
         )
     with pytest.warns(UserWarning):
-        minari.create_dataset_from_buffers(name, buffers, observation_space=observations, action_space=actions)
+        minari.create_dataset_from_buffers(
+            name, buffers, observation_space=observations, action_space=actions
+        )
 
 
 def read_all(
-    path: Path, alignment: Alignment | None, space: ActionSpace, folder: Path, image_key: str | None = None, **env: Any
+    path: Path,
+    alignment: Alignment | None,
+    space: ActionSpace,
+    folder: Path,
+    image_key: str | None = None,
+    **env: Any,
 ) -> EpisodeStore:
     """What is at `path` as a native store."""
     spec = spec_of(space, **env)
@@ -131,7 +171,9 @@ def read_all(
     recordings = [source.read(index) for index in range(len(source))]
     for shard, first in enumerate(range(0, len(source), 2)):
         chunk = recordings[first : first + 2]
-        writer.write_shard(shard, [fit(item, spec) for item in chunk], [item.split or "train" for item in chunk])
+        writer.write_shard(
+            shard, [fit(item, spec) for item in chunk], [item.split or "train" for item in chunk]
+        )
     writer.finish()
     return EpisodeStore.open(folder)
 
@@ -144,7 +186,9 @@ def check_order(store: EpisodeStore, valid_last: bool) -> None:
         times = episode.frames[:, 0, 0, 0].astype(int)
         actions = episode.actions[:-1] if episode.actions.ndim == 1 else episode.actions[:-1, 0]
         assert actions.tolist() == episode.rewards[:-1].tolist() == times[:-1].tolist()
-        assert (np.diff(times)[: None if valid_last else -1] == 1).all() and times[-1] - times[-2] == valid_last
+        assert (np.diff(times)[: None if valid_last else -1] == 1).all() and times[-1] - times[
+            -2
+        ] == valid_last
         assert (episode.frames[:, 0, 1, 0] == row.index).all()
 
 
@@ -162,18 +206,25 @@ def test_frames_saved_after_the_step(tmp_path: Path, discrete: bool) -> None:
     files = write_npz(tmp_path / "rollouts", POST, discrete)
     store = read_all(files, POST, NUMBERED if discrete else BOX, tmp_path / "store")
     check_order(store, valid_last=True)
-    assert [row.length for row in store.rows] == [length - 1 for length in LENGTHS], "the first step has no frame"
+    assert [row.length for row in store.rows] == [length - 1 for length in LENGTHS], (
+        "the first step has no frame"
+    )
     assert [store.episode(row).frames[-1, 0, 0, 0] for row in store.rows] == LENGTHS
 
 
 @pytest.mark.parametrize("discrete", [False, True])
 def test_humblerl_files(tmp_path: Path, discrete: bool) -> None:
     store = read_all(
-        write_humblerl(tmp_path / "x.hdf5", discrete), PRE, NUMBERED if discrete else BOX, tmp_path / "store"
+        write_humblerl(tmp_path / "x.hdf5", discrete),
+        PRE,
+        NUMBERED if discrete else BOX,
+        tmp_path / "store",
     )
     check_order(store, valid_last=False)
     assert [row.length for row in store.rows] == LENGTHS
-    assert {int(store.episode(row).done[-2]) for row in store.rows} == {TERMINATED}, "games are played until they end"
+    assert {int(store.episode(row).done[-2]) for row in store.rows} == {TERMINATED}, (
+        "games are played until they end"
+    )
 
 
 def test_hdf5_saved_after_the_step(tmp_path: Path) -> None:
@@ -186,8 +237,12 @@ def test_hdf5_saved_after_the_step(tmp_path: Path) -> None:
     check_order(read_all(path, POST, BOX, tmp_path / "store"), valid_last=True)
 
 
-@pytest.mark.parametrize("space", [gymnasium.spaces.Discrete(100), gymnasium.spaces.Box(0, 100, (2,))], ids=str)
-def test_minari_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: gymnasium.Space) -> None:
+@pytest.mark.parametrize(
+    "space", [gymnasium.spaces.Discrete(100), gymnasium.spaces.Box(0, 100, (2,))], ids=str
+)
+def test_minari_data_sets(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space: gymnasium.Space
+) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     write_minari("clock/counting-v0", space, [4, 2, 7])
     box = ActionSpace("box", 2, (0.0, 0.0), (100.0, 100.0), ("affine", "affine"))
@@ -202,20 +257,29 @@ def test_minari_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, space
         assert episode.rewards.tolist() == [*times[:-1], 0] and episode.done[-2] == end
 
 
-def test_a_dict_observation_needs_the_name_of_its_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_dict_observation_needs_the_name_of_its_picture(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     write_minari("clock/one-v0", gymnasium.spaces.Discrete(100), [3])
-    with pytest.raises(ValueError, match=r"say which is the picture, stage.image_key= one of picture, time"):
+    with pytest.raises(
+        ValueError, match=r"say which is the picture, stage.image_key= one of picture, time"
+    ):
         read_all(tmp_path / "clock/one-v0", None, NUMBERED, tmp_path / "store")
     with pytest.raises(
-        ValueError, match=r"one-v0/data, episode 0: observations are float32 \(4, 1\), and must be uint8"
+        ValueError,
+        match=r"one-v0/data, episode 0: observations are float32 \(4, 1\), and must be uint8",
     ):
         read_all(tmp_path / "clock/one-v0", None, NUMBERED, tmp_path / "store", "time")
 
 
 @pytest.mark.parametrize(("alignment", "valid_last"), [(PRE, False), (POST, True)])
-def test_the_four_data_sets_pair_what_belongs_together(tmp_path: Path, alignment: Alignment, valid_last: bool) -> None:
-    store = read_all(write_npz(tmp_path / "rollouts", alignment), alignment, BOX, tmp_path / "store")
+def test_the_four_data_sets_pair_what_belongs_together(
+    tmp_path: Path, alignment: Alignment, valid_last: bool
+) -> None:
+    store = read_all(
+        write_npz(tmp_path / "rollouts", alignment), alignment, BOX, tmp_path / "store"
+    )
     steps = sum(LENGTHS) - (alignment is POST) * len(LENGTHS)
     assert len(ObservationDataset(store)) == steps + valid_last * len(LENGTHS)
     single = RolloutDataset(store).__getitems__(range(steps))
@@ -225,7 +289,11 @@ def test_the_four_data_sets_pair_what_belongs_together(tmp_path: Path, alignment
 
     windows = SequenceDataset(store, None, seq_len=4)
     batch = windows.__getitems__(range(len(windows)))
-    times, inside, followed = batch.frames[..., 0, 0, 0].float(), batch.mask > 0, batch.next_mask > 0
+    times, inside, followed = (
+        batch.frames[..., 0, 0, 0].float(),
+        batch.mask > 0,
+        batch.next_mask > 0,
+    )
     assert torch.equal(times[:, :-1][inside], batch.actions[..., 0][inside])
     assert torch.equal(times[:, 1:][followed], batch.actions[..., 0][followed] + 1)
 
@@ -246,7 +314,9 @@ def test_the_four_data_sets_pair_what_belongs_together(tmp_path: Path, alignment
 def test_an_end_is_told_from_a_time_limit(tmp_path: Path) -> None:
     store = read_all(write_npz(tmp_path / "rollouts", PRE), PRE, BOX, tmp_path / "store")
     ends = [int(store.episode(row).done[-2]) for row in store.rows]
-    assert ends == [TERMINATED, TRUNCATED, TERMINATED, TRUNCATED, TERMINATED], "terminals as the file says"
+    assert ends == [TERMINATED, TRUNCATED, TERMINATED, TRUNCATED, TERMINATED], (
+        "terminals as the file says"
+    )
     assert {row.seed for row in store.rows} == {UNKNOWN_SEED}
     terminals = np.zeros(LIMIT)
     terminals[-1] = 1
@@ -256,7 +326,11 @@ def test_an_end_is_told_from_a_time_limit(tmp_path: Path) -> None:
     long = read_all(tmp_path / "long", PRE, BOX, tmp_path / "long_store")
     assert long.episode(long.rows[0]).done[-2] == TRUNCATED, "at the step limit it was the limit"
     np.savez(
-        tmp_path / "long" / "a.npz", observations=frames[:-1], terminals=terminals, truncations=0 * terminals, **steps
+        tmp_path / "long" / "a.npz",
+        observations=frames[:-1],
+        terminals=terminals,
+        truncations=0 * terminals,
+        **steps,
     )
     told = read_all(tmp_path / "long", PRE, BOX, tmp_path / "told_store")
     assert told.episode(told.rows[0]).done[-2] == TERMINATED, "unless the file knows better"
@@ -264,20 +338,31 @@ def test_an_end_is_told_from_a_time_limit(tmp_path: Path) -> None:
 
 @pytest.fixture
 def make_native(tmp_path: Path, make_episode: Callable) -> Callable[..., EpisodeStore]:
-    def make(space: ActionSpace = BOX, has_final_frame: bool = True, grayscale: bool = False) -> EpisodeStore:
+    def make(
+        space: ActionSpace = BOX, has_final_frame: bool = True, grayscale: bool = False
+    ) -> EpisodeStore:
         spec, channels = spec_of(space, grayscale=grayscale), 1 if grayscale else 3
         meta = {"env": spec.to_dict(), "backend": "gymnasium", "policy": "counting", "seed": 7}
         writer = StoreWriter(
-            tmp_path / "native", {**meta, "has_final_frame": has_final_frame, "versions": {"numpy": "1"}}
+            tmp_path / "native",
+            {**meta, "has_final_frame": has_final_frame, "versions": {"numpy": "1"}},
         )
         episodes = []
         for number, length in enumerate(LENGTHS):
             episode = make_episode(number, length, discrete=space is NUMBERED, size=SIZE)
             frames = true_frames(length, number, channels)
-            actions = episode.actions if space is NUMBERED else episode.actions * np.float32([1, 0.1])
+            actions = (
+                episode.actions if space is NUMBERED else episode.actions * np.float32([1, 0.1])
+            )
             rewards = episode.rewards + np.float32(0.1) * (np.arange(length + 1) < length)
             episodes.append(
-                type(episode)(episode.seed, frames, actions.astype(episode.actions.dtype), rewards, episode.done)
+                type(episode)(
+                    episode.seed,
+                    frames,
+                    actions.astype(episode.actions.dtype),
+                    rewards,
+                    episode.done,
+                )
             )
         splits = ["train", "validation", "train", "train", "validation"]
         for shard, first in enumerate(range(0, len(episodes), 2)):
@@ -288,18 +373,30 @@ def make_native(tmp_path: Path, make_episode: Callable) -> Callable[..., Episode
     return make
 
 
-WAYS = [(Format.npz, PRE), (Format.npz, POST), (Format.hdf5, PRE), (Format.hdf5, POST), (Format.minari, None)]
+WAYS = [
+    (Format.npz, PRE),
+    (Format.npz, POST),
+    (Format.hdf5, PRE),
+    (Format.hdf5, POST),
+    (Format.minari, None),
+]
 STORES = [{}, {"space": NUMBERED}, {"grayscale": True}, {"has_final_frame": False}]
 
 
 @pytest.mark.parametrize("kind", STORES, ids=str)
 @pytest.mark.parametrize(("target", "alignment"), WAYS, ids=str)
 def test_round_trips_lose_nothing(
-    make_native: Callable[..., EpisodeStore], tmp_path: Path, target: Format, alignment: Alignment | None, kind: dict
+    make_native: Callable[..., EpisodeStore],
+    tmp_path: Path,
+    target: Format,
+    alignment: Alignment | None,
+    kind: dict,
 ) -> None:
     store = make_native(**kind)
     if alignment is POST and not store.has_final_frame:
-        with pytest.raises(ValueError, match=r"has no final frames, which stage.alignment=post would save"):
+        with pytest.raises(
+            ValueError, match=r"has no final frames, which stage.alignment=post would save"
+        ):
             check_export(store, target, alignment)
         return
     check_export(store, target, alignment)
@@ -307,7 +404,13 @@ def test_round_trips_lose_nothing(
     assert [row.index for row in written] == [row.index for row in store.rows]
     path = export_path(target, tmp_path, store)
     assert detect(path) is target
-    back = read_all(path, None, kind.get("space", BOX), tmp_path / "back", grayscale=kind.get("grayscale", False))
+    back = read_all(
+        path,
+        None,
+        kind.get("space", BOX),
+        tmp_path / "back",
+        grayscale=kind.get("grayscale", False),
+    )
     assert back.digest() == store.digest(), "every byte of every array, and the whole episode table"
 
 
@@ -321,7 +424,8 @@ def test_other_readers_find_the_npz_keys_that_they_know(
     for row, file in zip(store.rows, files, strict=True):
         content, episode = np.load(file, allow_pickle=False), store.episode(row)
         assert (
-            content["observations"].shape == (row.length, SIZE, SIZE, 3) and content["observations"].dtype == np.uint8
+            content["observations"].shape == (row.length, SIZE, SIZE, 3)
+            and content["observations"].dtype == np.uint8
         )
         assert np.array_equal(content["observations"], episode.frames[:-1])
         assert np.array_equal(content["actions"], episode.actions[:-1])
@@ -331,19 +435,27 @@ def test_other_readers_find_the_npz_keys_that_they_know(
         assert content["truncations"].tolist() == (episode.done[:-1] == TRUNCATED).tolist()
 
 
-def test_other_readers_find_humblerls_layout(make_native: Callable[..., EpisodeStore], tmp_path: Path) -> None:
+def test_other_readers_find_humblerls_layout(
+    make_native: Callable[..., EpisodeStore], tmp_path: Path
+) -> None:
     store = make_native(space=NUMBERED)
     list(export(store, Format.hdf5, tmp_path, PRE))
     with h5py.File(tmp_path / "episodes.hdf5") as file:
         states = file["states"]
-        assert (states.dtype, states.chunks, states.compression) == (np.uint8, (128, SIZE, SIZE, 3), "lzf")
+        assert (states.dtype, states.chunks, states.compression) == (
+            np.uint8,
+            (128, SIZE, SIZE, 3),
+            "lzf",
+        )
         assert states.maxshape[0] is None and file["actions"].shape == (sum(LENGTHS), 1)
         assert file.attrs["N_TRANSITIONS"] == sum(LENGTHS) and file.attrs["N_GAMES"] == 5
         assert file.attrs["ACTION_DIM"] == 1 and tuple(file.attrs["STATE_SHAPE"]) == (SIZE, SIZE, 3)
         assert file["episodes"][:].tolist() == np.cumsum([0, *LENGTHS]).tolist()
         first, last = file["episodes"][2:4]
         assert np.array_equal(states[first:last], store.episode(store.rows[2]).frames[:-1])
-        assert np.array_equal(file["rewards"][first:last], store.episode(store.rows[2]).rewards[:-1])
+        assert np.array_equal(
+            file["rewards"][first:last], store.episode(store.rows[2]).rewards[:-1]
+        )
 
 
 def test_minari_loads_what_we_write_without_loss(
@@ -357,20 +469,26 @@ def test_minari_loads_what_we_write_without_loss(
     assert loaded.action_space == gymnasium.spaces.Discrete(100)
     for row, episode in zip(store.rows, loaded, strict=True):
         ours = store.episode(row)
-        assert episode.observations.dtype == np.uint8 and np.array_equal(episode.observations, ours.frames)
+        assert episode.observations.dtype == np.uint8 and np.array_equal(
+            episode.observations, ours.frames
+        )
         assert np.array_equal(episode.actions, ours.actions[:-1])
         assert episode.terminations.tolist() == (ours.done[:-1] == TERMINATED).tolist()
         assert episode.truncations.tolist() == (ours.done[:-1] == TRUNCATED).tolist()
 
 
-def test_an_export_of_npz_goes_on_where_it_was_cut(make_native: Callable[..., EpisodeStore], tmp_path: Path) -> None:
+def test_an_export_of_npz_goes_on_where_it_was_cut(
+    make_native: Callable[..., EpisodeStore], tmp_path: Path
+) -> None:
     store = make_native()
     for row in export(store, Format.npz, tmp_path, PRE):
         if row.index == 2:
             break
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "npz").iterdir()}
     list(export(store, Format.npz, tmp_path, PRE))
-    assert len(before) == 3 and all(file.stat().st_mtime_ns == then for file, then in before.items())
+    assert len(before) == 3 and all(
+        file.stat().st_mtime_ns == then for file, then in before.items()
+    )
     assert len(list((tmp_path / "npz").iterdir())) == 5
 
 
@@ -385,11 +503,17 @@ def test_a_single_file_that_was_cut_has_not_its_name_yet(
             break
     assert not (tmp_path / "episodes.hdf5").exists() and not (tmp_path / "minari").exists()
     list(export(store, target, tmp_path, alignment))
-    assert len(read_all(export_path(target, tmp_path, store), None, BOX, tmp_path / "back").rows) == 5
+    assert (
+        len(read_all(export_path(target, tmp_path, store), None, BOX, tmp_path / "back").rows) == 5
+    )
 
 
-@pytest.mark.parametrize(("grayscale", "crop"), [(False, (0, 0, 0, 0)), (True, (0, 0, 0, 0)), (False, (4, 2, 0, 6))])
-def test_frames_of_another_size_go_through_the_preprocessing(tmp_path: Path, grayscale: bool, crop: tuple) -> None:
+@pytest.mark.parametrize(
+    ("grayscale", "crop"), [(False, (0, 0, 0, 0)), (True, (0, 0, 0, 0)), (False, (4, 2, 0, 6))]
+)
+def test_frames_of_another_size_go_through_the_preprocessing(
+    tmp_path: Path, grayscale: bool, crop: tuple
+) -> None:
     files = write_npz(tmp_path / "rollouts", PRE)
     store = read_all(files, PRE, BOX, tmp_path / "store", size=16, grayscale=grayscale, crop=crop)
     expected = Preprocessing(crop, 16, grayscale).apply(true_frames(LENGTHS[2], 2)[:-1])
@@ -404,9 +528,14 @@ def test_frames_of_the_right_size_are_not_cropped_again(tmp_path: Path, grayscal
     assert np.array_equal(store.episode(store.rows[2]).frames[:-1], expected)
 
 
-def test_grey_frames_need_a_grey_env(make_native: Callable[..., EpisodeStore], tmp_path: Path) -> None:
+def test_grey_frames_need_a_grey_env(
+    make_native: Callable[..., EpisodeStore], tmp_path: Path
+) -> None:
     list(export(make_native(grayscale=True), Format.npz, tmp_path, PRE))
-    with pytest.raises(ValueError, match=r"its frames are grey and the environment's are not: add env.grayscale=true"):
+    with pytest.raises(
+        ValueError,
+        match=r"its frames are grey and the environment's are not: add env.grayscale=true",
+    ):
         read_all(tmp_path / "npz", None, BOX, tmp_path / "store")
 
 
@@ -424,7 +553,10 @@ BAD_NPZ: list[tuple[dict[str, Any], str]] = [
         {"observations": LATENTS},
         r"rollout_0.npz: observations are float32 \(6, 2, 32\), and must be uint8 \(T, H, W, C\)",
     ),
-    ({"observations": np.zeros((6, 3, 32, 32), np.uint8)}, r"observations are uint8 \(6, 3, 32, 32\)"),
+    (
+        {"observations": np.zeros((6, 3, 32, 32), np.uint8)},
+        r"observations are uint8 \(6, 3, 32, 32\)",
+    ),
     (
         {"actions": np.zeros((5, 2), np.float32)},
         r"differ in length \(6 observations, 5 actions, 6 rewards, 6 terminals\)",
@@ -438,12 +570,21 @@ BAD_NPZ: list[tuple[dict[str, Any], str]] = [
         {"actions": np.zeros((6, 2), np.int64)},
         r"actions are int64 \(6, 2\), and env.id=Counting-v0 takes floats \(T, 2\)",
     ),
-    ({"actions": np.full((6, 2), 2, np.float32)}, r"the action of step 0 is \[2. 2.\], outside Box\(0"),
-    ({"actions": np.full((6, 2), np.nan, np.float32)}, r"the action of step 0 is \[nan nan\], outside"),
+    (
+        {"actions": np.full((6, 2), 2, np.float32)},
+        r"the action of step 0 is \[2. 2.\], outside Box\(0",
+    ),
+    (
+        {"actions": np.full((6, 2), np.nan, np.float32)},
+        r"the action of step 0 is \[nan nan\], outside",
+    ),
     ({"rewards": np.array([0, 1, np.inf, 0, 0, 0])}, r"the reward of step 2 is not finite"),
     ({"rewards": np.zeros((6, 1))}, r"rewards are float64 \(6, 1\), and must be numbers \(T,\)"),
     ({"terminals": np.array([0, 1, 0, 0, 0, 1])}, r"terminals is set in row 1 of 6"),
-    ({"terminals": np.full(6, 0.5)}, r"terminals are float64 \(6,\), and must be \(T,\) of 0 and 1"),
+    (
+        {"terminals": np.full(6, 0.5)},
+        r"terminals are float64 \(6,\), and must be \(T,\) of 0 and 1",
+    ),
     ({"split": "test"}, r"its split is 'test', and must be train or validation"),
     (
         {"observations": np.array([object()] * 6)},
@@ -456,8 +597,12 @@ BAD_NPZ: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("changes", "sentence"), BAD_NPZ, ids=[sentence[:40] for _, sentence in BAD_NPZ])
-def test_bad_npz_content_is_one_sentence(tmp_path: Path, changes: dict[str, Any], sentence: str) -> None:
+@pytest.mark.parametrize(
+    ("changes", "sentence"), BAD_NPZ, ids=[sentence[:40] for _, sentence in BAD_NPZ]
+)
+def test_bad_npz_content_is_one_sentence(
+    tmp_path: Path, changes: dict[str, Any], sentence: str
+) -> None:
     files = write_npz(tmp_path / "rollouts", PRE)
     first = dict(np.load(files / "rollout_0.npz"))
     np.savez(files / "rollout_0.npz", **{**first, **changes})
@@ -468,12 +613,18 @@ def test_bad_npz_content_is_one_sentence(tmp_path: Path, changes: dict[str, Any]
 
 def test_numbered_actions_must_be_whole_and_exist(tmp_path: Path) -> None:
     for actions, sentence in (
-        (np.full(6, 0.5), r"actions are float64 \(6,\), and env.id=Counting-v0 takes whole numbers \(T,\)"),
+        (
+            np.full(6, 0.5),
+            r"actions are float64 \(6,\), and env.id=Counting-v0 takes whole numbers \(T,\)",
+        ),
         (np.full(6, 100), r"the action of step 0 is 100, outside Discrete\(100\)"),
         (np.full((6, 2), 1), r"actions are int64 \(6, 2\)"),
     ):
         files = write_npz(tmp_path / "rollouts", PRE, discrete=True)
-        np.savez(files / "rollout_0.npz", **{**dict(np.load(files / "rollout_0.npz")), "actions": actions})
+        np.savez(
+            files / "rollout_0.npz",
+            **{**dict(np.load(files / "rollout_0.npz")), "actions": actions},
+        )
         with pytest.raises(ValueError, match=sentence):
             read_all(files, PRE, NUMBERED, tmp_path / "store")
 
@@ -482,7 +633,8 @@ def test_a_missing_key_names_what_is_there(tmp_path: Path) -> None:
     files = write_npz(tmp_path / "rollouts", PRE)
     np.savez(files / "deeper.npz", obs=true_frames(3, 0), action=np.zeros((4, 2)))
     with pytest.raises(
-        ValueError, match=r"deeper.npz has no 'observations' and no 'actions' .*its entries are obs, action"
+        ValueError,
+        match=r"deeper.npz has no 'observations' and no 'actions' .*its entries are obs, action",
     ):
         read_all(files, PRE, BOX, tmp_path / "store")
 
@@ -502,24 +654,36 @@ def test_damaged_bytes_inside_an_npz_are_noticed(tmp_path: Path) -> None:
     content = bytearray(path.read_bytes())
     content[2000] ^= 255
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"rollout_3.npz is truncated, or no .npz file of plain arrays: .*CRC"):
+    with pytest.raises(
+        ValueError, match=r"rollout_3.npz is truncated, or no .npz file of plain arrays: .*CRC"
+    ):
         read_all(files, PRE, BOX, tmp_path / "store")
 
 
 def test_a_single_row_saved_after_its_step_holds_none(tmp_path: Path) -> None:
-    np.savez(tmp_path / "a.npz", observations=true_frames(1, 0)[1:], terminals=np.ones(1), **true_steps(1, 0))
+    np.savez(
+        tmp_path / "a.npz",
+        observations=true_frames(1, 0)[1:],
+        terminals=np.ones(1),
+        **true_steps(1, 0),
+    )
     with pytest.raises(
-        ValueError, match=r"a.npz: a single row, saved after its step, holds no step with a frame before"
+        ValueError,
+        match=r"a.npz: a single row, saved after its step, holds no step with a frame before",
     ):
         read_all(tmp_path / "a.npz", POST, BOX, tmp_path / "store")
     assert len(read_all(tmp_path / "a.npz", PRE, BOX, tmp_path / "store").rows) == 1
 
 
-def test_files_of_two_kinds_in_one_folder(make_native: Callable[..., EpisodeStore], tmp_path: Path) -> None:
+def test_files_of_two_kinds_in_one_folder(
+    make_native: Callable[..., EpisodeStore], tmp_path: Path
+) -> None:
     files = write_npz(tmp_path / "rollouts", PRE)
     list(export(make_native(), Format.npz, tmp_path, PRE))
     (tmp_path / "npz" / "episode_000001.npz").rename(files / "zzz.npz")
-    with pytest.raises(ValueError, match=r"zzz.npz has the entry 'final_observation', unlike .*rollout_0.npz"):
+    with pytest.raises(
+        ValueError, match=r"zzz.npz has the entry 'final_observation', unlike .*rollout_0.npz"
+    ):
         read_all(files, PRE, BOX, tmp_path / "store")
 
 
@@ -541,8 +705,12 @@ BAD_HDF5 = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "value", "sentence"), BAD_HDF5, ids=[item[2][:50] for item in BAD_HDF5])
-def test_bad_hdf5_content_is_one_sentence(tmp_path: Path, name: str, value: Any, sentence: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"), BAD_HDF5, ids=[item[2][:50] for item in BAD_HDF5]
+)
+def test_bad_hdf5_content_is_one_sentence(
+    tmp_path: Path, name: str, value: Any, sentence: str
+) -> None:
     path = write_humblerl(tmp_path / "x.hdf5")
     change_hdf5(path, name, value)
     with pytest.raises(ValueError, match=sentence):
@@ -556,7 +724,9 @@ def test_a_truncated_hdf5_file_is_named(tmp_path: Path) -> None:
         read_all(path, PRE, BOX, tmp_path / "store")
 
 
-def test_a_damaged_minari_data_set_is_named(make_native: Callable[..., EpisodeStore], tmp_path: Path) -> None:
+def test_a_damaged_minari_data_set_is_named(
+    make_native: Callable[..., EpisodeStore], tmp_path: Path
+) -> None:
     store = make_native()
     list(export(store, Format.minari, tmp_path, None))
     data = export_path(Format.minari, tmp_path, store) / "data"
@@ -573,7 +743,9 @@ def test_a_damaged_minari_data_set_is_named(make_native: Callable[..., EpisodeSt
 def test_small_frames_are_nothing_for_minari(make_store: Callable[..., EpisodeStore]) -> None:
     store = make_store()
     store.manifest["env"] = spec_of(BOX, size=16).to_dict()
-    with pytest.raises(ValueError, match=r"Minari keeps no pictures below 32x32, and these are 16x16"):
+    with pytest.raises(
+        ValueError, match=r"Minari keeps no pictures below 32x32, and these are 16x16"
+    ):
         check_export(store, Format.minari, None)
 
 
@@ -592,14 +764,21 @@ def test_what_is_no_source_is_one_sentence(tmp_path: Path) -> None:
             detect(tmp_path / name)
 
 
-def test_alignment_is_never_guessed(make_native: Callable[..., EpisodeStore], tmp_path: Path) -> None:
+def test_alignment_is_never_guessed(
+    make_native: Callable[..., EpisodeStore], tmp_path: Path
+) -> None:
     both = r"stage.alignment is missing .*stage.alignment=pre if .*before .*stage.alignment=post if .*after"
     for path in (write_npz(tmp_path / "rollouts", PRE), write_humblerl(tmp_path / "x.hdf5")):
         with pytest.raises(ValueError, match=both):
             read_all(path, None, BOX, tmp_path / "store")
     store = make_native()
     list(export(store, Format.minari, tmp_path, None))
-    with pytest.raises(ValueError, match=r"is a Minari data set, which holds every frame: leave out stage.alignment"):
+    with pytest.raises(
+        ValueError,
+        match=r"is a Minari data set, which holds every frame: leave out stage.alignment",
+    ):
         read_all(export_path(Format.minari, tmp_path, store), PRE, BOX, tmp_path / "store")
-    with pytest.raises(ValueError, match=r"is no Minari data set: leave out stage.image_key=picture"):
+    with pytest.raises(
+        ValueError, match=r"is no Minari data set: leave out stage.image_key=picture"
+    ):
         read_all(tmp_path / "x.hdf5", PRE, BOX, tmp_path / "store", "picture")

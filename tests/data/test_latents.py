@@ -24,7 +24,8 @@ def encode(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 def test_rows_lie_as_the_episodes_rows(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
     assert (
-        encode_store(encode, store, tmp_path / "latents", KEY, batch_size=4) == tmp_path / "latents" / "manifest.json"
+        encode_store(encode, store, tmp_path / "latents", KEY, batch_size=4)
+        == tmp_path / "latents" / "manifest.json"
     )
     latents = LatentStore.open(tmp_path / "latents", **KEY)
     latents.verify()
@@ -32,7 +33,9 @@ def test_rows_lie_as_the_episodes_rows(make_store: MakeStore, tmp_path: Path) ->
     for shard in store.shards():
         mu, logsigma = latents.arrays(shard)
         assert mu.dtype == logsigma.dtype == np.float32
-        assert np.array_equal(mu, store.arrays(shard).frames[:, 0, 0, :2]) and np.array_equal(logsigma, -mu)
+        assert np.array_equal(mu, store.arrays(shard).frames[:, 0, 0, :2]) and np.array_equal(
+            logsigma, -mu
+        )
 
 
 def test_progress_counts_every_frame(make_store: MakeStore, tmp_path: Path) -> None:
@@ -57,7 +60,9 @@ def test_a_batch_is_let_go_before_the_next_but_one(make_store: MakeStore, tmp_pa
     assert len(given) > 2 * 5
 
 
-@pytest.mark.parametrize(("changed", "message"), [("vae", "by another VAE"), ("data", "from other episodes")])
+@pytest.mark.parametrize(
+    ("changed", "message"), [("vae", "by another VAE"), ("data", "from other episodes")]
+)
 def test_latents_of_another_origin_are_refused(
     make_store: MakeStore, tmp_path: Path, changed: str, message: str
 ) -> None:
@@ -107,7 +112,12 @@ def test_an_interrupted_second_encoding_leaves_no_mark_of_the_first(
     encode_store(encode, store, tmp_path / "latents", KEY)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(arrays, "write_array", interrupted)
-        encode_store(lambda frames: encode(255 - frames), store, tmp_path / "latents", {**KEY, "vae": "c" * 64})
+        encode_store(
+            lambda frames: encode(255 - frames),
+            store,
+            tmp_path / "latents",
+            {**KEY, "vae": "c" * 64},
+        )
     encode_store(encode, store, tmp_path / "latents", KEY)
     mu, _ = LatentStore.open(tmp_path / "latents", **KEY).arrays(0)
     assert mu[0, 0] == 0
@@ -115,7 +125,12 @@ def test_an_interrupted_second_encoding_leaves_no_mark_of_the_first(
 
 def test_latents_that_are_not_finite_are_refused(make_store: MakeStore, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"mu is not finite for .*shard_00000_frames.npy"):
-        encode_store(lambda frames: (encode(frames)[0] / 0, encode(frames)[1]), make_store(), tmp_path / "latents", KEY)
+        encode_store(
+            lambda frames: (encode(frames)[0] / 0, encode(frames)[1]),
+            make_store(),
+            tmp_path / "latents",
+            KEY,
+        )
 
 
 def test_a_damaged_file_is_named(make_store: MakeStore, tmp_path: Path) -> None:
@@ -131,7 +146,9 @@ def test_a_damaged_file_is_named(make_store: MakeStore, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("batch_size", [1, 7, 256])
-def test_online_latents_are_the_stored_ones(make_store: MakeStore, tmp_path: Path, batch_size: int) -> None:
+def test_online_latents_are_the_stored_ones(
+    make_store: MakeStore, tmp_path: Path, batch_size: int
+) -> None:
     store, sizes = make_store(), []
     encode_store(encode, store, tmp_path / "latents", KEY)
 
@@ -141,7 +158,9 @@ def test_online_latents_are_the_stored_ones(make_store: MakeStore, tmp_path: Pat
 
     shards, rows = np.array([2, 0, 1, 0]), np.array([[0, 1, 2], [3, 3, 3], [10, 11, 12], [0, 1, 1]])
     stored = LatentStore.open(tmp_path / "latents", **KEY).gather(shards, rows)
-    online = OnlineLatents(store, counted, latent_size=2, batch_size=batch_size).gather(shards, rows)
+    online = OnlineLatents(store, counted, latent_size=2, batch_size=batch_size).gather(
+        shards, rows
+    )
     for mine, theirs in zip(online, stored, strict=True):
         assert torch.equal(mine, theirs) and mine.shape == (4, 3, 2) and mine.dtype == torch.float32
     assert max(sizes) == min(batch_size, 12) and sum(sizes) == 12

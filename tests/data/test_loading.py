@@ -12,7 +12,10 @@ from world_models.data.loading import DataConfig, endless_batches, loader
 
 
 def taken(start: int, number: int, items: int = 10, size: int = 3) -> list[list[int]]:
-    return [chosen.tolist() for chosen in islice(endless_batches(items, size, seed=1, start=start), number)]
+    return [
+        chosen.tolist()
+        for chosen in islice(endless_batches(items, size, seed=1, start=start), number)
+    ]
 
 
 def test_every_pass_is_shuffled_anew_and_can_be_entered_anywhere() -> None:
@@ -31,7 +34,9 @@ class Squares(Dataset[Any]):
         return torch.from_numpy(np.square(indices))
 
 
-@pytest.mark.parametrize("keys", [{}, {"num_workers": 2, "prefetch_factor": 1, "persistent_workers": True}])
+@pytest.mark.parametrize(
+    "keys", [{}, {"num_workers": 2, "prefetch_factor": 1, "persistent_workers": True}]
+)
 def test_batches_come_in_their_order(keys: dict[str, Any]) -> None:
     order = list(islice(endless_batches(10, 3, seed=0, start=0), 7))
     given = list(loader(DataConfig(**keys), Squares(), order))

@@ -17,7 +17,16 @@ MakeEpisode = Callable[..., Episode]
 
 @pytest.mark.parametrize(
     ("episodes", "fraction", "validation"),
-    [(10, 0.0, 0), (10, 0.1, 1), (10, 0.01, 1), (10, 0.25, 2), (2, 0.9, 1), (1, 0.9, 0), (1000, 0.05, 50), (0, 0.5, 0)],
+    [
+        (10, 0.0, 0),
+        (10, 0.1, 1),
+        (10, 0.01, 1),
+        (10, 0.25, 2),
+        (2, 0.9, 1),
+        (1, 0.9, 0),
+        (1000, 0.05, 50),
+        (0, 0.5, 0),
+    ],
 )
 def test_split_takes_the_last_episodes(episodes: int, fraction: float, validation: int) -> None:
     splits = split_episodes(episodes, fraction)
@@ -31,7 +40,9 @@ def test_impossible_fraction_is_refused(fraction: float) -> None:
 
 
 @pytest.mark.parametrize("discrete", [False, True])
-def test_episodes_come_back_as_written(make_store: MakeStore, make_episode: MakeEpisode, discrete: bool) -> None:
+def test_episodes_come_back_as_written(
+    make_store: MakeStore, make_episode: MakeEpisode, discrete: bool
+) -> None:
     store = make_store(lengths=[5, 1, 9, 4], discrete=discrete)
     for number, (row, length) in enumerate(zip(store.rows, [5, 1, 9, 4], strict=True)):
         written, read = make_episode(number, length, discrete), store.episode(row)
@@ -69,7 +80,10 @@ def test_manifest_describes_the_store(make_store: MakeStore, meta: dict[str, obj
         "length": 1,
         "return": 0.0,
         "split": "validation",
-        "crc32": {column: zlib.crc32(getattr(store.arrays(0), column)[6:8].tobytes()) for column in COLUMNS},
+        "crc32": {
+            column: zlib.crc32(getattr(store.arrays(0), column)[6:8].tobytes())
+            for column in COLUMNS
+        },
     }
     assert set(manifest["shards"][0]["files"]) == {path.name for path in store.folder.glob("*.npy")}
 
@@ -77,7 +91,11 @@ def test_manifest_describes_the_store(make_store: MakeStore, meta: dict[str, obj
 def test_frames_are_counted_by_split(make_store: MakeStore) -> None:
     store = make_store(lengths=[5, 1, 9, 4], val_fraction=0.25)
     assert [row.index for row in store.episodes("validation")] == [3]
-    assert (store.num_frames(), store.num_frames("train"), store.num_frames("validation")) == (23, 18, 5)
+    assert (store.num_frames(), store.num_frames("train"), store.num_frames("validation")) == (
+        23,
+        18,
+        5,
+    )
     assert make_store(lengths=[5, 1], has_final_frame=False, name="no_final").num_frames() == 6
 
 
@@ -109,11 +127,17 @@ def test_a_reopened_writer_knows_what_is_finished(
 
 @pytest.mark.parametrize("column", ["frames", "rewards"])
 def test_an_interrupted_shard_leaves_no_mark(
-    tmp_path: Path, make_episode: MakeEpisode, meta: dict[str, object], monkeypatch: pytest.MonkeyPatch, column: str
+    tmp_path: Path,
+    make_episode: MakeEpisode,
+    meta: dict[str, object],
+    monkeypatch: pytest.MonkeyPatch,
+    column: str,
 ) -> None:
     write = arrays.write_array
 
-    def interrupted(path: Path, shape: tuple[int, ...], dtype: np.dtype, chunks: list[np.ndarray]) -> str:
+    def interrupted(
+        path: Path, shape: tuple[int, ...], dtype: np.dtype, chunks: list[np.ndarray]
+    ) -> str:
         def cut() -> object:
             yield chunks[0]
             raise KeyboardInterrupt
@@ -125,7 +149,9 @@ def test_an_interrupted_shard_leaves_no_mark(
         patch.setattr(arrays, "write_array", interrupted)
         writer.write_shard(0, episodes, ["train", "train"])
     assert writer.finished_shards() == set()
-    assert not (tmp_path / f"shard_00000_{column}.npy").exists() and not list(tmp_path.glob(".*.tmp"))
+    assert not (tmp_path / f"shard_00000_{column}.npy").exists() and not list(
+        tmp_path.glob(".*.tmp")
+    )
     writer.write_shard(0, episodes, ["train", "train"])
     writer.finish()
     EpisodeStore.open(tmp_path).verify()
@@ -141,7 +167,9 @@ def test_finish_removes_what_a_killed_writer_left(
     assert sorted(path.suffix for path in tmp_path.iterdir()) == [".json"] * 2 + [".npy"] * 4
 
 
-def test_an_unfinished_store_is_refused(tmp_path: Path, make_episode: MakeEpisode, meta: dict[str, object]) -> None:
+def test_an_unfinished_store_is_refused(
+    tmp_path: Path, make_episode: MakeEpisode, meta: dict[str, object]
+) -> None:
     StoreWriter(tmp_path, meta).write_shard(0, [make_episode(0, 4)], ["train"])
     with pytest.raises(ValueError, match=r"manifest.json does not exist.*rollout stage"):
         EpisodeStore.open(tmp_path)
@@ -172,7 +200,9 @@ def test_a_truncated_file_is_named(make_store: MakeStore, kept: int) -> None:
 def test_a_file_of_other_length_is_named(make_store: MakeStore) -> None:
     path = make_store().folder / "shard_00000_rewards.npy"
     np.save(path, np.zeros(3, np.float32))
-    with pytest.raises(ValueError, match=r"shard_00000_rewards.npy has the shape \(3,\) where the manifest says"):
+    with pytest.raises(
+        ValueError, match=r"shard_00000_rewards.npy has the shape \(3,\) where the manifest says"
+    ):
         EpisodeStore.open(path.parent)
 
 
@@ -183,12 +213,16 @@ def test_an_altered_file_is_named_with_its_episodes(make_store: MakeStore) -> No
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    with pytest.raises(ValueError, match=r"shard_00001_frames.npy has changed .* episodes 3 to 5 cannot be trusted"):
+    with pytest.raises(
+        ValueError, match=r"shard_00001_frames.npy has changed .* episodes 3 to 5 cannot be trusted"
+    ):
         EpisodeStore.open(store.folder).verify()
 
 
 def test_digest_follows_the_content(make_store: MakeStore) -> None:
-    same, again, other = (make_store(lengths, name=name) for lengths, name in (([3], "a"), ([3], "b"), ([4], "c")))
+    same, again, other = (
+        make_store(lengths, name=name) for lengths, name in (([3], "a"), ([3], "b"), ([4], "c"))
+    )
     assert same.digest() == again.digest() != other.digest()
 
 
@@ -197,4 +231,7 @@ def test_a_store_travels_without_its_maps(make_store: MakeStore) -> None:
     store.arrays(0)
     copy = pickle.loads(pickle.dumps(store))
     assert len(pickle.dumps(copy)) == len(pickle.dumps(store))
-    assert np.array_equal(copy.arrays(0).frames, store.arrays(0).frames) and not copy.arrays(0).frames.flags.writeable
+    assert (
+        np.array_equal(copy.arrays(0).frames, store.arrays(0).frames)
+        and not copy.arrays(0).frames.flags.writeable
+    )

@@ -20,13 +20,20 @@ from world_models.envs.spec import EnvSpec
 LENGTHS = [5, 1, 9, 4, 12, 3, 7]
 SPACE = ActionSpace("box", 2, (0.0, 0.0), (100.0, 10.0), ("affine", "affine"))
 SPEC = EnvSpec("Counting-v0", {}, Preprocessing((0, 0, 0, 0), 16, False), 1, SPACE, 50)
-START = {0: 0, 1: 6, 2: 8, 3: 0, 4: 5, 5: 18, 6: 0}  # first row of each episode in its shard of three
+# first row of each episode in its shard of three
+START = {0: 0, 1: 6, 2: 8, 3: 0, 4: 5, 5: 18, 6: 0}
 
 
 @pytest.fixture
 def store(tmp_path: Path, make_episode: Callable[..., Any]) -> EpisodeStore:
     """Seven episodes in shards of three; the last two are for validation."""
-    meta = {"backend": "gymnasium", "policy": "counting", "seed": 7, "versions": {}, "has_final_frame": True}
+    meta = {
+        "backend": "gymnasium",
+        "policy": "counting",
+        "seed": 7,
+        "versions": {},
+        "has_final_frame": True,
+    }
     writer = StoreWriter(tmp_path / "episodes", {"env": SPEC.to_dict(), **meta})
     episodes = [make_episode(number, length, size=16) for number, length in enumerate(LENGTHS)]
     splits = ["train"] * 5 + ["validation"] * 2
@@ -54,7 +61,10 @@ def edit_array(store: EpisodeStore, name: str, row: int, value: Any) -> None:
     array[row] = value
     array.flush()
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    edit_manifest(store, lambda content: content["shards"][int(name[6:11])]["files"].update({path.name: digest}))
+    edit_manifest(
+        store,
+        lambda content: content["shards"][int(name[6:11])]["files"].update({path.name: digest}),
+    )
 
 
 def test_a_whole_store_has_no_damage(store: EpisodeStore) -> None:
@@ -79,7 +89,9 @@ VALUES = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("name", "row", "value", "episode", "sentence"), VALUES, ids=[item[4][:60] for item in VALUES])
+@pytest.mark.parametrize(
+    ("name", "row", "value", "episode", "sentence"), VALUES, ids=[item[4][:60] for item in VALUES]
+)
 def test_a_wrong_value_is_named(
     store: EpisodeStore, name: str, row: int, value: Any, episode: int, sentence: str
 ) -> None:
@@ -103,7 +115,9 @@ def test_an_altered_byte_is_noticed_by_its_hash(store: EpisodeStore) -> None:
     assert sentences(check_store(store.folder)) == [f"episodes 3, 5 {fault}"]
     edit_manifest(store, lambda content: [row.pop("crc32") for row in content["episodes"]])
     verdict = check_store(store.folder)
-    assert sentences(verdict) == [f"episodes 3 to 5 {fault}"] and verdict.damaged == {3, 4, 5}, "without checksums"
+    assert sentences(verdict) == [f"episodes 3 to 5 {fault}"] and verdict.damaged == {3, 4, 5}, (
+        "without checksums"
+    )
 
 
 def test_several_damages_are_all_listed(store: EpisodeStore) -> None:
@@ -113,9 +127,15 @@ def test_several_damages_are_all_listed(store: EpisodeStore) -> None:
     edit_array(store, "shard_00001_rewards", START[5], 100)
     found = sentences(check_store(store.folder))
     assert len(found) == 3
-    assert "episodes 0 to 2 cannot be trusted" in found[0] and "shard_00000_done.npy is missing" in found[0]
+    assert (
+        "episodes 0 to 2 cannot be trusted" in found[0]
+        and "shard_00000_done.npy is missing" in found[0]
+    )
     assert found[1].startswith("episode 5: shard_00001_rewards.npy sums to 103.0")
-    assert found[2].startswith("episode 6 cannot be trusted") and "has 156 bytes where its header says 160" in found[2]
+    assert (
+        found[2].startswith("episode 6 cannot be trusted")
+        and "has 156 bytes where its header says 160" in found[2]
+    )
 
 
 def test_arrays_of_another_layout_are_named(store: EpisodeStore) -> None:
@@ -123,8 +143,14 @@ def test_arrays_of_another_layout_are_named(store: EpisodeStore) -> None:
     np.save(store.folder / "shard_00002_frames.npy", np.zeros((8, 16, 16, 1), np.uint8))
     found = sentences(check_store(store.folder))
     assert len(found) == 2
-    assert "shard_00002_frames.npy holds uint8 (16, 16, 1) per row, where its env has uint8 (16, 16, 3)" in found[0]
-    assert "shard_00002_actions.npy holds float64 (2,) per row, where its env has float32 (2,)" in found[1]
+    assert (
+        "shard_00002_frames.npy holds uint8 (16, 16, 1) per row, where its env has uint8 (16, 16, 3)"
+        in found[0]
+    )
+    assert (
+        "shard_00002_actions.npy holds float64 (2,) per row, where its env has float32 (2,)"
+        in found[1]
+    )
 
 
 def set_row(index: int, key: str, value: Any) -> Callable[[dict], Any]:
@@ -145,7 +171,9 @@ TABLE: list[tuple[Callable[[dict], Any], int, str]] = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("change", "episode", "sentence"), TABLE, ids=[item[2][:70] for item in TABLE])
+@pytest.mark.parametrize(
+    ("change", "episode", "sentence"), TABLE, ids=[item[2][:70] for item in TABLE]
+)
 def test_a_wrong_episode_table_is_named(
     store: EpisodeStore, change: Callable[[dict], Any], episode: int, sentence: str
 ) -> None:
@@ -164,12 +192,20 @@ def test_unknown_seeds_are_no_damage(store: EpisodeStore) -> None:
     assert check_store(store.folder).damages == []
 
 
-def test_a_manifest_that_says_too_little_is_one_sentence(store: EpisodeStore, tmp_path: Path) -> None:
+def test_a_manifest_that_says_too_little_is_one_sentence(
+    store: EpisodeStore, tmp_path: Path
+) -> None:
     for number, (change, sentence) in enumerate(
         (
             (lambda content: content.pop("shards"), r"manifest.json is damaged, it lacks shards"),
-            (lambda content: content["shards"][1].pop("rows"), r"an entry of its shards has no valid rows"),
-            (lambda content: content["env"].pop("action_space"), r"its env is no specification of one: KeyError"),
+            (
+                lambda content: content["shards"][1].pop("rows"),
+                r"an entry of its shards has no valid rows",
+            ),
+            (
+                lambda content: content["env"].pop("action_space"),
+                r"its env is no specification of one: KeyError",
+            ),
         )
     ):
         folder = tmp_path / f"copy_{number}"

@@ -16,7 +16,10 @@ CAR_SQUASH = [Squash.affine, Squash.affine, Squash.positive]
 def test_squash_values_against_the_formulas() -> None:
     space = ActionSpace.from_gymnasium(CAR, CAR_SQUASH)
     raw = np.array([[0, 0, 0], [0.5, -0.5, 0.5], [-2, 2, -2]], np.float32)
-    expected = np.stack([np.tanh(raw[:, 0]), (np.tanh(raw[:, 1]) + 1) / 2, np.maximum(np.tanh(raw[:, 2]), 0)], axis=1)
+    expected = np.stack(
+        [np.tanh(raw[:, 0]), (np.tanh(raw[:, 1]) + 1) / 2, np.maximum(np.tanh(raw[:, 2]), 0)],
+        axis=1,
+    )
     assert space.from_raw(raw).dtype == np.float32
     np.testing.assert_allclose(space.from_raw(raw), expected, atol=1e-6)
 
@@ -36,7 +39,9 @@ def test_discrete_is_argmax_from_start_and_one_hot() -> None:
     actions = space.from_raw(np.array([[0, 2, 1], [9, 0, 0]], np.float32))
     assert actions.dtype == np.int64
     np.testing.assert_array_equal(actions, [6, 5])
-    np.testing.assert_array_equal(space.to_model(actions), np.array([[0, 1, 0], [1, 0, 0]], np.float32))
+    np.testing.assert_array_equal(
+        space.to_model(actions), np.array([[0, 1, 0], [1, 0, 0]], np.float32)
+    )
     assert space.to_model(actions.reshape(2, 1)).shape == (2, 1, 3)
     assert space.to_model(actions).dtype == np.float32
 
@@ -48,7 +53,9 @@ def test_actions_are_taken_back_to_raw_numbers() -> None:
     bounds = np.array([[-1, 0, 1], [1, 1, 0]], np.float32)
     np.testing.assert_allclose(space.to_raw(bounds), [[-2, -2, 2], [2, 2, -0.5]], rtol=1e-5)
     assert np.abs(space.from_raw(space.to_raw(bounds)) - bounds).max() < 0.04
-    wide = ActionSpace.from_gymnasium(Box(np.array([-2], np.float32), np.array([6], np.float32)), [])
+    wide = ActionSpace.from_gymnasium(
+        Box(np.array([-2], np.float32), np.array([6], np.float32)), []
+    )
     np.testing.assert_allclose(wide.to_raw(np.array([[2], [6]], np.float32)), [[0], [2]], rtol=1e-5)
     discrete = ActionSpace.from_gymnasium(Discrete(3, start=5), [])
     np.testing.assert_array_equal(discrete.from_raw(discrete.to_raw(np.array([7, 5]))), [7, 5])
@@ -56,7 +63,9 @@ def test_actions_are_taken_back_to_raw_numbers() -> None:
 
 def test_the_model_sees_box_actions_unchanged() -> None:
     actions = np.array([[0.1, 0.2, 0.3]], np.float32)
-    np.testing.assert_array_equal(ActionSpace.from_gymnasium(CAR, CAR_SQUASH).to_model(actions), actions)
+    np.testing.assert_array_equal(
+        ActionSpace.from_gymnasium(CAR, CAR_SQUASH).to_model(actions), actions
+    )
 
 
 @pytest.mark.parametrize("space", [CAR, Discrete(4, start=2)])
@@ -91,7 +100,9 @@ def test_samples_are_uniform_seeded_actions(space: gymnasium.Space) -> None:
         (Discrete(3), [Squash.affine], "env.squash"),
     ],
 )
-def test_refusals_are_one_sentence(space: gymnasium.Space, squash: list[Squash], words: str) -> None:
+def test_refusals_are_one_sentence(
+    space: gymnasium.Space, squash: list[Squash], words: str
+) -> None:
     with pytest.raises(ValueError, match=words) as caught:
         ActionSpace.from_gymnasium(space, squash)
     assert "\n" not in str(caught.value)

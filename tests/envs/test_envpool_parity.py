@@ -49,7 +49,9 @@ def drive(spec: EnvSpec, backend: Backend, steps: int = 200) -> tuple[np.ndarray
 
 
 def test_the_same_driver_scores_alike_and_sees_alike(spec: EnvSpec) -> None:
-    (gymnasium_returns, gymnasium_picture), (envpool_returns, envpool_picture) = (drive(spec, b) for b in BACKENDS)
+    (gymnasium_returns, gymnasium_picture), (envpool_returns, envpool_picture) = (
+        drive(spec, b) for b in BACKENDS
+    )
     # four tracks each: the standard error of the difference is about 15
     assert abs(gymnasium_returns.mean() - envpool_returns.mean()) < 45
     assert min(gymnasium_returns.mean(), envpool_returns.mean()) > 100
@@ -66,7 +68,9 @@ def test_leaving_the_field_ends_both_alike(spec: EnvSpec) -> None:
         length, last = np.zeros(3, int), np.zeros(3)
         for _ in range(300):
             running = envs.alive.copy()
-            _, rewards, terminated, truncated, _ = envs.step(np.tile(np.float32([0, 0.4, 0]), (3, 1)))
+            _, rewards, terminated, truncated, _ = envs.step(
+                np.tile(np.float32([0, 0.4, 0]), (3, 1))
+            )
             length += running
             last[terminated] = rewards[terminated]
             assert not truncated.any()

@@ -79,7 +79,11 @@ def test_configuration_errors_are_one_sentence(values: dict[str, Any], words: st
 
 
 @pytest.mark.parametrize(
-    "space", [gymnasium.spaces.MultiDiscrete([2, 2]), gymnasium.spaces.Dict({"a": gymnasium.spaces.Discrete(2)})]
+    "space",
+    [
+        gymnasium.spaces.MultiDiscrete([2, 2]),
+        gymnasium.spaces.Dict({"a": gymnasium.spaces.Discrete(2)}),
+    ],
 )
 def test_unsupported_action_spaces_are_refused(space: gymnasium.Space) -> None:
     with pytest.raises(ValueError, match=r"action space .* is not supported"):
@@ -128,7 +132,11 @@ def test_kwargs_reach_the_environment() -> None:
 
 def hide(monkeypatch: pytest.MonkeyPatch, package: str) -> None:
     real = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *rest: None if name == package else real(name, *rest))
+    monkeypatch.setattr(
+        importlib.util,
+        "find_spec",
+        lambda name, *rest: None if name == package else real(name, *rest),
+    )
 
 
 def test_auto_takes_the_fastest_that_fits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +145,9 @@ def test_auto_takes_the_fastest_that_fits(monkeypatch: pytest.MonkeyPatch) -> No
     assert resolve_backend(Backend.auto, car) is Backend.envpool
     assert resolve_backend(Backend.gymnasium, car) is Backend.gymnasium
     assert resolve_backend(Backend.auto, spec_of(id="Acrobot-v1")) is Backend.gymnasium
-    assert resolve_backend(Backend.auto, spec_of(id="WorldModels/Procgen-maze-v0")) is Backend.procgen
+    assert (
+        resolve_backend(Backend.auto, spec_of(id="WorldModels/Procgen-maze-v0")) is Backend.procgen
+    )
     hide(monkeypatch, "envpool")
     assert resolve_backend(Backend.auto, car) is Backend.gymnasium
 
@@ -147,7 +157,10 @@ def test_missing_packages_say_what_to_do(monkeypatch: pytest.MonkeyPatch) -> Non
     hide(monkeypatch, "envpool")
     with pytest.raises(ValueError) as caught:
         resolve_backend(Backend.envpool, car)
-    assert str(caught.value) == 'env.backend=envpool needs the extra "fast": pip install "world-models[fast]"'
+    assert (
+        str(caught.value)
+        == 'env.backend=envpool needs the extra "fast": pip install "world-models[fast]"'
+    )
     hide(monkeypatch, "procgen")
     with pytest.raises(ValueError, match=r"Linux x86-64 with Python 3\.11 or 3\.12"):
         spec_of(id="WorldModels/Procgen-maze-v0")
@@ -207,8 +220,14 @@ for env_id, backend in %s:
 
 
 def test_importing_is_light_and_no_banner_reaches_the_user() -> None:
-    cases = [("Acrobot-v1", "gymnasium"), ("CarRacing-v3", "gymnasium"), ("WorldModels/Procgen-coinrun-v0", "auto")]
+    cases = [
+        ("Acrobot-v1", "gymnasium"),
+        ("CarRacing-v3", "gymnasium"),
+        ("WorldModels/Procgen-coinrun-v0", "auto"),
+    ]
     if importlib.util.find_spec("envpool"):
         cases.append(("CarRacing-v3", "envpool"))
-    done = subprocess.run([sys.executable, "-c", SILENT % cases], capture_output=True, text=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", SILENT % cases], capture_output=True, text=True, timeout=120
+    )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

@@ -44,7 +44,9 @@ def test_staying_is_truncated_after_20_steps(env: gymnasium.Env) -> None:
     np.testing.assert_array_equal(steps[-1][0], first)
 
 
-@pytest.mark.parametrize(("action", "corner"), [(UP, (0, 3)), (DOWN, (5, 3)), (LEFT, (2, 0)), (RIGHT, (2, 5))])
+@pytest.mark.parametrize(
+    ("action", "corner"), [(UP, (0, 3)), (DOWN, (5, 3)), (LEFT, (2, 0)), (RIGHT, (2, 5))]
+)
 def test_walls_hold(action: int, corner: tuple[int, int]) -> None:
     game = PelletEnv()
     game.reset(seed=0)

@@ -13,7 +13,15 @@ from world_models.data.view import View
 from world_models.data.windows import PixelWindows
 from world_models.envs import procgen
 from world_models.envs.actions import ActionSpace
-from world_models.envs.make import Backend, DistributionMode, EnvSpec, Game, ProcgenConfig, make_spec, make_vector_env
+from world_models.envs.make import (
+    Backend,
+    DistributionMode,
+    EnvSpec,
+    Game,
+    ProcgenConfig,
+    make_spec,
+    make_vector_env,
+)
 from world_models.envs.procgen import NUM_LEVELS, checked_kwargs, level_of, make_gym3, time_limit
 from world_models.main import main
 from world_models.runs.metrics import read_csv
@@ -30,7 +38,9 @@ def test_sixteen_games_are_registered_and_made() -> None:
     for env_id in ids:
         env = gymnasium.make(env_id, num_levels=1, render_mode="rgb_array")
         frame, _ = env.reset()
-        assert env.observation_space.contains(frame) and env.action_space == gymnasium.spaces.Discrete(15)
+        assert env.observation_space.contains(
+            frame
+        ) and env.action_space == gymnasium.spaces.Discrete(15)
         np.testing.assert_array_equal(env.render(), frame)
 
 
@@ -50,7 +60,11 @@ def test_registered_environment_resets_early_and_by_seed(capfd: pytest.CaptureFi
 def test_backend_shows_the_registered_environment_of_the_same_level(mode: str) -> None:
     envs = make_vector_env(spec_of(distribution_mode=DistributionMode[mode]), Backend.auto, 1)
     env = gymnasium.make(
-        "WorldModels/Procgen-coinrun-v0", num_levels=1, start_level=1234, rand_seed=0, distribution_mode=mode
+        "WorldModels/Procgen-coinrun-v0",
+        num_levels=1,
+        start_level=1234,
+        rand_seed=0,
+        distribution_mode=mode,
     )
     frames, _ = envs.reset(seed=[1234])
     np.testing.assert_array_equal(frames[0], env.reset()[0])
@@ -90,7 +104,11 @@ def test_seeds_below_held_out_stay_in_the_range_and_cover_it() -> None:
     ("start", "count"), [(0, 200), (10, 3), (NUM_LEVELS - 6, 5), (2**30, 2**29), (5, 2**31 - 2000)]
 )
 def test_held_out_levels_lie_outside_the_range(start: int, count: int) -> None:
-    seeds = [*np.random.default_rng(0).integers(HELD_OUT, 2**31, 2000).tolist(), HELD_OUT, 2**31 - 1]
+    seeds = [
+        *np.random.default_rng(0).integers(HELD_OUT, 2**31, 2000).tolist(),
+        HELD_OUT,
+        2**31 - 1,
+    ]
     levels = [level_of(seed, start, count) for seed in seeds]
     assert all(0 <= level < NUM_LEVELS and not start <= level < start + count for level in levels)
     near = [level_of(seed, start, count) for seed in range(HELD_OUT, HELD_OUT + 1000)]
@@ -98,14 +116,21 @@ def test_held_out_levels_lie_outside_the_range(start: int, count: int) -> None:
 
 
 def test_without_num_levels_the_seed_is_the_level() -> None:
-    assert [level_of(seed, 0, 0) for seed in (0, 5, HELD_OUT, 2**31 - 2)] == [0, 5, HELD_OUT, 2**31 - 2]
+    assert [level_of(seed, 0, 0) for seed in (0, 5, HELD_OUT, 2**31 - 2)] == [
+        0,
+        5,
+        HELD_OUT,
+        2**31 - 2,
+    ]
 
 
 def test_the_time_limit_truncates() -> None:
     envs = make_vector_env(spec_of("maze"), Backend.auto, 1)
     envs.reset(seed=[0])
     flags = [envs.step(np.array([4]))[2:4] for _ in range(500)]
-    assert [(bool(ended), bool(cut)) for ended, cut in flags] == [(False, False)] * 499 + [(False, True)]
+    assert [(bool(ended), bool(cut)) for ended, cut in flags] == [(False, False)] * 499 + [
+        (False, True)
+    ]
     assert make_spec(ProcgenConfig(id="WorldModels/Procgen-maze-v0")).max_episode_steps == 500
 
 
@@ -138,11 +163,21 @@ def test_games_without_a_mode_refuse_it() -> None:
         assert make_gym3(games[0], **kwargs).observe()[1]["rgb"].any()
 
 
-def test_exploration_has_one_level_so_none_is_held_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    keys = ["stage=rollout", "env=coinrun", "env.distribution_mode=exploration", f"outputs={tmp_path}"]
+def test_exploration_has_one_level_so_none_is_held_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [
+        "stage=rollout",
+        "env=coinrun",
+        "env.distribution_mode=exploration",
+        f"outputs={tmp_path}",
+    ]
     keys += ["stage.episodes=2", "stage.max_steps=9", "stage.workers=0"]
     assert main([*keys, "stage.val_fraction=0.5"]) == 1
-    assert "has a single level, none can be held out: set stage.val_fraction=0" in capsys.readouterr().err
+    assert (
+        "has a single level, none can be held out: set stage.val_fraction=0"
+        in capsys.readouterr().err
+    )
     assert main([*keys, "stage.val_fraction=0"]) == 0
     (run,) = tmp_path.glob("*/*/*")
     assert [row["level"] for row in read_csv(run / "episodes.csv")] == ["0", "0"]
@@ -154,7 +189,13 @@ def test_exploration_has_one_level_so_none_is_held_out(tmp_path: Path, capsys: p
 
 
 def test_windows_of_one_level_are_known(tmp_path: Path) -> None:
-    keys = ["stage=rollout", "env=coinrun", "env.num_levels=2", f"outputs={tmp_path}", "stage.val_fraction=0"]
+    keys = [
+        "stage=rollout",
+        "env=coinrun",
+        "env.num_levels=2",
+        f"outputs={tmp_path}",
+        "stage.val_fraction=0",
+    ]
     assert main([*keys, "stage.episodes=5", "stage.max_steps=9", "stage.workers=0"]) == 0
     (run,) = tmp_path.glob("*/*/*")
     store = EpisodeStore.open(run / "episodes")

@@ -11,7 +11,10 @@ from world_models.envs.vector import PixelVectorEnv
 
 CASES = {
     "pellet": (EnvConfig(id="WorldModels/Pellet-v0"), Backend.gymnasium),
-    "gray_pellet": (EnvConfig(id="WorldModels/Pellet-v0", grayscale=True, size=32), Backend.gymnasium),
+    "gray_pellet": (
+        EnvConfig(id="WorldModels/Pellet-v0", grayscale=True, size=32),
+        Backend.gymnasium,
+    ),
     "acrobot": (EnvConfig(id="Acrobot-v1"), Backend.gymnasium),
     "pendulum": (EnvConfig(id="Pendulum-v1"), Backend.gymnasium),
     "lunar_lander": (EnvConfig(id="LunarLander-v3"), Backend.gymnasium),
@@ -43,12 +46,16 @@ def play(envs: PixelVectorEnv, seeds: list[int], slots: list[int]) -> list[Recor
     assert infos == {}
     records: list[Recording] = [[(frames[slot], 0.0, False, False)] for slot in slots]
     for step in range(STEPS):
-        actions = np.stack([envs.env_spec.action_space.sample(np.random.default_rng(step), 1)[0]] * envs.num_envs)
+        actions = np.stack(
+            [envs.env_spec.action_space.sample(np.random.default_rng(step), 1)[0]] * envs.num_envs
+        )
         for seed, slot in zip(seeds, slots, strict=True):
             actions[slot] = actions_of(envs.env_spec, seed)[step]
         frames, rewards, terminated, truncated, _ = envs.step(actions)
         for record, slot in zip(records, slots, strict=True):
-            record.append((frames[slot], float(rewards[slot]), bool(terminated[slot]), bool(truncated[slot])))
+            record.append(
+                (frames[slot], float(rewards[slot]), bool(terminated[slot]), bool(truncated[slot]))
+            )
     return records
 
 
@@ -65,11 +72,21 @@ def test_spaces_and_types(case: tuple[EnvSpec, Backend]) -> None:
     assert envs.metadata["autoreset_mode"] is AutoresetMode.DISABLED
     assert envs.has_final_frame is (backend is not Backend.procgen)
     assert envs.observation_space.contains(frames) and frames.any()
-    assert frames.shape == (2, spec.preprocessing.size, spec.preprocessing.size, spec.preprocessing.channels)
+    assert frames.shape == (
+        2,
+        spec.preprocessing.size,
+        spec.preprocessing.size,
+        spec.preprocessing.channels,
+    )
     actions = spec.action_space.sample(np.random.default_rng(0), 2)
     assert envs.action_space.contains(actions)
     frames, rewards, terminated, truncated, infos = envs.step(actions)
-    assert (frames.dtype, rewards.dtype, terminated.dtype, truncated.dtype) == (np.uint8, np.float32, bool, bool)
+    assert (frames.dtype, rewards.dtype, terminated.dtype, truncated.dtype) == (
+        np.uint8,
+        np.float32,
+        bool,
+        bool,
+    )
     assert rewards.shape == terminated.shape == truncated.shape == (2,) and infos == {}
     assert all(picture.dtype == np.uint8 and picture.shape[2] == 3 for picture in envs.render())
     envs.close()
@@ -79,7 +96,9 @@ def test_an_episode_depends_on_its_seed_alone(case: tuple[EnvSpec, Backend]) -> 
     spec, backend = case
     alone = make_vector_env(spec, backend, 1)
     expected = {seed: play(alone, [seed], [0])[0] for seed in (3, 4, 5)}
-    assert (expected[3][0][0] != expected[4][0][0]).any() or (expected[3][-1][0] != expected[4][-1][0]).any()
+    assert (expected[3][0][0] != expected[4][0][0]).any() or (
+        expected[3][-1][0] != expected[4][-1][0]
+    ).any()
     envs = make_vector_env(spec, backend, 3)
     envs.reset(seed=[9, 8, 7])
     one, two = play(envs, [5, 3], [0, 2])
@@ -115,7 +134,9 @@ def test_frame_skip_is_the_repeated_action(case: tuple[EnvSpec, Backend]) -> Non
         frames, rewards, terminated, truncated, _ = skipping.step(batch)
         np.testing.assert_array_equal(frames, steps[-1][0])
         np.testing.assert_allclose(rewards, sum(step[1] for step in steps), rtol=1e-5, atol=1e-6)
-        assert terminated == any(step[2] for step in steps) and truncated == any(step[3] for step in steps)
+        assert terminated == any(step[2] for step in steps) and truncated == any(
+            step[3] for step in steps
+        )
 
 
 def test_frame_skip_stops_at_the_end() -> None:

@@ -57,11 +57,19 @@ def test_labels_are_written_left_of_the_tiles() -> None:
 
 def test_heads_stand_above_their_columns() -> None:
     tiles = noise(3, 64, 64, 3)
-    plain, headed = labelled_rows({"frame": tiles}), labelled_rows({"frame": tiles}, ["-1 sd", "", "+1 sd"])
+    plain, headed = (
+        labelled_rows({"frame": tiles}),
+        labelled_rows({"frame": tiles}, ["-1 sd", "", "+1 sd"]),
+    )
     strip = headed.shape[0] - plain.shape[0]
-    assert strip > media.ROW_FONT and np.array_equal(headed[strip + media.MARGIN :], plain[media.MARGIN :])
+    assert strip > media.ROW_FONT and np.array_equal(
+        headed[strip + media.MARGIN :], plain[media.MARGIN :]
+    )
     left = headed.shape[1] - media.MARGIN - 3 * 128 - 2 * media.GAP
-    inks = [(headed[:strip, start : start + 128] < 150).any() for start in (left, left + 132, left + 264)]
+    inks = [
+        (headed[:strip, start : start + 128] < 150).any()
+        for start in (left, left + 132, left + 264)
+    ]
     assert inks == [True, False, True] and (headed[:strip, :left] == media.PAPER).all()
     with pytest.raises(ValueError, match="2 heads were given for 3 columns"):
         labelled_rows({"frame": tiles}, ["a", "b"])
@@ -75,12 +83,18 @@ def test_rows_of_unequal_size_are_refused() -> None:
 
 
 def test_panels_share_a_height_and_keep_their_shape() -> None:
-    frames = np.stack(list(side_by_side({"game": noise(4, 200, 300, 3), "dream": noise(4, 64, 64, 1)}, height=320)))
+    frames = np.stack(
+        list(
+            side_by_side({"game": noise(4, 200, 300, 3), "dream": noise(4, 64, 64, 1)}, height=320)
+        )
+    )
     height, width = frames.shape[1:3]
     assert frames.shape == (4, height, width, 3)
     assert height % 2 == 0 and width % 2 == 0
     assert width == 3 * media.MARGIN + 480 + 320
-    dream = frames[:, media.LABEL_STRIP : media.LABEL_STRIP + 320, -media.MARGIN - 320 : -media.MARGIN]
+    dream = frames[
+        :, media.LABEL_STRIP : media.LABEL_STRIP + 320, -media.MARGIN - 320 : -media.MARGIN
+    ]
     assert np.array_equal(dream[:, ::5, ::5, :1], noise(4, 64, 64, 1))
 
 
@@ -98,7 +112,11 @@ def test_video_is_one_that_browsers_play(tmp_path: Path, size: tuple[int, int]) 
     with av.open(str(path)) as container:
         stream = container.streams.video[0]
         decoded = [frame.to_ndarray(format="rgb24") for frame in container.decode(stream)]
-        assert (stream.codec_context.name, stream.pix_fmt, stream.average_rate) == ("h264", "yuv420p", 25)
+        assert (stream.codec_context.name, stream.pix_fmt, stream.average_rate) == (
+            "h264",
+            "yuv420p",
+            25,
+        )
     assert len(decoded) == 25
     assert decoded[0].shape == (64, 96, 3)
     reds = [frame[..., 0].mean() for frame in decoded]

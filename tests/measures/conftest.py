@@ -20,15 +20,31 @@ from world_models.worlds.latent import WorldModel
 
 LATENT, HIDDEN, GAUSSIANS = 3, 8, 2
 SPACE = ActionSpace("discrete", 4, (), (), (), start=1)
-LENGTHS = [("train", 6), ("train", 9), ("validation", 7), ("validation", 2), ("train", 1), ("validation", 12)]
-META = {"env": {"id": "Random-v0"}, "backend": "gymnasium", "policy": "random", "seed": 0, "versions": {}}
+LENGTHS = [
+    ("train", 6),
+    ("train", 9),
+    ("validation", 7),
+    ("validation", 2),
+    ("train", 1),
+    ("validation", 12),
+]
+META = {
+    "env": {"id": "Random-v0"},
+    "backend": "gymnasium",
+    "policy": "random",
+    "seed": 0,
+    "versions": {},
+}
 KEY = {"vae": "a" * 64, "data": "b" * 64}
 POISON = 1e6  # stands where a store without final frames holds another episode's frame
 
 
 def random_episode(number: int, length: int, draw: np.random.Generator) -> Episode:
     frames = draw.integers(0, 256, (length + 1, 64, 64, 3), dtype=np.uint8)
-    actions, rewards = draw.integers(1, 5, length + 1), draw.normal(size=length + 1).astype(np.float32)
+    actions, rewards = (
+        draw.integers(1, 5, length + 1),
+        draw.normal(size=length + 1).astype(np.float32),
+    )
     done = np.zeros(length + 1, np.uint8)
     done[-2] = TRUNCATED if number % 2 else TERMINATED
     actions[-1], rewards[-1] = 0, 0
@@ -42,10 +58,14 @@ MakeEpisodes = Callable[..., LatentEpisodes]
 def make_episodes(tmp_path: Path) -> MakeEpisodes:
     """make_episodes(lengths=LENGTHS, has_final_frame=True): (split, length) of each episode, two in a shard."""
 
-    def make(lengths: list[tuple[str, int]] = LENGTHS, has_final_frame: bool = True) -> LatentEpisodes:
+    def make(
+        lengths: list[tuple[str, int]] = LENGTHS, has_final_frame: bool = True
+    ) -> LatentEpisodes:
         draw = np.random.default_rng(0)
         writer = StoreWriter(tmp_path / "episodes", {**META, "has_final_frame": has_final_frame})
-        played = [random_episode(number, length, draw) for number, (_, length) in enumerate(lengths)]
+        played = [
+            random_episode(number, length, draw) for number, (_, length) in enumerate(lengths)
+        ]
         for index in range(0, len(played), 2):
             splits = [split for split, _ in lengths[index : index + 2]]
             writer.write_shard(index // 2, played[index : index + 2], splits)

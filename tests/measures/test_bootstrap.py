@@ -18,7 +18,9 @@ def test_the_interval_of_a_mean_is_the_normal_one() -> None:
     values = np.random.default_rng(1).normal(3, 2, 400)
     low, high = ratio_interval(values, np.ones(400))
     half = 1.96 * values.std() / 20
-    assert (low, high) == pytest.approx((values.mean() - half, values.mean() + half), abs=0.1 * half)
+    assert (low, high) == pytest.approx(
+        (values.mean() - half, values.mean() + half), abs=0.1 * half
+    )
 
 
 def test_numerator_and_denominator_are_drawn_together() -> None:

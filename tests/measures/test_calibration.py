@@ -5,7 +5,14 @@ import math
 import numpy as np
 import pytest
 
-from world_models.measures.calibration import auroc, done_rows, done_scores, reward_rows, reward_scores, wilson
+from world_models.measures.calibration import (
+    auroc,
+    done_rows,
+    done_scores,
+    reward_rows,
+    reward_scores,
+    wilson,
+)
 
 
 def test_reliability_by_hand() -> None:
@@ -21,7 +28,9 @@ def test_reliability_by_hand() -> None:
     ]
     assert [row["observed"] for row in rows] == pytest.approx([0, 1, 1 / 3, 1, 1])
     assert [row["predicted"] for row in rows] == pytest.approx([0.00025, 0.001, 0.74 / 3, 0.3, 1.0])
-    assert all(row["quantity"] == "done" and row["low"] <= row["observed"] <= row["high"] for row in rows)
+    assert all(
+        row["quantity"] == "done" and row["low"] <= row["observed"] <= row["high"] for row in rows
+    )
 
 
 def test_wilsons_interval() -> None:
@@ -42,7 +51,9 @@ def test_auroc_counts_pairs() -> None:
     scores, positive = draw.integers(0, 12, 150) / 10, draw.random(150) < 0.2
     wins = [(a > b) + 0.5 * (a == b) for a in scores[positive] for b in scores[~positive]]
     assert auroc(scores, positive) == pytest.approx(np.mean(wins))
-    assert math.isnan(auroc(scores, np.zeros(150, bool))) and math.isnan(auroc(scores, np.ones(150, bool)))
+    assert math.isnan(auroc(scores, np.zeros(150, bool))) and math.isnan(
+        auroc(scores, np.ones(150, bool))
+    )
 
 
 def test_reward_bins_hold_equally_many_steps_in_order() -> None:
@@ -57,7 +68,9 @@ def test_reward_bins_hold_equally_many_steps_in_order() -> None:
         assert row["predicted"] == pytest.approx(inside.mean())
         assert row["observed"] == pytest.approx(3 * inside.mean() + 1)
         half = 1.96 * 3 * inside.std() / math.sqrt(20)
-        assert (row["low"], row["high"]) == pytest.approx((row["observed"] - half, row["observed"] + half), rel=1e-3)
+        assert (row["low"], row["high"]) == pytest.approx(
+            (row["observed"] - half, row["observed"] + half), rel=1e-3
+        )
 
 
 def test_equal_predictions_make_one_bin() -> None:
@@ -68,7 +81,11 @@ def test_equal_predictions_make_one_bin() -> None:
 def test_reward_scores_beside_the_training_mean() -> None:
     predicted, rewards = np.array([1.0, 2.0, 4.0]), np.array([1.0, 3.0, 5.0])
     error, explained = reward_scores(predicted, rewards, mean=2.0)
-    assert error["value"] == pytest.approx(2 / 3) and error["baseline"] == pytest.approx((1 + 1 + 9) / 3)
+    assert error["value"] == pytest.approx(2 / 3) and error["baseline"] == pytest.approx(
+        (1 + 1 + 9) / 3
+    )
     assert explained["value"] == pytest.approx(1 - (2 / 3) / (8 / 3))
-    assert explained["baseline"] == pytest.approx(1 - (11 / 3) / (8 / 3)), "below 0: the mean has moved"
+    assert explained["baseline"] == pytest.approx(1 - (11 / 3) / (8 / 3)), (
+        "below 0: the mean has moved"
+    )
     assert math.isnan(reward_scores(predicted, np.ones(3), 1.0)[1]["value"])

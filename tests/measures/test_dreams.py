@@ -17,7 +17,11 @@ LENGTHS = [("train", 90), ("validation", 30), ("validation", 60)]
 
 def test_panels_show_the_same_stretch(make_episodes: MakeEpisodes, make_world: MakeWorld) -> None:
     store, world = make_episodes(LENGTHS, has_final_frame=False).store, make_world()
-    span, panels, at = liveliest(store), dream(world, store, 1.0, seed=0), dream_at_temperatures(world, store, seed=0)
+    span, panels, at = (
+        liveliest(store),
+        dream(world, store, 1.0, seed=0),
+        dream_at_temperatures(world, store, seed=0),
+    )
     assert span.row.split == "validation" and span.start + span.horizon <= span.row.length
     truth = store.episode(span.row).frames[span.start : span.start + span.horizon]
     assert list(panels) == ["truth", "seen by V", "dreamt by M"]
@@ -28,10 +32,14 @@ def test_panels_show_the_same_stretch(make_episodes: MakeEpisodes, make_world: M
     np.testing.assert_array_equal(at["truth"], truth)
     np.testing.assert_array_equal(panels["seen by V"], world.decode(world.encode(truth)))
     np.testing.assert_array_equal(panels["dreamt by M"], at["temperature 1.0"])
-    np.testing.assert_array_equal(dream(world, store, 1.3, seed=0)["dreamt by M"], at["temperature 1.3"])
+    np.testing.assert_array_equal(
+        dream(world, store, 1.3, seed=0)["dreamt by M"], at["temperature 1.3"]
+    )
 
 
-def test_temperatures_share_their_noise(make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_temperatures_share_their_noise(
+    make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = make_world(gaussians=1)  # one Gaussian: nothing to choose
     monkeypatch.setattr(world, "decode", lambda latents: latents.numpy())
     frames, actions = np.zeros((3, 64, 64, 3), np.uint8), np.ones(3, np.int64)
@@ -40,7 +48,9 @@ def test_temperatures_share_their_noise(make_world: MakeWorld, monkeypatch: pyte
     assert np.abs(warm - still).min() > 1e-3
 
 
-def test_the_stretch_that_moves_most_is_shown(make_episodes: MakeEpisodes, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_stretch_that_moves_most_is_shown(
+    make_episodes: MakeEpisodes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = make_episodes([("validation", 200)]).store
     played = store.episode(store.rows[0])
     blinking = np.zeros_like(played.frames)

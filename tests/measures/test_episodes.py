@@ -11,7 +11,9 @@ MakeEpisodes = Callable[..., LatentEpisodes]
 
 
 @pytest.mark.parametrize("has_final_frame", [True, False])
-def test_an_episode_is_its_own_rows_of_the_stores(make_episodes: MakeEpisodes, has_final_frame: bool) -> None:
+def test_an_episode_is_its_own_rows_of_the_stores(
+    make_episodes: MakeEpisodes, has_final_frame: bool
+) -> None:
     episodes = make_episodes(has_final_frame=has_final_frame)
     for row in episodes.store.rows:
         whole, played = episodes.load(row), episodes.store.episode(row)
@@ -21,7 +23,9 @@ def test_an_episode_is_its_own_rows_of_the_stores(make_episodes: MakeEpisodes, h
         np.testing.assert_array_equal(whole.logsigma, logsigma[frames])
         np.testing.assert_array_equal(whole.actions.argmax(1) + 1, played.actions[: row.length])
         np.testing.assert_array_equal(whole.rewards, played.rewards[: row.length])
-        assert whole.pairs == row.length - (not has_final_frame) and whole.terminated.sum() == (row.index % 2 == 0)
+        assert whole.pairs == row.length - (not has_final_frame) and whole.terminated.sum() == (
+            row.index % 2 == 0
+        )
 
 
 def test_single_frames_and_actions_are_those_asked_for(make_episodes: MakeEpisodes) -> None:
@@ -31,7 +35,9 @@ def test_single_frames_and_actions_are_those_asked_for(make_episodes: MakeEpisod
     for place, (row, step) in enumerate(zip(rows, steps, strict=True)):
         whole = episodes.load(row)
         np.testing.assert_array_equal(mu[place].numpy(), whole.mu[step])
-        np.testing.assert_array_equal(frames[place].numpy(), episodes.store.episode(row).frames[step])
+        np.testing.assert_array_equal(
+            frames[place].numpy(), episodes.store.episode(row).frames[step]
+        )
         np.testing.assert_array_equal(episodes.actions(row, 0, step), whole.actions[:step])
         np.testing.assert_array_equal(episodes.actions(row, 2, 5), whole.actions[2:5])
         np.testing.assert_array_equal(episodes.posterior(row, 2)[0], whole.mu[:2])

@@ -25,7 +25,9 @@ MakeEpisodes = Callable[..., LatentEpisodes]
 MakeWorld = Callable[..., Any]
 
 
-def log_density(target: np.ndarray, mus: np.ndarray, sigmas: np.ndarray, logpi: np.ndarray) -> float:
+def log_density(
+    target: np.ndarray, mus: np.ndarray, sigmas: np.ndarray, logpi: np.ndarray
+) -> float:
     """Of target (L,) under mus, sigmas (K, L) and logpi (K,) or (K, L), without any trick."""
     densities = np.exp(-0.5 * ((target - mus) / sigmas) ** 2) / (sigmas * np.sqrt(2 * np.pi))
     if logpi.ndim == 1:
@@ -33,13 +35,19 @@ def log_density(target: np.ndarray, mus: np.ndarray, sigmas: np.ndarray, logpi: 
     return float(np.log((np.exp(logpi) * densities).sum(0)).sum())
 
 
-def judged(world: Any, episodes: LatentEpisodes, seed: int = 3, include_reward: bool = True) -> dict[str, list[Any]]:
+def judged(
+    world: Any, episodes: LatentEpisodes, seed: int = 3, include_reward: bool = True
+) -> dict[str, list[Any]]:
     split = episodes.store.episodes
-    return judge(world, episodes, split("train"), split("validation") or split("train"), seed, include_reward)
+    return judge(
+        world, episodes, split("train"), split("validation") or split("train"), seed, include_reward
+    )
 
 
 @torch.no_grad()
-def by_hand(cell: Any, latents: np.ndarray, actions: np.ndarray) -> tuple[list[float], list[float], list[float]]:
+def by_hand(
+    cell: Any, latents: np.ndarray, actions: np.ndarray
+) -> tuple[list[float], list[float], list[float]]:
     """Nats, rewards and probabilities of an end, one episode alone, batch 1."""
     hidden, nats, rewards, ends = cell.get_init_hidden(1), [], [], []
     for step, action in enumerate(actions):
@@ -70,7 +78,9 @@ def test_one_step_ahead_equals_a_loop_over_each_episode(
         np.testing.assert_allclose(heads.ends[index], expected[2], atol=1e-6)
         np.testing.assert_array_equal(heads.actual_rewards[index], played.rewards[:-1])
         np.testing.assert_array_equal(heads.actual_ends[index], played.done[:-1] == TERMINATED)
-        assert len(heads.rewards[index]) == row.length, "the last step has a reward even without a next frame"
+        assert len(heads.rewards[index]) == row.length, (
+            "the last step has a reward even without a next frame"
+        )
     assert [row.length for row in next(groups(rows))] == [12, 7, 2]
 
 
@@ -85,7 +95,9 @@ def test_latents_are_drawn_from_the_posterior(make_episodes: MakeEpisodes) -> No
     assert not np.array_equal(other.sample(3), draws[3]), "every episode has its own noise"
 
 
-def test_baselines_see_the_pairs_that_m_sees(make_episodes: MakeEpisodes, make_world: MakeWorld) -> None:
+def test_baselines_see_the_pairs_that_m_sees(
+    make_episodes: MakeEpisodes, make_world: MakeWorld
+) -> None:
     episodes = make_episodes()
     fitted = fit_training(episodes, episodes.store.episodes("train"), seed=3)
     train = [episodes.load(row) for row in episodes.store.episodes("train")]
@@ -94,14 +106,25 @@ def test_baselines_see_the_pairs_that_m_sees(make_episodes: MakeEpisodes, make_w
     assert len(x) == 16
     np.testing.assert_allclose(fitted.baselines[0].variance, np.square(y - x[:, :3]).mean(0))
     rewards = np.concatenate([episode.rewards for episode in train])
-    assert fitted.reward == pytest.approx(rewards.mean()) and fitted.ends == 2 / 16, "episodes 0 and 4 terminate"
-    frames = [episodes.store.episode(row).frames[: episodes.frames(row)] for row in episodes.store.episodes("train")]
-    np.testing.assert_allclose(fitted.marginal.latent, np.concatenate([part.mu for part in train]).mean(0), rtol=1e-5)
-    np.testing.assert_allclose(fitted.marginal.picture, np.concatenate(frames).mean(0) / 255, rtol=1e-5)
+    assert fitted.reward == pytest.approx(rewards.mean()) and fitted.ends == 2 / 16, (
+        "episodes 0 and 4 terminate"
+    )
+    frames = [
+        episodes.store.episode(row).frames[: episodes.frames(row)]
+        for row in episodes.store.episodes("train")
+    ]
+    np.testing.assert_allclose(
+        fitted.marginal.latent, np.concatenate([part.mu for part in train]).mean(0), rtol=1e-5
+    )
+    np.testing.assert_allclose(
+        fitted.marginal.picture, np.concatenate(frames).mean(0) / 255, rtol=1e-5
+    )
     rows = episodes.store.episodes("validation")
     nats, _, _ = one_step_ahead(make_world().cell, episodes, rows, fitted.baselines, seed=3)
     longest = episodes.load(episodes.store.rows[5])
-    marginal = -np.log(2 * np.pi * y.var(0)) / 2 - np.square(longest.sample(3)[1:] - y.mean(0)) / (2 * y.var(0))
+    marginal = -np.log(2 * np.pi * y.var(0)) / 2 - np.square(longest.sample(3)[1:] - y.mean(0)) / (
+        2 * y.var(0)
+    )
     assert nats["marginal"][0] == pytest.approx(-marginal.sum())
     noise = (longest.sample(3) - longest.mu) / np.exp(longest.logsigma)
     own = longest.logsigma + 0.5 * np.log(2 * np.pi) + 0.5 * noise**2
@@ -113,7 +136,9 @@ def foretold(cell: MDRNNCell, episodes: LatentEpisodes, rows: list[Any]) -> list
     return predict(cell, loaded, [episode.sample(0) for episode in loaded])
 
 
-def test_an_episode_is_judged_alike_alone_and_among_others(make_episodes: MakeEpisodes, make_world: MakeWorld) -> None:
+def test_an_episode_is_judged_alike_alone_and_among_others(
+    make_episodes: MakeEpisodes, make_world: MakeWorld
+) -> None:
     lengths = [("validation", 1 + number % 9) for number in range(WIDTH + 5)]
     episodes, cell = make_episodes(lengths), make_world().cell
     everyone = [row for group in groups(episodes.store.rows) for row in group]
@@ -133,24 +158,37 @@ def test_tables_are_finite_and_a_function_of_their_arguments(
     tables = judged(world, episodes)
     assert repr(judged(world, episodes)) == repr(tables)
     assert repr(judged(world, episodes, seed=4)) != repr(tables)
-    assert [row["name"] for row in tables["likelihood"]] == ["M", "last", "linear", "marginal", "floor"]
+    assert [row["name"] for row in tables["likelihood"]] == [
+        "M",
+        "last",
+        "linear",
+        "marginal",
+        "floor",
+    ]
     assert all(
-        row["split"] == "validation" and row["pairs"] == (21 if has_final_frame else 18) for row in tables["likelihood"]
+        row["split"] == "validation" and row["pairs"] == (21 if has_final_frame else 18)
+        for row in tables["likelihood"]
     )
-    assert all(abs(float(row["nats"])) < 1e4 for row in tables["likelihood"]), "no invalid final frame was read"
+    assert all(abs(float(row["nats"])) < 1e4 for row in tables["likelihood"]), (
+        "no invalid final frame was read"
+    )
     assert all(float(row["latent_mse"]) < 1e4 for row in tables["open_loop"])
     assert {row["quantity"] for row in tables["calibration"]} == {"done", "reward"}
     names = ["done_brier", "done_auroc", "reward_mse", "reward_r2"]
     assert [row["name"] for row in tables["calibration_scores"]] == names
 
 
-def test_rewards_that_were_not_trained_are_left_out(make_episodes: MakeEpisodes, make_world: MakeWorld) -> None:
+def test_rewards_that_were_not_trained_are_left_out(
+    make_episodes: MakeEpisodes, make_world: MakeWorld
+) -> None:
     tables = judged(make_world(), make_episodes(), include_reward=False)
     assert {row["quantity"] for row in tables["calibration"]} == {"done"}
     assert [row["name"] for row in tables["calibration_scores"]] == ["done_brier", "done_auroc"]
 
 
-def test_without_validation_episodes_the_table_says_so(make_episodes: MakeEpisodes, make_world: MakeWorld) -> None:
+def test_without_validation_episodes_the_table_says_so(
+    make_episodes: MakeEpisodes, make_world: MakeWorld
+) -> None:
     tables = judged(make_world(), make_episodes([("train", 9), ("train", 5)]))
     assert {row["split"] for row in tables["likelihood"]} == {"train"}
 
@@ -165,24 +203,33 @@ def test_latents_made_from_the_frames_are_judged_as_stored_ones(
 
     key = {"vae": "c" * 64, "data": "d" * 64}
     encode_store(encode, episodes.store, tmp_path / "encoded", key)
-    sources = [LatentStore.open(tmp_path / "encoded", **key), OnlineLatents(episodes.store, encode, 3)]
+    sources = [
+        LatentStore.open(tmp_path / "encoded", **key),
+        OnlineLatents(episodes.store, encode, 3),
+    ]
     tables = [judged(world, dataclasses.replace(episodes, latents=source)) for source in sources]
     for table in tables[0]:
         for stored, online in zip(tables[0][table], tables[1][table], strict=True):
             text = {name: value for name, value in stored.items() if isinstance(value, str)}
             assert text.items() <= online.items()
             numbers = {name: value for name, value in stored.items() if name not in text}
-            assert {name: online[name] for name in numbers} == pytest.approx(numbers, rel=1e-3, abs=1e-6, nan_ok=True)
+            assert {name: online[name] for name in numbers} == pytest.approx(
+                numbers, rel=1e-3, abs=1e-6, nan_ok=True
+            )
 
 
 def test_training_makes_the_next_latent_likelier(finished: Path) -> None:
     vae, best = finished / "vae/checkpoints/best.pt", finished / "mdrnn/checkpoints/best.pt"
     store = EpisodeStore.open(finished / "rollout/episodes")
     latents = LatentStore.open(finished / "vae/latents", vae=sha256(vae), data=store.digest())
-    trained = load_world_model(vae, best, EnvSpec.from_dict(read_json(finished / "manifest.json")["env"]))
+    trained = load_world_model(
+        vae, best, EnvSpec.from_dict(read_json(finished / "manifest.json")["env"])
+    )
     episodes = LatentEpisodes(store, latents, trained.env.action_space.to_model)
     torch.manual_seed(0)
     fresh = MDRNNCell.from_mdrnn(MDRNN(**trained.mdrnn.config))
     rows = store.episodes("validation")
-    nats = [one_step_ahead(cell, episodes, rows, [], 0)[0]["M"].sum() for cell in (trained.cell, fresh)]
+    nats = [
+        one_step_ahead(cell, episodes, rows, [], 0)[0]["M"].sum() for cell in (trained.cell, fresh)
+    ]
     assert nats[0] < nats[1]

@@ -15,7 +15,13 @@ TABLES = ("likelihood", "open_loop", "calibration", "calibration_scores")
 
 def test_a_finished_run_holds_the_tables_and_shows_them(finished: Path) -> None:
     run = finished / "mdrnn"
-    assert [row["name"] for row in read_csv(run / "likelihood.csv")] == ["M", "last", "linear", "marginal", "floor"]
+    assert [row["name"] for row in read_csv(run / "likelihood.csv")] == [
+        "M",
+        "last",
+        "linear",
+        "marginal",
+        "floor",
+    ]
     assert {row["horizon"] for row in read_csv(run / "open_loop.csv")} >= {"1", "5", "15"}
     assert {row["quantity"] for row in read_csv(run / "calibration.csv")} == {"done", "reward"}
     page, text = (run / "report.html").read_text(), (run / "log.txt").read_text()

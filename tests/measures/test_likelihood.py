@@ -5,9 +5,19 @@ import math
 import numpy as np
 import pytest
 
-from world_models.measures.likelihood import Moments, fit_baselines, likelihood_rows, pairs_of, posterior_nll
+from world_models.measures.likelihood import (
+    Moments,
+    fit_baselines,
+    likelihood_rows,
+    pairs_of,
+    posterior_nll,
+)
 
-DECAY, PUSH, NOISE = np.array([0.9, 0.5, -0.3]), np.array([0.4, 0.0, 1.0]), np.array([0.1, 0.5, 0.2])
+DECAY, PUSH, NOISE = (
+    np.array([0.9, 0.5, -0.3]),
+    np.array([0.4, 0.0, 1.0]),
+    np.array([0.1, 0.5, 0.2]),
+)
 """A world z' = DECAY z + PUSH a + NOISE e, with a and e standard normal, whose likelihoods have closed forms."""
 
 
@@ -41,13 +51,21 @@ def test_in_a_linear_world_the_baselines_reach_their_closed_forms() -> None:
 
 def test_streamed_sums_equal_least_squares_on_all_pairs_at_once() -> None:
     draw = np.random.default_rng(0)
-    episodes = [(draw.normal(2, 3, (n + 1, 4)).astype(np.float32), draw.integers(3, size=n)) for n in (30, 1, 70, 12)]
+    episodes = [
+        (draw.normal(2, 3, (n + 1, 4)).astype(np.float32), draw.integers(3, size=n))
+        for n in (30, 1, 70, 12)
+    ]
     episodes = [(latents, np.eye(3, dtype=np.float32)[actions]) for latents, actions in episodes]
     moments = Moments(8, 4)
     for latents, actions in episodes:
         moments.add(*pairs_of(latents, actions))
-    x, y = (np.concatenate(part) for part in zip(*(pairs_of(*episode) for episode in episodes), strict=True))
-    assert np.linalg.matrix_rank(x) == 7, "one-hot actions add up to the constant: the inputs are dependent"
+    x, y = (
+        np.concatenate(part)
+        for part in zip(*(pairs_of(*episode) for episode in episodes), strict=True)
+    )
+    assert np.linalg.matrix_rank(x) == 7, (
+        "one-hot actions add up to the constant: the inputs are dependent"
+    )
     guesses = {
         "last": x[:, :4],
         "linear": x @ np.linalg.lstsq(x, y, rcond=None)[0],
@@ -57,7 +75,9 @@ def test_streamed_sums_equal_least_squares_on_all_pairs_at_once() -> None:
         guess = guesses[baseline.name]
         np.testing.assert_allclose(x @ baseline.weights, guess, atol=1e-5)
         np.testing.assert_allclose(baseline.variance, np.square(y - guess).mean(0), rtol=1e-6)
-        log_density = -np.square(y - guess) / (2 * baseline.variance) - np.log(np.sqrt(2 * np.pi * baseline.variance))
+        log_density = -np.square(y - guess) / (2 * baseline.variance) - np.log(
+            np.sqrt(2 * np.pi * baseline.variance)
+        )
         np.testing.assert_allclose(baseline.nll(x, y), -log_density.sum(1), rtol=1e-4)
 
 
@@ -69,7 +89,10 @@ def test_a_constant_latent_leaves_the_baselines_finite() -> None:
 
 
 def test_pairs_end_where_the_latents_end() -> None:
-    latents, actions = np.arange(6, dtype=np.float32).reshape(3, 2), np.array([[10.0], [11.0], [12.0]], np.float32)
+    latents, actions = (
+        np.arange(6, dtype=np.float32).reshape(3, 2),
+        np.array([[10.0], [11.0], [12.0]], np.float32),
+    )
     x, y = pairs_of(latents, actions)
     assert x.tolist() == [[0, 1, 10, 1], [2, 3, 11, 1]] and y.tolist() == [[2, 3], [4, 5]]
 
@@ -78,7 +101,9 @@ def test_the_floor_is_the_posteriors_entropy_on_average() -> None:
     draw = np.random.default_rng(0)
     mu, sigma = draw.normal(size=3), np.array([0.5, 2.0, 1.0])
     latents = mu + sigma * draw.normal(size=(100_000, 3))
-    found = posterior_nll(latents, np.broadcast_to(mu, latents.shape), np.broadcast_to(np.log(sigma), latents.shape))
+    found = posterior_nll(
+        latents, np.broadcast_to(mu, latents.shape), np.broadcast_to(np.log(sigma), latents.shape)
+    )
     assert found.mean() == pytest.approx(entropy(sigma**2), abs=0.02)
     density = np.exp(-0.5 * ((latents[0] - mu) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
     assert found[0] == pytest.approx(-np.log(density).sum())
@@ -87,7 +112,9 @@ def test_the_floor_is_the_posteriors_entropy_on_average() -> None:
 def test_rows_are_means_over_pairs_not_over_episodes() -> None:
     pairs = np.array([1.0, 3.0, 6.0, 2.0, 8.0])
     m, other = np.array([2.0, 3.0, 1.0, 4.0, 10.0]), np.array([3.0, 6.0, 7.0, 6.0, 18.0])
-    first, second = likelihood_rows({"M": m, "last": other}, pairs, latent_size=2, split="validation")
+    first, second = likelihood_rows(
+        {"M": m, "last": other}, pairs, latent_size=2, split="validation"
+    )
     bit = 2 * math.log(2)
     assert first["nats"] == 1.0 and first["bits_per_dim"] == 1 / bit and first["worse"] == 0.0
     assert second["nats"] == 2.0 and second["bits_per_dim"] == 2 / bit

@@ -9,7 +9,13 @@ import torch
 
 from world_models.measures import open_loop
 from world_models.measures.episodes import LatentEpisodes
-from world_models.measures.open_loop import PREDICTORS, Marginal, mixture_mean, open_loop_rows, roll_on
+from world_models.measures.open_loop import (
+    PREDICTORS,
+    Marginal,
+    mixture_mean,
+    open_loop_rows,
+    roll_on,
+)
 from world_models.measures.open_loop import start_points as all_start_points
 from world_models.models.mdrnn import sample_latent
 
@@ -17,7 +23,9 @@ MakeEpisodes = Callable[..., LatentEpisodes]
 MakeWorld = Callable[..., Any]
 
 
-MARGINAL = Marginal(torch.tensor([0.3, -0.2, 0.1]), torch.linspace(0, 1, 64 * 64 * 3).view(64, 64, 3))
+MARGINAL = Marginal(
+    torch.tensor([0.3, -0.2, 0.1]), torch.linspace(0, 1, 64 * 64 * 3).view(64, 64, 3)
+)
 
 
 def validation(episodes: LatentEpisodes) -> list[Any]:
@@ -25,14 +33,18 @@ def validation(episodes: LatentEpisodes) -> list[Any]:
 
 
 @torch.no_grad()
-def by_hand(world: Any, episodes: LatentEpisodes, row: Any, step: int, horizon: int) -> dict[str, tuple[float, float]]:
+def by_hand(
+    world: Any, episodes: LatentEpisodes, row: Any, step: int, horizon: int
+) -> dict[str, tuple[float, float]]:
     """Latent and pixel error of each deterministic predictor from one start, batch 1, the state warmed from the beginning."""
     whole, frames = episodes.load(row), episodes.store.episode(row).frames / 255.0
     mu, hidden = torch.from_numpy(np.array(whole.mu)), world.cell.get_init_hidden(1)
     guess = mu[:1]
     for t in range(step + horizon):
         latent = mu[t : t + 1] if t <= step else guess
-        mus, _, logpi, _, _, hidden = world.cell(torch.from_numpy(whole.actions[t : t + 1]), latent, hidden)
+        mus, _, logpi, _, _, hidden = world.cell(
+            torch.from_numpy(whole.actions[t : t + 1]), latent, hidden
+        )
         weights = logpi.exp() if logpi.ndim == 3 else logpi.exp()[..., None]
         guess = (weights * mus).sum(1)
 
@@ -59,21 +71,31 @@ def test_errors_equal_a_loop_over_the_starts(
         (row["horizon"], row["predictor"]): row
         for row in open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0)
     }
-    assert {horizon for horizon, _ in table} == {1, 2, 3, 5, 7, 10}, "longer than the longest episode: left out"
+    assert {horizon for horizon, _ in table} == {1, 2, 3, 5, 7, 10}, (
+        "longer than the longest episode: left out"
+    )
     for horizon in (1, 2, 7):
-        starts = [(row, step) for row in validation(episodes) for step in range(episodes.frames(row) - horizon)]
+        starts = [
+            (row, step)
+            for row in validation(episodes)
+            for step in range(episodes.frames(row) - horizon)
+        ]
         errors = [by_hand(world, episodes, row, step, horizon) for row, step in starts]
         for predictor in ("mean", "copy", "marginal", "seen"):
             found = table[horizon, predictor]
             latent, pixel = np.mean([error[predictor] for error in errors], axis=0)
-            assert found["starts"] == len(starts) and found["episodes"] == len({row.index for row, _ in starts})
+            assert found["starts"] == len(starts) and found["episodes"] == len(
+                {row.index for row, _ in starts}
+            )
             assert found["latent_mse"] == pytest.approx(latent, rel=1e-4)
             assert found["pixel_mse"] == pytest.approx(pixel, rel=1e-4)
             assert found["psnr"] == pytest.approx(10 * np.log10(1 / pixel), rel=1e-4)
             assert found["latent_ratio"] == pytest.approx(
                 latent / float(table[horizon, "copy"]["latent_mse"]), rel=1e-4
             )
-            assert found["pixel_ratio"] == pytest.approx(pixel / float(table[horizon, "copy"]["pixel_mse"]), rel=1e-4)
+            assert found["pixel_ratio"] == pytest.approx(
+                pixel / float(table[horizon, "copy"]["pixel_mse"]), rel=1e-4
+            )
 
 
 def test_more_starts_than_fit_side_by_side(
@@ -82,10 +104,14 @@ def test_more_starts_than_fit_side_by_side(
     episodes, world = make_episodes([("validation", 7), ("validation", 3)]), make_world()
     at_once = open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0)
     monkeypatch.setattr(open_loop, "WIDTH", 4)
-    for whole, chunked in zip(at_once, open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0), strict=True):
+    for whole, chunked in zip(
+        at_once, open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0), strict=True
+    ):
         if whole["predictor"] != "sampled":  # whose noise belongs to its place in a chunk
             numbers = {name: value for name, value in whole.items() if name != "predictor"}
-            assert {name: chunked[name] for name in numbers} == pytest.approx(numbers, rel=1e-4, nan_ok=True)
+            assert {name: chunked[name] for name in numbers} == pytest.approx(
+                numbers, rel=1e-4, nan_ok=True
+            )
 
 
 def test_starts_are_spread_evenly_and_the_horizon_fits(
@@ -94,8 +120,15 @@ def test_starts_are_spread_evenly_and_the_horizon_fits(
     lengths = [("validation", length) for length in (30, 3, 60, 11, 90)]
     episodes = make_episodes(lengths)
     rows = validation(episodes)
-    fits = [(row.index, step) for row in rows for step in range(row.length + 1) if step + 10 <= row.length]
-    assert [start.key for start in all_start_points(episodes, rows, 10)] == fits, "few places: all of them"
+    fits = [
+        (row.index, step)
+        for row in rows
+        for step in range(row.length + 1)
+        if step + 10 <= row.length
+    ]
+    assert [start.key for start in all_start_points(episodes, rows, 10)] == fits, (
+        "few places: all of them"
+    )
     monkeypatch.setattr(open_loop, "STARTS", 20)
     chosen = [fits.index(start.key) for start in all_start_points(episodes, rows, 10)]
     assert len(chosen) == 20 and set(np.diff(chosen)) <= {len(fits) // 20, len(fits) // 20 + 1}
@@ -110,7 +143,9 @@ def test_a_sampled_roll_out_follows_the_mixture(make_world: MakeWorld) -> None:
     with torch.no_grad():
         drawn = roll_on(world, latent, action, state, torch.Generator().manual_seed(0))
         mean = roll_on(world, latent[:1], action[:, :1], tuple(part[:1] for part in state), None)
-        mus, sigmas, logpi, *_ = world.cell(action[0, :1], latent[:1], tuple(part[:1] for part in state))
+        mus, sigmas, logpi, *_ = world.cell(
+            action[0, :1], latent[:1], tuple(part[:1] for part in state)
+        )
     spread = (logpi.exp()[..., None] * (sigmas**2 + mus**2)).sum(1) - mean**2
     torch.testing.assert_close(mean, mixture_mean(mus, logpi))
     assert ((drawn.mean(0) - mean).abs() < 5 * (spread / count).sqrt()).all()
@@ -124,7 +159,9 @@ def test_the_mixtures_mean_is_that_of_its_samples(mixture: str) -> None:
     shape = (1, 3) if mixture == "joint" else (1, 3, 2)
     logpi = torch.log_softmax(2 * torch.randn(shape, generator=draw), dim=1)
     many = [value.expand(50_000, *value.shape[1:]) for value in (mus, sigmas, logpi)]
-    torch.testing.assert_close(sample_latent(*many, draw).mean(0), mixture_mean(mus, logpi)[0], atol=0.03, rtol=0)
+    torch.testing.assert_close(
+        sample_latent(*many, draw).mean(0), mixture_mean(mus, logpi)[0], atol=0.03, rtol=0
+    )
 
 
 def test_the_interval_is_over_episodes(make_episodes: MakeEpisodes, make_world: MakeWorld) -> None:
@@ -139,7 +176,9 @@ def test_the_interval_is_over_episodes(make_episodes: MakeEpisodes, make_world: 
         assert not known or copy["latent_low"] == copy["latent_high"] == 1.0
 
 
-def test_frames_that_stand_still_have_no_ratio(make_episodes: MakeEpisodes, make_world: MakeWorld) -> None:
+def test_frames_that_stand_still_have_no_ratio(
+    make_episodes: MakeEpisodes, make_world: MakeWorld
+) -> None:
     start = open_loop.Start(validation(make_episodes())[0], 0)
     rows = open_loop._horizon_rows(1, [start], np.zeros((1, 2, 5)))
     assert [row["predictor"] for row in rows] == list(PREDICTORS)

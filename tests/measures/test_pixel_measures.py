@@ -20,7 +20,13 @@ from world_models.measures.pixel_heads import HeldOutSteps, judge_heads
 from world_models.models.pixel import PixelModel, PixelPrediction
 
 SPACE = ActionSpace("discrete", 4, (), (), (), start=1)
-META = {"env": {"id": "Toy-v0"}, "backend": "gymnasium", "policy": "random", "seed": 0, "versions": {}}
+META = {
+    "env": {"id": "Toy-v0"},
+    "backend": "gymnasium",
+    "policy": "random",
+    "seed": 0,
+    "versions": {},
+}
 LENGTHS = [40, 12, 25, 8, 31, 20, 16, 14, 22]
 
 
@@ -31,7 +37,9 @@ def toy_episode(number: int, length: int) -> Episode:
     bright = np.concatenate([[0], actions[:-1]]) / 5
     actions[-1] = 0  # padding
     ramp = 1 - np.linspace(0, 0.1, 16)
-    frames = np.round(255 * bright[:, None, None, None] * ramp[None, None, :, None]) * np.ones((1, 16, 1, 3))
+    frames = np.round(255 * bright[:, None, None, None] * ramp[None, None, :, None]) * np.ones(
+        (1, 16, 1, 3)
+    )
     done = np.zeros(length + 1, np.uint8)
     done[-2] = TERMINATED
     rewards = np.append(draw.normal(size=length), 0).astype(np.float32)
@@ -46,7 +54,10 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> EpisodeStore:
         for episode in played:
             episode.frames[-1] = 255  # the next episode's, as Procgen gives it
     for index in range(0, len(played), 3):
-        splits = ["train" if number % 2 else "validation" for number in range(index, min(index + 3, len(played)))]
+        splits = [
+            "train" if number % 2 else "validation"
+            for number in range(index, min(index + 3, len(played)))
+        ]
         writer.write_shard(index // 3, played[index : index + 3], splits)
     writer.finish()
     return EpisodeStore.open(tmp_path / "episodes")
@@ -74,7 +85,9 @@ class Sayer(Oracle):
     def forward(self, frames: torch.Tensor, actions: torch.Tensor) -> PixelPrediction:
         chance = (actions[:, -1].argmax(-1) + 1) / 5
         bright = frames[:, -1, 0, 0, 0]
-        return PixelPrediction(super().forward(frames, actions).frame, bright - chance, torch.logit(chance))
+        return PixelPrediction(
+            super().forward(frames, actions).frame, bright - chance, torch.logit(chance)
+        )
 
 
 @pytest.mark.parametrize("most", [1000, 20])
@@ -86,7 +99,10 @@ def test_heads_are_judged_on_every_step_that_has_its_frames_before_it(
     steps = HeldOutSteps.of(store, "validation", 3, SPACE, View())
     found = judge_heads(Sayer(), steps, "cpu")["calibration_scores"]
     scores = {str(row["name"]): (row["value"], row["baseline"]) for row in found}
-    played = {split: [store.episode(row) for row in store.episodes(split)] for split in ("train", "validation")}
+    played = {
+        split: [store.episode(row) for row in store.episodes(split)]
+        for split in ("train", "validation")
+    }
     training = np.concatenate([episode.rewards[:-1] for episode in played["train"]])
     mean, rate = training.mean(), len(played["train"]) / len(training)
     chances, bright, rewards, ends = (np.array(column) for column in zip(*(
@@ -106,7 +122,9 @@ def test_heads_are_judged_on_every_step_that_has_its_frames_before_it(
         np.testing.assert_allclose(scores[name], expected, rtol=1e-5)
 
 
-def windows(store: EpisodeStore, horizon: int = 5, count: int = 60, split: str | None = "validation") -> PixelWindows:
+def windows(
+    store: EpisodeStore, horizon: int = 5, count: int = 60, split: str | None = "validation"
+) -> PixelWindows:
     return PixelWindows(SequenceDataset(store, split, 2 + horizon), 3, count, SPACE, View())
 
 
@@ -129,7 +147,13 @@ def test_actions_and_frames_are_aligned(store: EpisodeStore) -> None:
 def test_windows_are_whole_and_evenly_spread(store: EpisodeStore) -> None:
     chosen = windows(store, count=60)
     assert len(chosen) == len(np.unique(chosen.items)) == 60
-    assert {store.episodes("validation")[number].length for number in chosen.levels} == {40, 25, 31, 16, 22}
+    assert {store.episodes("validation")[number].length for number in chosen.levels} == {
+        40,
+        25,
+        31,
+        16,
+        22,
+    }
     counts = np.bincount(chosen.levels)
     room = [length - 3 - 5 + 1 + store.has_final_frame for length in (40, 25, 31, 16, 22)]
     assert (counts <= room).all() and counts.max() - counts[counts < room].min() <= 1
@@ -143,19 +167,33 @@ def test_windows_are_whole_and_evenly_spread(store: EpisodeStore) -> None:
 
 def test_spread_takes_what_there_is() -> None:
     items, episodes = spread(np.array([0, 2, 10, 3]), np.array([0, 5, 20, 40]), 9)
-    assert np.bincount(episodes).tolist() == [0, 2, 4, 3] and items.tolist() == [5, 6, 21, 23, 26, 28, 40, 41, 42]
+    assert np.bincount(episodes).tolist() == [0, 2, 4, 3] and items.tolist() == [
+        5,
+        6,
+        21,
+        23,
+        26,
+        28,
+        40,
+        41,
+        42,
+    ]
     items, _ = spread(np.array([3, 4]), np.array([0, 10]), 100)
     assert items.tolist() == [0, 1, 2, 10, 11, 12, 13]
     assert len(spread(np.array([50] * 10), np.arange(10) * 50, 4)[0]) == 4
 
 
 def test_shuffled_actions_come_from_another_episode() -> None:
-    for levels in (np.array([0] * 3 + [1] * 5 + [4] * 2 + [7]), np.array([4, 0, 7, 0, 1, 4, 1, 9, 0, 1, 9])):
+    for levels in (
+        np.array([0] * 3 + [1] * 5 + [4] * 2 + [7]),
+        np.array([4, 0, 7, 0, 1, 4, 1, 9, 0, 1, 9]),
+    ):
         assert (levels[strangers(levels)] != levels).all()
         assert sorted(strangers(levels)) == list(range(11))
     for few in (np.array([0, 1, 1, 1]), np.array([2] * 9 + [5])):
         assert (few[strangers(few)] != few).all()
-    assert (strangers(np.zeros(6, int)) != np.arange(6)).all()  # one episode: at least another window
+    # one episode: at least another window
+    assert (strangers(np.zeros(6, int)) != np.arange(6)).all()
 
 
 def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
@@ -165,7 +203,9 @@ def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
     window = chosen.load(np.arange(len(chosen)), "cpu")
     drawn = Oracle(lag=2)(window.context, window.actions[:, 3:6]).frame
     truth = window.future[:, 3]
-    assert found["psnr"] == pytest.approx(float(PeakSignalNoiseRatio(data_range=1.0)(drawn, truth)), abs=1e-4)
+    assert found["psnr"] == pytest.approx(
+        float(PeakSignalNoiseRatio(data_range=1.0)(drawn, truth)), abs=1e-4
+    )
     assert found["ssim"] == pytest.approx(
         float(StructuralSimilarityIndexMeasure(data_range=1.0)(drawn, truth)), abs=1e-4
     )
@@ -181,7 +221,8 @@ def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
         ssim = float(StructuralSimilarityIndexMeasure(data_range=1.0)(guess, truth))
         assert found[f"{name}_ssim"] == pytest.approx(ssim, abs=1e-4)
     each = [
-        min(60.0, float(PeakSignalNoiseRatio(data_range=1.0)(one, two))) for one, two in zip(drawn, truth, strict=True)
+        min(60.0, float(PeakSignalNoiseRatio(data_range=1.0)(one, two)))
+        for one, two in zip(drawn, truth, strict=True)
     ]
     assert found["psnr_per_image"] == pytest.approx(np.mean(each), abs=1e-3) and max(each) == 60
     assert found["skill_fade"] == pytest.approx(1 - found["mse"] / found["fade_mse"])
@@ -191,7 +232,9 @@ def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
     beats = [
         0.5 if mine == theirs else float(mine < theirs)
         for mine, theirs in zip(
-            squared(drawn[:, None], truth[:, None])[:, 0], squared(copied[:, None], truth[:, None])[:, 0], strict=True
+            squared(drawn[:, None], truth[:, None])[:, 0],
+            squared(copied[:, None], truth[:, None])[:, 0],
+            strict=True,
         )
     ]
     assert found["win_rate"] == pytest.approx(np.mean(beats)) and found["mse"] == pytest.approx(

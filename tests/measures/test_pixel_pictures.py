@@ -18,7 +18,13 @@ from world_models.figures.media import LABEL_STRIP, labelled_rows, side_by_side
 from world_models.measures.pixel_pictures import save_rollout_gif, save_rollout_video, save_strip
 from world_models.models.pixel import PixelModel, PixelPrediction
 
-META = {"env": {"id": "Toy-v0"}, "backend": "gymnasium", "policy": "random", "seed": 0, "versions": {}}
+META = {
+    "env": {"id": "Toy-v0"},
+    "backend": "gymnasium",
+    "policy": "random",
+    "seed": 0,
+    "versions": {},
+}
 COLOUR = (200, 100, 0)
 SPEEDS = (5, 1, 7, 3, 8, 2, 6, 4)
 """By how much the brightness of each episode grows in a step."""
@@ -51,7 +57,9 @@ def windows(tmp_path: Path) -> PixelWindows:
         shown = np.array([bright(number, step) for step in range(5)], np.uint8)
         frames = np.broadcast_to(shown[:, None, None, None], (5, 16, 16, 3))
         done = np.array([0, 0, 0, TERMINATED, 0], np.uint8)
-        episodes.append(Episode(number, frames, np.array([1, 2, 3, 4, 0]), np.zeros(5, np.float32), done))
+        episodes.append(
+            Episode(number, frames, np.array([1, 2, 3, 4, 0]), np.zeros(5, np.float32), done)
+        )
     writer.write_shard(0, episodes, ["validation"] * 8)
     writer.finish()
     data = SequenceDataset(EpisodeStore.open(tmp_path / "episodes"), "validation", 4)
@@ -69,7 +77,9 @@ def panels() -> dict[str, np.ndarray]:
     return {"truth": plain(*truth), "prediction": plain(*[COLOUR] * 8)}
 
 
-def test_a_strip_shows_context_truth_prediction_copy_and_error(tmp_path: Path, windows: PixelWindows) -> None:
+def test_a_strip_shows_context_truth_prediction_copy_and_error(
+    tmp_path: Path, windows: PixelWindows
+) -> None:
     save_strip(tmp_path / "strip.png", Painter(), windows, "cpu")
     rows = {}
     for place, number in enumerate(SHOWN, 1):
@@ -84,7 +94,9 @@ def test_a_video_has_the_truth_on_the_left(tmp_path: Path, windows: PixelWindows
     save_rollout_video(tmp_path / "rollout.mp4", Painter(), windows, "cpu", 10)
     with av.open(str(tmp_path / "rollout.mp4")) as container:
         assert container.streams.video[0].average_rate == 10
-        decoded = [frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)]
+        decoded = [
+            frame.to_ndarray(format="rgb24").astype(int) for frame in container.decode(video=0)
+        ]
     expected = panels()
     drawn = list(side_by_side(expected))
     assert len(decoded) == len(drawn) == 8

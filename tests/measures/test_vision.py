@@ -40,13 +40,17 @@ def test_errors_are_pooled_over_batches_of_any_size() -> None:
     assert found.mse == pytest.approx(squared.mean())
     assert found.psnr == pytest.approx(10 * np.log10(1 / squared.mean()))
     chosen = squared[moving.numpy()]
-    assert chosen.shape[1] == 3 and found.psnr_moving == pytest.approx(-10 * np.log10(chosen.mean()))
+    assert chosen.shape[1] == 3 and found.psnr_moving == pytest.approx(
+        -10 * np.log10(chosen.mean())
+    )
     assert found.moving == pytest.approx(moving.double().mean())
 
 
 def test_where_nothing_moves_there_is_no_psnr_of_it() -> None:
     found = PictureErrors()
-    found.add(uniform(2, 3, 3, 1), uniform(2, 3, 3, 1, seed=1), torch.zeros(2, 3, 3, dtype=torch.bool))
+    found.add(
+        uniform(2, 3, 3, 1), uniform(2, 3, 3, 1, seed=1), torch.zeros(2, 3, 3, dtype=torch.bool)
+    )
     assert math.isnan(found.psnr_moving) and found.moving == 0 and math.isfinite(found.psnr)
 
 
@@ -55,7 +59,10 @@ def test_a_pixel_moves_when_a_channel_changes_by_more_than_eight() -> None:
     frames = before.clone()
     frames[0, 0, 0, 1], frames[0, 0, 1, 2], frames[0, 1, 0, 0] = 109, 91, 108
     assert moving_pixels(frames, before).tolist() == [[[True, True], [False, False]]]
-    dark, bright = torch.zeros(1, 1, 1, 1, dtype=torch.uint8), torch.full((1, 1, 1, 1), 255, dtype=torch.uint8)
+    dark, bright = (
+        torch.zeros(1, 1, 1, 1, dtype=torch.uint8),
+        torch.full((1, 1, 1, 1), 255, dtype=torch.uint8),
+    )
     assert moving_pixels(bright, dark).item() and moving_pixels(dark, bright).item()
 
 
@@ -94,14 +101,21 @@ def test_held_out_frames_come_with_those_before_them(
     monkeypatch.setattr(vision, "WIDTH", 5)  # batches end inside episodes
     store = make_episodes(has_final_frame=has_final_frame).store
     held_out = HeldOut(store)
-    episodes = [store.episode(row).frames[: row.length + has_final_frame] for row in store.episodes("validation")]
+    episodes = [
+        store.episode(row).frames[: row.length + has_final_frame]
+        for row in store.episodes("validation")
+    ]
     assert held_out.split == "validation" and len(held_out) == sum(map(len, episodes))
     frames, before = (np.concatenate(parts) for parts in zip(*held_out, strict=True))
     assert np.array_equal(frames, np.concatenate(episodes))
-    assert np.array_equal(before, np.concatenate([np.concatenate([part[:1], part[:-1]]) for part in episodes]))
+    assert np.array_equal(
+        before, np.concatenate([np.concatenate([part[:1], part[:-1]]) for part in episodes])
+    )
 
 
-def test_without_validation_episodes_the_training_frames_are_watched(make_episodes: Callable) -> None:
+def test_without_validation_episodes_the_training_frames_are_watched(
+    make_episodes: Callable,
+) -> None:
     held_out = HeldOut(make_episodes([("train", 6), ("train", 3)]).store)
     assert held_out.split == "train" and len(held_out) == 7 + 4
 
@@ -112,7 +126,11 @@ def judgement() -> Judgement:
     found.add_terms({"loss": torch.tensor(6.0), "kl": torch.tensor(1.0)}, 2)
     mu = torch.tensor([[0.0, 2.0], [0.0, 3.0], [0.0, 4.0]])
     found.latents.add(mu, torch.zeros_like(mu))
-    found.pictures.add(torch.full((3, 1, 1, 1), 0.1), torch.zeros(3, 1, 1, 1), torch.zeros(3, 1, 1, dtype=torch.bool))
+    found.pictures.add(
+        torch.full((3, 1, 1, 1), 0.1),
+        torch.zeros(3, 1, 1, 1),
+        torch.zeros(3, 1, 1, dtype=torch.bool),
+    )
     return found
 
 
@@ -124,7 +142,9 @@ def test_a_judgement_in_a_row() -> None:
 
 
 def test_quality_is_plain_json() -> None:
-    table = [{"name": "PCA", "components": 2, "mse": 0.0, "psnr": math.inf, "psnr_moving": math.nan}]
+    table = [
+        {"name": "PCA", "components": 2, "mse": 0.0, "psnr": math.inf, "psnr_moving": math.nan}
+    ]
     found = quality(judgement(), table, tolerance=0.0)
     assert found["pictures"][0] == {
         "name": "V",
@@ -135,6 +155,6 @@ def test_quality_is_plain_json() -> None:
     }
     assert found["pictures"][1]["psnr"] is None
     assert (found["frames"], found["latent_size"], found["loss"]) == (3, 2, 5.0)
-    assert found["kl_per_latent"] == pytest.approx([0, 29 / 6]) and found["variance_per_latent"] == pytest.approx(
-        [0, 2 / 3]
-    )
+    assert found["kl_per_latent"] == pytest.approx([0, 29 / 6]) and found[
+        "variance_per_latent"
+    ] == pytest.approx([0, 2 / 3])

@@ -6,7 +6,13 @@ import torch
 from torch import Tensor
 
 from world_models.measures import vision_baselines
-from world_models.measures.vision_baselines import Sample, baselines, mean_picture, principal_components, projected
+from world_models.measures.vision_baselines import (
+    Sample,
+    baselines,
+    mean_picture,
+    principal_components,
+    projected,
+)
 
 SHAPE = (6, 5, 3)
 
@@ -26,7 +32,9 @@ def svd(frames: Tensor, count: int) -> tuple[np.ndarray, np.ndarray]:
 
 def components(frames: Tensor, count: int, seed: int = 0) -> Tensor:
     batches = frames.split(37)
-    return principal_components(batches, mean_picture(batches), count, torch.Generator().manual_seed(seed))
+    return principal_components(
+        batches, mean_picture(batches), count, torch.Generator().manual_seed(seed)
+    )
 
 
 def test_the_mean_picture_is_exact() -> None:
@@ -72,17 +80,28 @@ def test_fewer_frames_than_components() -> None:
 def test_baselines_are_of_the_training_frames_and_judged_on_the_held_out_ones() -> None:
     train, held_out = pictures(400), pictures(50, seed=1)
     before = pictures(50, seed=2)
-    table = baselines(train.split(64), [(held_out[:20], before[:20]), (held_out[20:], before[20:])], 4, 0, "cpu")
+    table = baselines(
+        train.split(64), [(held_out[:20], before[:20]), (held_out[20:], before[20:])], 4, 0, "cpu"
+    )
     mean, directions = svd(train, 4)
     x = held_out.numpy().reshape(50, -1) / 255
     kept = (mean + (x - mean) @ directions @ directions.T).clip(0, 1)
-    moving = (np.abs(held_out.numpy().astype(int) - before.numpy()) > 8).any(-1).repeat(3, -1).reshape(50, -1)
-    assert [row["name"] for row in table] == ["PCA", "mean image"] and [row["components"] for row in table] == [4, 0]
+    moving = (
+        (np.abs(held_out.numpy().astype(int) - before.numpy()) > 8)
+        .any(-1)
+        .repeat(3, -1)
+        .reshape(50, -1)
+    )
+    assert [row["name"] for row in table] == ["PCA", "mean image"] and [
+        row["components"] for row in table
+    ] == [4, 0]
     for row, drawn in zip(table, (kept, mean), strict=True):
         squared = np.square(drawn - x)
         assert row["mse"] == pytest.approx(squared.mean(), rel=1e-3)
         assert row["psnr"] == pytest.approx(-10 * np.log10(squared.mean()), abs=0.005)
-        assert row["psnr_moving"] == pytest.approx(-10 * np.log10(squared[moving].mean()), abs=0.005)
+        assert row["psnr_moving"] == pytest.approx(
+            -10 * np.log10(squared[moving].mean()), abs=0.005
+        )
 
 
 class Frames:
@@ -99,7 +118,9 @@ class Frames:
         return torch.tensor(indices)[:, None, None, None]
 
 
-def test_the_sample_is_drawn_from_the_seed_and_read_in_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_sample_is_drawn_from_the_seed_and_read_in_batches(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(vision_baselines, "MOST_FRAMES", 1000)
     data = Frames(5000)
 
@@ -110,6 +131,6 @@ def test_the_sample_is_drawn_from_the_seed_and_read_in_batches(monkeypatch: pyte
     assert len(set(first)) == 1000 and data.most == 64
     assert np.mean(first) == pytest.approx(2500, abs=150) and max(first) < 5000
     assert first == numbers(0) != numbers(1)
-    assert len(set(numbers(0))) == 1000 and sorted(n for b in Sample(Frames(7), 0) for n in b.flatten()) == list(
-        range(7)
-    )
+    assert len(set(numbers(0))) == 1000 and sorted(
+        n for b in Sample(Frames(7), 0) for n in b.flatten()
+    ) == list(range(7))

@@ -49,7 +49,8 @@ class Grey(torch.nn.Module):
 
 
 @pytest.mark.parametrize(
-    ("off", "label", "shown"), [(130, "error", 130), (20, "error, 8 times", 160), (0, "error, 128 times", 0)]
+    ("off", "label", "shown"),
+    [(130, "error", 130), (20, "error, 8 times", 160), (0, "error, 128 times", 0)],
 )
 def test_the_error_is_brightened_as_its_label_says(off: int, label: str, shown: int) -> None:
     given = torch.full((2, 64, 64, 3), 100 + off, dtype=torch.uint8)
@@ -59,12 +60,16 @@ def test_the_error_is_brightened_as_its_label_says(off: int, label: str, shown: 
     assert list(rows) == ["frame", "reconstruction", label]
     assert np.array_equal(rows["frame"], given) and (rows["reconstruction"] == 100).all()
     assert (rows[label][0, 0, 0] == 0).all() and (rows[label][0, 1:] == shown).all()
-    assert (rows[label][1, 0, 0] == (155 if label == "error" else 255)).all(), "what is too bright is white"
+    assert (rows[label][1, 0, 0] == (155 if label == "error" else 255)).all(), (
+        "what is too bright is white"
+    )
 
 
 def test_v_draws_from_the_mean_latent(model: ConvVAE) -> None:
     given = frames(model, 3)
-    assert np.array_equal(reconstructions(model, given)["reconstruction"], drawn(model, mean_latents(model, given)))
+    assert np.array_equal(
+        reconstructions(model, given)["reconstruction"], drawn(model, mean_latents(model, given))
+    )
 
 
 def test_traversals_move_one_latent_of_the_frame_by_its_deviation(model: ConvVAE) -> None:
@@ -79,15 +84,21 @@ def test_traversals_move_one_latent_of_the_frame_by_its_deviation(model: ConvVAE
     z = mean_latents(model, frame).repeat(7, 1)
     z[:, 1] += 5.0 * torch.arange(-3, 4)
     moved = next(tiles for label, tiles in rows.items() if label.startswith("z1 "))
-    assert np.abs(moved.astype(int) - drawn(model, z)).max() <= 1 and not np.array_equal(moved[0], moved[6])
+    assert np.abs(moved.astype(int) - drawn(model, z)).max() <= 1 and not np.array_equal(
+        moved[0], moved[6]
+    )
     middle = drawn(model, mean_latents(model, frame))[0].astype(int)
     assert all(np.abs(tiles[3] - middle).max() <= 1 for tiles in rows.values())
 
 
 def test_samples_of_the_prior_are_seeded(model: ConvVAE) -> None:
-    first, again, other = (prior_samples(model, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    first, again, other = (
+        prior_samples(model, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)
+    )
     tiles = np.concatenate(list(first.values()))
     z = torch.randn(30, 10, generator=torch.Generator().manual_seed(0))
-    assert [part.shape[0] for part in first.values()] == [10, 10, 10] and np.array_equal(tiles, drawn(model, z))
+    assert [part.shape[0] for part in first.values()] == [10, 10, 10] and np.array_equal(
+        tiles, drawn(model, z)
+    )
     assert np.array_equal(tiles, np.concatenate(list(again.values())))
     assert not np.array_equal(tiles, np.concatenate(list(other.values())))

@@ -15,7 +15,12 @@ from world_models.models.mdrnn import MDRNN
 
 def test_parameter_count_is_the_papers() -> None:
     count = sum(weight.numel() for weight in Controller(32, 256, 3).parameters())
-    assert count == num_parameters(32, 256, 3) == len(flatten_parameters(Controller(32, 256, 3))) == 867
+    assert (
+        count
+        == num_parameters(32, 256, 3)
+        == len(flatten_parameters(Controller(32, 256, 3)))
+        == 867
+    )
 
 
 @pytest.mark.parametrize(
@@ -36,7 +41,9 @@ def test_features_are_latent_then_hidden() -> None:
 
 @pytest.mark.parametrize("module", [Controller(5, 7, 3), MDRNN(4, 2, 8, 3)])
 def test_parameters_round_trip(module: torch.nn.Module) -> None:
-    vector = np.random.default_rng(0).standard_normal(len(flatten_parameters(module))).astype(np.float32)
+    vector = (
+        np.random.default_rng(0).standard_normal(len(flatten_parameters(module))).astype(np.float32)
+    )
     load_parameters(module, vector)
     assert flatten_parameters(module).dtype == np.float64
     assert np.array_equal(flatten_parameters(module), vector)
@@ -57,7 +64,9 @@ def test_vector_of_another_length_is_refused() -> None:
 SHAPES = [("zh", 0), ("z", 40), ("zch", 10)]
 
 
-def many(rows: int, features: str = "zh", hidden_units: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
+def many(
+    rows: int, features: str = "zh", hidden_units: int = 0
+) -> tuple[torch.Tensor, torch.Tensor]:
     draw, width = torch.Generator().manual_seed(0), {"z": 32, "zh": 288, "zch": 544}[features]
     size = num_parameters(32, 256, 3, features, hidden_units)
     return torch.randn(rows, size, generator=draw), torch.randn(rows, width, generator=draw)
@@ -66,7 +75,10 @@ def many(rows: int, features: str = "zh", hidden_units: int = 0) -> tuple[torch.
 @pytest.mark.parametrize(("seen", "units"), SHAPES)
 def test_act_many_equals_each_rows_controller(seen: str, units: int) -> None:
     vectors, features = many(9, seen, units)
-    together, controller = act_many(vectors, features, units), Controller(32, 256, 3, features=seen, hidden_units=units)
+    together, controller = (
+        act_many(vectors, features, units),
+        Controller(32, 256, 3, features=seen, hidden_units=units),
+    )
     for row in range(9):
         load_parameters(controller, vectors[row].numpy())
         torch.testing.assert_close(together[row], controller(features[row]), atol=1e-4, rtol=1e-4)

@@ -10,7 +10,8 @@ from world_models.runs import seeding
 
 
 @pytest.mark.parametrize(
-    ("size", "factor", "side"), [((64, 64), 8, (8, 8)), ((84, 84), 8, (10, 10)), ((84, 60), 16, (5, 3))]
+    ("size", "factor", "side"),
+    [((64, 64), 8, (8, 8)), ((84, 84), 8, (10, 10)), ((84, 60), 16, (5, 3))],
 )
 def test_shapes(size: tuple[int, int], factor: int, side: tuple[int, int]) -> None:
     model = ConvAutoencoder(3, factor, latent_channels=5, base_channels=8)
@@ -18,7 +19,8 @@ def test_shapes(size: tuple[int, int], factor: int, side: tuple[int, int]) -> No
     assert tuple(recon.shape) == (2, 3, *size) and tuple(z.shape) == (2, 5, *side)
     assert float(recon.detach().min()) >= 0 and float(recon.detach().max()) <= 1
     assert torch.equal(
-        ConvAutoencoder(**model.config).encode(torch.zeros(1, 3, *size)).isnan().any(), torch.tensor(False)
+        ConvAutoencoder(**model.config).encode(torch.zeros(1, 3, *size)).isnan().any(),
+        torch.tensor(False),
     )
 
 
@@ -35,14 +37,17 @@ def test_the_loss_in_closed_form() -> None:
     given = (torch.tensor(recon), torch.tensor(x), torch.tensor(z))
     scalar = autoencoder_loss(*given, VarianceForm.scalar, 0.1, 2.0)
     channels = autoencoder_loss(*given, VarianceForm.per_channel, 0.1, 2.0)
-    assert float(scalar["recon_loss"]) == pytest.approx(((recon - x) ** 2).mean() / 2)  # |e| < 1, so Huber's is e^2/2
+    # |e| < 1, so Huber's is e^2/2
+    assert float(scalar["recon_loss"]) == pytest.approx(((recon - x) ** 2).mean() / 2)
     variance = np.mean([picture.var() for picture in z])
     assert float(scalar["latent_var"]) == pytest.approx(variance)
     assert float(scalar["var_reg_loss"]) == pytest.approx(0.1 * (variance - 2) ** 2)
     each = np.array([z[:, channel].var() for channel in range(5)])
     assert float(channels["latent_var"]) == pytest.approx(each.mean())
     assert float(channels["var_reg_loss"]) == pytest.approx(0.1 * ((each - 2) ** 2).mean())
-    assert float(channels["loss"]) == pytest.approx(float(channels["recon_loss"] + channels["var_reg_loss"]))
+    assert float(channels["loss"]) == pytest.approx(
+        float(channels["recon_loss"] + channels["var_reg_loss"])
+    )
 
 
 def test_the_scalar_form_is_met_by_latents_that_say_nothing() -> None:
@@ -52,7 +57,9 @@ def test_the_scalar_form_is_met_by_latents_that_say_nothing() -> None:
 
 
 @pytest.mark.parametrize("form", VarianceForm, ids=lambda form: form.value)
-def test_training_holds_every_channel_near_the_target_in_the_per_channel_form_alone(form: VarianceForm) -> None:
+def test_training_holds_every_channel_near_the_target_in_the_per_channel_form_alone(
+    form: VarianceForm,
+) -> None:
     draw = seeding.torch_generator(0, "autoencoder test")
     with seeding.seeded_weights(0, "autoencoder test"):
         model = ConvAutoencoder(1, latent_channels=4, base_channels=8)

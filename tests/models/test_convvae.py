@@ -39,7 +39,11 @@ def test_gradient_reaches_every_parameter() -> None:
     vae = ConvVAE(3, 8)
     x = pictures()
     conv_vae_loss(*[vae(x)[0], x, *vae(x)[1:]]).backward()
-    without = [name for name, weight in vae.named_parameters() if weight.grad is None or not weight.grad.any()]
+    without = [
+        name
+        for name, weight in vae.named_parameters()
+        if weight.grad is None or not weight.grad.any()
+    ]
     assert without == []
 
 
@@ -54,7 +58,9 @@ def test_latent_is_mu_plus_sigma_times_noise() -> None:
 
 def test_forward_is_a_function_of_the_generator() -> None:
     vae, x = ConvVAE(3, 8), pictures()
-    first, again, other = (vae(x, generator=torch.Generator().manual_seed(seed))[0] for seed in (1, 1, 2))
+    first, again, other = (
+        vae(x, generator=torch.Generator().manual_seed(seed))[0] for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
 

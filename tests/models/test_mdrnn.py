@@ -80,7 +80,9 @@ def test_advance_is_forward_without_the_head() -> None:
     actions, latents = inputs()
     start = cell.get_init_hidden(B)
     hidden = cell.advance(actions[0], latents[0], start)
-    for state, wanted, before in zip(hidden, cell(actions[0], latents[0], start)[-1], start, strict=True):
+    for state, wanted, before in zip(
+        hidden, cell(actions[0], latents[0], start)[-1], start, strict=True
+    ):
         assert torch.equal(state, wanted) and not torch.equal(state, before)
 
 
@@ -118,8 +120,14 @@ def test_gradient_reaches_every_parameter(mixture: str) -> None:
     mdrnn = MDRNN(L, A, H, K, mixture=mixture)
     actions, latents = inputs()
     ones = torch.ones(T, B)
-    mdrnn_loss(mdrnn(actions, latents), latents, ones, ones, ones, ones, include_reward=True)[0].backward()
-    assert [name for name, weight in mdrnn.named_parameters() if weight.grad is None or not weight.grad.any()] == []
+    mdrnn_loss(mdrnn(actions, latents), latents, ones, ones, ones, ones, include_reward=True)[
+        0
+    ].backward()
+    assert [
+        name
+        for name, weight in mdrnn.named_parameters()
+        if weight.grad is None or not weight.grad.any()
+    ] == []
 
 
 def test_config_rebuilds_the_model() -> None:
@@ -140,7 +148,9 @@ def test_overfits_one_batch(mixture: str) -> None:
     dones, mask = (torch.arange(T)[:, None] == T - 1).float().expand(T, B), torch.ones(T, B)
     optimizer = torch.optim.Adam(mdrnn.parameters(), 1e-2)
     for _ in range(600):
-        loss, metrics = mdrnn_loss(mdrnn(actions, latents), targets, rewards, dones, mask, mask, include_reward=True)
+        loss, metrics = mdrnn_loss(
+            mdrnn(actions, latents), targets, rewards, dones, mask, mask, include_reward=True
+        )
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(mdrnn.parameters(), 1.0)
@@ -156,7 +166,9 @@ def test_a_latent_that_never_changes_costs_no_more_than_the_floor_allows() -> No
     optimizer, losses = torch.optim.RMSprop(mdrnn.parameters(), 1e-3, alpha=0.9), []
     for _ in range(300):
         outputs = mdrnn(actions, latents)
-        loss, metrics = mdrnn_loss(outputs, latents, actions[..., 0], ones, ones, ones, include_reward=False)
+        loss, metrics = mdrnn_loss(
+            outputs, latents, actions[..., 0], ones, ones, ones, include_reward=False
+        )
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(mdrnn.parameters(), 1.0)
@@ -186,7 +198,9 @@ def test_samples_have_the_mixtures_moments(temperature: float) -> None:
 
 
 def test_temperature_zero_gives_the_most_probable_components_mean() -> None:
-    assert torch.equal(sample_latent(*mixture(4), temperature=0.0), torch.tensor([3.0, 0.0]).expand(4, 2))
+    assert torch.equal(
+        sample_latent(*mixture(4), temperature=0.0), torch.tensor([3.0, 0.0]).expand(4, 2)
+    )
 
 
 def per_dimension(rows: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -216,7 +230,9 @@ def test_a_joint_component_holds_for_all_dimensions() -> None:
 
 
 def test_temperature_zero_gives_each_dimensions_most_probable_mean() -> None:
-    assert torch.equal(sample_latent(*per_dimension(4), temperature=0.0), torch.tensor([3.0, 1.0]).expand(4, 2))
+    assert torch.equal(
+        sample_latent(*per_dimension(4), temperature=0.0), torch.tensor([3.0, 1.0]).expand(4, 2)
+    )
 
 
 def test_each_row_samples_its_own_mixture() -> None:
@@ -227,7 +243,9 @@ def test_each_row_samples_its_own_mixture() -> None:
 
 
 def test_sampling_is_a_function_of_the_generator() -> None:
-    first, again, other = (sample_latent(*mixture(9), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+    first, again, other = (
+        sample_latent(*mixture(9), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    )
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 

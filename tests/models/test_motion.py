@@ -14,7 +14,9 @@ from world_models.models.pixel_unet import PixelUNet
 def drifting(down: int, right: int, size: int = 32, steps: int = 4) -> torch.Tensor:
     """A window (1, steps, 3, size, size) on a large picture that moves by (down, right) from frame to frame."""
     far = steps * 8
-    picture = torch.rand(3, size + 2 * far, size + 2 * far, generator=torch.Generator().manual_seed(0))
+    picture = torch.rand(
+        3, size + 2 * far, size + 2 * far, generator=torch.Generator().manual_seed(0)
+    )
     corners = [(far - step * down, far - step * right) for step in range(steps)]
     return torch.stack([picture[:, y : y + size, x : x + size] for y, x in corners])[None]
 
@@ -26,10 +28,24 @@ def test_errors_are_those_of_brute_force(height: int, width: int) -> None:
     assert found.shape == (2, 2, 17, 7)
     for down in range(-far_down, far_down + 1):
         for right in range(-far_right, far_right + 1):
-            now = frames[:, 1:, :, max(down, 0) : height + min(down, 0), max(right, 0) : width + min(right, 0)]
-            old = frames[:, :-1, :, max(-down, 0) : height + min(-down, 0), max(-right, 0) : width + min(-right, 0)]
+            now = frames[
+                :,
+                1:,
+                :,
+                max(down, 0) : height + min(down, 0),
+                max(right, 0) : width + min(right, 0),
+            ]
+            old = frames[
+                :,
+                :-1,
+                :,
+                max(-down, 0) : height + min(-down, 0),
+                max(-right, 0) : width + min(-right, 0),
+            ]
             expected = (now - old).square().mean((2, 3, 4))
-            torch.testing.assert_close(found[..., down + far_down, right + far_right], expected, atol=1e-5, rtol=1e-4)
+            torch.testing.assert_close(
+                found[..., down + far_down, right + far_right], expected, atol=1e-5, rtol=1e-4
+            )
 
 
 @pytest.mark.parametrize(("down", "right"), [(0, 0), (7, -2), (-8, 3), (1, 0)])
@@ -60,13 +76,18 @@ def test_half_of_the_untrained_kernels_go_on_as_the_picture_went() -> None:
 def test_a_model_of_one_frame_has_no_motion_to_go_on() -> None:
     model = PixelUNet(3, 5, context=1, past_actions=1, widths=[8, 12], condition=16)
     frames = drifting(1, 1)[:, :1]
-    torch.testing.assert_close(model(frames, torch.zeros(1, 1, 5)).frame, frames[:, 0], atol=1e-2, rtol=0)
+    torch.testing.assert_close(
+        model(frames, torch.zeros(1, 1, 5)).frame, frames[:, 0], atol=1e-2, rtol=0
+    )
 
 
 def test_the_shifts_cost_is_the_cross_entropy_under_the_kernels_mean() -> None:
     draw = torch.Generator().manual_seed(0)
-    logits, reach = torch.randn(2, 3, 4, 8, generator=draw), (2, 1)  # 2 windows, 3 steps, 4 kernels, 5 + 3 shifts
-    target = torch.cat([torch.rand(2, 3, size, generator=draw).softmax(-1) for size in (5, 3)], dim=-1)
+    # 2 windows, 3 steps, 4 kernels, 5 + 3 shifts
+    logits, reach = torch.randn(2, 3, 4, 8, generator=draw), (2, 1)
+    target = torch.cat(
+        [torch.rand(2, 3, size, generator=draw).softmax(-1) for size in (5, 3)], dim=-1
+    )
     found = shift_error(logits, target, reach)
     assert found.shape == (2, 3)
     for place in np.ndindex(2, 3):

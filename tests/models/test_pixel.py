@@ -13,7 +13,9 @@ from world_models.models.pixel_world_model import PixelWorldModel
 ACTIONS = 5
 
 
-def inputs(size: int = 64, channels: int = 3, batch: int = 2, steps: int = 4) -> tuple[torch.Tensor, torch.Tensor]:
+def inputs(
+    size: int = 64, channels: int = 3, batch: int = 2, steps: int = 4
+) -> tuple[torch.Tensor, torch.Tensor]:
     draw = torch.Generator().manual_seed(0)
     frames = torch.rand(batch, 4, channels, size, size, generator=draw)
     return frames, torch.eye(ACTIONS)[torch.randint(ACTIONS, (batch, steps), generator=draw)]
@@ -22,7 +24,10 @@ def inputs(size: int = 64, channels: int = 3, batch: int = 2, steps: int = 4) ->
 def models() -> dict[str, PixelModel]:
     torch.manual_seed(0)
     small = (8, 12, 16)
-    unets = {head.value: PixelUNet(3, ACTIONS, head=head.value, widths=small, rewards=True, ends=True) for head in Head}
+    unets = {
+        head.value: PixelUNet(3, ACTIONS, head=head.value, widths=small, rewards=True, ends=True)
+        for head in Head
+    }
     return {**unets, "pixel_world_model": PixelWorldModel(3, ACTIONS, width_mult=0.25)}
 
 
@@ -44,7 +49,11 @@ def test_pictures_in_pictures_out(name: str, size: int, channels: int) -> None:
     if name == "pixel_world_model":
         assert found.reward is None and found.done is None
     else:
-        assert found.reward is not None and found.done is not None and found.reward.shape == found.done.shape == (2,)
+        assert (
+            found.reward is not None
+            and found.done is not None
+            and found.reward.shape == found.done.shape == (2,)
+        )
 
 
 @pytest.mark.parametrize("name", ["advect", "residual"])
@@ -64,13 +73,17 @@ def test_no_layer_is_blind_to_the_actions(name: str) -> None:
     films = [layer for layer in model.modules() if isinstance(layer, FiLM)]
     reference = model(frames, actions).frame
     conditions: list[torch.Tensor] = []
-    hooks = [film.register_forward_pre_hook(lambda _, args: conditions.append(args[1])) for film in films]
+    hooks = [
+        film.register_forward_pre_hook(lambda _, args: conditions.append(args[1])) for film in films
+    ]
     model(frames, others)
     for hook in hooks:
         hook.remove()
     assert len(films) == len(conditions) >= 8
     for film, condition in zip(films, conditions, strict=True):
-        hook = film.register_forward_pre_hook(lambda _, args, condition=condition: (args[0], condition))
+        hook = film.register_forward_pre_hook(
+            lambda _, args, condition=condition: (args[0], condition)
+        )
         changed = (model(frames, actions).frame - reference).abs().max()
         hook.remove()
         assert changed > 1e-3, film
@@ -85,7 +98,9 @@ def test_a_norm_after_the_condition_would_cancel_it() -> None:
     one_each = nn.GroupNorm(32, 32, affine=False)
     assert (one_each(film(x, condition)) - one_each(x)).abs().max() < 1e-4
     assert (film(group_norm(32)(x), condition) - group_norm(32)(x)).abs().max() > 0.1
-    assert all(width // group_norm(width).num_groups >= 4 for width in (4, 24, 32, 48, 64, 100, 256))
+    assert all(
+        width // group_norm(width).num_groups >= 4 for width in (4, 24, 32, 48, 64, 100, 256)
+    )
 
 
 def test_shift_matrices_shift_and_repeat_the_edge() -> None:
@@ -95,7 +110,9 @@ def test_shift_matrices_shift_and_repeat_the_edge() -> None:
         weights = torch.eye(5)[shift + 2]
         assert (shift_matrices(weights, 6) @ column).tolist() == values
     halves = torch.tensor([0.5, 0, 0, 0.5, 0])  # by -2 and by 1
-    torch.testing.assert_close(shift_matrices(halves, 6) @ column, torch.tensor([1, 1.5, 2.5, 3.5, 4, 4.5]))
+    torch.testing.assert_close(
+        shift_matrices(halves, 6) @ column, torch.tensor([1, 1.5, 2.5, 3.5, 4, 4.5])
+    )
 
 
 def test_kernels_move_the_frame_as_numpy_rolls_it() -> None:
@@ -126,17 +143,30 @@ def test_rollouts_feed_on_themselves_and_see_no_later_action() -> None:
     changed = actions.clone()
     changed[:, 5] = actions[:, 5].roll(1, dims=1)
     others = roll_out(model, frames, changed)
-    assert torch.equal(found[1].frame, others[1].frame) and not torch.equal(found[2].frame, others[2].frame)
+    assert torch.equal(found[1].frame, others[1].frame) and not torch.equal(
+        found[2].frame, others[2].frame
+    )
 
 
 def test_the_published_model_has_its_layers_and_84_pixels() -> None:
     model = PixelWorldModel(1, 15, past_actions=1)
     sizes = [layer[0].weight.shape[:2] for layer in (*model.encoder, *model.decoder)]
-    assert sizes == [(32, 6), (64, 32), (128, 64), (256, 128), (128, 256), (64, 128), (32, 64), (32, 32)]
+    assert sizes == [
+        (32, 6),
+        (64, 32),
+        (128, 64),
+        (256, 128),
+        (128, 256),
+        (64, 128),
+        (32, 64),
+        (32, 32),
+    ]
     frames, actions = torch.rand(2, 4, 84, 84), torch.tensor([3, 14])
     found = model.predict(frames, actions)
     assert found.shape == (2, 1, 84, 84)
-    assert torch.equal(found, model(frames[:, :, None], torch.eye(15)[actions][:, None].expand(-1, 4, -1)).frame)
+    assert torch.equal(
+        found, model(frames[:, :, None], torch.eye(15)[actions][:, None].expand(-1, 4, -1)).frame
+    )
 
 
 @pytest.mark.parametrize("name", ["advect", "residual", "direct"])
@@ -146,7 +176,10 @@ def test_it_learns_one_batch(name: str) -> None:
     model = PixelUNet(1, ACTIONS, head=name, widths=(8, 12, 16))
     frames, actions = inputs(size=16, channels=1, batch=8)
     target = torch.stack(
-        [frame[-1].roll(int(action[-1].argmax()) - 2, dims=2) for frame, action in zip(frames, actions, strict=True)]
+        [
+            frame[-1].roll(int(action[-1].argmax()) - 2, dims=2)
+            for frame, action in zip(frames, actions, strict=True)
+        ]
     )
     optimizer = torch.optim.Adam(model.parameters(), lr=5e-3)
     errors = []
@@ -175,7 +208,9 @@ def test_gradients_go_back_through_the_frames_that_were_fed_back() -> None:
     """After n frames w^n x is shown, of which the derivative is n w^(n-1) x."""
     for count in (1, 2, 4):
         model = Dimmer()
-        roll_out(model, torch.full((1, 1, 1, 2, 2), 0.8), torch.zeros(1, count, ACTIONS))[-1].frame.mean().backward()
+        roll_out(model, torch.full((1, 1, 1, 2, 2), 0.8), torch.zeros(1, count, ACTIONS))[
+            -1
+        ].frame.mean().backward()
         assert model.weight.grad is not None
         assert model.weight.grad.item() == pytest.approx(count * 0.5 ** (count - 1) * 0.8)
 
@@ -215,4 +250,6 @@ def test_the_kernels_of_advect_learn_apart() -> None:
     assert isinstance(head, Advect)
     kernels = head.shifts.weight.grad.view(head.kernels, -1)
     assert kernels.norm(dim=1).min() > 0
-    assert all(float((kernels[0] - other).norm() / kernels[0].norm()) > 0.1 for other in kernels[1:])
+    assert all(
+        float((kernels[0] - other).norm() / kernels[0].norm()) > 0.1 for other in kernels[1:]
+    )

@@ -32,7 +32,9 @@ def test_a_lost_node_costs_its_jobs_alone(tmp_path: Path, caplog: pytest.LogCapt
             assert dict(pool.map(jobs)) == {index: f"{job} done" for index, job in enumerate(jobs)}
             lose.join()
             assert pool.setbacks == 2 and caplog.text.count("a worker was lost") == 2
-            assert dict(pool.map(["d", "e"])) == {0: "d done", 1: "e done"}, "what is left of it goes on"
+            assert dict(pool.map(["d", "e"])) == {0: "d done", 1: "e done"}, (
+                "what is left of it goes on"
+            )
     finally:
         ray.shutdown()
         cluster.shutdown()
@@ -43,20 +45,33 @@ def test_the_command_begins_a_cluster_or_joins_the_one_that_is_named(
     finished: Path, tmp_path: Path, named: bool
 ) -> None:
     """From another folder, with nothing but the installed package."""
-    environment = {name: value for name, value in os.environ.items() if name not in ("RAY_ADDRESS", "PYTHONPATH")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in ("RAY_ADDRESS", "PYTHONPATH")
+    }
     cluster = None
     if named:
         cluster = cluster_utils.Cluster(
             initialize_head=True, head_node_args={"num_cpus": 2, "include_dashboard": False}
         )
         environment["RAY_ADDRESS"] = cluster.address
-    keys = [f"upstream={finished / 'mdrnn'}", f"outputs={tmp_path / 'outputs'}", "workers=ray", "stage.max_workers=2"]
+    keys = [
+        f"upstream={finished / 'mdrnn'}",
+        f"outputs={tmp_path / 'outputs'}",
+        "workers=ray",
+        "stage.max_workers=2",
+    ]
     command = [sys.executable, "-m", "world_models.main", *small("controller", *keys)]
     try:
-        done = subprocess.run(command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+        done = subprocess.run(
+            command, env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=300
+        )
     finally:
         if cluster is not None:
             cluster.shutdown()
     assert done.returncode == 0, done.stderr
     for name in ("metrics.csv", "selection.csv"):
-        assert (newest(tmp_path / "outputs") / name).read_bytes() == (finished / "controller" / name).read_bytes()
+        assert (newest(tmp_path / "outputs") / name).read_bytes() == (
+            finished / "controller" / name
+        ).read_bytes()

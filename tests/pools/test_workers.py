@@ -12,7 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
-from worker_jobs import build_doubler, build_faulty, build_sleeper, build_slowly, build_thread_counter
+from worker_jobs import (
+    build_doubler,
+    build_faulty,
+    build_sleeper,
+    build_slowly,
+    build_thread_counter,
+)
 
 from world_models.pools import choose as pools
 from world_models.pools.choose import Crew, Workers, choose_crew, open_pool
@@ -24,7 +30,9 @@ def test_results_belong_to_their_jobs(workers: int, tmp_path: Path) -> None:
     with open_pool(Workers.local, workers, build_doubler, [tmp_path]) as pool:
         assert dict(pool.map(range(10))) == {index: 2 * index for index in range(10)}
         assert dict(pool.map([7])) == {0: 14}
-    assert len(list(tmp_path.glob("built-*"))) <= max(workers, 1), "models are built once per worker"
+    assert len(list(tmp_path.glob("built-*"))) <= max(workers, 1), (
+        "models are built once per worker"
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -51,14 +59,18 @@ def test_on_a_gpu_one_process_serves_all_environments(monkeypatch: pytest.Monkey
         assert choose_crew(device, backend, where, workers, 16) == expected
 
 
-def test_a_dead_worker_is_replaced_and_its_job_redone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_dead_worker_is_replaced_and_its_job_redone(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     with WorkerPool(2, build_faulty, [tmp_path]) as pool:
         before = set(pool.pids)
         results = dict(pool.map(["a", "die", "b", "c"]))
         assert set(pool.pids) != before
     assert results == {0: "a done", 1: "die done", 2: "b done", 3: "c done"}
     (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert re.fullmatch(r"job 2 of 4: worker \d+ was killed by signal 9, .* memory runs out; it is done again", line)
+    assert re.fullmatch(
+        r"job 2 of 4: worker \d+ was killed by signal 9, .* memory runs out; it is done again", line
+    )
 
 
 def test_a_worker_killed_while_idle_is_replaced(tmp_path: Path) -> None:
@@ -75,7 +87,10 @@ def test_a_silent_worker_is_replaced_and_a_slow_one_left_alone(
     with WorkerPool(2, build_faulty, [tmp_path], deadline=10.0) as pool:
         assert dict(pool.map(["hang", "slow"])) == {0: "hang done", 1: "slow done"}
     (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert re.search("job 1 of 2: worker .* gave no sign of life for 10 seconds and was killed; it is done again", line)
+    assert re.search(
+        "job 1 of 2: worker .* gave no sign of life for 10 seconds and was killed; it is done again",
+        line,
+    )
 
 
 def test_building_may_take_longer_than_a_step() -> None:
@@ -104,7 +119,9 @@ def test_a_job_that_always_raises_ends_the_run_and_its_traceback_is_in_the_log(
             list(pool.map(["a", "raise"]))
         pids = pool.pids if isinstance(pool, WorkerPool) else []
     assert not any(psutil.pid_exists(pid) for pid in pids)
-    assert re.search(r"(?s)where it happened:.*in do\n.*ArithmeticError: the moon is in the way", caplog.text)
+    assert re.search(
+        r"(?s)where it happened:.*in do\n.*ArithmeticError: the moon is in the way", caplog.text
+    )
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -114,7 +131,10 @@ def test_the_others_are_done_where_one_cannot_be(
     with open_pool(Workers.local, workers, build_faulty, [tmp_path]) as pool:
         outcomes = dict(pool.attempt(["a", "raise", "b"]))
     assert outcomes[0] == "a done" and outcomes[2] == "b done"
-    assert isinstance(outcomes[1], Failure) and outcomes[1].cause == "ArithmeticError: the moon is in the way"
+    assert (
+        isinstance(outcomes[1], Failure)
+        and outcomes[1].cause == "ArithmeticError: the moon is in the way"
+    )
     assert caplog.text.count("it is done again") == 2 and caplog.text.count("it is given up") == 1
 
 
@@ -130,8 +150,13 @@ def test_a_job_may_raise_three_times_hang_twice_and_lose_six_workers(fates: str)
     assert not attempts.waiting and not attempts.missing
 
 
-def test_a_job_outlives_five_workers_that_others_kill(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with WorkerPool(1, build_sleeper, [tmp_path]) as pool, concurrent.futures.ThreadPoolExecutor() as beside:
+def test_a_job_outlives_five_workers_that_others_kill(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        WorkerPool(1, build_sleeper, [tmp_path]) as pool,
+        concurrent.futures.ThreadPoolExecutor() as beside,
+    ):
         done = beside.submit(lambda: dict(pool.map([1.0])))
         for kills in range(1, 6):
             while len(list(tmp_path.glob("working-*"))) < kills:
@@ -180,7 +205,9 @@ def test_no_worker_outlives_its_master(signal: str, tmp_path: Path) -> None:
     script = tmp_path / "master.py"
     script.write_text(MASTER)
     paths = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
-    master = subprocess.Popen([sys.executable, str(script), str(tmp_path), *paths], stderr=subprocess.DEVNULL)
+    master = subprocess.Popen(
+        [sys.executable, str(script), str(tmp_path), *paths], stderr=subprocess.DEVNULL
+    )
     wait_for(lambda: len(list(tmp_path.glob("working-*"))) == 2)
     workers = [int(path.name.split("-")[1]) for path in tmp_path.glob("working-*")]
     os.kill(master.pid, getattr(signals, signal))

@@ -68,7 +68,10 @@ def build_hanging(folder: Path, bad: list[int]) -> Callable[[Block], list[Score]
                 (folder / f"hung-{time.monotonic_ns()}").touch()
                 time.sleep(600)
         assert block.vectors is not None
-        return [Score(seed, float(row[0]), 1) for row, seed in zip(block.vectors, block.seeds, strict=True)]
+        return [
+            Score(seed, float(row[0]), 1)
+            for row, seed in zip(block.vectors, block.seeds, strict=True)
+        ]
 
     return play_block
 

@@ -43,13 +43,19 @@ def write_run(folder: Path, stage: str, **changes: Any) -> Path:
 
 
 def write_csv(path: Path, columns: dict[str, np.ndarray | list]) -> None:
-    rows = [",".join(columns), *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True))]
+    rows = [
+        ",".join(columns),
+        *(",".join(map(str, row)) for row in zip(*columns.values(), strict=True)),
+    ]
     path.write_text("\n".join(rows) + "\n")
 
 
 def tiles(count: int, size: int = 64) -> np.ndarray:
     y, x = np.mgrid[:size, :size]
-    waves = [np.stack([128 + 90 * np.sin(x / 9 + i), 128 + 90 * np.cos(y / 7 + i), 60 + x], -1) for i in range(count)]
+    waves = [
+        np.stack([128 + 90 * np.sin(x / 9 + i), 128 + 90 * np.cos(y / 7 + i), 60 + x], -1)
+        for i in range(count)
+    ]
     return np.stack(waves).astype(np.uint8)
 
 
@@ -58,9 +64,18 @@ def write_rollout(folder: Path, episodes: int = 120) -> Path:
     rng, number = np.random.default_rng(0), np.arange(episodes)
     split = ["validation" if i >= 0.9 * episodes else "train" for i in number]
     length, returns = rng.integers(300, 1001, episodes), rng.normal(40, 60, episodes).round(2)
-    columns = {"episode": number, "seed": number + 7, "split": split, "length": length, "return": returns}
+    columns = {
+        "episode": number,
+        "seed": number + 7,
+        "split": split,
+        "length": length,
+        "return": returns,
+    }
     write_csv(folder / "episodes.csv", columns)
-    save_png(folder / "images" / "frames.png", labelled_rows({f"episode {i}": tiles(7) for i in range(2)}))
+    save_png(
+        folder / "images" / "frames.png",
+        labelled_rows({f"episode {i}": tiles(7) for i in range(2)}),
+    )
     return folder
 
 
@@ -68,8 +83,12 @@ def write_training(folder: Path, stage: str, terms: dict[str, float], **changes:
     write_run(folder, stage, **changes)
     rng, step = np.random.default_rng(1), np.arange(1, 2401)
     decay = lambda x, last: last * (1 + 9 * np.exp(-x / 160) + 0.5 * np.exp(-x / 900))  # noqa: E731
-    noisy = {name: decay(step, last) * rng.lognormal(0, 0.12, step.size) for name, last in terms.items()}
-    write_csv(folder / "metrics.csv", {"step": step, "epoch": step // 240, "lr": step * 0 + 1e-3, **noisy})
+    noisy = {
+        name: decay(step, last) * rng.lognormal(0, 0.12, step.size) for name, last in terms.items()
+    }
+    write_csv(
+        folder / "metrics.csv", {"step": step, "epoch": step // 240, "lr": step * 0 + 1e-3, **noisy}
+    )
     at = np.arange(240, 2401, 240)
     smooth = {name: decay(at, last) * 1.04 for name, last in terms.items()}
     write_csv(folder / "val_metrics.csv", {"epoch": at // 240, "step": at, **smooth})
@@ -78,11 +97,14 @@ def write_training(folder: Path, stage: str, terms: dict[str, float], **changes:
 
 
 def write_vae(folder: Path) -> Path:
-    write_training(folder, "vae", {"loss": 38.0, "reconstruction": 24.0, "kl": 14.0}, wall_seconds=430.0)
+    write_training(
+        folder, "vae", {"loss": 38.0, "reconstruction": 24.0, "kl": 14.0}, wall_seconds=430.0
+    )
     for epoch in (5, 10):
         save_png(folder / "images" / f"reconstructions_{epoch:04d}.png", tiles(1)[0] // epoch)
     save_png(
-        folder / "images" / "reconstructions.png", labelled_rows({"frame": tiles(7), "reconstruction": tiles(7) // 2})
+        folder / "images" / "reconstructions.png",
+        labelled_rows({"frame": tiles(7), "reconstruction": tiles(7) // 2}),
     )
     save_png(folder / "images" / "samples_of_z.png", labelled_rows({"z": tiles(7)}))
     return folder
@@ -92,7 +114,9 @@ def write_mdrnn(folder: Path) -> Path:
     inputs = [{"kind": "vae", "path": "../vae/checkpoints/best.pt", "sha256": "beef" * 16}]
     terms = {"loss": 1.2, "gmm": 38.0, "bce": 0.01, "mse": 0.4}
     write_training(folder, "mdrnn", terms, wall_seconds=61.0, inputs=inputs)
-    save_png(folder / "images" / "dream.png", labelled_rows({"episode": tiles(7), "dream": tiles(7)}))
+    save_png(
+        folder / "images" / "dream.png", labelled_rows({"episode": tiles(7), "dream": tiles(7)})
+    )
     save_video(folder / "videos" / "dream.mp4", tiles(20, 128))
     return folder
 
@@ -102,16 +126,33 @@ def write_controller(folder: Path, **changes: Any) -> Path:
     rng, generation = np.random.default_rng(2), np.arange(1, 61)
     mean = 880 * (1 - np.exp(-generation / 12)) - 40 + rng.normal(0, 25, 60)
     spread = 90 + 160 * np.exp(-generation / 15)
-    columns = {"generation": generation, "episodes": generation * 256, "env_steps": generation * 200_000}
-    columns |= {"best": mean + spread * 0.8, "mean": mean, "median": mean, "worst": mean - 2 * spread, "std": spread}
+    columns = {
+        "generation": generation,
+        "episodes": generation * 256,
+        "env_steps": generation * 200_000,
+    }
+    columns |= {
+        "best": mean + spread * 0.8,
+        "mean": mean,
+        "median": mean,
+        "worst": mean - 2 * spread,
+        "std": spread,
+    }
     columns |= {"sigma": 0.12 * np.exp(-generation / 90), "length": 700 + 4 * generation}
     write_csv(folder / "metrics.csv", columns)
     at = np.arange(5, 61, 5)
     score = 890 * (1 - np.exp(-at / 12))
-    columns = {"generation": at, "mean": score, "std": score * 0 + 40, "low": score - 22, "high": score + 18}
+    columns = {
+        "generation": at,
+        "mean": score,
+        "std": score * 0 + 40,
+        "low": score - 22,
+        "high": score + 18,
+    }
     write_csv(folder / "selection.csv", columns | {"best": np.maximum.accumulate(score)})
     write_csv(
-        folder / "timing.csv", {"generation": generation, "seconds": generation * 0 + 33, "rate": generation + 2000}
+        folder / "timing.csv",
+        {"generation": generation, "seconds": generation * 0 + 33, "rate": generation + 2000},
     )
     return folder
 
@@ -213,7 +254,11 @@ def test_page_asks_nothing_of_the_network(pipeline_page: Page) -> None:
 def test_ids_are_unique_and_references_resolve(pipeline_page: Page) -> None:
     ids = [values["id"] for _, values in pipeline_page.tags if "id" in values]
     assert len(ids) == len(set(ids))
-    references = [values["href"][1:] for _, values in pipeline_page.tags if values.get("href", "").startswith("#")]
+    references = [
+        values["href"][1:]
+        for _, values in pipeline_page.tags
+        if values.get("href", "").startswith("#")
+    ]
     assert references and set(references) <= set(ids)
 
 
@@ -242,7 +287,8 @@ def test_pipeline_page_shows_what_the_files_hold(pipeline_page: Page) -> None:
     ):
         assert words in text
     assert len(pipeline_page.all("video")) == 1 + 3 + 1  # beside the headline, evaluation, dream
-    assert len(pipeline_page.all("img")) == 4  # frames, latest reconstructions, samples under More, dream
+    # frames, latest reconstructions, samples under More, dream
+    assert len(pipeline_page.all("img")) == 4
     assert len(pipeline_page.all("svg")) == 2 + 3 + 4 + 3 + 1
 
 
@@ -263,7 +309,11 @@ def test_one_stage_alone(tmp_path: Path, stage: str) -> None:
 def test_a_search_is_drawn_beside_the_published_one(tmp_path: Path) -> None:
     alone = report(write_controller(tmp_path / "alone"))
     folder = write_controller(tmp_path / "beside")
-    timing = {"generation": np.arange(1, 61), "seconds": np.full(60, 33.0), "test_seconds": np.zeros(60)}
+    timing = {
+        "generation": np.arange(1, 61),
+        "seconds": np.full(60, 33.0),
+        "test_seconds": np.zeros(60),
+    }
     write_csv(folder / "timing.csv", timing)
     published = {name: np.array([1e3, 1e4, 1e6]) for name in ("episodes", "hours", "mean_vector")}
     write_csv(folder / "reference.csv", published)
@@ -286,7 +336,12 @@ def test_a_search_is_drawn_beside_the_published_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("status", ["running", "failed", "interrupted"])
 def test_a_run_without_files_says_so(tmp_path: Path, stage: str, status: str) -> None:
     page = report(
-        write_run(tmp_path / "run", stage, status=status, error="the disk is full" if status == "failed" else None)
+        write_run(
+            tmp_path / "run",
+            stage,
+            status=status,
+            error="the disk is full" if status == "failed" else None,
+        )
     )
     assert "Nothing has been recorded yet" in page.text
     assert ("Failed: the disk is full" in page.text) == (status == "failed")
@@ -312,9 +367,13 @@ def test_hostile_text_is_escaped(tmp_path: Path) -> None:
         "created": HOSTILE,
         "command": [HOSTILE],
     }
-    write_run(tmp_path, HOSTILE, status="failed", inputs=inputs, versions={HOSTILE: HOSTILE}, **hostile)
+    write_run(
+        tmp_path, HOSTILE, status="failed", inputs=inputs, versions={HOSTILE: HOSTILE}, **hostile
+    )
     (tmp_path / "config.yaml").write_text(HOSTILE)
-    write_csv(tmp_path / "metrics.csv", {"step": [1, 2], "epoch": [0, 0], "loss": [3, 2], HOSTILE: [1, 2]})
+    write_csv(
+        tmp_path / "metrics.csv", {"step": [1, 2], "epoch": [0, 0], "loss": [3, 2], HOSTILE: [1, 2]}
+    )
     save_png(tmp_path / "images" / "<b>&.png", tiles(1)[0])
     page = report(tmp_path)
     assert not page.all("script") and not page.all("b")
@@ -326,10 +385,14 @@ def test_empty_cut_and_odd_files_do_no_harm(tmp_path: Path) -> None:
     write_pipeline(tmp_path)
     (tmp_path / "rollout" / "episodes.csv").write_text("episode,seed,split,length,return\n")
     (tmp_path / "vae" / "metrics.csv").write_text("")
-    (tmp_path / "vae" / "val_metrics.csv").write_text("epoch,step,loss,reconstruction,kl\n1,240,nan,inf,\n2,480,na")
+    (tmp_path / "vae" / "val_metrics.csv").write_text(
+        "epoch,step,loss,reconstruction,kl\n1,240,nan,inf,\n2,480,na"
+    )
     (tmp_path / "mdrnn" / "metrics.csv").write_bytes(b"step,loss\n\xff\xfe,\x80\n")
     (tmp_path / "controller" / "metrics.csv").write_text("generation,best,mean,worst\n1,5,4,3\n")
-    (tmp_path / "controller" / "selection.csv").write_text("generation,mean,std,low,high,best\n1,nan,nan,nan,nan,nan\n")
+    (tmp_path / "controller" / "selection.csv").write_text(
+        "generation,mean,std,low,high,best\n1,nan,nan,nan,nan,nan\n"
+    )
     (tmp_path / "evaluate" / "scores.json").write_text('{"returns": [1, 2')
     page = report(tmp_path)
     assert "scores.json is damaged" in page.text
@@ -365,7 +428,16 @@ def test_the_same_files_give_the_same_page(tmp_path: Path) -> None:
 
 def test_numbers_are_rounded_for_people() -> None:
     values = (884.3, 12.34, 1.234, 0.00312, -40.2, 123456.7, float("nan"), 0.0)
-    assert [number(value) for value in values] == ["884", "12.3", "1.23", "0.0031", "−40.2", "123,457", "–", "0"]
+    assert [number(value) for value in values] == [
+        "884",
+        "12.3",
+        "1.23",
+        "0.0031",
+        "−40.2",
+        "123,457",
+        "–",
+        "0",
+    ]
     assert plus_minus(884.3, 4.4) == "884 ± 4"
     assert plus_minus(6.25, 4.841) == "6.25 ± 4.84"
     assert [duration(value) for value in (0, 12, 1980, 260, 4320)] == [

@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from report.test_report import Page, write_csv, write_evaluate, write_pipeline, write_rollout, write_run, write_training
+from report.test_report import (
+    Page,
+    write_csv,
+    write_evaluate,
+    write_pipeline,
+    write_rollout,
+    write_run,
+    write_training,
+)
 
 from world_models.figures.plots import as_png
 from world_models.report.headline import Headline, headline
@@ -25,17 +33,24 @@ def group(scores: list[float], larger_is_better: bool = True, **values: str) -> 
 
 def test_a_headline_is_the_best_of_what_the_stage_measures(tmp_path: Path) -> None:
     write_training(tmp_path / "vae", "vae", {"loss": 38.0})
-    losses = [float(line.split(",")[2]) for line in (tmp_path / "vae/val_metrics.csv").read_text().splitlines()[1:]]
+    losses = [
+        float(line.split(",")[2])
+        for line in (tmp_path / "vae/val_metrics.csv").read_text().splitlines()[1:]
+    ]
     assert headline(tmp_path / "vae") == Headline("validation loss", min(losses), False)
     write_run(tmp_path / "controller", "controller")
     assert headline(tmp_path / "controller") is None
     write_csv(tmp_path / "controller/selection.csv", {"generation": [1, 2, 3], "mean": [4, 9, 7]})
     assert headline(tmp_path / "controller") == Headline("selection score", 9.0, True)
     scores = json.loads((write_evaluate(tmp_path / "evaluate") / "scores.json").read_text())
-    assert headline(tmp_path / "evaluate") == Headline("mean return", scores["mean"], True, scores.get("std"))
+    assert headline(tmp_path / "evaluate") == Headline(
+        "mean return", scores["mean"], True, scores.get("std")
+    )
     rows = (write_rollout(tmp_path / "rollout") / "episodes.csv").read_text().splitlines()[1:]
     returns = [float(row.split(",")[-1]) for row in rows]
-    assert headline(tmp_path / "rollout") == Headline("mean return", np.mean(returns), True, np.std(returns))
+    assert headline(tmp_path / "rollout") == Headline(
+        "mean return", np.mean(returns), True, np.std(returns)
+    )
     write_pipeline(tmp_path / "whole", ("vae", "evaluate"))
     assert headline(tmp_path / "whole") == headline(tmp_path / "evaluate")
     assert headline(write_pipeline(tmp_path / "part", ("vae",))) is None
@@ -44,7 +59,9 @@ def test_a_headline_is_the_best_of_what_the_stage_measures(tmp_path: Path) -> No
 
 def test_a_headline_of_a_run_that_was_cut_off(tmp_path: Path) -> None:
     write_run(tmp_path, "mdrnn", status="running")
-    (tmp_path / "val_metrics.csv").write_text("epoch,step,loss\n1,10,3.5\n2,20,nan\n3,30,2.5\n4,40,2.\n5,50,-\n6,")
+    (tmp_path / "val_metrics.csv").write_text(
+        "epoch,step,loss\n1,10,3.5\n2,20,nan\n3,30,2.5\n4,40,2.\n5,50,-\n6,"
+    )
     assert headline(tmp_path) == Headline("validation loss", 2.0, False)
 
 
@@ -66,14 +83,23 @@ def test_numbers_stand_in_their_order_on_a_logarithmic_axis_where_they_span_a_de
 
 def test_words_are_categories_in_the_order_of_the_list() -> None:
     shown = chart([group([1.0], policy=value) for value in ("sticky", "random", "3")], "policy")
-    assert not shown.numeric and shown.values == ["sticky", "random", "3"] and shown.places.tolist() == [0, 1, 2]
+    assert (
+        not shown.numeric
+        and shown.values == ["sticky", "random", "3"]
+        and shown.places.tolist() == [0, 1, 2]
+    )
 
 
 def test_every_choice_of_the_other_keys_is_a_series() -> None:
     pairs = itertools.product(("1", "2"), ("8", "16"), ("relu", "tanh"))
     groups = [group([float(a)], stage__a=a, stage__b=b, c=c) for a, b, c in pairs]
     shown = chart(groups, "stage.b")
-    assert [series.name for series in shown.series] == ["a=1, c=relu", "a=1, c=tanh", "a=2, c=relu", "a=2, c=tanh"]
+    assert [series.name for series in shown.series] == [
+        "a=1, c=relu",
+        "a=1, c=tanh",
+        "a=2, c=relu",
+        "a=2, c=tanh",
+    ]
     assert all(series.places.tolist() == [8.0, 16.0] for series in shown.series)
     assert [found.key for found in charts(groups)] == ["stage.a", "stage.b", "c"]
     assert [found.key for found in charts([group([1.0, 2.0])])] == [""] and charts([]) == []
@@ -82,7 +108,10 @@ def test_every_choice_of_the_other_keys_is_a_series() -> None:
 @pytest.mark.parametrize("values", [("1e-4", "1e-2"), ("2", "4"), ("a", "b")])
 def test_every_mean_is_drawn_inside_the_axes(values: tuple[str, str], tmp_path: Path) -> None:
     """Each series' colour shows in the picture, and the marks of the first value stand left of those of the second."""
-    groups = [group([n + 1.0, n + 2.0], x=x, y=y) for n, (x, y) in enumerate(itertools.product(values, ("p", "q")))]
+    groups = [
+        group([n + 1.0, n + 2.0], x=x, y=y)
+        for n, (x, y) in enumerate(itertools.product(values, ("p", "q")))
+    ]
     shown = chart(groups, "x")
     (tmp_path / "plot.png").write_bytes(as_png(drawer(shown), SIZE, LEFT, shown.top))
     pixels = np.asarray(Image.open(tmp_path / "plot.png").convert("RGB"))
@@ -97,10 +126,14 @@ def test_every_mean_is_drawn_inside_the_axes(values: tuple[str, str], tmp_path: 
 def sweep(tmp_path: Path) -> Path:
     """Two learning rates and two seeds of M; one job failed, one was not started."""
     jobs = [[f"stage.lr={rate}", f"+seed={seed}"] for rate in ("1e-2", "1e-3") for seed in (1, 2)]
-    write_sweep(tmp_path, Sweep("2026-11-20T14:03:22", ["-m", "<b>"], "..", [], ["stage.lr", "seed"], jobs))
+    write_sweep(
+        tmp_path, Sweep("2026-11-20T14:03:22", ["-m", "<b>"], "..", [], ["stage.lr", "seed"], jobs)
+    )
     for number, loss in ((0, 3.0), (1, 5.0), (2, 2.0)):
         inputs = [{"kind": "episodes", "path": "../../data/manifest.json", "sha256": "beef" * 16}]
-        write_training(tmp_path / f"{number}", "mdrnn", {"loss": loss}, inputs=inputs, wall_seconds=60.0)
+        write_training(
+            tmp_path / f"{number}", "mdrnn", {"loss": loss}, inputs=inputs, wall_seconds=60.0
+        )
         write_csv(tmp_path / f"{number}/val_metrics.csv", {"epoch": [1, 2], "loss": [9.0, loss]})
     note_failure(tmp_path / "3", "the first line\nthe second")
     return tmp_path
@@ -136,18 +169,32 @@ def test_the_page_is_self_contained_and_tells_it_all(sweep: Path) -> None:
     jobs = read_jobs(sweep)
     page = Page(write_sweep_report(sweep, jobs, grouped(jobs)))
     text = " ".join(page.text.split())
-    for words in ("Sweep over stage.lr and seed", "20 November 2026, 14:03", "Failed: 1 of 4 jobs", "the first line"):
+    for words in (
+        "Sweep over stage.lr and seed",
+        "20 November 2026, 14:03",
+        "Failed: 1 of 4 jobs",
+        "the first line",
+    ):
         assert words in text
-    for words in ("best validation loss: stage.lr=1e-3", "Validation loss against stage.lr", "3 to 5", "beefbeefbeef"):
+    for words in (
+        "best validation loss: stage.lr=1e-3",
+        "Validation loss against stage.lr",
+        "3 to 5",
+        "beefbeefbeef",
+    ):
         assert words in text
     assert not page.all("b") and not page.all("script") and len(page.all("svg")) == 1
     assert all(values.get("href", "#").startswith(("#", "data:")) for _, values in page.tags)
     assert (sweep / "plots/stage.lr.png").read_bytes().startswith(b"\x89PNG")
-    assert [values for values in page.all("tr") if values.get("class") == "best"], "the best group stands out"
+    assert [values for values in page.all("tr") if values.get("class") == "best"], (
+        "the best group stands out"
+    )
 
 
 @pytest.mark.parametrize(("key", "named"), [("seed", True), ("experiment", False)])
-def test_the_title_names_no_experiment_where_it_is_swept(key: str, named: bool, tmp_path: Path) -> None:
+def test_the_title_names_no_experiment_where_it_is_swept(
+    key: str, named: bool, tmp_path: Path
+) -> None:
     write_sweep(tmp_path, Sweep("2026-11-20T14:03:22", ["-m"], "..", [], [key], [[f"{key}=1"]]))
     write_run(tmp_path / "0", "mdrnn", experiment="large")
     page = Page(write_sweep_report(tmp_path, read_jobs(tmp_path), []))

@@ -16,7 +16,9 @@ VAL = """epoch,step,loss,reconstruction,kl,psnr,psnr_moving,active,at_floor
 1,100,90.0,75.0,15.0,20.5,15.5,12,0.5
 2,200,80.0,64.0,16.0,21.5,16.0,14,0.25
 """
-BASELINES = "name,components,mse,psnr,psnr_moving\nPCA,16,0.005,23.0,19.0\nmean image,0,0.03,15.0,14.0\n"
+BASELINES = (
+    "name,components,mse,psnr,psnr_moving\nPCA,16,0.005,23.0,19.0\nmean image,0,0.03,15.0,14.0\n"
+)
 QUALITY = {
     "pictures": [
         {"name": "V", "components": 16, "mse": 0.007, "psnr": 21.54, "psnr_moving": 16.04},
@@ -34,7 +36,9 @@ QUALITY = {
 def section(folder: Path, quality: Any = QUALITY, baselines: str = BASELINES) -> Section:
     (folder / "val_metrics.csv").write_text(VAL)
     (folder / "baselines.csv").write_text(baselines)
-    (folder / "quality.json").write_text(quality if isinstance(quality, str) else json.dumps(quality))
+    (folder / "quality.json").write_text(
+        quality if isinstance(quality, str) else json.dumps(quality)
+    )
     for name in ("reconstructions_0001", "reconstructions", "traversals", "prior"):
         save_png(folder / "images" / f"{name}.png", np.zeros((8, 8, 3), np.uint8))
     return make_section(folder, "vae", {}, "finished")
@@ -49,23 +53,44 @@ def test_facts_stand_beside_their_baselines(tmp_path: Path) -> None:
 
 def test_plots_are_there_once(tmp_path: Path) -> None:
     captions = [plot.caption for plot in section(tmp_path).plots]
-    expected = ["PSNR of held-out frames, dB", "PSNR of the pixels that move, dB", "KL per latent, nats"]
-    assert captions == ["Loss", "Reconstruction error per frame", "KL divergence per frame", *expected]
+    expected = [
+        "PSNR of held-out frames, dB",
+        "PSNR of the pixels that move, dB",
+        "KL per latent, nats",
+    ]
+    assert captions == [
+        "Loss",
+        "Reconstruction error per frame",
+        "KL divergence per frame",
+        *expected,
+    ]
 
 
 def test_baselines_are_levels_in_the_plot(tmp_path: Path) -> None:
-    source = next(str(plot.source) for plot in section(tmp_path).plots if plot.caption.startswith("PSNR of held"))
+    source = next(
+        str(plot.source)
+        for plot in section(tmp_path).plots
+        if plot.caption.startswith("PSNR of held")
+    )
     assert ">PCA<" in source and ">mean image<" in source and ">V<" in source
-    without = next(str(plot.source) for plot in section(tmp_path, baselines="").plots if "held" in plot.caption)
+    without = next(
+        str(plot.source) for plot in section(tmp_path, baselines="").plots if "held" in plot.caption
+    )
     assert ">PCA<" not in without and ">V<" in without
 
 
 def test_pictures_are_shown_in_order_and_older_ones_are_not(tmp_path: Path) -> None:
     found = section(tmp_path)
-    assert [picture.caption.split()[0] for picture in found.pictures] == ["Frames", "One", "What"] and not found.more
+    assert [picture.caption.split()[0] for picture in found.pictures] == [
+        "Frames",
+        "One",
+        "What",
+    ] and not found.more
 
 
-@pytest.mark.parametrize("quality", ["{", "[]", '{"pictures": []}', '{"pictures": [{"name": "V"}]}'])
+@pytest.mark.parametrize(
+    "quality", ["{", "[]", '{"pictures": []}', '{"pictures": [{"name": "V"}]}']
+)
 def test_a_damaged_quality_is_said(tmp_path: Path, quality: str) -> None:
     found = section(tmp_path, quality)
     assert "quality.json is damaged." in found.notes

@@ -44,7 +44,10 @@ def test_damaged_json_is_named(tmp_path: Path) -> None:
 
 def test_sha256_is_the_standard_one(tmp_path: Path) -> None:
     (tmp_path / "abc").write_text("abc")
-    assert sha256(tmp_path / "abc") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    assert (
+        sha256(tmp_path / "abc")
+        == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    )
 
 
 def test_checkpoints_come_back_and_say_what_they_are(tmp_path: Path) -> None:
@@ -82,13 +85,20 @@ def test_resumed_logs_have_no_gap_and_no_double_row(tmp_path: Path) -> None:
     resumed.write("metrics", {"step": 3, "loss": 1.0})
     resumed.write("val_metrics", {"epoch": 1, "loss": 2.0})
     assert [row["step"] for row in read_csv(tmp_path / "metrics.csv")] == ["0", "1", "2", "3"]
-    assert [float(row["loss"]) for row in read_csv(tmp_path / "metrics.csv")] == [0, 1 / 3, 2 / 3, 1.0]
+    assert [float(row["loss"]) for row in read_csv(tmp_path / "metrics.csv")] == [
+        0,
+        1 / 3,
+        2 / 3,
+        1.0,
+    ]
     assert read_csv(tmp_path / "val_metrics.csv") == [{"epoch": "1", "loss": "2.0"}]
 
 
 def test_the_mirror_sees_every_row(tmp_path: Path) -> None:
     seen: list[tuple[str, dict[str, float]]] = []
-    MetricsLog(tmp_path, mirror=lambda name, row: seen.append((name, row))).write("metrics", {"step": 1})
+    MetricsLog(tmp_path, mirror=lambda name, row: seen.append((name, row))).write(
+        "metrics", {"step": 1}
+    )
     assert seen == [("metrics", {"step": 1})]
 
 
@@ -97,7 +107,9 @@ def test_pictures_go_to_the_mirror_alone(tmp_path: Path, monkeypatch: pytest.Mon
     assert not list(tmp_path.iterdir())
     logged: list[dict[str, object]] = []
     run = SimpleNamespace(log=logged.append, url=None, dir=str(tmp_path))
-    fake = SimpleNamespace(init=lambda **_: run, Settings=dict, Image=lambda path: f"image of {path}")
+    fake = SimpleNamespace(
+        init=lambda **_: run, Settings=dict, Image=lambda path: f"image of {path}"
+    )
     monkeypatch.setitem(sys.modules, "wandb", fake)
     metrics = MetricsLog(tmp_path, mirror=wandb_mirror("offline", "any", tmp_path))
     metrics.picture("strip", tmp_path / "strip.png")
@@ -106,7 +118,10 @@ def test_pictures_go_to_the_mirror_alone(tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_json_holds_no_nan(tmp_path: Path) -> None:
-    write_json(tmp_path / "a.json", {"a": float("nan"), "b": [1.5, (float("inf"), {"c": -float("inf")})], "d": "NaN"})
+    write_json(
+        tmp_path / "a.json",
+        {"a": float("nan"), "b": [1.5, (float("inf"), {"c": -float("inf")})], "d": "NaN"},
+    )
     assert json.loads((tmp_path / "a.json").read_text(), parse_constant=pytest.fail) == {
         "a": None,
         "b": [1.5, [None, {"c": None}]],
@@ -158,7 +173,9 @@ def test_early_stopping_refuses_nonsense() -> None:
 def test_plateau_scheduler_halves_the_rate_and_survives_a_checkpoint(tmp_path: Path) -> None:
     def made() -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.ReduceLROnPlateau]:
         optimizer = torch.optim.Adam([torch.nn.Parameter(torch.zeros(1))], lr=1e-3)
-        return optimizer, torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=1)
+        return optimizer, torch.optim.lr_scheduler.ReduceLROnPlateau(
+            optimizer, factor=0.5, patience=1
+        )
 
     optimizer, scheduler = made()
     for loss in (3.0, 3.0):
@@ -268,7 +285,9 @@ def test_summary_against_the_normal_interval() -> None:
     values = np.random.default_rng(0).normal(700, 100, 400)
     summary = summarize(values)
     half = 1.96 * values.std() / np.sqrt(400)
-    assert summary.mean == pytest.approx(values.mean()) and summary.median == pytest.approx(np.median(values))
+    assert summary.mean == pytest.approx(values.mean()) and summary.median == pytest.approx(
+        np.median(values)
+    )
     assert summary.low == pytest.approx(values.mean() - half, abs=1.0)
     assert summary.high == pytest.approx(values.mean() + half, abs=1.0)
     assert summarize([5.0]).low == summarize([5.0]).high == 5.0
@@ -284,7 +303,11 @@ def test_progress_says_rate_and_time_left_when_there_is_no_terminal(
 
 
 def test_number_of_workers() -> None:
-    assert num_workers(-1) == len(os.sched_getaffinity(0)) and num_workers(0) == 0 and num_workers(5) == 5
+    assert (
+        num_workers(-1) == len(os.sched_getaffinity(0))
+        and num_workers(0) == 0
+        and num_workers(5) == 5
+    )
     with pytest.raises(ValueError, match=r"stage\.workers is -2"):
         num_workers(-2)
 

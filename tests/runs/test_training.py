@@ -32,7 +32,11 @@ def rates(steps: int, warmup: float) -> list[float]:
 def test_the_learning_rate_rises_in_a_line_and_falls_along_a_cosine() -> None:
     found = rates(100, 0.1)
     assert found[:10] == pytest.approx([0.2 * step for step in range(1, 11)])
-    assert found[10] == pytest.approx(2) and found[55] == pytest.approx(1) and found[100] == pytest.approx(0)
+    assert (
+        found[10] == pytest.approx(2)
+        and found[55] == pytest.approx(1)
+        and found[100] == pytest.approx(0)
+    )
     assert found[99] == pytest.approx(1 + math.cos(math.pi * 89 / 90)) and found[99] > 0
     assert found[25] == pytest.approx(1 + math.cos(math.pi / 6))
 
@@ -43,7 +47,11 @@ def test_without_warmup_it_begins_at_its_height() -> None:
 
 
 def test_phases_share_the_steps() -> None:
-    assert phases([1, 4, 8], [0.5, 0.3, 0.2], 2000) == [Phase(1, 0, 1000), Phase(4, 1000, 1600), Phase(8, 1600, 2000)]
+    assert phases([1, 4, 8], [0.5, 0.3, 0.2], 2000) == [
+        Phase(1, 0, 1000),
+        Phase(4, 1000, 1600),
+        Phase(8, 1600, 2000),
+    ]
     assert phases([1, 2], [2, 1], 1) == [Phase(1, 0, 1), Phase(2, 1, 1)]
 
 
@@ -57,7 +65,10 @@ def test_kernels_and_matrices_decay_biases_and_scales_do_not() -> None:
     optimizer.step()
     found = {name: weight.mean().item() for name, weight in model.named_parameters()}
     decayed = {"0.weight", "3.weight"}
-    assert found == {name: pytest.approx(0.95 if name in decayed else 1.0) for name in found} and len(found) == 6
+    assert (
+        found == {name: pytest.approx(0.95 if name in decayed else 1.0) for name in found}
+        and len(found) == 6
+    )
 
 
 def test_the_average_is_the_one_by_hand() -> None:
@@ -75,7 +86,9 @@ def test_the_average_is_the_one_by_hand() -> None:
 
 
 @pytest.mark.parametrize(("clip", "length"), [(0.5, 0.5), (100.0, 10.0), (0.0, 10.0)])
-def test_the_gradient_of_all_weights_together_is_clipped(tmp_path: Path, clip: float, length: float) -> None:
+def test_the_gradient_of_all_weights_together_is_clipped(
+    tmp_path: Path, clip: float, length: float
+) -> None:
     """The gradients (6) and (0, 8) are of norm 10 together; with rate 1 the step is as long as what is left."""
     model = nn.ModuleList([linear([0.0]), linear([0.0, 0.0])])
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
@@ -86,4 +99,6 @@ def test_the_gradient_of_all_weights_together_is_clipped(tmp_path: Path, clip: f
     step = torch.cat([weight.detach().flatten() for weight in model.parameters()])
     torch.testing.assert_close(step, -length * torch.tensor([0.6, 0.0, 0.8]))
     row = read_csv(tmp_path / "metrics.csv")[0]
-    assert float(row.get("grad_norm", 10)) == pytest.approx(10) and ("grad_norm" in row) == (clip > 0)
+    assert float(row.get("grad_norm", 10)) == pytest.approx(10) and ("grad_norm" in row) == (
+        clip > 0
+    )

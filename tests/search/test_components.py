@@ -8,7 +8,13 @@ import torch
 
 from world_models.agents.agent import WorldModelPolicy, load_agent
 from world_models.data.store import EpisodeStore
-from world_models.models.controller import Controller, Features, Sight, load_parameters, num_parameters
+from world_models.models.controller import (
+    Controller,
+    Features,
+    Sight,
+    load_parameters,
+    num_parameters,
+)
 from world_models.search import observed as module
 from world_models.search.components import Components, check_components, principal_components
 from world_models.search.observed import observe
@@ -28,7 +34,9 @@ def test_a_search_vector_is_the_controller_on_the_components(hidden_units: int) 
     components = random_components(8, 6, hidden_units or 2)
     assert np.abs(components.axes.T @ components.axes - np.eye(6)).max() < 1e-12
     small = Controller(1, 5, 2, hidden_units=hidden_units).double()  # what acts on 6 components
-    vector = np.random.default_rng(2).normal(size=components.size(num_parameters(3, 5, 2, hidden_units=hidden_units)))
+    vector = np.random.default_rng(2).normal(
+        size=components.size(num_parameters(3, 5, 2, hidden_units=hidden_units))
+    )
     load_parameters(small, vector)
     load_parameters(controller, components.expand(vector[None])[0])
     features = np.random.default_rng(3).normal(size=(20, 8))
@@ -41,7 +49,8 @@ def test_axes_are_those_of_the_singular_value_decomposition() -> None:
     components = principal_components(features, 3, 2)
     _, _, rows = np.linalg.svd(features - features.mean(0), full_matrices=False)
     assert np.abs(np.sum(components.axes.T * rows[:3], 1)) == pytest.approx(np.ones(3))
-    assert all(axis[np.abs(axis).argmax()] > 0 for axis in components.axes.T)  # one sign on every machine
+    # one sign on every machine
+    assert all(axis[np.abs(axis).argmax()] > 0 for axis in components.axes.T)
     assert components.mean == pytest.approx(features.mean(0))
 
 
@@ -87,7 +96,9 @@ def test_features_are_what_the_policy_sees_step_by_step(
         policy = WorldModelPolicy(world, np.zeros((1, size)))
         policy.reset([0])
         for frame, action in zip(episode.frames[:-1], episode.actions[:-1], strict=True):
-            monkeypatch.setattr(policy, "_explore", lambda squash, raw, rows, action=action: action[None])
+            monkeypatch.setattr(
+                policy, "_explore", lambda squash, raw, rows, action=action: action[None]
+            )
             policy.act(frame[None], np.array([0]))
     order = np.lexsort(np.round(found, 4).T)
     expected = np.stack(noted)[np.lexsort(np.round(np.stack(noted), 4).T)]

@@ -64,9 +64,9 @@ def test_a_search_goes_on_from_another_with_its_covariance() -> None:
     later.tell(sphere(later.ask()))
     last = evolution(seed=8, ancestors=later.segments)
     np.testing.assert_array_equal(last.mean, later.mean)
-    assert not np.array_equal(evolution(ancestors=first.segments).ask() - first.mean, evolution().ask()), (
-        "the seed's own"
-    )
+    assert not np.array_equal(
+        evolution(ancestors=first.segments).ask() - first.mean, evolution().ask()
+    ), "the seed's own"
     assert [len(segment.history) for segment in last.segments] == [20, 1, 0]
 
 

@@ -26,7 +26,9 @@ from world_models.search.fitness import (
 def pool(finished: Path) -> Pool:
     """Plays the finished pipeline's world model, in this process, three environments side by side."""
     env = read_json(finished / "manifest.json")["env"]
-    return Here(build_player, (Models(env, agent=finished / "controller/agent.pt"), "gymnasium", 3, "cpu"))
+    return Here(
+        build_player, (Models(env, agent=finished / "controller/agent.pt"), "gymnasium", 3, "cpu")
+    )
 
 
 def vectors(count: int) -> np.ndarray:
@@ -51,27 +53,46 @@ def test_candidates_play_the_same_tracks_or_each_their_own() -> None:
     def played(seeds: list[int] | np.ndarray) -> list[tuple[float, int]]:
         blocks = candidate_blocks(population, seeds, 4, None)
         assert [len(block.seeds) for block in blocks] == [4, 2]
-        return [(float(row[0]), seed) for block in blocks for row, seed in zip(block.vectors, block.seeds, strict=True)]
+        return [
+            (float(row[0]), seed)
+            for block in blocks
+            for row, seed in zip(block.vectors, block.seeds, strict=True)
+        ]
 
     population = np.array([[0.0], [1], [2]])
     assert played([7, 8]) == [(0, 7), (0, 8), (1, 7), (1, 8), (2, 7), (2, 8)]
-    assert played(np.array([[7, 8], [7, 8], [5, 6]])) == [(0, 7), (0, 8), (1, 7), (1, 8), (2, 5), (2, 6)]
+    assert played(np.array([[7, 8], [7, 8], [5, 6]])) == [
+        (0, 7),
+        (0, 8),
+        (1, 7),
+        (1, 8),
+        (2, 5),
+        (2, 6),
+    ]
 
 
-def test_a_candidate_that_gives_nan_is_quarantined(pool: Pool, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_candidate_that_gives_nan_is_quarantined(
+    pool: Pool, caplog: pytest.LogCaptureFixture
+) -> None:
     population = vectors(5)
     sound = play_blocks(pool, candidate_blocks(population, [1, 2], 3, 20), ignore)
     population[3, 7] = np.nan
     scores = play_what_can_be(pool, candidate_blocks(population, [1, 2], 3, 20), ignore)
     assert [index for index, score in enumerate(scores) if score.failure] == [6, 7]
-    assert "a controller's output is NaN or infinite" in scores[6].failure and np.isnan(scores[6].total_return)
-    assert [score for index, score in enumerate(scores) if index not in (6, 7)] == sound[:6] + sound[8:]
+    assert "a controller's output is NaN or infinite" in scores[6].failure and np.isnan(
+        scores[6].total_return
+    )
+    assert [score for index, score in enumerate(scores) if index not in (6, 7)] == sound[
+        :6
+    ] + sound[8:]
     assert caplog.text.count("it is given up") == 3, "the block, and two episodes of it"
     with pytest.raises(WorkerError, match="NaN or infinite"):
         play_blocks(pool, candidate_blocks(population, [1, 2], 3, 20), ignore)
 
 
-def test_an_environment_that_raises_on_one_track_costs_that_track(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_that_raises_on_one_track_costs_that_track(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     reset = PelletEnv.reset
 
     def broken(self: PelletEnv, *, seed: int | None = None, **options: object) -> object:
@@ -87,7 +108,9 @@ def test_an_environment_that_raises_on_one_track_costs_that_track(pool: Pool, mo
     assert scores[0] == sound[0] and scores[2:] == sound[2:]
 
 
-def test_a_reward_that_is_no_number_costs_its_episode(pool: Pool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_reward_that_is_no_number_costs_its_episode(
+    pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     step = PelletEnv.step
 
     def broken(self: PelletEnv, action: object) -> object:
@@ -114,10 +137,14 @@ def test_a_track_that_hangs_is_soon_left_alone(workers: int, tmp_path: Path) -> 
         causes = [score.failure for score in scores if score.seed == 6]
         assert all("gave no sign of life for 1 seconds" in cause for cause in causes[:2])
         assert causes[2:] == ["its track hung again and again, and was not played"] * 6
-        assert hanging == {6: 2} and 8 <= hangs() <= 8 + 2 * workers, "two blocks and two episodes, each twice"
+        assert hanging == {6: 2} and 8 <= hangs() <= 8 + 2 * workers, (
+            "two blocks and two episodes, each twice"
+        )
         before = hangs()
         again = play_what_can_be(pool, blocks, ignore, hanging)
-        assert [score for score in again if score.seed == 5] == [score for score in scores if score.seed == 5]
+        assert [score for score in again if score.seed == 5] == [
+            score for score in scores if score.seed == 5
+        ]
         assert all(score.failure for score in again if score.seed == 6) and hangs() == before
 
 

@@ -8,7 +8,8 @@ from world_models.envs.actions import ActionSpace, Squash
 from world_models.search.imitation import RIDGE, explained, imitate
 
 CAR = ActionSpace.from_gymnasium(
-    Box(np.array([-1, 0, 0], np.float32), np.ones(3, np.float32)), [Squash.affine, Squash.affine, Squash.positive]
+    Box(np.array([-1, 0, 0], np.float32), np.ones(3, np.float32)),
+    [Squash.affine, Squash.affine, Squash.positive],
 )
 
 

@@ -17,7 +17,9 @@ def simulated(noise: float, tracks: int, candidates: int = 20_000) -> np.ndarray
 @pytest.mark.parametrize(("noise", "tracks"), [(0.5, 2), (1.0, 4), (2.0, 4), (2.0, 16)])
 def test_reliability_is_the_share_of_the_variance_that_is_worth(noise: float, tracks: int) -> None:
     """Of a mean over n tracks: 1 / (1 + noise^2 / n); ranks are a little worse than values."""
-    assert rank_reliability(simulated(noise, tracks)) == pytest.approx(1 / (1 + noise**2 / tracks), abs=0.04)
+    assert rank_reliability(simulated(noise, tracks)) == pytest.approx(
+        1 / (1 + noise**2 / tracks), abs=0.04
+    )
 
 
 def test_reliability_of_nothing_but_noise_is_none() -> None:
@@ -42,7 +44,9 @@ def test_fitness_is_the_mean_and_nobody_gains_by_a_missing_episode() -> None:
     nan = np.nan
     returns = np.array([[900.0, 100, nan], [900, nan, nan], [nan, nan, nan], [-4, 0, nan]])
     np.testing.assert_array_equal(fitness(returns), [500, 450, -2, -2])
-    assert rank_reliability(returns) == rank_reliability(np.array([[900.0, 100], [900, 0], [-4, 0], [-4, 0]]))
+    assert rank_reliability(returns) == rank_reliability(
+        np.array([[900.0, 100], [900, 0], [-4, 0], [-4, 0]])
+    )
 
 
 def test_heats_are_as_large_as_each_other() -> None:
@@ -96,6 +100,8 @@ def test_samples_grow_when_ranks_become_noisy() -> None:
     assert next_samples([2] * 5, clear, 16, 0.3, 2) == 2
     assert next_samples([2] * 4, noisy[:4], 16, 0.3, 2) == 2, "four generations are too few to tell"
     assert next_samples([2] * 10, clear + noisy, 16, 0.3, 2) == 3
-    assert next_samples([2] * 5 + [3], [*noisy, 0.1], 16, 0.3, 2) == 3, "counted anew after each growth"
+    assert next_samples([2] * 5 + [3], [*noisy, 0.1], 16, 0.3, 2) == 3, (
+        "counted anew after each growth"
+    )
     assert next_samples([3] * 5, noisy, 4, 0.3, 2) == 4 == next_samples([4] * 5, noisy, 4, 0.3, 2)
     assert next_samples([3] * 5, [np.nan] * 5, 9, 0.3, 2) == 3

@@ -21,8 +21,12 @@ def after(generations: int, steps: int = 1000, seconds: float = 2.0) -> Search:
 
 
 def test_generations_steps_and_minutes_each_end_a_search() -> None:
-    assert not Budget(5, None, None, None).is_over(after(4)) and Budget(5, None, None, None).is_over(after(5))
-    assert not Budget(None, 4001, None, None).is_over(after(4)) and Budget(None, 4000, None, None).is_over(after(4))
+    assert not Budget(5, None, None, None).is_over(after(4)) and Budget(
+        5, None, None, None
+    ).is_over(after(5))
+    assert not Budget(None, 4001, None, None).is_over(after(4)) and Budget(
+        None, 4000, None, None
+    ).is_over(after(4))
     minutes = Budget(None, None, 0.1, None)  # 6 seconds at 500 steps/s
     assert minutes.steps(after(0)) is None and minutes.steps(after(1)) == 3000
     assert not minutes.is_over(after(2)) and minutes.is_over(after(3))
@@ -44,7 +48,9 @@ def test_a_disturbed_generation_is_no_measure_of_the_rate() -> None:
             search.tell(np.zeros((8, 1)), 1000 * generation, 1.0, calm=undisturbed)
         return search
 
-    assert [told(*calm).rate for calm in ((False,), (False, True, True), (False, False, False))] == [None, 2000, 3000]
+    assert [
+        told(*calm).rate for calm in ((False,), (False, True, True), (False, False, False))
+    ] == [None, 2000, 3000]
     minutes = Budget(None, None, 1.0, None)
     assert minutes.total(told(False)) is None and not minutes.is_over(told(False))
     assert minutes.total(told(False, True)) == 80  # of 1,500 steps each, as far as is known
@@ -55,43 +61,62 @@ def test_the_target_ends_a_search() -> None:
     search.offer(np.ones(3), 10.0)
     search.offer(np.zeros(3), 9.0)
     assert search.best_score == 10 and np.array_equal(search.agent[0], np.ones(3))
-    assert Budget(5, None, None, 10.0).is_over(search) and not Budget(5, None, None, 10.5).is_over(search)
+    assert Budget(5, None, None, 10.0).is_over(search) and not Budget(5, None, None, 10.5).is_over(
+        search
+    )
 
 
 def test_the_best_are_kept_and_one_is_chosen_by_all_that_they_played() -> None:
     search = after(2)
     for place, score in enumerate((3.0, 9.0, 5.0, 9.0, 7.0)):
         search.offer(np.full(3, float(place)), score, tracks=4, places=3)
-    assert [(one.score, one.vector[0], one.tracks) for one in search.finalists] == [(9, 1, 4), (9, 3, 4), (7, 4, 4)]
-    assert search.agent[1] == search.best_score == 9.0 and search.agent[0][0] == 1  # of equals the earlier
+    assert [(one.score, one.vector[0], one.tracks) for one in search.finalists] == [
+        (9, 1, 4),
+        (9, 3, 4),
+        (7, 4, 4),
+    ]
+    # of equals the earlier
+    assert search.agent[1] == search.best_score == 9.0 and search.agent[0][0] == 1
     search.decide([6.0, 8.0, 7.0])
     assert search.agent[1] == 8.0 and search.agent[0][0] == 3 and search.best_score == 9.0
     again = Search(Evolution(np.zeros(3), pop_size=8, sigma0=0.1, seed=0))
     again.restore(search.state())
     assert again.agent[1] == 8.0 and np.array_equal(again.agent[0], search.agent[0])
-    assert Budget(5, None, None, 9.0).is_over(again)  # the target is for tests: what is decided later undoes nothing
+    # the target is for tests: what is decided later undoes nothing
+    assert Budget(5, None, None, 9.0).is_over(again)
     search.evolution.ask()
     search.tell(np.zeros((8, 1)), 1000, 1.0)
     assert search.agent[1] == 9.0 and search.agent[0][0] == 1  # it went on: not decided any more
 
 
 def test_the_plan_tells_what_the_published_search_had() -> None:
-    plan = Budget(None, 50_000, None, None).plan(after(2), "CarRacing-v3", Pace(2100.4, 20.0, 0.25, 3.0))
+    plan = Budget(None, 50_000, None, None).plan(
+        after(2), "CarRacing-v3", Pace(2100.4, 20.0, 0.25, 3.0)
+    )
     assert plan.startswith(
         "2,100 steps/s, 20 s per generation and 5 s of tests: 50 generations of 8 x 2 episodes, until about "
     )
     end = datetime.strptime(re.search(r"about (\d\d:\d\d)", plan)[1], "%H:%M")
     expected_end = datetime.now() + timedelta(seconds=48 * 25 + 60)
-    assert abs((end.hour * 60 + end.minute) - (expected_end.hour * 60 + expected_end.minute)) % 1439 <= 1
+    assert (
+        abs((end.hour * 60 + end.minute) - (expected_end.hour * 60 + expected_end.minute)) % 1439
+        <= 1
+    )
     far = Budget(5000, None, None, None).plan(after(2), "CarRacing-v3", Pace(2100.0, 20.0))
     assert re.search(r"until about \d{4}-\d\d-\d\d \d\d:\d\d$", far)
-    assert plan.endswith("the published population had 767, its mean vector 868, in 29 h on 64 cores")
+    assert plan.endswith(
+        "the published population had 767, its mean vector 868, in 29 h on 64 cores"
+    )
     assert expected("CarRacing-v3", 1801) is None
-    assert "published" not in Budget(9, None, None, None).plan(after(2), "Acrobot-v1", Pace(2100.0, 20.0))
+    assert "published" not in Budget(9, None, None, None).plan(
+        after(2), "Acrobot-v1", Pace(2100.0, 20.0)
+    )
 
 
 @pytest.mark.parametrize("row", CAR_RACING)
-def test_the_published_search_is_met_where_it_was_read(row: tuple[int, float, float, float]) -> None:
+def test_the_published_search_is_met_where_it_was_read(
+    row: tuple[int, float, float, float],
+) -> None:
     found = expected("CarRacing-v3", row[0])
     assert found is not None
     assert (found.population, found.hours) == row[1:4:2]

@@ -31,7 +31,10 @@ from world_models.stages import controller
 
 def search(finished: Path, outputs: Path, *keys: str) -> Path:
     """A small search on the finished pipeline's M."""
-    assert main(small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={outputs}", *keys)) == 0
+    assert (
+        main(small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={outputs}", *keys))
+        == 0
+    )
     return newest(outputs)
 
 
@@ -43,7 +46,9 @@ def search(finished: Path, outputs: Path, *keys: str) -> Path:
         (["stage.hidden_units=5"], (4 + 12 + 1) * 5 + (5 + 1) * 5),
     ],
 )
-def test_the_agent_remembers_how_it_sees(finished: Path, tmp_path: Path, keys: list[str], parameters: int) -> None:
+def test_the_agent_remembers_how_it_sees(
+    finished: Path, tmp_path: Path, keys: list[str], parameters: int
+) -> None:
     run = search(finished, tmp_path, *keys)
     agent = world_models.load(run / "agent.pt")
     assert agent.controllers["best"].shape == (parameters,)
@@ -70,7 +75,9 @@ def test_the_better_of_mean_and_best_candidate_is_the_agent(finished: Path, tmp_
 
 def test_environment_steps_are_a_budget(finished: Path, tmp_path: Path) -> None:
     keys = ["stage.generations=null", "stage.env_steps=400", "stage.time_limit=10"]
-    steps = [int(row["env_steps"]) for row in read_csv(search(finished, tmp_path, *keys) / "metrics.csv")]
+    steps = [
+        int(row["env_steps"]) for row in read_csv(search(finished, tmp_path, *keys) / "metrics.csv")
+    ]
     assert steps[-2] < 400 <= steps[-1]
 
 
@@ -78,25 +85,39 @@ def test_episodes_per_candidate_grow_where_ranks_are_noise(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(search_module, "rank_reliability", lambda returns, heats: 0.0)
-    run = search(finished, tmp_path, "stage.generations=11", "stage.most_samples=4", "stage.time_limit=3")
+    run = search(
+        finished, tmp_path, "stage.generations=11", "stage.most_samples=4", "stage.time_limit=3"
+    )
     table = read_csv(run / "metrics.csv")
     assert [int(row["n_samples"]) for row in table] == [2] * 5 + [3] * 5 + [4]
     assert int(table[-1]["episodes"]) == 6 * (2 * 5 + 3 * 5 + 4)
 
 
-def test_a_search_goes_on_from_another_run(finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_search_goes_on_from_another_run(
+    finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     first = search(finished, tmp_path)
-    later = search(finished, tmp_path, f"stage.start_from={first}", "stage.n_samples=3", "stage.generations=1")
+    later = search(
+        finished, tmp_path, f"stage.start_from={first}", "stage.n_samples=3", "stage.generations=1"
+    )
     states = [torch.load(run / "checkpoints/last.pt") for run in (first, later)]
     assert states[1]["segments"][0] == states[0]["segments"][0] and len(states[1]["segments"]) == 2
-    assert {item["kind"] for item in read_json(later / "manifest.json")["inputs"]} == {"vae", "mdrnn", "start_from"}
+    assert {item["kind"] for item in read_json(later / "manifest.json")["inputs"]} == {
+        "vae",
+        "mdrnn",
+        "start_from",
+    }
     assert main([f"resume={later}", "stage.generations=2"]) == 0
-    whole = search(finished, tmp_path, f"stage.start_from={first}", "stage.n_samples=3", "stage.generations=2")
+    whole = search(
+        finished, tmp_path, f"stage.start_from={first}", "stage.n_samples=3", "stage.generations=2"
+    )
     assert torch.equal(*(torch.load(run / "checkpoints/last.pt")["mean"] for run in (later, whole)))
     assert "another V or M" not in caplog.text
 
 
-def test_a_search_that_goes_on_needs_the_other_no_more_once_it_has_begun(finished: Path, tmp_path: Path) -> None:
+def test_a_search_that_goes_on_needs_the_other_no_more_once_it_has_begun(
+    finished: Path, tmp_path: Path
+) -> None:
     first = search(finished, tmp_path)
     keys = [f"stage.start_from={first}", "stage.generations=1"]
     later, gone, whole = (search(finished, tmp_path, *keys) for _ in range(3))
@@ -110,35 +131,54 @@ def test_a_search_that_goes_on_needs_the_other_no_more_once_it_has_begun(finishe
 
 
 @pytest.mark.parametrize("keys", [[], ["stage.components=6"]])
-def test_a_search_begins_at_what_was_done_in_the_episodes(finished: Path, tmp_path: Path, keys: list[str]) -> None:
-    run = search(finished, tmp_path, "stage.imitate=true", "stage.generations=1", "stage.sigma0=1e-9", *keys)
+def test_a_search_begins_at_what_was_done_in_the_episodes(
+    finished: Path, tmp_path: Path, keys: list[str]
+) -> None:
+    run = search(
+        finished, tmp_path, "stage.imitate=true", "stage.generations=1", "stage.sigma0=1e-9", *keys
+    )
     state = torch.load(run / "checkpoints/last.pt")
     world = world_models.load(finished / "controller/agent.pt").world
     observed = observe(world, EpisodeStore.open(finished / "rollout/episodes"))
     inputs, space = observed.features, world.env.action_space
     if keys:
-        inputs = (inputs - state["components"]["mean"].numpy()) @ state["components"]["axes"].numpy()
+        inputs = (inputs - state["components"]["mean"].numpy()) @ state["components"][
+            "axes"
+        ].numpy()
     np.testing.assert_allclose(state["start"], imitate(inputs, observed.actions, space), atol=1e-6)
     np.testing.assert_allclose(state["mean"], state["start"], atol=1e-6)
     agent = world_models.load(run / "agent.pt").controllers["mean"]
     weight = agent[:-5].reshape(5, -1)
     expected = explained(state["start"].numpy(), inputs, observed.actions, space)
-    np.testing.assert_allclose(explained(agent, observed.features, observed.actions, space), expected, atol=1e-4)
+    np.testing.assert_allclose(
+        explained(agent, observed.features, observed.actions, space), expected, atol=1e-4
+    )
     assert weight.shape[1] == 16 and (expected > 0).all()
-    assert {item["kind"] for item in read_json(run / "manifest.json")["inputs"]} == {"vae", "mdrnn", "episodes"}
+    assert {item["kind"] for item in read_json(run / "manifest.json")["inputs"]} == {
+        "vae",
+        "mdrnn",
+        "episodes",
+    }
 
 
 @pytest.mark.parametrize(
     ("keys", "wanted"),
     [
         ([], {"weight_decay": 0.0, "diagonal": False, "sigma0": 1.0, "pop_size": 6}),
-        (["stage.weight_decay=0.5", "stage.diagonal=true"], {"weight_decay": 0.5, "diagonal": True}),
+        (
+            ["stage.weight_decay=0.5", "stage.diagonal=true"],
+            {"weight_decay": 0.5, "diagonal": True},
+        ),
         (["stage.sigma0=0.3", "stage.pop_size=4"], {"sigma0": 0.3, "pop_size": 4}),
     ],
     ids=str,
 )
 def test_keys_of_cma_reach_it(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, keys: list[str], wanted: dict[str, Any]
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    keys: list[str],
+    wanted: dict[str, Any],
 ) -> None:
     given: dict[str, Any] = {}
     real = controller.Evolution
@@ -158,23 +198,43 @@ def test_hopeless_episodes_are_cut_in_the_search_and_nowhere_else(
     cuts: dict[int, set[int]] = {}
     real = rollout.interact
 
-    def noting(envs: Any, policy: Any, seeds: Any, *, max_steps: Any = None, early_cut: int = 0) -> Any:
+    def noting(
+        envs: Any, policy: Any, seeds: Any, *, max_steps: Any = None, early_cut: int = 0
+    ) -> Any:
         if max_steps != 1:  # not when workers warm up
             for seed in seeds:
                 cuts.setdefault(early_cut, set()).add(seed)
         return real(envs, policy, seeds, max_steps=max_steps, early_cut=early_cut)
 
     monkeypatch.setattr(rollout, "interact", noting)
-    keys = ["stage.early_cut=7", "stage.generations=1", "stage.finalists=2", "stage.selection_episodes=2"]
+    keys = [
+        "stage.early_cut=7",
+        "stage.generations=1",
+        "stage.finalists=2",
+        "stage.selection_episodes=2",
+    ]
     run = search(finished, tmp_path, *keys)
     tracks = fresh_seeds(Purpose.search, 2, 0, "generation", 0)
     assert cuts == {7: set(tracks), 0: set(fixed_seeds(Purpose.selection, 6))}
     cuts.clear()
-    assert main(["stage=evaluate", "env=pellet", f"upstream={run}", "stage.workers=0", "stage.episodes=3"]) == 0
+    assert (
+        main(
+            [
+                "stage=evaluate",
+                "env=pellet",
+                f"upstream={run}",
+                "stage.workers=0",
+                "stage.episodes=3",
+            ]
+        )
+        == 0
+    )
     assert set(cuts) == {0}
 
 
-def test_heats_play_tracks_of_their_own(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_heats_play_tracks_of_their_own(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     played: list[np.ndarray] = []
     real = controller.candidate_blocks
 
@@ -191,13 +251,19 @@ def test_heats_play_tracks_of_their_own(finished: Path, tmp_path: Path, monkeypa
     table = read_csv(run / "metrics.csv")
     told = torch.load(run / "checkpoints/last.pt")["segments"][0]["history"]
     for row, values in zip(table, told, strict=True):
-        assert np.mean(values) == pytest.approx(float(row["mean"]))  # put level, the mean of all returns is kept
+        # put level, the mean of all returns is kept
+        assert np.mean(values) == pytest.approx(float(row["mean"]))
 
 
 def test_finalists_play_other_tracks_and_the_best_over_all_of_them_is_the_agent(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys = ["stage.finalists=3", "stage.test_interval=1", "stage.selection_episodes=2", "stage.generations=3"]
+    keys = [
+        "stage.finalists=3",
+        "stage.test_interval=1",
+        "stage.selection_episodes=2",
+        "stage.generations=3",
+    ]
     played: list[tuple[int, ...]] = []
     real = selection.candidate_blocks
 
@@ -211,7 +277,8 @@ def test_finalists_play_other_tracks_and_the_best_over_all_of_them_is_the_agent(
     assert played == [(2, *tracks[:2])] * 3 + [(3, *tracks[2:])]
     assert decided(run, 3) == read_agent(run)
     assert main([f"resume={run}", "stage.generations=4"]) == 0
-    assert played[4:] == [(2, *tracks[:2]), (3, *tracks[2:])]  # what was decided once is decided anew
+    # what was decided once is decided anew
+    assert played[4:] == [(2, *tracks[:2]), (3, *tracks[2:])]
     assert decided(run, 4) == read_agent(run)
 
 
@@ -222,7 +289,11 @@ def decided(run: Path, generation: int) -> tuple[float, bytes]:
     state = torch.load(run / "checkpoints/last.pt")["finalists"]
     assert [row["place"] for row in rows] == [1, 2, 3]
     for row, finalist in zip(rows, state, strict=True):
-        assert finalist["tracks"] == 2 and finalist["score"] == row["test"] and finalist["overall"] == row["overall"]
+        assert (
+            finalist["tracks"] == 2
+            and finalist["score"] == row["test"]
+            and finalist["overall"] == row["overall"]
+        )
         assert row["overall"] == pytest.approx((2 * row["test"] + 4 * row["further"]) / 6)
     best = max(state, key=lambda finalist: finalist["overall"])
     return best["overall"], best["vector"].numpy().astype(np.float32).tobytes()
@@ -245,19 +316,27 @@ def test_a_search_on_car_racing_is_set_beside_the_published_one() -> None:
 def test_a_search_in_components_goes_on_in_the_same_ones(finished: Path, tmp_path: Path) -> None:
     keys = ["stage.components=5", "stage.diagonal=true"]
     first = search(finished, tmp_path, *keys, "stage.generations=2")
-    assert {item["kind"] for item in read_json(first / "manifest.json")["inputs"]} == {"vae", "mdrnn", "episodes"}
+    assert {item["kind"] for item in read_json(first / "manifest.json")["inputs"]} == {
+        "vae",
+        "mdrnn",
+        "episodes",
+    }
     state, agent = torch.load(first / "checkpoints/last.pt"), world_models.load(first / "agent.pt")
     outputs = agent.env.action_space.size
     assert len(state["mean"]) == outputs * (5 + 1) < len(agent.controllers["mean"])
     components = Components.from_state(state["components"])
-    np.testing.assert_allclose(agent.controllers["mean"], components.expand(state["mean"].numpy()[None])[0], rtol=1e-5)
+    np.testing.assert_allclose(
+        agent.controllers["mean"], components.expand(state["mean"].numpy()[None])[0], rtol=1e-5
+    )
     assert main([f"resume={first}", "stage.generations=4"]) == 0
     whole = search(finished, tmp_path, *keys, "stage.generations=4")
     assert torch.equal(*(torch.load(run / "checkpoints/last.pt")["mean"] for run in (first, whole)))
 
 
 @pytest.mark.parametrize("how", ["resume", "start_from"])
-def test_the_axes_of_a_search_are_read_and_not_taken_anew(finished: Path, tmp_path: Path, how: str) -> None:
+def test_the_axes_of_a_search_are_read_and_not_taken_anew(
+    finished: Path, tmp_path: Path, how: str
+) -> None:
     run = search(finished, tmp_path, "stage.components=5", "stage.generations=1")
     path = run / "checkpoints/last.pt"
     state = torch.load(path)
@@ -266,7 +345,13 @@ def test_the_axes_of_a_search_are_read_and_not_taken_anew(finished: Path, tmp_pa
     if how == "resume":
         assert main([f"resume={run}", "stage.generations=2"]) == 0
     else:
-        run = search(finished, tmp_path, "stage.components=5", f"stage.start_from={run}", "stage.generations=1")
+        run = search(
+            finished,
+            tmp_path,
+            "stage.components=5",
+            f"stage.start_from={run}",
+            "stage.generations=1",
+        )
     again = torch.load(run / "checkpoints/last.pt")["components"]["axes"]
     assert torch.equal(again, state["components"]["axes"])
 
@@ -283,8 +368,22 @@ def test_too_many_components_are_refused_before_anything_is_made(
 def test_a_search_that_goes_on_with_another_m_is_told_so(
     finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert main(small("mdrnn", f"upstream={finished / 'vae'}", f"outputs={tmp_path}", "stage.learning_rate=0.01")) == 0
-    keys = [f"stage.start_from={finished / 'controller'}", f"upstream={newest(tmp_path)}", f"outputs={tmp_path}"]
+    assert (
+        main(
+            small(
+                "mdrnn",
+                f"upstream={finished / 'vae'}",
+                f"outputs={tmp_path}",
+                "stage.learning_rate=0.01",
+            )
+        )
+        == 0
+    )
+    keys = [
+        f"stage.start_from={finished / 'controller'}",
+        f"upstream={newest(tmp_path)}",
+        f"outputs={tmp_path}",
+    ]
     assert main(small("controller", *keys, "stage.generations=1")) == 0
     assert "searched with another V or M: its parameters may mean little here" in caplog.text
 
@@ -303,7 +402,10 @@ def test_a_search_that_goes_on_with_another_m_is_told_so(
 def test_a_search_that_cannot_go_on_here_is_refused(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: list[str]
 ) -> None:
-    arguments = ["stage.start_from=" + str(finished / "controller"), f"upstream={finished / 'mdrnn'}"]
+    arguments = [
+        "stage.start_from=" + str(finished / "controller"),
+        f"upstream={finished / 'mdrnn'}",
+    ]
     assert main(small("controller", *arguments, *keys, f"outputs={tmp_path / 'o'}")) == 1
     theirs = "searched with pop_size=6, sigma0=1.0, diagonal=False, components=None, imitate=False, features=zh"
     assert theirs in capsys.readouterr().err
@@ -313,20 +415,37 @@ def test_a_search_that_cannot_go_on_here_is_refused(
 def test_a_search_with_other_sizes_is_refused(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert main(small("mdrnn", f"upstream={finished / 'vae'}", f"outputs={tmp_path}", "stage.hidden_size=9")) == 0
+    assert (
+        main(
+            small(
+                "mdrnn",
+                f"upstream={finished / 'vae'}",
+                f"outputs={tmp_path}",
+                "stage.hidden_size=9",
+            )
+        )
+        == 0
+    )
     keys = [f"stage.start_from={finished}", f"upstream={newest(tmp_path)}", f"outputs={tmp_path}"]
     assert main(small("controller", *keys)) == 1
     assert "searched 85 parameters; here C has 70" in capsys.readouterr().err
 
 
 def test_what_c_sees_and_who_plays_change_no_number(finished: Path, tmp_path: Path) -> None:
-    keys = ["stage.features=zch", "stage.latent=sample", "stage.hidden_units=5", "stage.generations=1"]
+    keys = [
+        "stage.features=zch",
+        "stage.latent=sample",
+        "stage.hidden_units=5",
+        "stage.generations=1",
+    ]
     here = search(finished, tmp_path / "here", *keys)
     spread = search(finished, tmp_path / "spread", *keys, "stage.max_workers=3")
     assert (here / "metrics.csv").read_bytes() == (spread / "metrics.csv").read_bytes()
 
 
-def test_a_search_of_an_earlier_version_is_refused(pipeline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_search_of_an_earlier_version_is_refused(
+    pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     path = pipeline / "controller/checkpoints/last.pt"
     state: dict[str, Any] = torch.load(path)
     del state["start"]
@@ -352,7 +471,11 @@ def close(tracks: Sequence[int], patch: pytest.MonkeyPatch, times: int = 10**9) 
 
 @pytest.mark.parametrize("samples", [1, 3])
 def test_a_track_that_nobody_can_play_gives_way_to_another(
-    samples: int, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    samples: int,
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     bad = fresh_seeds(Purpose.search, samples, 0, "generation", 1)[-1]
     close([bad], monkeypatch)
@@ -380,9 +503,9 @@ def test_a_search_goes_on_without_an_episode_that_cannot_be_played(
     bad = fresh_seeds(Purpose.search, 3, 0, "generation", 1)[1]
     close([bad], monkeypatch, times=9)  # three times in each of two blocks and three times alone
     run = search(finished, tmp_path, "stage.n_samples=3")
-    assert [(row["generation"], row["player"], row["seed"]) for row in read_csv(run / "quarantine.csv")] == [
-        ("2", "0", f"{bad}")
-    ]
+    assert [
+        (row["generation"], row["player"], row["seed"]) for row in read_csv(run / "quarantine.csv")
+    ] == [("2", "0", f"{bad}")]
     assert len(read_csv(run / "metrics.csv")) == 3
 
 
@@ -398,14 +521,19 @@ def test_a_selection_track_that_cannot_be_played_is_left_out(
 
 
 def test_an_environment_that_nobody_can_play_ends_the_run_at_once(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def broken(self: PelletEnv, **options: Any) -> Any:
         raise OSError("the road is closed")
 
     monkeypatch.setattr(PelletEnv, "reset", broken)
     assert main(small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={tmp_path}")) == 1
-    assert "the environment cannot be played: OSError: the road is closed" in capsys.readouterr().err
+    assert (
+        "the environment cannot be played: OSError: the road is closed" in capsys.readouterr().err
+    )
 
 
 def test_a_generation_that_is_half_lost_ends_the_run_with_the_cause(
@@ -417,7 +545,10 @@ def test_a_generation_that_is_half_lost_ends_the_run_with_the_cause(
         close([bad, other], patch)
         arguments = small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={tmp_path}")
         assert main(arguments) == 1
-    assert "6 of 12 episodes of generation 2 could not be played: OSError: no such track" in capsys.readouterr().err
+    assert (
+        "6 of 12 episodes of generation 2 could not be played: OSError: no such track"
+        in capsys.readouterr().err
+    )
     assert main([f"resume={newest(tmp_path)}"]) == 0, "where the cause is gone, the run goes on"
 
 
@@ -427,4 +558,7 @@ def test_a_plan_is_made(finished: Path, tmp_path: Path, caplog: pytest.LogCaptur
     plans = [record.message for record in caplog.records if record.message.startswith("plan: ")]
     for plan, generations in zip(plans, (7, 8), strict=True):
         pace = r"[\d,]+ steps/s, \d+ s per generation and \d+ s of tests"
-        assert re.fullmatch(rf"plan: {pace}: {generations} generations of 6 x 2 episodes, until about \d\d:\d\d", plan)
+        assert re.fullmatch(
+            rf"plan: {pace}: {generations} generations of 6 x 2 episodes, until about \d\d:\d\d",
+            plan,
+        )

@@ -33,7 +33,15 @@ EPISODES = {"sequences": Sequences.episodes, "batch_size": 4, "seq_len": 8, "hid
 
 def run_in(finished: Path, path: Path) -> Run:
     manifest = read_json(finished / "mdrnn/manifest.json")
-    return Run(path, 0, Device.cpu, "gymnasium", manifest["env"], finished / "vae", manifest={"stage": "mdrnn"})
+    return Run(
+        path,
+        0,
+        Device.cpu,
+        "gymnasium",
+        manifest["env"],
+        finished / "vae",
+        manifest={"stage": "mdrnn"},
+    )
 
 
 class Means:
@@ -52,7 +60,9 @@ class Means:
 def stored(finished: Path) -> tuple[EpisodeStore, LatentStore]:
     store = EpisodeStore.open(finished / "rollout/episodes")
     return store, LatentStore.open(
-        finished / "vae/latents", vae=sha256(finished / "vae/checkpoints/best.pt"), data=store.digest()
+        finished / "vae/latents",
+        vae=sha256(finished / "vae/checkpoints/best.pt"),
+        data=store.digest(),
     )
 
 
@@ -71,7 +81,10 @@ def read_alone(model: MDRNN, data: LatentSequenceDataset) -> list[torch.Tensor]:
 
 
 def test_episodes_are_read_with_the_state_carried_from_their_beginning(
-    finished: Path, stored: tuple[EpisodeStore, LatentStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path,
+    stored: tuple[EpisodeStore, LatentStore],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An epoch of the stage itself, weights held still, against each episode alone."""
     cfg, run, (store, latents) = MDRNNConfig(**EPISODES), run_in(finished, tmp_path), stored
@@ -86,15 +99,21 @@ def test_episodes_are_read_with_the_state_carried_from_their_beginning(
         return outputs, carried
 
     monkeypatch.setattr(MDRNN, "carry_on", recorded)
-    monkeypatch.setattr(Training, "update", lambda self, *rest: setattr(self, "step", self.step + 1))
+    monkeypatch.setattr(
+        Training, "update", lambda self, *rest: setattr(self, "step", self.step + 1)
+    )
     order = list(mdrnn.training_order(cfg, run, training, data))
     with ProgressBar("", None) as bar:
         mdrnn.train_epoch(cfg, run, training, data, MetricsLog(tmp_path), bar)
-    compared = sum(compare(data, chunks, mus, expected) for chunks, mus in zip(order, predicted, strict=True))
+    compared = sum(
+        compare(data, chunks, mus, expected) for chunks, mus in zip(order, predicted, strict=True)
+    )
     assert compared == sum(map(len, expected)) and max(map(len, expected)) > 2 * cfg.seq_len
 
 
-def compare(data: LatentSequenceDataset, chunks: Chunks, mus: torch.Tensor, expected: list[torch.Tensor]) -> int:
+def compare(
+    data: LatentSequenceDataset, chunks: Chunks, mus: torch.Tensor, expected: list[torch.Tensor]
+) -> int:
     """Each row's predictions (T, B, K, L) beside those of its episode; returns the number of steps."""
     firsts, steps = np.cumsum(data.windows_per_episode) - data.windows_per_episode, 0
     for column, item in enumerate(chunks.items):
@@ -120,7 +139,9 @@ def test_validation_carries_the_state_where_training_does(
         "cut": {"sequences": Sequences.windows},
     }.items():
         config = replace(cfg, **keys)
-        found[name] = mdrnn.validate(config, run, training, mdrnn.data_sets(config, run, store, Means(latents))[1])
+        found[name] = mdrnn.validate(
+            config, run, training, mdrnn.data_sets(config, run, store, Means(latents))[1]
+        )
     assert found["carried"] == pytest.approx(found["whole"], rel=1e-5)
     assert found["cut"]["gmm"] != pytest.approx(found["whole"]["gmm"], rel=1e-5)
 
@@ -132,14 +153,18 @@ def test_keys_of_the_data_and_the_loss_reach_them(
     plain = MDRNNConfig(seq_len=8, hidden_size=12)
     data, validation = mdrnn.data_sets(plain, run, store, latents)
     part, same = mdrnn.data_sets(replace(plain, dataset_fraction=0.3), run, store, latents)
-    assert (len(data.windows_per_episode), len(part.windows_per_episode)) == (22, 7) and len(same) == len(validation)
+    assert (len(data.windows_per_episode), len(part.windows_per_episode)) == (22, 7) and len(
+        same
+    ) == len(validation)
     training = mdrnn.build(plain, run, latents.latent_size)
     plain_order, order = (
         np.concatenate([chunks.items for chunks in mdrnn.training_order(cfg, run, training, data)])
         for cfg in (replace(plain, terminal_prob=0.0), replace(plain, terminal_prob=1.0))
     )
     assert len(order) == data.tiles
-    assert np.array_equal(order, data.closing(plain_order)) and not np.array_equal(order, plain_order)
+    assert np.array_equal(order, data.closing(plain_order)) and not np.array_equal(
+        order, plain_order
+    )
     last = np.cumsum(data.windows_per_episode) - 1
     ends = Chunks(last, np.arange(22), np.ones(22, bool))
     batch, state = data.__getitems__(ends.items), training.model.get_init_hidden(22)
@@ -152,7 +177,12 @@ def test_keys_of_the_data_and_the_loss_reach_them(
 
 
 def test_the_model_is_built_as_the_keys_say(finished: Path, tmp_path: Path) -> None:
-    keys = ["stage.mixture=per_dimension", "stage.sigma_floor=0.05", "stage.sample_interval=1", "stage.seq_len=16"]
+    keys = [
+        "stage.mixture=per_dimension",
+        "stage.sigma_floor=0.05",
+        "stage.sample_interval=1",
+        "stage.seq_len=16",
+    ]
     assert main(small("mdrnn", f"upstream={finished / 'vae'}", *keys, f"outputs={tmp_path}")) == 0
     run = newest(tmp_path)
     config = torch.load(run / "checkpoints/best.pt")["config"]
@@ -175,11 +205,15 @@ def test_dreams_are_shown_at_the_temperature(finished: Path, tmp_path: Path) -> 
     world = load_world_model(*best, EnvSpec.from_dict(run.env))
     for name, temperature in (("cold", 0.0), ("again", 0.0), ("warm", 1.0)):
         mdrnn.show_dream(MDRNNConfig(temperature=temperature), run, world, store, name)
-    cold, again, warm = ((tmp_path / f"images/{name}.png").read_bytes() for name in ("cold", "again", "warm"))
+    cold, again, warm = (
+        (tmp_path / f"images/{name}.png").read_bytes() for name in ("cold", "again", "warm")
+    )
     assert cold == again != warm
 
 
-def test_latents_online_are_those_of_the_vae_run(finished: Path, stored: tuple[EpisodeStore, LatentStore]) -> None:
+def test_latents_online_are_those_of_the_vae_run(
+    finished: Path, stored: tuple[EpisodeStore, LatentStore]
+) -> None:
     store, latents = stored
     vae = load_vae(finished / "vae/checkpoints/best.pt")
     online = mdrnn.online_latents(store, vae, "cpu")
@@ -196,7 +230,9 @@ def test_a_run_whose_latents_are_gone_goes_on_online(
     arguments = small("mdrnn", f"upstream={pipeline / 'vae'}", f"outputs={tmp_path / 'o'}")
     assert main(arguments) == 1 and "latents" in capsys.readouterr().err
     assert main([f"resume={newest(tmp_path / 'o')}", "stage.latents=online"]) == 0
-    found, expected = (read_csv(run / "val_metrics.csv") for run in (newest(tmp_path / "o"), pipeline / "mdrnn"))
+    found, expected = (
+        read_csv(run / "val_metrics.csv") for run in (newest(tmp_path / "o"), pipeline / "mdrnn")
+    )
     for mine, theirs in zip(found, expected, strict=True):
         assert float(mine["loss"]) == pytest.approx(float(theirs["loss"]), rel=1e-3)
 
@@ -215,7 +251,10 @@ def test_an_untrained_m_is_a_control_for_all_that_follows(
     assert read_json(run / "manifest.json")["untrained"] is True and "untrained" in caplog.text
     assert [row["epoch"] for row in read_csv(run / "val_metrics.csv")] == ["0"]
     assert (run / "images/dream.png").is_file() and (run / "report.html").is_file()
-    assert main(small("controller", f"upstream={run}", f"outputs={tmp_path}", "stage.generations=1")) == 0
+    assert (
+        main(small("controller", f"upstream={run}", f"outputs={tmp_path}", "stage.generations=1"))
+        == 0
+    )
     assert (newest(tmp_path) / "agent.pt").is_file()
 
 

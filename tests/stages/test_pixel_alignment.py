@@ -52,12 +52,26 @@ def rollout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     gymnasium.register(ID, Echo, max_episode_steps=30)
     outputs = tmp_path_factory.mktemp("echo")
     keys = ["stage.episodes=80", "stage.policy=random", "stage.workers=0", "stage.val_fraction=0.2"]
-    assert main(["stage=rollout", "env=gymnasium", f"env.id={ID}", "env.size=16", *keys, f"outputs={outputs}"]) == 0
+    assert (
+        main(
+            [
+                "stage=rollout",
+                "env=gymnasium",
+                f"env.id={ID}",
+                "env.size=16",
+                *keys,
+                f"outputs={outputs}",
+            ]
+        )
+        == 0
+    )
     yield newest(outputs)
     del gymnasium.registry[ID]
 
 
-def error(rollout: Path, outputs: Path, head: str = "direct", steps: int = 400) -> tuple[float, float]:
+def error(
+    rollout: Path, outputs: Path, head: str = "direct", steps: int = 400
+) -> tuple[float, float]:
     """MSE one frame ahead, of a small model that was trained on one frame at a time, and of copying."""
     model = [
         f"stage.head={head}",
@@ -66,11 +80,24 @@ def error(rollout: Path, outputs: Path, head: str = "direct", steps: int = 400) 
         "stage.unroll=[1]",
         "stage.n_past_actions=1",
     ]
-    training = [f"stage.max_steps={steps}", "stage.data.batch_size=32", "stage.learning_rate=0.01", "stage.loss=mse"]
+    training = [
+        f"stage.max_steps={steps}",
+        "stage.data.batch_size=32",
+        "stage.learning_rate=0.01",
+        "stage.loss=mse",
+    ]
     training += ["stage.unroll_shares=[1]", "stage.context_noise=0", "stage.ema_decay=0.9"]
-    training += ["stage.rewards=true", "stage.ends=true", "stage.reward_weight=0.1", "stage.end_weight=0.1"]
+    training += [
+        "stage.rewards=true",
+        "stage.ends=true",
+        "stage.reward_weight=0.1",
+        "stage.end_weight=0.1",
+    ]
     command = ["stage=pixel", "env=gymnasium", f"env.id={ID}", "env.size=16", *model, *training]
-    assert main([*command, "stage.val_rollout_horizon=4", f"upstream={rollout}", f"outputs={outputs}"]) == 0
+    assert (
+        main([*command, "stage.val_rollout_horizon=4", f"upstream={rollout}", f"outputs={outputs}"])
+        == 0
+    )
     row = read_csv(newest(outputs) / "val_metrics.csv")[-1]
     return float(row["val_mse"]), float(row["copy_mse"])
 
@@ -79,7 +106,9 @@ def test_a_model_that_is_told_the_action_knows_the_frame(rollout: Path, tmp_path
     found, copy = error(rollout, tmp_path)
     assert found < 1e-3 < copy / 10
     rows = {row["name"]: row for row in read_csv(newest(tmp_path) / "val_head_scores.csv")}
-    value, baseline = ({name: float(row[key]) for name, row in rows.items()} for key in ("value", "baseline"))
+    value, baseline = (
+        {name: float(row[key]) for name, row in rows.items()} for key in ("value", "baseline")
+    )
     assert value["reward_mse"] < 0.05 * baseline["reward_mse"] and value["reward_r2"] > 0.95
     assert value["done_brier"] < 0.3 * baseline["done_brier"] and value["done_auroc"] > 0.95
 
@@ -103,7 +132,8 @@ def test_with_actions_shifted_by_one_it_does_not(rollout: Path, tmp_path: Path, 
         rows = [row for row in store.rows if row.shard == shard]
         episodes = [store.episode(row) for row in rows]
         episodes = [
-            replace(episode, actions=np.append(np.roll(episode.actions[:-1], shift), 0)) for episode in episodes
+            replace(episode, actions=np.append(np.roll(episode.actions[:-1], shift), 0))
+            for episode in episodes
         ]
         writer.write_shard(shard, episodes, [row.split for row in rows])
     writer.finish()

@@ -24,10 +24,17 @@ from world_models.runs.folder import Run
 from world_models.stages.pixel import PixelConfig, heads_errors, loss_terms, noisy
 
 SPEC = EnvSpec(
-    "Toy-v0", {}, Preprocessing((0, 0, 0, 0), 16, False), 1, ActionSpace("discrete", 4, (), (), (), start=1), None
+    "Toy-v0",
+    {},
+    Preprocessing((0, 0, 0, 0), 16, False),
+    1,
+    ActionSpace("discrete", 4, (), (), (), start=1),
+    None,
 )
 RUN = Run(Path("unused"), 0, Device.cpu, "gymnasium", SPEC.to_dict())
-PLAIN = PixelConfig(n_past_frames=2, n_past_actions=1, context_noise=0.0, precision=Precision.float32)
+PLAIN = PixelConfig(
+    n_past_frames=2, n_past_actions=1, context_noise=0.0, precision=Precision.float32
+)
 KNOWN = 1  # transitions inside the context
 PLAYED = [[1, 3, 2, 4], [2, 1, 3], [3, 3, 1, 2, 1, 4], [1, 2]]
 """Action 4 ends an episode; others are cut off."""
@@ -36,7 +43,10 @@ PLAYED = [[1, 3, 2, 4], [2, 1, 3], [3, 3, 1, 2, 1, 4], [1, 2]]
 def episode(number: int, played: list[int]) -> Episode:
     """Action a leads to a frame of brightness 50 a and to a reward of a."""
     actions = np.array([*played, 0])
-    frames = np.full((len(actions), 16, 16, 3), 50, np.uint8) * np.array([0, *played], np.uint8)[:, None, None, None]
+    frames = (
+        np.full((len(actions), 16, 16, 3), 50, np.uint8)
+        * np.array([0, *played], np.uint8)[:, None, None, None]
+    )
     done = np.zeros(len(actions), np.uint8)
     done[-2] = TERMINATED if played[-1] == 4 else TRUNCATED
     return Episode(number, frames, actions, actions.astype(np.float32), done)
@@ -44,7 +54,13 @@ def episode(number: int, played: list[int]) -> Episode:
 
 @pytest.fixture(params=[True, False], ids=["final frames", "no final frames"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> EpisodeStore:
-    meta = {"env": SPEC.to_dict(), "backend": "gymnasium", "policy": "random", "seed": 0, "versions": {}}
+    meta = {
+        "env": SPEC.to_dict(),
+        "backend": "gymnasium",
+        "policy": "random",
+        "seed": 0,
+        "versions": {},
+    }
     writer = StoreWriter(tmp_path, {**meta, "has_final_frame": request.param})
     episodes = [episode(number, played) for number, played in enumerate(PLAYED)]
     if not request.param:
@@ -107,9 +123,13 @@ def test_what_is_shown_after_the_end_is_no_target(store: EpisodeStore) -> None:
         for action in played[first + KNOWN : min(first + 4, len(played) - 1)]
     ]
     reference, terms = loss_terms(PLAIN, RUN, Grey(), batch, 0)
-    assert float(terms["mse"]) == pytest.approx(np.mean([(0.5 - 50 * action / 255) ** 2 for action in targets]))
+    assert float(terms["mse"]) == pytest.approx(
+        np.mean([(0.5 - 50 * action / 255) ** 2 for action in targets])
+    )
     for value in (0, 130, 255):
-        spoilt = replace(batch, frames=batch.frames.masked_fill(after[..., None, None, None], value))
+        spoilt = replace(
+            batch, frames=batch.frames.masked_fill(after[..., None, None, None], value)
+        )
         loss, found = loss_terms(PLAIN, RUN, Grey(), spoilt, 0)
         assert torch.equal(loss, reference) and torch.equal(found["mse"], terms["mse"])
 
@@ -123,26 +143,40 @@ def test_a_last_transition_without_its_frame_has_its_reward_and_end(store: Episo
     assert float(terms["reward_mse"]) == pytest.approx(np.mean(squares))
     assert float(terms["end_bce"]) == pytest.approx(math.log(2))
     padded = replace(batch, rewards=torch.where(batch.mask > 0, batch.rewards, 100.0))
-    assert float(loss_terms(PLAIN, RUN, model, padded, 0)[1]["reward_mse"]) == float(terms["reward_mse"])
+    assert float(loss_terms(PLAIN, RUN, model, padded, 0)[1]["reward_mse"]) == float(
+        terms["reward_mse"]
+    )
 
 
 def test_heads_are_compared_with_the_transition_that_leads_to_the_frame() -> None:
     """Predictions begin after the context's transitions; only an end by the rules is an end."""
-    done = torch.tensor([[RUNNING, RUNNING, TERMINATED, RUNNING], [RUNNING, RUNNING, RUNNING, TRUNCATED]])
-    rewards, frames = torch.tensor([[9.0, 1.0, 2.0, 0.0], [7.0, 0.0, 0.0, 3.0]]), torch.zeros(2, 5, 16, 16, 3)
+    done = torch.tensor(
+        [[RUNNING, RUNNING, TERMINATED, RUNNING], [RUNNING, RUNNING, RUNNING, TRUNCATED]]
+    )
+    rewards, frames = (
+        torch.tensor([[9.0, 1.0, 2.0, 0.0], [7.0, 0.0, 0.0, 3.0]]),
+        torch.zeros(2, 5, 16, 16, 3),
+    )
     ones = torch.ones(2, 4)
     batch = SequenceBatch(frames.byte(), ones.long(), rewards, done.byte(), ones, ones)
     said = torch.tensor([[0.5, 2.0, 0.0], [0.0, -1.0, 1.0]])
     logits = torch.tensor([[-2.0, 1.0, 0.0], [0.0, -1.0, 3.0]])
-    found = [PixelPrediction(torch.zeros(2, 3, 16, 16), said[:, step], logits[:, step]) for step in range(3)]
+    found = [
+        PixelPrediction(torch.zeros(2, 3, 16, 16), said[:, step], logits[:, step])
+        for step in range(3)
+    ]
     cfg = replace(PLAIN, reward_weight=0.3, end_weight=0.7)
-    (reward, its_weight, squares), (end, other_weight, entropies) = heads_errors(cfg, found, batch, KNOWN, "cpu")
+    (reward, its_weight, squares), (end, other_weight, entropies) = heads_errors(
+        cfg, found, batch, KNOWN, "cpu"
+    )
     assert (reward, its_weight, end, other_weight) == ("reward_mse", 0.3, "end_bce", 0.7)
     torch.testing.assert_close(squares, torch.tensor([[0.25, 0.0, 0.0], [0.0, 1.0, 4.0]]))
     by_hand = [[math.log1p(math.exp(x)) for x in row] for row in ((-2, -1, 0), (0, -1, 3))]
     torch.testing.assert_close(entropies, torch.tensor(by_hand))
     loss, terms = loss_terms(replace(cfg, delta=1.0), RUN, Grey(), batch, 0)
-    assert float(loss) == pytest.approx(float(0.125 + 0.3 * terms["reward_mse"] + 0.7 * terms["end_bce"]))
+    assert float(loss) == pytest.approx(
+        float(0.125 + 0.3 * terms["reward_mse"] + 0.7 * terms["end_bce"])
+    )
     assert list(heads_errors(cfg, [PixelPrediction(frames[:, 0])], batch, KNOWN, "cpu")) == []
 
 
@@ -173,7 +207,10 @@ def test_kernels_are_told_the_motion_that_the_action_led_to() -> None:
 
     assert motion_term(actions)[1] < 0.01
     assert min(motion_term(actions.roll(shift, 1))[1] for shift in (1, -1, 2)) > 5
-    light, heavy = (motion_term(actions.roll(1, 1), replace(PLAIN, motion_weight=weight)) for weight in (0.0, 0.5))
+    light, heavy = (
+        motion_term(actions.roll(1, 1), replace(PLAIN, motion_weight=weight))
+        for weight in (0.0, 0.5)
+    )
     assert heavy[0] - light[0] == pytest.approx(0.5 * heavy[1])
 
 
@@ -192,12 +229,16 @@ def test_noise_is_of_a_strength_of_its_own_in_each_window_and_leaves_no_range() 
     strengths = noise.flatten(1).std(1)
     assert strengths.max() < 0.1 * 1.15 and strengths.min() < 0.005
     assert strengths.mean().item() == pytest.approx(0.05, abs=0.005) and noise.mean().abs() < 1e-3
-    torch.testing.assert_close(noise[:, 0].flatten(1).std(1), noise[:, 1].flatten(1).std(1), rtol=0.4, atol=0)
+    torch.testing.assert_close(
+        noise[:, 0].flatten(1).std(1), noise[:, 1].flatten(1).std(1), rtol=0.4, atol=0
+    )
     extremes = torch.ones(50, 2, 1, 16, 16)
     extremes[:, :, :, 8:] = 0
     found = noisy(extremes, 0.5, torch.Generator().manual_seed(1))
     assert found.min() == 0 and found.max() == 1 and (found != extremes).float().mean() > 0.4
-    assert torch.equal(extremes.unique(), torch.tensor([0.0, 1.0])), "what was given stays as it was"
+    assert torch.equal(extremes.unique(), torch.tensor([0.0, 1.0])), (
+        "what was given stays as it was"
+    )
     assert torch.equal(noisy(grey, 0.0, torch.Generator()), grey)
 
 

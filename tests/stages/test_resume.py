@@ -66,7 +66,9 @@ def test_a_carried_state_is_resumed_in_the_middle_of_an_epoch(
         assert main([*command, f"outputs={tmp_path / 'cut'}"]) == 130
     run = newest(tmp_path / "cut")
     state = torch.load(run / "checkpoints/last.pt")
-    assert (state["epoch"], state["batch"]) == (0, 10) and all(part.any() for part in state["carried"])
+    assert (state["epoch"], state["batch"]) == (0, 10) and all(
+        part.any() for part in state["carried"]
+    )
     assert main([f"resume={run}"]) == 0
     assert_equal_runs(newest(tmp_path / "whole"), run)
 
@@ -82,7 +84,9 @@ MARKS = {
 
 @pytest.mark.slow
 @pytest.mark.parametrize("stage", STAGES)
-def test_kill_9_then_resume_equals_uninterrupted(stage: str, finished: Path, tmp_path: Path) -> None:
+def test_kill_9_then_resume_equals_uninterrupted(
+    stage: str, finished: Path, tmp_path: Path
+) -> None:
     command = [
         sys.executable,
         "-m",
@@ -90,7 +94,10 @@ def test_kill_9_then_resume_equals_uninterrupted(stage: str, finished: Path, tmp
         *small(stage, *upstream_of(stage, finished), f"outputs={tmp_path}"),
     ]
     process = subprocess.Popen(
-        command, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}, stderr=subprocess.DEVNULL
+        command,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        stderr=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 60
     while process.poll() is None and not list(tmp_path.glob(f"*/*/*/{MARKS[stage]}")):
@@ -110,12 +117,20 @@ def test_a_longer_budget_goes_on_from_where_the_run_ended(finished: Path, tmp_pa
     assert main([f"resume={run / 'vae'}", "stage.num_epochs=3"]) == 0
     assert torch.load(run / "vae/checkpoints/last.pt")["epoch"] == 3
     assert (
-        main(small("vae", f"upstream={finished / 'rollout'}", "stage.num_epochs=3", f"outputs={tmp_path / 'fresh'}"))
+        main(
+            small(
+                "vae",
+                f"upstream={finished / 'rollout'}",
+                "stage.num_epochs=3",
+                f"outputs={tmp_path / 'fresh'}",
+            )
+        )
         == 0
     )
     fresh = newest(tmp_path / "fresh")
     assert same(
-        torch.load(run / "vae/checkpoints/last.pt")["model"], torch.load(fresh / "checkpoints/last.pt")["model"]
+        torch.load(run / "vae/checkpoints/last.pt")["model"],
+        torch.load(fresh / "checkpoints/last.pt")["model"],
     )
 
 
@@ -125,7 +140,9 @@ def test_one_worker_equals_many(finished: Path, tmp_path: Path) -> None:
         assert_equal_runs(finished / stage, newest(tmp_path))
 
 
-def test_a_longer_budget_outlives_the_next_cut(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_longer_budget_outlives_the_next_cut(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "cut"
     shutil.copytree(finished, run)
     with monkeypatch.context() as patch:
@@ -135,7 +152,9 @@ def test_a_longer_budget_outlives_the_next_cut(finished: Path, tmp_path: Path, m
     assert torch.load(run / "vae/checkpoints/last.pt")["epoch"] == 4
 
 
-def test_a_pipeline_whose_budget_grew_goes_on(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_pipeline_whose_budget_grew_goes_on(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = tmp_path / "grown"
     shutil.copytree(finished, run)
     for stage in ("controller", "evaluate"):

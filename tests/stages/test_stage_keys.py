@@ -24,22 +24,40 @@ ROOT = Path(__file__).parents[2]
 def test_a_trained_agent_can_collect_the_next_episodes(finished: Path, tmp_path: Path) -> None:
     agent = finished  # a pipeline's folder
     assert (
-        main(small("rollout", "stage.policy=agent", f"stage.agent={agent}", f"outputs={tmp_path}", "stage.noise=0.3"))
+        main(
+            small(
+                "rollout",
+                "stage.policy=agent",
+                f"stage.agent={agent}",
+                f"outputs={tmp_path}",
+                "stage.noise=0.3",
+            )
+        )
         == 0
     )
     store = EpisodeStore.open(newest(tmp_path) / "episodes")
     assert len(store.rows) == 24 and store.manifest["policy"] == "agent"
-    assert [item["kind"] for item in read_json(newest(tmp_path) / "manifest.json")["inputs"]] == ["agent"]
+    assert [item["kind"] for item in read_json(newest(tmp_path) / "manifest.json")["inputs"]] == [
+        "agent"
+    ]
     mine = [store.episode(row).actions.tobytes() for row in store.rows]
     theirs = EpisodeStore.open(finished / "rollout/episodes")
     assert mine != [theirs.episode(row).actions.tobytes() for row in theirs.rows]
 
 
-def test_an_agent_of_another_env_is_refused(finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_agent_of_another_env_is_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     agent = finished / "controller/agent.pt"
     assert (
         main(
-            small("rollout", "stage.policy=agent", f"stage.agent={agent}", f"outputs={tmp_path}", "env.grayscale=true")
+            small(
+                "rollout",
+                "stage.policy=agent",
+                f"stage.agent={agent}",
+                f"outputs={tmp_path}",
+                "env.grayscale=true",
+            )
         )
         == 1
     )
@@ -81,7 +99,11 @@ def test_procgen_trains_without_the_final_frames_that_it_does_not_give(tmp_path:
 
 def test_the_same_seed_plays_the_same_procgen_games(tmp_path: Path) -> None:
     keys = {"episodes": 3, "shard_size": 2, "max_steps": 15, "workers": 0, "val_fraction": 0.4}
-    arguments = ["stage=rollout", "env=coinrun", *(f"stage.{key}={value}" for key, value in keys.items())]
+    arguments = [
+        "stage=rollout",
+        "env=coinrun",
+        *(f"stage.{key}={value}" for key, value in keys.items()),
+    ]
     shards = []
     for name, seed in (("one", 3), ("again", 3), ("other", 4)):
         assert main([*arguments, f"seed={seed}", f"outputs={tmp_path / name}"]) == 0
@@ -115,12 +137,22 @@ def test_minutes_become_steps_once(finished: Path, tmp_path: Path) -> None:
 def test_the_target_return_ends_the_search(finished: Path, tmp_path: Path) -> None:
     keys = ["stage.target_return=0", "stage.generations=50", f"outputs={tmp_path}"]
     assert main(small("controller", f"upstream={finished / 'mdrnn'}", *keys)) == 0
-    assert len(read_csv(newest(tmp_path) / "metrics.csv")) == 2, "the first test is after two generations"
+    assert len(read_csv(newest(tmp_path) / "metrics.csv")) == 2, (
+        "the first test is after two generations"
+    )
 
 
 def test_the_mean_vector_can_be_evaluated_too(finished: Path, tmp_path: Path) -> None:
     assert (
-        main(small("evaluate", f"upstream={finished / 'controller'}", "stage.which=mean", f"outputs={tmp_path}")) == 0
+        main(
+            small(
+                "evaluate",
+                f"upstream={finished / 'controller'}",
+                "stage.which=mean",
+                f"outputs={tmp_path}",
+            )
+        )
+        == 0
     )
     assert read_json(newest(tmp_path) / "scores.json")["which"] == "mean"
 
@@ -134,7 +166,9 @@ def test_quiet_says_nothing_and_debug_says_more(tmp_path: Path) -> None:
             *small("rollout", f"outputs={tmp_path}", f"verbosity={verbosity}"),
         ]
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+        )
         assert done.returncode == 0, done.stderr
         return done.stdout + done.stderr
 
@@ -144,7 +178,13 @@ def test_quiet_says_nothing_and_debug_says_more(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_no_process_and_a_run_that_can_go_on(tmp_path: Path) -> None:
-    arguments = small("rollout", f"outputs={tmp_path}", "stage.workers=2", "stage.episodes=4000", "stage.shard_size=50")
+    arguments = small(
+        "rollout",
+        f"outputs={tmp_path}",
+        "stage.workers=2",
+        "stage.episodes=4000",
+        "stage.shard_size=50",
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "world_models.main", *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
@@ -179,10 +219,19 @@ def test_a_killed_worker_costs_nothing_but_its_job(finished: Path, tmp_path: Pat
     while not list(tmp_path.glob("killed/*/*/*/episodes/shard_00002.json")):
         assert time.monotonic() < deadline and process.poll() is None
         time.sleep(0.01)
-    workers = [child for child in psutil.Process(process.pid).children() if "spawn_main" in " ".join(child.cmdline())]
+    workers = [
+        child
+        for child in psutil.Process(process.pid).children()
+        if "spawn_main" in " ".join(child.cmdline())
+    ]
     workers[0].kill()
     _, error = process.communicate(timeout=60)
-    assert process.returncode == 0 and re.search(rb"it is done again|another takes its place", error), error
+    assert process.returncode == 0 and re.search(
+        rb"it is done again|another takes its place", error
+    ), error
     assert main(small("rollout", *keys, f"outputs={tmp_path / 'whole'}")) == 0
-    shards = [read_json(newest(tmp_path / name) / "episodes/manifest.json")["shards"] for name in ("killed", "whole")]
+    shards = [
+        read_json(newest(tmp_path / name) / "episodes/manifest.json")["shards"]
+        for name in ("killed", "whole")
+    ]
     assert shards[0] == shards[1]

@@ -21,15 +21,17 @@ def catcher(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
     return tmp_path / "catcher.pt"
 
 
-def test_an_agent_is_played_by_name_and_by_file(finished: Path, catcher: Path, tmp_path: Path) -> None:
+def test_an_agent_is_played_by_name_and_by_file(
+    finished: Path, catcher: Path, tmp_path: Path
+) -> None:
     original, scores = tmp_path / "copy.pt", []
     shutil.copy(finished / "controller/agent.pt", original)
     for agent, file in (("catcher", catcher), (str(original), original)):
         assert main(small("evaluate", f"agent={agent}", f"outputs={tmp_path / 'outputs'}")) == 0
         run = newest(tmp_path / "outputs")
-        assert [(item["kind"], item["sha256"]) for item in read_json(run / "manifest.json")["inputs"]] == [
-            ("agent", sha256(file))
-        ]
+        assert [
+            (item["kind"], item["sha256"]) for item in read_json(run / "manifest.json")["inputs"]
+        ] == [("agent", sha256(file))]
         scores.append(read_json(run / "scores.json")["returns"])
     assert scores[1] == read_json(finished / "evaluate/scores.json")["returns"]
 
@@ -57,9 +59,15 @@ def test_half_precision_is_half_as_large_and_plays_alike(finished: Path, catcher
             ["stage=evaluate", "env=car_racing", "agent=catcher"],
             "was trained on WorldModels/Pellet-v0, not on CarRacing-v3",
         ),
-        (["stage=evaluate", "env=pellet", "env.size=32", "agent=catcher"], "with other settings than env has here"),
+        (
+            ["stage=evaluate", "env=pellet", "env.size=32", "agent=catcher"],
+            "with other settings than env has here",
+        ),
         (["stage=vae", "env=pellet", "agent=catcher"], "stage=vae plays no trained agent"),
-        (["stage=evaluate", "env=pellet", "agent=catcher", "upstream=x"], "both name what to play: give one"),
+        (
+            ["stage=evaluate", "env=pellet", "agent=catcher", "upstream=x"],
+            "both name what to play: give one",
+        ),
     ],
 )
 def test_mistakes_end_in_one_sentence(

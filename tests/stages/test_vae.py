@@ -23,7 +23,17 @@ from world_models.runs.training import Training
 from world_models.stages import vae
 from world_models.stages.vae import VAEConfig, build, flipped, loss_terms, settled
 
-COLUMNS = ["epoch", "step", "loss", "reconstruction", "kl", "psnr", "psnr_moving", "active", "at_floor"]
+COLUMNS = [
+    "epoch",
+    "step",
+    "loss",
+    "reconstruction",
+    "kl",
+    "psnr",
+    "psnr_moving",
+    "active",
+    "at_floor",
+]
 UNCHANGED = ["stage.learning_rate=1e-12", "stage.num_epochs=1"]
 
 
@@ -36,7 +46,9 @@ def validation_frames(finished: Path) -> tuple[np.ndarray, np.ndarray]:
     """Held-out frames (N, 64, 64, C) of Pellet, and those before them."""
     store = EpisodeStore.open(finished / "rollout/episodes")
     episodes = [np.asarray(store.episode(row).frames) for row in store.episodes("validation")]
-    return np.concatenate(episodes), np.concatenate([np.concatenate([part[:1], part[:-1]]) for part in episodes])
+    return np.concatenate(episodes), np.concatenate(
+        [np.concatenate([part[:1], part[:-1]]) for part in episodes]
+    )
 
 
 def best(run: Path) -> ConvVAE:
@@ -50,11 +62,15 @@ def test_tables_have_their_columns(finished: Path) -> None:
     rows = read_csv(finished / "vae/val_metrics.csv")
     assert list(rows[0]) == COLUMNS and len(rows) == 2
     table = read_csv(finished / "vae/baselines.csv")
-    assert [(row["name"], row["components"]) for row in table] == [("PCA", "4"), ("mean image", "0")]
+    assert [(row["name"], row["components"]) for row in table] == [
+        ("PCA", "4"),
+        ("mean image", "0"),
+    ]
     assert list(table[0]) == ["name", "components", "mse", "psnr", "psnr_moving"]
     text = (finished / "vae/log.txt").read_text()
     assert re.search(
-        r"epoch 2: .*KL \d+\.\d\d nats\), PSNR \d+\.\d\d dB \(PCA [\d.]+, mean image [\d.]+\), \d lat", text
+        r"epoch 2: .*KL \d+\.\d\d nats\), PSNR \d+\.\d\d dB \(PCA [\d.]+, mean image [\d.]+\), \d lat",
+        text,
     )
 
 
@@ -75,18 +91,26 @@ def test_quality_is_that_of_the_best_v(finished: Path) -> None:
     np.testing.assert_allclose(quality["kl_per_latent"], kl, rtol=1e-4)
     assert quality["kl"] == pytest.approx(float(kl.sum()), rel=1e-4)
     assert quality["active"] == int((mu.double().var(0, correction=0) > 0.01).sum())
-    assert (quality["frames"], quality["split"], quality["latent_size"]) == (len(frames), "validation", 4)
+    assert (quality["frames"], quality["split"], quality["latent_size"]) == (
+        len(frames),
+        "validation",
+        4,
+    )
 
 
 def test_quality_repeats_the_best_epoch_and_the_baselines(finished: Path) -> None:
     quality = read_json(finished / "vae/quality.json")
     row = min(read_csv(finished / "vae/val_metrics.csv"), key=lambda row: float(row["loss"]))
     found = {**quality, **quality["pictures"][0]}
-    assert all(found[name] == pytest.approx(float(row[name]), rel=0.02) for name in COLUMNS[2:])  # it may be bfloat16
-    table = [{**row, "components": int(row["components"])} for row in read_csv(finished / "vae/baselines.csv")]
-    assert [{name: str(value) for name, value in row.items()} for row in quality["pictures"][1:]] == [
-        {name: str(value) for name, value in row.items()} for row in table
+    # it may be bfloat16
+    assert all(found[name] == pytest.approx(float(row[name]), rel=0.02) for name in COLUMNS[2:])
+    table = [
+        {**row, "components": int(row["components"])}
+        for row in read_csv(finished / "vae/baselines.csv")
     ]
+    assert [
+        {name: str(value) for name, value in row.items()} for row in quality["pictures"][1:]
+    ] == [{name: str(value) for name, value in row.items()} for row in table]
 
 
 def a_run(path: Path) -> Run:
@@ -103,22 +127,30 @@ def test_free_bits_and_weight_are_in_the_loss_and_not_in_the_kl(tmp_path: Path) 
         mu, logsigma = model.encoder(x)
     kl = latent_kl(mu, logsigma).sum(1)
     floor = float(kl.median()) + 1e-3
-    cfg = VAEConfig(latent_size=4, kl_tolerance=floor / 4, kl_weight=0.5, precision=Precision.float32)
+    cfg = VAEConfig(
+        latent_size=4, kl_tolerance=floor / 4, kl_weight=0.5, precision=Precision.float32
+    )
     terms, *posterior = loss_terms(model, x, cfg, a_run(tmp_path), torch.Generator().manual_seed(0))
     assert kl.min() < floor < kl.max()
     torch.testing.assert_close(terms["kl"], kl.mean())
-    torch.testing.assert_close(terms["loss"], terms["reconstruction"] + 0.5 * kl.clamp(min=floor).mean())
+    torch.testing.assert_close(
+        terms["loss"], terms["reconstruction"] + 0.5 * kl.clamp(min=floor).mean()
+    )
     torch.testing.assert_close(posterior, [mu, logsigma])
 
 
 def test_nothing_is_compiled_on_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert VAEConfig().compile
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda *rest, **options: pytest.fail("compiled"))
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda *rest, **options: pytest.fail("compiled")
+    )
     build(VAEConfig(), a_run(tmp_path))
 
 
 def test_flipped_frames_are_mirrored_left_to_right() -> None:
-    frames = torch.randint(0, 256, (200, 4, 6, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+    frames = torch.randint(
+        0, 256, (200, 4, 6, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
     found = flipped(frames, torch.Generator().manual_seed(1))
     mirrored = [bool((found[i] != frames[i]).any()) for i in range(200)]
     assert 70 < sum(mirrored) < 130
@@ -167,13 +199,22 @@ def test_training_begins_at_the_weights_it_starts_from_and_goes_on_without_them(
     assert inputs["start_from"]["sha256"] == sha256(path)
     with monkeypatch.context() as patch:
         patch.setattr(Training, "update", fails_at(10, Training.update))
-        assert main(small("vae", f"upstream={pipeline / 'rollout'}", *keys, f"outputs={tmp_path / 'cut'}")) == 130
+        assert (
+            main(
+                small(
+                    "vae", f"upstream={pipeline / 'rollout'}", *keys, f"outputs={tmp_path / 'cut'}"
+                )
+            )
+            == 130
+        )
     path.unlink()
     assert main([f"resume={newest(tmp_path / 'cut')}"]) == 0
     assert_equal_runs(whole, newest(tmp_path / "cut"))
 
 
-def test_a_folder_stands_for_its_best_checkpoint(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_stands_for_its_best_checkpoint(
+    finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(finished)
     spec, path = (
         EnvSpec.from_dict(read_json(finished / "vae/manifest.json")["env"]),
@@ -201,10 +242,19 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(
     grey, damaged = tmp_path / "grey.pt", tmp_path / "damaged.pt"
     save_checkpoint(grey, "vae", {"config": {"img_channels": 1, "latent_size": 4}})
     damaged.write_bytes(b"no")
-    given = {"missing": tmp_path / "missing/best.pt", "size": finished / "vae", "channels": grey, "damaged": damaged}
+    given = {
+        "missing": tmp_path / "missing/best.pt",
+        "size": finished / "vae",
+        "channels": grey,
+        "damaged": damaged,
+    }
     path = given.get(fault, finished / fault)
     size = 5 if fault == "size" else 4
-    keys = [f"upstream={finished / 'rollout'}", f"stage.start_from={path}", f"stage.latent_size={size}"]
+    keys = [
+        f"upstream={finished / 'rollout'}",
+        f"stage.start_from={path}",
+        f"stage.latent_size={size}",
+    ]
     assert main([*small("vae", *keys), f"outputs={tmp_path / 'outputs'}"]) == 1
     error = capsys.readouterr().err
     assert re.search(REFUSED[fault], error) and error.count("\n") == 1, error

@@ -53,7 +53,11 @@ def test_steps_are_those_of_an_open_loop_rollout(world: PixelWorld, store: Episo
             seen.append(frames)
             gained.append(rewards)
             ended.append(terminated)
-    taken = torch.from_numpy(world.env.action_space.to_model(actions.reshape(-1))).view(6, 3, -1).transpose(0, 1)
+    taken = (
+        torch.from_numpy(world.env.action_space.to_model(actions.reshape(-1)))
+        .view(6, 3, -1)
+        .transpose(0, 1)
+    )
     with torch.inference_mode():
         found = roll_out(world.model, context, torch.cat([before, taken], dim=1))
     assert len(gained) > 0
@@ -75,9 +79,14 @@ def test_an_episode_begins_at_a_held_out_frame(world: PixelWorld, store: Episode
     assert len({frame.tobytes() for frame in frames}) > 3
 
 
-def test_an_episode_is_a_function_of_its_seed_and_actions(world: PixelWorld, store: EpisodeStore) -> None:
+def test_an_episode_is_a_function_of_its_seed_and_actions(
+    world: PixelWorld, store: EpisodeStore
+) -> None:
     actions = np.random.default_rng(1).integers(0, 5, 12)
-    alone, many = PixelDream(world, store, 1, max_steps=12), PixelDream(world, store, 7, max_steps=12)
+    alone, many = (
+        PixelDream(world, store, 1, max_steps=12),
+        PixelDream(world, store, 7, max_steps=12),
+    )
     alone.reset(seed=[3])
     many.reset(seed=[9, 8, 7, 3, 5, 4, 2])
     for step, action in enumerate(actions):
@@ -105,7 +114,9 @@ def test_it_is_a_gymnasium_vector_env(world: PixelWorld, store: EpisodeStore) ->
     assert not quiet.alive.any()
 
 
-def test_controllers_play_in_it_as_in_the_environment(finished: Path, world: PixelWorld, store: EpisodeStore) -> None:
+def test_controllers_play_in_it_as_in_the_environment(
+    finished: Path, world: PixelWorld, store: EpisodeStore
+) -> None:
     agent = load_agent(finished / "controller/agent.pt")
     dream = PixelDream(world, store, 4, max_steps=10)
     vectors = np.stack([agent.controllers["best"], -agent.controllers["best"]] * 3)
@@ -117,10 +128,14 @@ def test_controllers_play_in_it_as_in_the_environment(finished: Path, world: Pix
     assert {row for step in steps for row in step.rows} == set(range(5))
 
 
-def test_grey_resized_worlds_show_what_the_model_sees(world: PixelWorld, store: EpisodeStore) -> None:
+def test_grey_resized_worlds_show_what_the_model_sees(
+    world: PixelWorld, store: EpisodeStore
+) -> None:
     model = PixelUNet(1, 5, **SMALL).eval()
     dream = PixelDream(replace(world, model=model, view=View(40, True)), store, 2)
     frames, _ = dream.reset(seed=[0, 1])
     assert frames.shape == (2, 40, 40, 1) and frames in dream.observation_space
-    context = dream.starts.load(np.array([seeding.generator(0, "dream").integers(len(dream.starts))]), "cpu").context
+    context = dream.starts.load(
+        np.array([seeding.generator(0, "dream").integers(len(dream.starts))]), "cpu"
+    ).context
     np.testing.assert_array_equal(frames[0, :, :, 0], (context[0, -1, 0] * 255).round().numpy())

@@ -38,7 +38,9 @@ class WorldModelPolicy:
         self.h, self.c = self.world.cell.get_init_hidden(len(seeds))
         sampled = self.world.sight.latent is Latent.sample
         self.draws = [seeding.generator(seed, "latent") for seed in seeds] if sampled else []
-        self.generators = [seeding.generator(seed, "policy") for seed in seeds] if self.noise else []
+        self.generators = (
+            [seeding.generator(seed, "policy") for seed in seeds] if self.noise else []
+        )
         self.levels = [self.noise * generator.random() for generator in self.generators]
 
     @torch.inference_mode()
@@ -53,7 +55,9 @@ class WorldModelPolicy:
     def _act(self, frames: np.ndarray, rows: np.ndarray, width: int) -> np.ndarray:
         count, sight = len(rows), self.world.sight
         padded = np.resize(rows, width)
-        frames = frames if len(padded) == count else np.resize(frames, (len(padded), *frames.shape[1:]))
+        frames = (
+            frames if len(padded) == count else np.resize(frames, (len(padded), *frames.shape[1:]))
+        )
         latents = self._latents(frames, rows)
         index = torch.from_numpy(padded).to(latents.device)
         h, c = self.h[index], self.c[index]
@@ -65,7 +69,9 @@ class WorldModelPolicy:
             )
         actions = self._explore(self._space.from_raw, raw, rows)
         if sight.features is not Features.z:
-            executed = torch.from_numpy(self._space.to_model(np.resize(actions, (len(padded), *actions.shape[1:]))))
+            executed = torch.from_numpy(
+                self._space.to_model(np.resize(actions, (len(padded), *actions.shape[1:])))
+            )
             h, c = self.world.cell.advance(executed.to(latents.device), latents, (h, c))
             self.h[index[:count]], self.c[index[:count]] = h[:count], c[:count]
         return actions
@@ -88,7 +94,10 @@ class WorldModelPolicy:
             return from_raw(raw)
         if self._space.kind == "box":
             size = raw.shape[1]
-            drawn = [self.levels[row] * self.generators[row].standard_normal(size, np.float32) for row in rows]
+            drawn = [
+                self.levels[row] * self.generators[row].standard_normal(size, np.float32)
+                for row in rows
+            ]
             return from_raw(raw + np.stack(drawn, dtype=np.float32))
         actions = from_raw(raw)
         for i, row in enumerate(rows):
@@ -112,8 +121,15 @@ class Agent:
     ) -> None:
         """`controllers` by name, parameters each; `which` of them plays; `inputs` is the lineage that is saved with it."""
         if which not in controllers:
-            raise ValueError(f"which={which} is no controller of this agent; it has {', '.join(controllers)}")
-        self.world, self.controllers, self.which, self.inputs = world, controllers, which, list(inputs)
+            raise ValueError(
+                f"which={which} is no controller of this agent; it has {', '.join(controllers)}"
+            )
+        self.world, self.controllers, self.which, self.inputs = (
+            world,
+            controllers,
+            which,
+            list(inputs),
+        )
         self._policy: WorldModelPolicy | None = None
 
     @property
@@ -133,7 +149,9 @@ class Agent:
     def act(self, frames: np.ndarray) -> np.ndarray:
         """Environment actions (n, ...) for frames (n, size, size, channels) uint8 of all n episodes."""
         if self._policy is None:
-            raise ValueError("agent.act needs a beginning: call agent.reset(number of environments) first")
+            raise ValueError(
+                "agent.act needs a beginning: call agent.reset(number of environments) first"
+            )
         return self._policy.act(frames, np.arange(len(frames)))
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
@@ -141,7 +159,12 @@ class Agent:
         return self.world.decode(self.world.encode(frames))
 
     def dream(
-        self, frames: np.ndarray, actions: np.ndarray, horizon: int, temperature: float = 1.0, seed: int = 0
+        self,
+        frames: np.ndarray,
+        actions: np.ndarray,
+        horizon: int,
+        temperature: float = 1.0,
+        seed: int = 0,
     ) -> np.ndarray:
         """See `WorldModel.dream`."""
         return self.world.dream(frames, actions, horizon, temperature, seed)
@@ -152,8 +175,13 @@ class Agent:
             "env": self.env.to_dict(),
             "vae": {"config": self.world.vae.config, "model": _weights(self.world.vae, half)},
             "mdrnn": {"config": self.world.mdrnn.config, "model": _weights(self.world.mdrnn, half)},
-            "controller": {"config": self.world.controller_config, "sight": self.world.sight.to_dict()},
-            "controllers": {name: torch.from_numpy(vector) for name, vector in self.controllers.items()},
+            "controller": {
+                "config": self.world.controller_config,
+                "sight": self.world.sight.to_dict(),
+            },
+            "controllers": {
+                name: torch.from_numpy(vector) for name, vector in self.controllers.items()
+            },
             "inputs": self.inputs,
             "versions": versions(),
         }
@@ -167,7 +195,9 @@ def _weights(module: torch.nn.Module, half: bool) -> dict[str, torch.Tensor]:
 def load_agent(path: str | Path, which: str = "best", device: str = "cpu") -> Agent:
     """Read agent.pt; `which` is "best" (highest selection score) or "mean" (the search's last mean vector)."""
     state = load_checkpoint(Path(path), "agent", device)
-    sight = Sight.from_dict(state["controller"]["sight"]) if "sight" in state["controller"] else Sight()
+    sight = (
+        Sight.from_dict(state["controller"]["sight"]) if "sight" in state["controller"] else Sight()
+    )
     world = world_of(state["vae"], state["mdrnn"], EnvSpec.from_dict(state["env"]), sight, device)
     controllers = {name: vector.cpu().numpy() for name, vector in state["controllers"].items()}
     return Agent(world, controllers, which, state["inputs"])

@@ -54,7 +54,9 @@ class BrownianPolicy:
 
     def __init__(self, space: ActionSpace, noise: Noise, memory: float = 20.0) -> None:
         if space.kind != "box":
-            raise ValueError("stage.policy=brownian needs Box actions; this environment's are Discrete: use sticky")
+            raise ValueError(
+                "stage.policy=brownian needs Box actions; this environment's are Discrete: use sticky"
+            )
         self.space, self.keep = space, float(np.exp(-1.0 / memory))
         self.mean, self.std = np.array(noise.mean, np.float32), np.array(noise.std, np.float32)
 
@@ -63,11 +65,15 @@ class BrownianPolicy:
         self.state = self._draw(np.arange(len(seeds)))
 
     def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        self.state[rows] = self.keep * self.state[rows] + np.sqrt(1 - self.keep**2) * self._draw(rows)
+        self.state[rows] = self.keep * self.state[rows] + np.sqrt(1 - self.keep**2) * self._draw(
+            rows
+        )
         return self.space.from_raw(self.mean + self.std * self.state[rows])
 
     def _draw(self, rows: np.ndarray) -> np.ndarray:
-        return np.stack([self.generators[row].standard_normal(self.space.size, np.float32) for row in rows])
+        return np.stack(
+            [self.generators[row].standard_normal(self.space.size, np.float32) for row in rows]
+        )
 
 
 class StickyPolicy:
@@ -75,7 +81,9 @@ class StickyPolicy:
 
     def __init__(self, space: ActionSpace, stickiness: float = 0.75) -> None:
         if space.kind != "discrete":
-            raise ValueError("stage.policy=sticky needs Discrete actions; this environment's are Box: use brownian")
+            raise ValueError(
+                "stage.policy=sticky needs Discrete actions; this environment's are Box: use brownian"
+            )
         self.space, self.stickiness = space, stickiness
 
     def reset(self, seeds: Sequence[int]) -> None:
@@ -119,7 +127,9 @@ class MixedPolicy:
         self.policies = policies
 
     def reset(self, seeds: Sequence[int]) -> None:
-        self.chosen = np.array([seeding.generator(seed, "mixed").integers(len(self.policies)) for seed in seeds])
+        self.chosen = np.array(
+            [seeding.generator(seed, "mixed").integers(len(self.policies)) for seed in seeds]
+        )
         for policy in self.policies:
             policy.reset(seeds)
 
@@ -128,7 +138,9 @@ class MixedPolicy:
         for number in np.unique(self.chosen[rows]):
             mine = self.chosen[rows] == number
             acted = self.policies[number].act(frames[mine], rows[mine])
-            actions = np.empty((len(rows), *acted.shape[1:]), acted.dtype) if actions is None else actions
+            actions = (
+                np.empty((len(rows), *acted.shape[1:]), acted.dtype) if actions is None else actions
+            )
             actions[mine] = acted
         assert actions is not None, "at least one episode plays"
         return actions
@@ -146,7 +158,9 @@ class CarRacingExplorer:
 
     def __init__(self, space: ActionSpace) -> None:
         if space.kind != "box" or space.size != 3:
-            raise ValueError("stage.policy=car_racing drives CarRacing's three Box actions (steer, gas, brake) only")
+            raise ValueError(
+                "stage.policy=car_racing drives CarRacing's three Box actions (steer, gas, brake) only"
+            )
         self.space = space
 
     def reset(self, seeds: Sequence[int]) -> None:

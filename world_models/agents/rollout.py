@@ -41,7 +41,12 @@ class Score:
 
 
 def interact(
-    envs: PixelVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None, early_cut: int = 0
+    envs: PixelVectorEnv,
+    policy: Policy,
+    seeds: Sequence[int],
+    *,
+    max_steps: int | None = None,
+    early_cut: int = 0,
 ) -> Iterator[Step]:
     """Play one episode per seed, as many side by side as there are slots; a slot that falls free takes the next episode.
 
@@ -52,7 +57,9 @@ def interact(
     envs.stop(np.ones(envs.num_envs, bool))
     waiting, episode_in = deque(range(len(seeds))), np.full(envs.num_envs, FREE)
     length, last_reward = np.zeros(len(seeds), int), np.zeros(len(seeds), int)
-    actions = np.zeros((envs.num_envs, *envs.env_spec.action_space.shape), envs.env_spec.action_space.dtype)
+    actions = np.zeros(
+        (envs.num_envs, *envs.env_spec.action_space.shape), envs.env_spec.action_space.dtype
+    )
     frames = _refill(envs, episode_in, waiting, seeds)
     while (episode_in != FREE).any():
         slots = np.flatnonzero(episode_in != FREE)
@@ -63,7 +70,9 @@ def interact(
         length[rows] += 1
         last_reward[rows] = np.where(rewards[slots] > 0, length[rows], last_reward[rows])
         done = np.full(rows.size, RUNNING, np.uint8)
-        done[truncated[slots] | _over_limit(length[rows], last_reward[rows], max_steps, early_cut)] = TRUNCATED
+        done[
+            truncated[slots] | _over_limit(length[rows], last_reward[rows], max_steps, early_cut)
+        ] = TRUNCATED
         done[terminated[slots]] = TERMINATED
         yield Step(rows, frames[slots], chosen, rewards[slots], done, next_frames[slots])
         episode_in[slots[done != RUNNING]] = FREE
@@ -73,30 +82,44 @@ def interact(
             frames = _refill(envs, episode_in, waiting, seeds)
 
 
-def _refill(envs: PixelVectorEnv, episode_in: np.ndarray, waiting: deque[int], seeds: Sequence[int]) -> np.ndarray:
+def _refill(
+    envs: PixelVectorEnv, episode_in: np.ndarray, waiting: deque[int], seeds: Sequence[int]
+) -> np.ndarray:
     """Give free slots to waiting episodes; frames of all slots. A few at once: each reset makes new environments."""
     slots = np.flatnonzero(episode_in == FREE)[: len(waiting)]
     episode_in[slots] = [waiting.popleft() for _ in slots]
     mask = np.zeros(envs.num_envs, bool)
     mask[slots] = True
-    frames, _ = envs.reset(seed=[int(seeds[row]) for row in episode_in[slots]], options={"reset_mask": mask})
+    frames, _ = envs.reset(
+        seed=[int(seeds[row]) for row in episode_in[slots]], options={"reset_mask": mask}
+    )
     return frames
 
 
-def _over_limit(length: np.ndarray, last_reward: np.ndarray, max_steps: int | None, early_cut: int) -> np.ndarray:
+def _over_limit(
+    length: np.ndarray, last_reward: np.ndarray, max_steps: int | None, early_cut: int
+) -> np.ndarray:
     over = length >= max_steps if max_steps is not None else np.zeros(length.shape, bool)
     return over | (length - last_reward >= early_cut) if early_cut > 0 else over
 
 
 def play(
-    envs: PixelVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None, early_cut: int = 0
+    envs: PixelVectorEnv,
+    policy: Policy,
+    seeds: Sequence[int],
+    *,
+    max_steps: int | None = None,
+    early_cut: int = 0,
 ) -> list[Score]:
     """Return and length of one episode per seed."""
     returns, lengths = np.zeros(len(seeds)), np.zeros(len(seeds), int)
     for step in interact(envs, policy, seeds, max_steps=max_steps, early_cut=early_cut):
         returns[step.rows] += step.rewards
         lengths[step.rows] += 1
-    return [Score(*item) for item in zip(map(int, seeds), returns.tolist(), lengths.tolist(), strict=True)]
+    return [
+        Score(*item)
+        for item in zip(map(int, seeds), returns.tolist(), lengths.tolist(), strict=True)
+    ]
 
 
 def collect(
@@ -107,13 +130,17 @@ def collect(
     final: dict[int, np.ndarray] = {}
     for step in interact(envs, policy, seeds, max_steps=max_steps):
         for i, row in enumerate(step.rows):
-            steps[row].append((step.frames[i], step.actions[i], float(step.rewards[i]), int(step.done[i])))
+            steps[row].append(
+                (step.frames[i], step.actions[i], float(step.rewards[i]), int(step.done[i]))
+            )
             if step.done[i]:
                 final[int(row)] = step.next_frames[i]
     return [_episode(seed, steps[row], final[row]) for row, seed in enumerate(seeds)]
 
 
-def _episode(seed: int, steps: list[tuple[np.ndarray, np.ndarray, float, int]], final: np.ndarray) -> Episode:
+def _episode(
+    seed: int, steps: list[tuple[np.ndarray, np.ndarray, float, int]], final: np.ndarray
+) -> Episode:
     frames, actions, rewards, done = zip(*steps, strict=True)
     return Episode(
         seed=int(seed),

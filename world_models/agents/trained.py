@@ -22,10 +22,14 @@ def find_agent(name: str) -> Path:
     inside = [path / "agent.pt", path / "controller" / "agent.pt"]
     path = next((file for file in inside if file.is_file()), path)
     if path.is_dir():
-        raise ValueError(f"agent={name} holds no agent.pt: finish its controller stage, or resume it")
+        raise ValueError(
+            f"agent={name} holds no agent.pt: finish its controller stage, or resume it"
+        )
     if not path.is_file():
         known = f"one of {', '.join(names())}, or " if names() else ""
-        raise ValueError(f"agent={name} does not exist: give {known}an agent.pt, or the run folder that holds one")
+        raise ValueError(
+            f"agent={name} does not exist: give {known}an agent.pt, or the run folder that holds one"
+        )
     return path
 
 
@@ -45,9 +49,17 @@ def describe(path: Path, evaluation: Path) -> None:
     scores = read_json(evaluation / "scores.json")
     state = load_checkpoint(path, "agent")
     kept = ("env", "backend", "episodes", "mean", "std", "median", "interval95")
-    facts = {"sha256": own, "bytes": path.stat().st_size, "precision": "half", "inputs": state["inputs"]}
+    facts = {
+        "sha256": own,
+        "bytes": path.stat().st_size,
+        "precision": "half",
+        "inputs": state["inputs"],
+    }
     made = {"versions": state["versions"], "scores": {name: scores[name] for name in kept}}
-    write_json(path.with_suffix(".json"), {**facts, **made, "random": scores["random"]["mean"], "git": judged["git"]})
+    write_json(
+        path.with_suffix(".json"),
+        {**facts, **made, "random": scores["random"]["mean"], "git": judged["git"]},
+    )
 
 
 def settled_agent(name: str, spec: EnvSpec) -> str:

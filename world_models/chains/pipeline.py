@@ -16,7 +16,16 @@ from world_models.runs.device import Device
 from world_models.runs.folder import Run, begin, read_manifest
 from world_models.runs.lineage import status
 from world_models.search.components import check_components
-from world_models.stages import autoencoder, controller, convert, evaluate, mdrnn, pixel, rollout, vae
+from world_models.stages import (
+    autoencoder,
+    controller,
+    convert,
+    evaluate,
+    mdrnn,
+    pixel,
+    rollout,
+    vae,
+)
 from world_models.stages.autoencoder import AutoencoderConfig
 from world_models.stages.controller import ControllerConfig
 from world_models.stages.convert import ConvertConfig
@@ -102,7 +111,9 @@ def settled(stage: Any, spec: EnvSpec, device: Device) -> Any:
         return autoencoder.settled(stage, device)
     if isinstance(stage, PipelineConfig):
         sizes = stage.vae.latent_size, stage.mdrnn.hidden_size
-        check_components(stage.controller.components, num_features(*sizes, stage.controller.features.value))
+        check_components(
+            stage.controller.components, num_features(*sizes, stage.controller.features.value)
+        )
         return replace(
             stage,
             rollout=rollout.settled(stage.rollout, spec),
@@ -156,7 +167,9 @@ def part_of(cfg: Config, run: Run, name: str, upstream: Path | None) -> tuple[Co
     env = replace(cfg.env, backend=backend)
     fed_by = f"../{upstream.name}" if upstream else "latest"
     config = replace(cfg, stage=getattr(cfg.stage, name), env=env, upstream=fed_by, reuse=False)
-    return config, replace(run, path=run.path / name, upstream=upstream, manifest={}, backend=backend.value)
+    return config, replace(
+        run, path=run.path / name, upstream=upstream, manifest={}, backend=backend.value
+    )
 
 
 def _is_begun(path: Path) -> bool:
@@ -172,7 +185,9 @@ def _open(part: Run, name: str, config: Config, whole: Run) -> None:
         begin(part, name, to_yaml(config), [line.removeprefix("- ") for line in overrides], choices)
         return
     part.manifest = read_manifest(part.path)
-    grown = [f"stage.{key}={value}" for key, (_, value) in _changes(part.path, name, config).items()]
+    grown = [
+        f"stage.{key}={value}" for key, (_, value) in _changes(part.path, name, config).items()
+    ]
     if grown:
         entry = {**whole.manifest["resumed"][-1], "overrides": grown}
         part.manifest["resumed"] = [*part.manifest["resumed"], entry]

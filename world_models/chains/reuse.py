@@ -44,7 +44,9 @@ def find(stage: str, config: Config, part: Run, given: dict[str, str]) -> Path |
     like this one (same commit, versions, machine, threads).
     """
     wanted = traits(stage, config, part)
-    found = [path for path in reversed(all_runs(Path(config.outputs).absolute())) if path != part.path]
+    found = [
+        path for path in reversed(all_runs(Path(config.outputs).absolute())) if path != part.path
+    ]
     fitting = [path for path in found if _fits(path, stage, type(config.stage), wanted, given)]
     here = provenance()
     return min(fitting, key=lambda path: len(differences(path, here)), default=None)
@@ -67,12 +69,18 @@ def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _fits(path: Path, stage: str, schema: type, wanted: dict[str, Any], given: dict[str, str]) -> bool:
+def _fits(
+    path: Path, stage: str, schema: type, wanted: dict[str, Any], given: dict[str, str]
+) -> bool:
     manifest = read_manifest(path)
     if any(manifest[key] != wanted[key] for key in ("stage", "seed", "env", "backend", "device")):
         return False
     devices = {entry["device"] for entry in manifest["resumed"]}
-    if manifest["status"] != "finished" or devices - {wanted["device"]} or not (path / PRODUCTS[stage][1]).is_file():
+    if (
+        manifest["status"] != "finished"
+        or devices - {wanted["device"]}
+        or not (path / PRODUCTS[stage][1]).is_file()
+    ):
         return False
     try:
         stored = stored_config(path, manifest, schema)
@@ -87,7 +95,9 @@ def _has_inputs(path: Path, manifest: dict[str, Any], given: dict[str, str]) -> 
     """Whether a run was built on just what was given here, and all that it was built on is still there, unchanged."""
     for entry in manifest["inputs"]:
         input_of(path, entry["kind"])
-    return all(given.get(entry["kind"], entry["sha256"]) == entry["sha256"] for entry in manifest["inputs"])
+    return all(
+        given.get(entry["kind"], entry["sha256"]) == entry["sha256"] for entry in manifest["inputs"]
+    )
 
 
 def differences(path: Path, here: dict[str, Any]) -> list[str]:
@@ -98,13 +108,20 @@ def differences(path: Path, here: dict[str, Any]) -> list[str]:
 
 def take(whole: Run, part: Run, source: Path) -> None:
     """Make a finished run a pipeline's part: noted in the pipeline's manifest, and a link where the part would lie."""
-    entry = {"path": os.path.relpath(source, whole.path), "sha256": sha256(source / "manifest.json")}
+    entry = {
+        "path": os.path.relpath(source, whole.path),
+        "sha256": sha256(source / "manifest.json"),
+    }
     whole.manifest["reused"] = {**whole.manifest.get("reused", {}), part.path.name: entry}
     whole.save_manifest()
     _link(part.path, source)
     log.info("%s: taken from %s (reuse=true)", part.path.name, shown(source))
     for key in differences(source, provenance()):
-        log.warning("%s: not what %s was made with, so numbers may differ from a run made now", key, shown(source))
+        log.warning(
+            "%s: not what %s was made with, so numbers may differ from a run made now",
+            key,
+            shown(source),
+        )
 
 
 def _link(path: Path, source: Path) -> None:

@@ -65,7 +65,9 @@ def start(composed: Composed) -> None:
         verify(stage)
     else:
         ready = prepare(composed, now())
-        start_in(dated_folder(Path(config.outputs).absolute() / ready.spec.folder_name), composed, ready)
+        start_in(
+            dated_folder(Path(config.outputs).absolute() / ready.spec.folder_name), composed, ready
+        )
 
 
 def _only_looks(stage: Any) -> bool:
@@ -76,7 +78,9 @@ def prepare(composed: Composed, before: str) -> Prepared:
     """Decide what is left open and find the upstream, as it was at the moment `before`; mistakes are ValueErrors."""
     stage = pipeline.name_of(composed.config.stage)
     if _only_looks(composed.config.stage):
-        raise ValueError(f"stage={stage} only looks at what is there: it makes no run, so there is nothing to sweep")
+        raise ValueError(
+            f"stage={stage} only looks at what is there: it makes no run, so there is nothing to sweep"
+        )
     spec = make_spec(composed.config.env)
     config = settle(composed.config, stage, spec)
     upstream = find_upstream(config, stage, spec.to_dict(), composed.choices["experiment"], before)
@@ -89,9 +93,14 @@ def start_in(path: Path, composed: Composed, ready: Prepared) -> None:
     upstream = ready.upstream
     if ready.config.upstream == "latest" and upstream:
         log.info("upstream: %s", shown(upstream))
-    config = replace(ready.config, upstream=os.path.relpath(upstream, path) if upstream else "latest")
+    config = replace(
+        ready.config, upstream=os.path.relpath(upstream, path) if upstream else "latest"
+    )
     run = open_run(config, path, ready.spec.to_dict(), upstream)
-    choices = {**composed.choices, "env_keys": env_keys(composed.config.env, composed.choices["env"])}
+    choices = {
+        **composed.choices,
+        "env_keys": env_keys(composed.config.env, composed.choices["env"]),
+    }
     begin(run, ready.stage, to_yaml(config), composed.overrides, choices)
     execute(ready.stage, config, run)
 
@@ -121,7 +130,9 @@ def settle(config: Config, stage: str, spec: EnvSpec) -> Config:
     if config.env.backend is Backend.auto:
         backend = backend_for(stage, backend)
     env = replace(config.env, backend=backend)
-    return replace(config, device=device, env=env, stage=pipeline.settled(config.stage, spec, device))
+    return replace(
+        config, device=device, env=env, stage=pipeline.settled(config.stage, spec, device)
+    )
 
 
 def open_run(config: Config, path: Path, env: dict[str, Any], upstream: Path | None) -> Run:
@@ -133,19 +144,35 @@ def open_run(config: Config, path: Path, env: dict[str, Any], upstream: Path | N
     backend = config.env.backend.value
     agent = find_agent(config.agent) if config.agent is not None else None
     workers = config.workers.value
-    return Run(path, config.seed, config.device, backend, env, upstream, mirror, agent=agent, workers=workers)
+    return Run(
+        path,
+        config.seed,
+        config.device,
+        backend,
+        env,
+        upstream,
+        mirror,
+        agent=agent,
+        workers=workers,
+    )
 
 
-def find_upstream(config: Config, stage: str, env: dict[str, Any], experiment: str | None, before: str) -> Path | None:
+def find_upstream(
+    config: Config, stage: str, env: dict[str, Any], experiment: str | None, before: str
+) -> Path | None:
     """The run folder that feeds this stage; a missing or unfitting one is a ValueError."""
     needs = STAGES[stage].needs if stage in STAGES else ()
     if config.agent is not None:
         if config.upstream != "latest":
-            raise ValueError(f"agent={config.agent} and upstream={config.upstream} both name what to play: give one")
+            raise ValueError(
+                f"agent={config.agent} and upstream={config.upstream} both name what to play: give one"
+            )
         return None
     if not needs:
         if config.upstream != "latest":
-            raise ValueError(f"upstream={config.upstream} is of no use: stage={stage} reads no other run")
+            raise ValueError(
+                f"upstream={config.upstream} is of no use: stage={stage} reads no other run"
+            )
         return None
     if config.upstream != "latest":
         return check_upstream(Path(config.upstream).absolute(), stage, needs, env)
@@ -177,7 +204,9 @@ def resume(path: Path, overrides: list[str]) -> None:
     manifest = read_manifest(path)
     stage = manifest["stage"]
     if stage not in SCHEMAS:
-        raise ValueError(f"{shown(path)} is a run of stage {stage}, which this version does not have")
+        raise ValueError(
+            f"{shown(path)} is a run of stage {stage}, which this version does not have"
+        )
     old = stored_config(path, manifest, SCHEMAS[stage])
     config = merged(old, overrides)
     check_resumable(old, config)
@@ -195,7 +224,12 @@ def resume(path: Path, overrides: list[str]) -> None:
 
 def resumption(run: Run, overrides: list[str]) -> dict[str, Any]:
     """What the manifest keeps of one resumption."""
-    return {"at": now(), "overrides": overrides, "device": run.device.value, "git": provenance()["git"]}
+    return {
+        "at": now(),
+        "overrides": overrides,
+        "device": run.device.value,
+        "git": provenance()["git"],
+    }
 
 
 def warn_of_changes(manifest: dict[str, Any]) -> None:
@@ -203,4 +237,7 @@ def warn_of_changes(manifest: dict[str, Any]) -> None:
     current = {**provenance(), "device": manifest["resumed"][-1]["device"]}
     for key in ("machine", "threads", "versions", "device", "git"):
         if manifest[key] != current[key]:
-            log.warning("%s: not what the run began with, so numbers may differ from an uninterrupted run's", key)
+            log.warning(
+                "%s: not what the run began with, so numbers may differ from an uninterrupted run's",
+                key,
+            )

@@ -58,14 +58,19 @@ def expand(overrides: list[str]) -> Expanded:
         alone = hydra.compose_config("config", hydras, RunMode.MULTIRUN)
         fixed = [f"{key}={value}" for key, value in (alone.hydra.sweeper.params or {}).items()]
         parser = OverridesParser.create(config_loader=hydra.config_loader)
-        parsed = parser.parse_overrides([*fixed, *(item for item in overrides if item not in hydras)])
+        parsed = parser.parse_overrides(
+            [*fixed, *(item for item in overrides if item not in hydras)]
+        )
         jobs = BasicSweeper.split_arguments(parsed, None)[0]
-        for job in jobs:  # each by itself: where groups are swept, what they have in common is a key only there
+        # each by itself: where groups are swept, what they have in common is a key only there
+        for job in jobs:
             hydra.config_loader.load_sweep_config(alone, job)
         config = hydra.compose_config("config", [*hydras, *jobs[0]], RunMode.MULTIRUN)
         swept = [item.get_key_element().lstrip("+") for item in parsed if item.is_sweep_override()]
         launcher = [item for item in hydras if is_launcher_key(item)]
-        return Expanded(Path(config.hydra.sweep.dir).absolute(), launcher, swept, _with_threads(jobs, config))
+        return Expanded(
+            Path(config.hydra.sweep.dir).absolute(), launcher, swept, _with_threads(jobs, config)
+        )
 
 
 @contextlib.contextmanager
@@ -89,7 +94,10 @@ def is_launcher_key(override: str) -> bool:
 def _require_known(overrides: list[str]) -> None:
     """The jobs are always a grid, in folders with their numbers: keys of Hydra that say otherwise would be lies."""
     for item in overrides:
-        if not (is_launcher_key(item) or item.startswith(("hydra.sweep.dir=", "hydra.sweeper.params", "hydra.mode="))):
+        if not (
+            is_launcher_key(item)
+            or item.startswith(("hydra.sweep.dir=", "hydra.sweeper.params", "hydra.mode="))
+        ):
             raise ValueError(
                 f"{item} is of no use: of Hydra's keys a sweep takes {LAUNCHER}, hydra.launcher.* and hydra.sweep.dir"
             )
@@ -107,7 +115,9 @@ def jobs_at_once(launcher: DictConfig, jobs: int) -> int:
     """How many jobs share this machine's cores: joblib's `n_jobs` (-1: one per core), else one."""
     wanted = OmegaConf.select(launcher, "n_jobs", default=1)
     if wanted == 0:
-        raise ValueError("hydra.launcher.n_jobs is 0; it must be a number of jobs, or -1 (one per core)")
+        raise ValueError(
+            "hydra.launcher.n_jobs is 0; it must be a number of jobs, or -1 (one per core)"
+        )
     return max(1, min(jobs, wanted if wanted > 0 else all_cores() + 1 + wanted))
 
 
@@ -131,7 +141,9 @@ def launch_jobs(folder: Path, sweep: Sweep, launcher: list[str], numbers: list[i
         config = hydra.compose_config("config", [*sweep.jobs[numbers[0]], *ours], RunMode.MULTIRUN)
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
         plugin = Plugins.instance().instantiate_launcher(context, run_job, config)
-        plugin.launch([[*sweep.jobs[number], f"hydra.sweep.subdir={number}"] for number in numbers], 0)
+        plugin.launch(
+            [[*sweep.jobs[number], f"hydra.sweep.subdir={number}"] for number in numbers], 0
+        )
 
 
 def _in_directory(path: Path) -> contextlib.AbstractContextManager[Any]:
@@ -153,7 +165,10 @@ def run_job(_: DictConfig) -> None:
     share_cores(jobs_at_once(info.launcher, len(sweep.jobs)))
     overrides = sweep.jobs[number]
     log.info(
-        "job %d of %d: %s", number, len(sweep.jobs), ", ".join(f"{k}={v}" for k, v in sweep.values(number).items())
+        "job %d of %d: %s",
+        number,
+        len(sweep.jobs),
+        ", ".join(f"{k}={v}" for k, v in sweep.values(number).items()),
     )
     with attempt(folder):
         if (folder / "manifest.json").is_file():

@@ -59,7 +59,11 @@ def resume(folder: Path, overrides: list[str]) -> None:
                 f"{item} cannot be given to a sweep that is resumed: only {LAUNCHER}= and hydra.launcher.* can"
             )
     given = {item.partition("=")[0] for item in overrides}
-    kept = [item for item in sweep.launcher if LAUNCHER not in given and item.partition("=")[0] not in given]
+    kept = [
+        item
+        for item in sweep.launcher
+        if LAUNCHER not in given and item.partition("=")[0] not in given
+    ]
     _work_off(folder, [*kept, *overrides])
 
 
@@ -80,7 +84,10 @@ def _telling_how_to_continue(folder: Path) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt:
-        log.warning("the sweep is interrupted; continue with python -m world_models.main resume=%s", shown(folder))
+        log.warning(
+            "the sweep is interrupted; continue with python -m world_models.main resume=%s",
+            shown(folder),
+        )
         raise
 
 

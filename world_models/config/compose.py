@@ -44,7 +44,9 @@ def config_folder() -> Path:
     for folder in CONFIG_FOLDERS:
         if (folder / "config.yaml").is_file():
             return folder
-    raise ValueError(f"conf/ is missing: it was looked for in {' and '.join(map(str, CONFIG_FOLDERS))}")
+    raise ValueError(
+        f"conf/ is missing: it was looked for in {' and '.join(map(str, CONFIG_FOLDERS))}"
+    )
 
 
 def options(group: str) -> list[str]:
@@ -133,22 +135,35 @@ def explain(error: Exception, overrides: list[str], keys: list[str] | None = Non
     text = f"{error}\n{error.__cause__ or ''}"
     group = re.search(r"Could not find '(stage|env|experiment)/([^']*)'", text)
     if group:
-        return f"{group[1]}={group[2]} does not exist; choose one of: {', '.join(options(group[1]))}"
+        return (
+            f"{group[1]}={group[2]} does not exist; choose one of: {', '.join(options(group[1]))}"
+        )
     if "must specify 'stage'" in text:
         return f"stage is missing; choose one: {', '.join(f'stage={name}' for name in options('stage'))}"
     missing = re.search(r"missing mandatory value: .*full_key: (\S+)", text, re.DOTALL)
     if missing:
-        example = ": name a Gymnasium environment, for example env.id=Acrobot-v1" if missing[1] == "env.id" else ""
+        example = (
+            ": name a Gymnasium environment, for example env.id=Acrobot-v1"
+            if missing[1] == "env.id"
+            else ""
+        )
         return f"{missing[1]} is missing{example}"
     unknown = re.search(r"Key '([^']+)' (?:is )?not in '?(\w+)", text) or re.search(
         r"Could not override '([^']+)'", text
     )
     if unknown:
-        return _unknown_key(_full_key(text, unknown[1], overrides), keys or list(valid_keys(overrides)))
+        return _unknown_key(
+            _full_key(text, unknown[1], overrides), keys or list(valid_keys(overrides))
+        )
     merging = re.search(r"Error merging override (\S+?)=(.*)", text)
     full_key = re.search(r"full_key: (\S+)", text)
     reason = next(
-        (line.strip() for line in text.splitlines() if line.startswith(("Value ", "Invalid ", "Cannot ", "field "))), ""
+        (
+            line.strip()
+            for line in text.splitlines()
+            if line.startswith(("Value ", "Invalid ", "Cannot ", "field "))
+        ),
+        "",
     )
     reason = reason or text.strip().splitlines()[0]
     key = merging[1].lstrip("+") if merging else full_key[1] if full_key else ""
@@ -167,13 +182,21 @@ def _full_key(text: str, key: str, overrides: list[str]) -> str:
 def _unknown_key(key: str, names: list[str]) -> str:
     near = difflib.get_close_matches(key, names, n=4, cutoff=0.6)
     siblings = [name for name in names if name.rpartition(".")[0] == key.rpartition(".")[0]]
-    hint = f"did you mean {', '.join(near)}" if near else f"the keys there are {', '.join(siblings or names)}"
+    hint = (
+        f"did you mean {', '.join(near)}"
+        if near
+        else f"the keys there are {', '.join(siblings or names)}"
+    )
     return f"{key} is no key; {hint}"
 
 
 def valid_keys(overrides: list[str]) -> Iterator[str]:
     """All dotted keys of the configuration that the group choices among `overrides` select."""
-    groups = [text for text in overrides if text.partition("=")[0].lstrip("+") in ("stage", "env", "experiment")]
+    groups = [
+        text
+        for text in overrides
+        if text.partition("=")[0].lstrip("+") in ("stage", "env", "experiment")
+    ]
     try:
         config = typed(*_compose(groups)).config
     except (HydraException, OmegaConfBaseException, ValueError):

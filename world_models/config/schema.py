@@ -48,15 +48,16 @@ class Config:
     env: Any = MISSING
     seed: int = 0
     upstream: str = "latest"  # newest finished run of the preceding stage, or a run folder
-    agent: str | None = (
-        None  # stage=evaluate: a trained agent by name, an agent.pt or the folder of its run, in place of an upstream
-    )
+    # stage=evaluate: a trained agent by name, an agent.pt or the folder of its run, in place of an
+    # upstream
+    agent: str | None = None
     reuse: bool = field(
         default=False, metadata=RUNTIME
     )  # of a pipeline: take finished stages of equal config and inputs
     outputs: str = field(default="outputs", metadata=RUNTIME)
     device: Device = field(default=Device.auto, metadata=RUNTIME)
-    threads: int = field(default=0, metadata=RUNTIME)  # torch threads of the main process; 0: one per core
+    # torch threads of the main process; 0: one per core
+    threads: int = field(default=0, metadata=RUNTIME)
     workers: Workers = field(default=Workers.local, metadata=RUNTIME)
     verbosity: Verbosity = field(default=Verbosity.info, metadata=RUNTIME)
     wandb: WandbConfig = field(default_factory=WandbConfig, metadata=RUNTIME)

@@ -18,19 +18,29 @@ def stored_config(run: Path, manifest: dict[str, Any], stage: type) -> Config:
     try:
         stored = OmegaConf.load(run / "config.yaml")
         env = ProcgenConfig if "game" in stored.env else EnvConfig
-        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config(stage=stage, env=env)), stored))
+        config = OmegaConf.to_object(
+            OmegaConf.merge(OmegaConf.structured(Config(stage=stage, env=env)), stored)
+        )
     except (OmegaConfBaseException, YAMLError, AttributeError, TypeError, OSError) as error:
-        raise ValueError(f"{run / 'config.yaml'} is damaged: {str(error).splitlines()[0]}") from None
+        raise ValueError(
+            f"{run / 'config.yaml'} is damaged: {str(error).splitlines()[0]}"
+        ) from None
     assert isinstance(config, Config), type(config)
-    return merged(config, [override for entry in manifest["resumed"] for override in entry["overrides"]])
+    return merged(
+        config, [override for entry in manifest["resumed"] for override in entry["overrides"]]
+    )
 
 
 def merged(config: Config, overrides: list[str]) -> Config:
     """A copy with `overrides` (key=value) merged into it; mistakes as in `compose_config`."""
     try:
-        result = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(config), OmegaConf.from_dotlist(overrides)))
+        result = OmegaConf.to_object(
+            OmegaConf.merge(OmegaConf.structured(config), OmegaConf.from_dotlist(overrides))
+        )
     except (OmegaConfBaseException, YAMLError) as error:
-        raise ValueError(explain(error, overrides, [key for key, _, _ in flatten(config)])) from None
+        raise ValueError(
+            explain(error, overrides, [key for key, _, _ in flatten(config)])
+        ) from None
     assert isinstance(result, Config), type(result)
     return result
 
@@ -41,9 +51,15 @@ def env_keys(env: Any, choice: str) -> list[str]:
         ["stage=runs", f"env={choice}", *(["env.id=any"] if choice == "gymnasium" else [])]
     ).config.env
     before = {key: value for key, value, _ in flatten(plain)}
-    changed = [(key, value) for key, value, _ in flatten(env) if before[key] != value and key != "backend"]
+    changed = [
+        (key, value) for key, value, _ in flatten(env) if before[key] != value and key != "backend"
+    ]
     derived = isinstance(env, ProcgenConfig)  # its id follows from the game
-    return [f"env.{key}={_hydra_value(value)}" for key, value in changed if not (derived and key == "id")]
+    return [
+        f"env.{key}={_hydra_value(value)}"
+        for key, value in changed
+        if not (derived and key == "id")
+    ]
 
 
 def _hydra_value(value: Any) -> str:

@@ -24,7 +24,9 @@ def shard_name(index: int, part: str = "") -> str:
     return f"shard_{index:05d}_{part}" if part else f"shard_{index:05d}"
 
 
-def write_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, chunks: Iterable[Array]) -> str:
+def write_array(
+    path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, chunks: Iterable[Array]
+) -> str:
     """Write chunks, joined along axis 0 to `shape`, as one .npy file; returns its SHA-256 as hexadecimal text.
 
     Only one chunk at a time is in memory, and the file appears under its name once it is complete and on the disk.
@@ -35,7 +37,12 @@ def write_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, chunks
         file.write(header)
         digest.update(header)
         for chunk in chunks:
-            assert chunk.dtype == dtype and chunk.shape[1:] == shape[1:], (path.name, chunk.shape, chunk.dtype, shape)
+            assert chunk.dtype == dtype and chunk.shape[1:] == shape[1:], (
+                path.name,
+                chunk.shape,
+                chunk.dtype,
+                shape,
+            )
             content = np.ascontiguousarray(chunk).data
             file.write(content)
             digest.update(content)
@@ -44,7 +51,9 @@ def write_array(path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, chunks
     return digest.hexdigest()
 
 
-def write_shard(folder: Path, index: int, columns: dict[str, list[Array]], extra: dict[str, Any]) -> dict[str, Any]:
+def write_shard(
+    folder: Path, index: int, columns: dict[str, list[Array]], extra: dict[str, Any]
+) -> dict[str, Any]:
     """Write one shard's arrays, each given as chunks of rows, and then its commit mark, whose content is returned.
 
     The mark shard_00000.json says index, rows, the SHA-256 of each file, and `extra`. Each file takes its name only when
@@ -57,7 +66,9 @@ def write_shard(folder: Path, index: int, columns: dict[str, list[Array]], extra
     files = {}
     for part, chunks in columns.items():
         name = f"{shard_name(index, part)}.npy"
-        files[name] = write_array(folder / name, (rows, *chunks[0].shape[1:]), chunks[0].dtype, chunks)
+        files[name] = write_array(
+            folder / name, (rows, *chunks[0].shape[1:]), chunks[0].dtype, chunks
+        )
     mark = {"index": index, "rows": rows, "files": files, **extra}
     write_json(mark_path, mark)
     return mark
@@ -85,9 +96,13 @@ def check_array(path: Path, rows: int) -> None:
     except ValueError:
         raise ValueError(f"{path} is damaged, its header cannot be read: {remedy}") from None
     if size != expected:
-        raise ValueError(f"{path} is damaged, it has {size} bytes where its header says {expected}: {remedy}")
+        raise ValueError(
+            f"{path} is damaged, it has {size} bytes where its header says {expected}: {remedy}"
+        )
     if shape[:1] != (rows,):
-        raise ValueError(f"{path} has the shape {shape} where the manifest says {rows} rows: {remedy}")
+        raise ValueError(
+            f"{path} has the shape {shape} where the manifest says {rows} rows: {remedy}"
+        )
 
 
 def map_array(path: Path) -> Array:
@@ -177,7 +192,9 @@ PARALLEL_BYTES = 1 << 20
 """Reads of at least so many bytes are shared among threads: one core does not use all of the memory's bandwidth."""
 
 
-def gather_runs(columns: Callable[[int], Sequence[Array]], shards: Array, rows: Array) -> list[Array]:
+def gather_runs(
+    columns: Callable[[int], Sequence[Array]], shards: Array, rows: Array
+) -> list[Array]:
     """Ascending rows (B, R) of every array in columns(shard), one shard per item (B,), each as a new array (B, R, ...).
 
     One read per item and column: for items that are runs of rows much faster than `gather`.
@@ -192,7 +209,8 @@ def gather_runs(columns: Callable[[int], Sequence[Array]], shards: Array, rows: 
             wanted, arrays = rows[item], found[numbers[item]]
             assert wanted[-1] < len(arrays[0]), (numbers[item], wanted[-1], len(arrays[0]))
             for out, column in zip(joined, arrays, strict=True):
-                column.take(wanted, axis=0, out=out[item], mode="clip")  # the mode without a copy in between
+                # the mode without a copy in between
+                column.take(wanted, axis=0, out=out[item], mode="clip")
 
     _in_threads(copy, len(rows), sum(out.nbytes for out in joined))
     return joined

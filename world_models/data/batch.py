@@ -44,9 +44,11 @@ class LatentBatch:
 
     mu: Tensor  # (T+1, B, L) float32
     logsigma: Tensor  # (T+1, B, L) float32
-    actions: Tensor  # (T, B, A) float32, as the model takes them (one-hot where actions are numbered)
+    # (T, B, A) float32, as the model takes them (one-hot where actions are numbered)
+    actions: Tensor
     rewards: Tensor  # (T, B) float32
-    terminated: Tensor  # (T, B) float32: 1 where the episode ended by its rules, 0 where it ran on or was cut off
+    # (T, B) float32: 1 where the episode ended by its rules, 0 where it ran on or was cut off
+    terminated: Tensor
     mask: Tensor  # (T, B) float32: 1 inside the episode, 0 for padding
     next_mask: Tensor  # (T, B) float32: 1 where the next latent is valid too
 

@@ -21,7 +21,8 @@ class Chunks:
 
     items: Numbers  # (R,) windows of the data set
     rows: Numbers  # (R,) rows of the state, ascending
-    fresh: npt.NDArray[np.bool_]  # (R,) read from a zero state, not from the one that the row carries
+    # (R,) read from a zero state, not from the one that the row carries
+    fresh: npt.NDArray[np.bool_]
 
 
 def window_chunks(
@@ -40,8 +41,14 @@ def window_chunks(
     Each window is replaced with probability `terminal_prob` by the one that ends its episode, where the episode ended by
     its rules: stride-1 windows would show an end `seq_len` times less often than any other step.
     """
-    drawn = seeding.generator(seed, "terminal", epoch).random(len(data) if count is None else count, np.float32)
-    order = list(batches(len(data), batch_size, seed=seed, epoch=epoch, start=start, count=count, shuffle=shuffle))
+    drawn = seeding.generator(seed, "terminal", epoch).random(
+        len(data) if count is None else count, np.float32
+    )
+    order = list(
+        batches(
+            len(data), batch_size, seed=seed, epoch=epoch, start=start, count=count, shuffle=shuffle
+        )
+    )
     if not order:
         return
     items = np.concatenate(order)
@@ -53,7 +60,13 @@ def window_chunks(
 
 
 def episode_chunks(
-    data: LatentSequenceDataset, num_rows: int, *, seed: int, epoch: int, start: int = 0, shuffle: bool = True
+    data: LatentSequenceDataset,
+    num_rows: int,
+    *,
+    seed: int,
+    epoch: int,
+    start: int = 0,
+    shuffle: bool = True,
 ) -> Iterator[Chunks]:
     """Whole episodes of a data set whose stride is its seq_len: a function of its arguments alone.
 
@@ -70,7 +83,9 @@ def episode_chunks(
         yield Chunks(items[rows], rows, fresh[rows])
 
 
-def read_chunks(data: LatentSequenceDataset, order: Iterator[Chunks]) -> Iterator[tuple[Chunks, LatentBatch]]:
+def read_chunks(
+    data: LatentSequenceDataset, order: Iterator[Chunks]
+) -> Iterator[tuple[Chunks, LatentBatch]]:
     """The steps of an order with what they read, as many read at once as is cheap: one at a time, small reads cost M 8 %."""
     for chunks in order:
         ahead = data.latents.cheap_rows // (len(chunks.items) * (data.seq_len + 1))
@@ -81,7 +96,9 @@ def read_chunks(data: LatentSequenceDataset, order: Iterator[Chunks]) -> Iterato
             yield step, batch.columns(end - len(step.items), end)
 
 
-def _timetable(windows: Numbers, order: Numbers, num_rows: int, start: int) -> tuple[Numbers, npt.NDArray[np.bool_]]:
+def _timetable(
+    windows: Numbers, order: Numbers, num_rows: int, start: int
+) -> tuple[Numbers, npt.NDArray[np.bool_]]:
     """Who reads what when, from step `start` on: items (steps, num_rows), -1 where nothing is left, and whether afresh."""
     ends, free, turns = np.cumsum(windows), [(0, row) for row in range(num_rows)], []
     for episode in order:
@@ -91,6 +108,8 @@ def _timetable(windows: Numbers, order: Numbers, num_rows: int, start: int) -> t
     items = np.full((max(free)[0], num_rows), -1, np.int64)
     fresh = np.zeros(items.shape, bool)
     for episode, begin, row in turns:
-        items[begin : begin + windows[episode], row] = np.arange(ends[episode] - windows[episode], ends[episode])
+        items[begin : begin + windows[episode], row] = np.arange(
+            ends[episode] - windows[episode], ends[episode]
+        )
         fresh[begin, row] = True
     return items[start:], fresh[start:]

@@ -105,7 +105,9 @@ class ObservationDataset(_EpisodeItems[Tensor]):
 
     def __getitems__(self, indices: Indices) -> Tensor:
         episode, offset = self._locate(indices)
-        return torch.from_numpy(self._gather("frames", self._shard[episode], self._start[episode] + offset))
+        return torch.from_numpy(
+            self._gather("frames", self._shard[episode], self._start[episode] + offset)
+        )
 
 
 class RolloutDataset(_EpisodeItems[TransitionBatch]):
@@ -120,7 +122,10 @@ class RolloutDataset(_EpisodeItems[TransitionBatch]):
     def __getitems__(self, indices: Indices) -> TransitionBatch:
         episode, offset = self._locate(indices)
         shards, rows = self._shard[episode], self._start[episode] + offset
-        columns = (self._gather(column, shards, rows) for column in ("frames", "actions", "rewards", "done"))
+        columns = (
+            self._gather(column, shards, rows)
+            for column in ("frames", "actions", "rewards", "done")
+        )
         return TransitionBatch(*map(torch.from_numpy, columns))
 
 
@@ -143,7 +148,12 @@ class _Windows(_EpisodeItems[Batch]):
     """
 
     def __init__(
-        self, store: EpisodeStore, split: str | None, seq_len: int, stride: int, fraction: float = 1.0
+        self,
+        store: EpisodeStore,
+        split: str | None,
+        seq_len: int,
+        stride: int,
+        fraction: float = 1.0,
     ) -> None:
         assert seq_len >= 1 and stride >= 1, (seq_len, stride)
         self.seq_len, self.stride = seq_len, stride
@@ -194,12 +204,16 @@ class _Windows(_EpisodeItems[Batch]):
 class SequenceDataset(_Windows[SequenceBatch]):
     """Windows of frames, actions, rewards and done."""
 
-    def __init__(self, store: EpisodeStore, split: str | None, seq_len: int, stride: int = 1) -> None:
+    def __init__(
+        self, store: EpisodeStore, split: str | None, seq_len: int, stride: int = 1
+    ) -> None:
         super().__init__(store, split, seq_len, stride)
 
     def __getitems__(self, indices: Indices) -> SequenceBatch:
         place = self._place(indices)
-        (frames,) = gather_runs(lambda shard: self.store.maps(shard)[:1], place.shards, place.frames)
+        (frames,) = gather_runs(
+            lambda shard: self.store.maps(shard)[:1], place.shards, place.frames
+        )
         steps = [_unpadded(values, place.mask) for values in self._steps(place)]
         masks = [place.mask.astype(np.float32), place.next_mask.astype(np.float32)]
         return SequenceBatch(*map(torch.from_numpy, [frames, *steps, *masks]))
@@ -227,7 +241,10 @@ class LatentSequenceDataset(_Windows[LatentBatch]):
 
     def __getitems__(self, indices: Indices) -> LatentBatch:
         place = self._place(indices)
-        latents = (part.transpose(0, 1).contiguous() for part in self.latents.gather(place.shards, place.frames))
+        latents = (
+            part.transpose(0, 1).contiguous()
+            for part in self.latents.gather(place.shards, place.frames)
+        )
         executed, rewards, done = self._steps(place)
         actions = np.asarray(self.to_model(executed.reshape(-1, *executed.shape[2:])), np.float32)
         steps = [actions.reshape(*place.mask.shape, -1), rewards, done == TERMINATED]
@@ -237,7 +254,9 @@ class LatentSequenceDataset(_Windows[LatentBatch]):
 
 def _unpadded(values: Array, mask: npt.NDArray[np.bool_]) -> Array:
     """Values (B, T, ...) that are 0 where mask (B, T) is."""
-    return np.where(mask.reshape(*mask.shape, *[1] * (values.ndim - 2)), values, values.dtype.type(0))
+    return np.where(
+        mask.reshape(*mask.shape, *[1] * (values.ndim - 2)), values, values.dtype.type(0)
+    )
 
 
 def _time_first(values: Array) -> Tensor:

@@ -30,7 +30,10 @@ class Episode:
     def __post_init__(self) -> None:
         rows = len(self.frames)
         assert rows >= 2, f"an episode needs one transition and so two rows, not {rows}"
-        assert self.frames.ndim == 4 and self.frames.dtype == np.uint8, (self.frames.shape, self.frames.dtype)
+        assert self.frames.ndim == 4 and self.frames.dtype == np.uint8, (
+            self.frames.shape,
+            self.frames.dtype,
+        )
         assert (self.actions.ndim, self.actions.dtype) in ((2, np.float32), (1, np.int64)), (
             self.actions.shape,
             self.actions.dtype,
@@ -39,11 +42,18 @@ class Episode:
             self.rewards.shape,
             self.rewards.dtype,
         )
-        assert self.done.shape == (rows,) and self.done.dtype == np.uint8, (self.done.shape, self.done.dtype)
+        assert self.done.shape == (rows,) and self.done.dtype == np.uint8, (
+            self.done.shape,
+            self.done.dtype,
+        )
         assert len(self.actions) == rows, f"{len(self.actions)} actions for {rows} frames"
         for name in ("actions", "rewards", "done"):
-            assert not getattr(self, name)[-1].any(), f"the last row of {name} is padding and must be 0"
-        assert not self.done[:-2].any(), f"done before the last of {rows - 1} transitions: {np.flatnonzero(self.done)}"
+            assert not getattr(self, name)[-1].any(), (
+                f"the last row of {name} is padding and must be 0"
+            )
+        assert not self.done[:-2].any(), (
+            f"done before the last of {rows - 1} transitions: {np.flatnonzero(self.done)}"
+        )
 
     @property
     def length(self) -> int:

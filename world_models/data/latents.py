@@ -61,14 +61,27 @@ def encode_store(
 def _manifest(key: dict[str, str], marks: list[dict[str, Any]]) -> dict[str, Any]:
     """The manifest of encoded shards."""
     shards = [{name: mark[name] for name in ("index", "rows", "files")} for mark in marks]
-    return {"kind": KIND, "schema": SCHEMA, **key, "latent_size": marks[0]["latent_size"], "shards": shards}
+    return {
+        "kind": KIND,
+        "schema": SCHEMA,
+        **key,
+        "latent_size": marks[0]["latent_size"],
+        "shards": shards,
+    }
 
 
 def _encode_shard(
-    encode: Encode, store: EpisodeStore, folder: Path, shard: int, key: dict[str, str], batch_size: int
+    encode: Encode,
+    store: EpisodeStore,
+    folder: Path,
+    shard: int,
+    key: dict[str, str],
+    batch_size: int,
 ) -> dict[str, Any]:
     """Encode one shard, write its two arrays and then its commit mark."""
-    latents = dict(zip(COLUMNS, _encoded(encode, store.arrays(shard).frames, batch_size), strict=True))
+    latents = dict(
+        zip(COLUMNS, _encoded(encode, store.arrays(shard).frames, batch_size), strict=True)
+    )
     for part, values in latents.items():
         if not np.isfinite(values).all():
             frames = store.folder / f"{shard_name(shard, 'frames')}.npy"
@@ -76,7 +89,9 @@ def _encode_shard(
                 f"the VAE's {part} is not finite for {frames}: train it again with a smaller learning rate"
             )
     columns = {part: [values] for part, values in latents.items()}
-    return arrays.write_shard(folder, shard, columns, {"latent_size": latents["mu"].shape[1], "key": key})
+    return arrays.write_shard(
+        folder, shard, columns, {"latent_size": latents["mu"].shape[1], "key": key}
+    )
 
 
 @torch.no_grad()
@@ -108,17 +123,27 @@ class LatentSource(Protocol):
 class OnlineLatents:
     """Latents made from the frames whenever they are asked for: nothing is stored, V runs each time."""
 
-    def __init__(self, store: EpisodeStore, encode: Encode, latent_size: int, batch_size: int = BATCH_SIZE) -> None:
+    def __init__(
+        self, store: EpisodeStore, encode: Encode, latent_size: int, batch_size: int = BATCH_SIZE
+    ) -> None:
         """`encode` as for `encode_store`, which encodes as many frames at a time."""
-        self.store, self.encode, self.latent_size, self.batch_size = store, encode, latent_size, batch_size
-        self.cheap_rows = 0  # each step by itself: where a run was resumed must not change what V encodes together
+        self.store, self.encode, self.latent_size, self.batch_size = (
+            store,
+            encode,
+            latent_size,
+            batch_size,
+        )
+        # each step by itself: where a run was resumed must not change what V encodes together
+        self.cheap_rows = 0
 
     @torch.no_grad()
     def gather(self, shards: Array, rows: Array) -> tuple[Tensor, Tensor]:
         """See LatentSource; on the device of `encode`."""
         (frames,) = gather_runs(lambda shard: (self.store.arrays(shard).frames,), shards, rows)
         chunks = torch.from_numpy(frames).flatten(0, 1).split(self.batch_size)
-        mu, logsigma = (torch.cat(parts).float() for parts in zip(*map(self.encode, chunks), strict=True))
+        mu, logsigma = (
+            torch.cat(parts).float() for parts in zip(*map(self.encode, chunks), strict=True)
+        )
         return mu.unflatten(0, rows.shape), logsigma.unflatten(0, rows.shape)
 
 
@@ -136,10 +161,15 @@ class LatentStore(ShardedFolder):
     def open(cls, folder: Path, vae: str, data: str) -> "LatentStore":
         """The latents in `folder`; made by another VAE, from other data, unfinished or truncated is a ValueError."""
         manifest = arrays.read_manifest(folder, KIND, SCHEMA, REMEDY)
-        for name, origin, expected in (("vae", "by another VAE", vae), ("data", "from other episodes", data)):
+        for name, origin, expected in (
+            ("vae", "by another VAE", vae),
+            ("data", "from other episodes", data),
+        ):
             found = manifest[name]
             if found != expected:
-                raise ValueError(f"{folder} was made {origin} ({found[:12]} where {expected[:12]} is needed): {REMEDY}")
+                raise ValueError(
+                    f"{folder} was made {origin} ({found[:12]} where {expected[:12]} is needed): {REMEDY}"
+                )
         return cls(folder, manifest)
 
     def verify(self) -> None:

@@ -30,9 +30,13 @@ class DataConfig:
     def __post_init__(self) -> None:
         require_positive("stage.data", self, "batch_size")
         if self.val_ratio is not None and not 0 <= self.val_ratio < 1:
-            raise ValueError(f"stage.data.val_ratio is {self.val_ratio}; it must be at least 0 and below 1, or null")
+            raise ValueError(
+                f"stage.data.val_ratio is {self.val_ratio}; it must be at least 0 and below 1, or null"
+            )
         if self.num_workers < 0:
-            raise ValueError(f"stage.data.num_workers is {self.num_workers}; it must be 0 (this process) or more")
+            raise ValueError(
+                f"stage.data.num_workers is {self.num_workers}; it must be 0 (this process) or more"
+            )
         if self.num_workers == 0 and (self.prefetch_factor is not None or self.persistent_workers):
             raise ValueError(
                 "stage.data.prefetch_factor and persistent_workers are for worker processes, and num_workers is 0: "
@@ -58,7 +62,9 @@ def upstream_episodes(run: Run, val_ratio: float | None = None) -> EpisodeStore:
     return store if val_ratio is None else store.split_again(val_ratio)
 
 
-def endless_batches(num_items: int, batch_size: int, *, seed: int, start: int) -> Iterator[npt.NDArray[np.int64]]:
+def endless_batches(
+    num_items: int, batch_size: int, *, seed: int, start: int
+) -> Iterator[npt.NDArray[np.int64]]:
     """Batches of item indices from batch `start` on, shuffled anew in every pass; a pass's remainder is left out.
 
     A data set smaller than a batch gives one batch of all its items in each pass.
@@ -71,7 +77,9 @@ def endless_batches(num_items: int, batch_size: int, *, seed: int, start: int) -
             yield chosen
 
 
-def loader(cfg: DataConfig, data: Dataset[Any], order: Iterable[npt.NDArray[np.int64]]) -> DataLoader[Any]:
+def loader(
+    cfg: DataConfig, data: Dataset[Any], order: Iterable[npt.NDArray[np.int64]]
+) -> DataLoader[Any]:
     """torch's DataLoader over the batches of `order`, each gathered whole."""
     return DataLoader(
         data,

@@ -31,7 +31,13 @@ def write_overview(store: EpisodeStore, run: Run, timing: dict[str, Value]) -> N
         metrics.write("episodes", {"episode": row.index, **values})
     returns = [row.total_return for row in store.rows]
     steps = sum(row.length for row in store.rows)
-    log.info("%d episodes, %d steps, mean return %.1f, in %s", len(returns), steps, np.mean(returns), run.name)
+    log.info(
+        "%d episodes, %d steps, mean return %.1f, in %s",
+        len(returns),
+        steps,
+        np.mean(returns),
+        run.name,
+    )
     _save_picture(store, run.path / "images" / "frames.png")
 
 

@@ -35,16 +35,22 @@ def split_episodes(episodes: int, val_fraction: float) -> list[str]:
     return ["train"] * (episodes - validation) + ["validation"] * validation
 
 
-def write_shard(folder: Path, index: int, episodes: list[Episode], splits: list[str]) -> dict[str, Any]:
+def write_shard(
+    folder: Path, index: int, episodes: list[Episode], splits: list[str]
+) -> dict[str, Any]:
     """Write one shard of at least one episode; returns its commit mark: index, rows, files (SHA-256), episodes (table).
 
     An interrupted shard has no mark and is simply written again.
     """
     columns = {column: [getattr(episode, column) for episode in episodes] for column in COLUMNS}
-    return arrays.write_shard(folder, index, columns, {"episodes": list(_episode_rows(index, episodes, splits))})
+    return arrays.write_shard(
+        folder, index, columns, {"episodes": list(_episode_rows(index, episodes, splits))}
+    )
 
 
-def _episode_rows(shard: int, episodes: list[Episode], splits: list[str]) -> Iterator[dict[str, Any]]:
+def _episode_rows(
+    shard: int, episodes: list[Episode], splits: list[str]
+) -> Iterator[dict[str, Any]]:
     """The episode table's entries for one shard."""
     start = 0
     for episode, split in zip(episodes, splits, strict=True):
@@ -82,11 +88,14 @@ class StoreWriter:
         """Join the shards' tables into manifest.json, written last; returns its path."""
         marks = list(arrays.finished_shards(self.folder).values())
         indices = [mark["index"] for mark in marks]
-        assert indices and indices == list(range(len(marks))), f"shards are missing, finished are {indices}"
+        assert indices and indices == list(range(len(marks))), (
+            f"shards are missing, finished are {indices}"
+        )
         episodes = [row for mark in marks for row in mark["episodes"]]
         shards = [{key: mark[key] for key in ("index", "rows", "files")} for mark in marks]
         return arrays.write_manifest(
-            self.folder, {"kind": KIND, "schema": SCHEMA, **self.meta, "episodes": episodes, "shards": shards}
+            self.folder,
+            {"kind": KIND, "schema": SCHEMA, **self.meta, "episodes": episodes, "shards": shards},
         )
 
 
@@ -159,7 +168,9 @@ class EpisodeStore(ShardedFolder):
             )
         again = EpisodeStore(self.folder, self.manifest)
         splits = split_episodes(len(self.rows), val_ratio)
-        again.rows = [replace(row, split=split) for row, split in zip(self.rows, splits, strict=True)]
+        again.rows = [
+            replace(row, split=split) for row, split in zip(self.rows, splits, strict=True)
+        ]
         return again
 
     def num_frames(self, split: str | None = None) -> int:
@@ -173,7 +184,9 @@ class EpisodeStore(ShardedFolder):
     def episode(self, row: EpisodeRow) -> Episode:
         """One episode as views of its shard."""
         shard, part = self.arrays(row.shard), slice(row.start, row.start + row.length + 1)
-        return Episode(row.seed, shard.frames[part], shard.actions[part], shard.rewards[part], shard.done[part])
+        return Episode(
+            row.seed, shard.frames[part], shard.actions[part], shard.rewards[part], shard.done[part]
+        )
 
     def digest(self) -> str:
         """SHA-256 of manifest.json, which holds the hash of every file: it names the store's whole content."""

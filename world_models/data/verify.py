@@ -10,7 +10,16 @@ import numpy as np
 
 from world_models.data.arrays import check_array, map_array, read_manifest, shard_name
 from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, UNKNOWN_SEED
-from world_models.data.store import COLUMNS, KIND, META_KEYS, REMEDY, SCHEMA, SPLITS, ShardArrays, checksum
+from world_models.data.store import (
+    COLUMNS,
+    KIND,
+    META_KEYS,
+    REMEDY,
+    SCHEMA,
+    SPLITS,
+    ShardArrays,
+    checksum,
+)
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import sha256
 
@@ -76,7 +85,9 @@ def _check_manifest(path: Path, manifest: dict[str, Any]) -> EnvSpec:
     try:
         return EnvSpec.from_dict(manifest["env"])
     except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is damaged, its env is no specification of one: {error!r}") from None
+        raise ValueError(
+            f"{path} is damaged, its env is no specification of one: {error!r}"
+        ) from None
 
 
 def _wrong(entry: dict[str, Any], kinds: dict[str, Any]) -> list[str]:
@@ -93,16 +104,21 @@ def _check_rows(rows: list[dict[str, Any]]) -> Iterator[Damage]:
         if wrong := _wrong(row, ROW):
             yield _damage(index, f"manifest.json gives it no valid {', '.join(wrong)}")
         elif row["length"] < 1 or row["seed"] < UNKNOWN_SEED:
-            yield _damage(index, f"manifest.json gives it {row['length']} steps and the seed {row['seed']}")
+            yield _damage(
+                index, f"manifest.json gives it {row['length']} steps and the seed {row['seed']}"
+            )
         elif row["split"] not in SPLITS:
             yield _damage(
-                index, f"manifest.json gives it the split {row['split']!r}, which is not {' or '.join(SPLITS)}"
+                index,
+                f"manifest.json gives it the split {row['split']!r}, which is not {' or '.join(SPLITS)}",
             )
 
 
 def _check_seeds(rows: list[dict[str, Any]]) -> Iterator[Damage]:
     """A validation episode with the seed of a training episode shows the same track or level, and is not held out."""
-    training = {row.get("seed"): index for index, row in enumerate(rows) if row.get("split") == "train"}
+    training = {
+        row.get("seed"): index for index, row in enumerate(rows) if row.get("split") == "train"
+    }
     for index, row in enumerate(rows):
         seed = row.get("seed")
         if row.get("split") == "validation" and seed != UNKNOWN_SEED and seed in training:
@@ -118,33 +134,51 @@ def _check_places(manifest: dict[str, Any], indices: list[int]) -> Iterator[Dama
         row = manifest["episodes"][index]
         shard, start, end = row["shard"], row["start"], row["start"] + row["length"] + 1
         if shard not in sizes:
-            yield _damage(index, f"manifest.json puts it into shard {shard}, and there is no such shard")
+            yield _damage(
+                index, f"manifest.json puts it into shard {shard}, and there is no such shard"
+            )
         elif free[shard] not in (None, start) or end > sizes[shard]:
             place = f"rows {start} to {end - 1} of {shard_name(shard)}"
             yield _damage(
-                index, f"manifest.json puts it into {place}, which has {sizes[shard]} rows, {free[shard]} taken"
+                index,
+                f"manifest.json puts it into {place}, which has {sizes[shard]} rows, {free[shard]} taken",
             )
             free[shard] = None
         else:
             free[shard] = end
     for shard, taken in free.items():
         if taken not in (None, sizes[shard]) and len(indices) == len(manifest["episodes"]):
-            yield Damage(f"{shard_name(shard)}: only {taken} of its {sizes[shard]} rows belong to an episode", ())
+            yield Damage(
+                f"{shard_name(shard)}: only {taken} of its {sizes[shard]} rows belong to an episode",
+                (),
+            )
 
 
 def _check_shard(
-    folder: Path, spec: EnvSpec, rows: list[dict[str, Any]], shard: dict[str, Any], inside: list[int]
+    folder: Path,
+    spec: EnvSpec,
+    rows: list[dict[str, Any]],
+    shard: dict[str, Any],
+    inside: list[int],
 ) -> Iterator[Damage]:
     """The files of a shard, and the episodes `inside` it; checksums of the episodes say which of them a fault touches."""
     whole = True
     for column in COLUMNS:
-        fault, readable = _check_file(folder / f"{shard_name(shard['index'], column)}.npy", column, shard, spec)
+        fault, readable = _check_file(
+            folder / f"{shard_name(shard['index'], column)}.npy", column, shard, spec
+        )
         whole &= readable
         if fault:
-            hit = [index for index in inside if not (readable and _is_intact(folder, column, rows[index]))] or inside
+            hit = [
+                index
+                for index in inside
+                if not (readable and _is_intact(folder, column, rows[index]))
+            ] or inside
             yield Damage(f"{_numbered(hit)} cannot be trusted: {fault}", tuple(hit))
     if whole:
-        maps = [map_array(folder / f"{shard_name(shard['index'], column)}.npy") for column in COLUMNS]
+        maps = [
+            map_array(folder / f"{shard_name(shard['index'], column)}.npy") for column in COLUMNS
+        ]
         for index in inside:
             for column, what in _check_episode(ShardArrays(*maps), rows[index], spec):
                 yield _damage(index, f"{shard_name(shard['index'], column)}.npy {what}")
@@ -173,7 +207,10 @@ def _check_file(path: Path, column: str, shard: dict[str, Any], spec: EnvSpec) -
         return str(error), False
     array, (dtype, shape) = map_array(path), _layout(column, spec)
     if (array.dtype, array.shape[1:]) != (dtype, shape):
-        return f"{path.name} holds {array.dtype} {array.shape[1:]} per row, where its env has {dtype} {shape}", False
+        return (
+            f"{path.name} holds {array.dtype} {array.shape[1:]} per row, where its env has {dtype} {shape}",
+            False,
+        )
     if sha256(path) != shard["files"].get(path.name):
         return f"{path.name} has changed since it was written (its SHA-256 differs)", True
     return "", True
@@ -192,14 +229,19 @@ def _layout(column: str, spec: EnvSpec) -> tuple[np.dtype, tuple[int, ...]]:
     return np.dtype(dtype), shape
 
 
-def _check_episode(arrays: ShardArrays, row: dict[str, Any], spec: EnvSpec) -> Iterator[tuple[str, str]]:
+def _check_episode(
+    arrays: ShardArrays, row: dict[str, Any], spec: EnvSpec
+) -> Iterator[tuple[str, str]]:
     """What is wrong with the values of one episode: (column, what)."""
     end = row["start"] + row["length"]
     steps = slice(row["start"], end)
     actions, rewards, done = arrays.actions[steps], arrays.rewards[steps], arrays.done[steps]
     outside = np.flatnonzero(~spec.action_space.contains(actions))
     if outside.size:
-        yield "actions", f"holds {actions[outside[0]]} at step {outside[0]}, outside {spec.action_space.to_gymnasium()}"
+        yield (
+            "actions",
+            f"holds {actions[outside[0]]} at step {outside[0]}, outside {spec.action_space.to_gymnasium()}",
+        )
     infinite = np.flatnonzero(~np.isfinite(rewards))
     total = rewards.sum(dtype=np.float64)
     if infinite.size:

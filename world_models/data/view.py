@@ -35,6 +35,10 @@ class View:
         if self.size is None or x.shape[-2:] == (self.size, self.size):
             return x
         flat = functional.interpolate(
-            x.flatten(0, -4), size=(self.size, self.size), mode="bilinear", antialias=True, align_corners=False
+            x.flatten(0, -4),
+            size=(self.size, self.size),
+            mode="bilinear",
+            antialias=True,
+            align_corners=False,
         )
         return flat.clamp_(0, 1).view(*x.shape[:-2], self.size, self.size)

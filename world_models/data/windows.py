@@ -22,7 +22,8 @@ class Window:
     """Windows of k context frames and T frames that follow: all frames in [0, 1]."""
 
     context: Tensor  # (B, k, C, H, W) float32
-    actions: Tensor  # (B, k-1+T, A) float32, as a model takes them; the last that leads to a frame is the last
+    # (B, k-1+T, A) float32, as a model takes them; the last that leads to a frame is the last
+    actions: Tensor
     future: Tensor  # (B, T, C, H, W) float32
 
 
@@ -32,7 +33,9 @@ class PixelWindows:
     `levels` (n,) says which of them are of one world: of one level of a Procgen game, elsewhere of one episode.
     """
 
-    def __init__(self, data: SequenceDataset, context: int, count: int, space: ActionSpace, view: View) -> None:
+    def __init__(
+        self, data: SequenceDataset, context: int, count: int, space: ActionSpace, view: View
+    ) -> None:
         """`data` has windows of context - 1 + horizon steps; that there is not one whole window is a ValueError."""
         self.data, self.context, self.horizon = data, context, data.seq_len - context + 1
         self.space, self.view, store = space, view, data.store
@@ -59,13 +62,17 @@ class PixelWindows:
         assert bool(batch.next_mask.all()), "a window is whole"
         frames = self.view(batch.frames, device)
         return Window(
-            frames[:, : self.context], model_actions(self.space, batch.actions, device), frames[:, self.context :]
+            frames[:, : self.context],
+            model_actions(self.space, batch.actions, device),
+            frames[:, self.context :],
         )
 
     @cached_property
     def by_change(self) -> np.ndarray:
         """Numbers of all windows (n,), the one whose picture changes least first: by the error of copying its last frame."""
-        changes = [(window.future - window.context[:, -1:]).square().flatten(1).mean(1) for window in self]
+        changes = [
+            (window.future - window.context[:, -1:]).square().flatten(1).mean(1) for window in self
+        ]
         return torch.cat(changes).argsort(stable=True).numpy()
 
     def __iter__(self) -> Iterator[Window]:
@@ -93,7 +100,9 @@ def spread(whole: np.ndarray, first: np.ndarray, count: int) -> tuple[np.ndarray
     while share.sum() < count:
         open_ones = np.flatnonzero(share < whole)
         left = count - share.sum()
-        given = open_ones[np.linspace(0, len(open_ones) - 1, min(left, len(open_ones))).round().astype(int)]
+        given = open_ones[
+            np.linspace(0, len(open_ones) - 1, min(left, len(open_ones))).round().astype(int)
+        ]
         share[given] += 1
     items, episodes = [], []
     for episode in np.flatnonzero(share):

@@ -7,7 +7,11 @@ from world_models.envs.quiet import quiet_pygame
 
 quiet_pygame()
 
-gymnasium.register(id="WorldModels/Pellet-v0", entry_point="world_models.envs.pellet:PelletEnv", max_episode_steps=20)
+gymnasium.register(
+    id="WorldModels/Pellet-v0",
+    entry_point="world_models.envs.pellet:PelletEnv",
+    max_episode_steps=20,
+)
 for game in Game:
     gymnasium.register(
         id=f"{PREFIX}{game.name}-v0",

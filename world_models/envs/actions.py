@@ -36,23 +36,33 @@ class ActionSpace:
         """Describe a Gymnasium space; an empty `squash` means affine everywhere. ValueError if it is not supported."""
         if isinstance(space, gymnasium.spaces.Discrete):
             if squash:
-                raise ValueError(f"env.squash is for box actions, but this environment has {space}: leave it empty")
+                raise ValueError(
+                    f"env.squash is for box actions, but this environment has {space}: leave it empty"
+                )
             return cls("discrete", int(space.n), (), (), (), int(space.start))
         if not isinstance(space, gymnasium.spaces.Box):
-            raise ValueError(f"action space {space} is not supported: use an environment with a Box or Discrete one")
+            raise ValueError(
+                f"action space {space} is not supported: use an environment with a Box or Discrete one"
+            )
         return cls._from_box(space, list(squash) or [Squash.affine] * int(np.prod(space.shape)))
 
     @classmethod
     def _from_box(cls, space: gymnasium.spaces.Box, squash: list[Squash]) -> "ActionSpace":
         finite = bool(np.isfinite(space.low).all() and np.isfinite(space.high).all())
         if len(space.shape) != 1 or not finite or not np.issubdtype(space.dtype, np.floating):
-            raise ValueError(f"action space {space} is not supported: a Box must be 1-D, of floats, with finite bounds")
+            raise ValueError(
+                f"action space {space} is not supported: a Box must be 1-D, of floats, with finite bounds"
+            )
         if len(squash) != space.shape[0]:
-            raise ValueError(f"env.squash has {len(squash)} entries, but {space} needs {space.shape[0]}, one each")
+            raise ValueError(
+                f"env.squash has {len(squash)} entries, but {space} needs {space.shape[0]}, one each"
+            )
         low, high = tuple(map(float, space.low)), tuple(map(float, space.high))
         for dim, kind in enumerate(squash):
             if kind is Squash.positive and not low[dim] <= 0 < high[dim]:
-                raise ValueError(f"env.squash[{dim}]=positive needs low <= 0 < high, not [{low[dim]}, {high[dim]}]")
+                raise ValueError(
+                    f"env.squash[{dim}]=positive needs low <= 0 < high, not [{low[dim]}, {high[dim]}]"
+                )
         return cls("box", len(low), low, high, tuple(kind.value for kind in squash))
 
     def to_gymnasium(self) -> gymnasium.Space:
@@ -63,7 +73,10 @@ class ActionSpace:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ActionSpace":

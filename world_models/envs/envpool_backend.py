@@ -60,7 +60,10 @@ class EnvPoolVectorEnv(PixelVectorEnv):
         terminated, truncated = np.zeros((2, len(slots)), bool)
         for rows in rows_of.values():
             shown, *numbers, info = self._pools[slots[rows[0]]].recv()
-            assert np.array_equal(info["env_id"], self._members[slots[rows]]), (info["env_id"], rows)
+            assert np.array_equal(info["env_id"], self._members[slots[rows]]), (
+                info["env_id"],
+                rows,
+            )
             rewards[rows], terminated[rows], truncated[rows] = numbers
             for row, picture in zip(rows, shown, strict=True):
                 pictures[row] = picture

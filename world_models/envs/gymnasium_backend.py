@@ -13,7 +13,9 @@ from world_models.envs.vector import PixelVectorEnv, Transitions
 class GymnasiumVectorEnv(PixelVectorEnv):
     """Slots are environments that `make_env` gives; their observations are pictures, uint8 (H, W, 3)."""
 
-    def __init__(self, env_spec: EnvSpec, make_env: Callable[[], gymnasium.Env], num_envs: int) -> None:
+    def __init__(
+        self, env_spec: EnvSpec, make_env: Callable[[], gymnasium.Env], num_envs: int
+    ) -> None:
         self._make_env = make_env
         self._envs = [make_env() for _ in range(num_envs)]
         super().__init__(env_spec, num_envs)
@@ -23,12 +25,19 @@ class GymnasiumVectorEnv(PixelVectorEnv):
             if self._begun[slot] and _remembers(self._envs[slot]):
                 self._envs[slot].close()
                 self._envs[slot] = self._make_env()
-        return [self._envs[slot].reset(seed=seed)[0] for slot, seed in zip(slots, seeds, strict=True)]
+        return [
+            self._envs[slot].reset(seed=seed)[0] for slot, seed in zip(slots, seeds, strict=True)
+        ]
 
     def _advance(self, slots: np.ndarray, actions: np.ndarray) -> Transitions:
         steps = [self._envs[slot].step(action) for slot, action in zip(slots, actions, strict=True)]
         pictures, rewards, terminated, truncated, _ = zip(*steps, strict=True)
-        return pictures, np.array(rewards, np.float32), np.array(terminated, bool), np.array(truncated, bool)
+        return (
+            pictures,
+            np.array(rewards, np.float32),
+            np.array(terminated, bool),
+            np.array(truncated, bool),
+        )
 
     def _render(self, slot: int) -> np.ndarray:
         env = self._envs[slot]

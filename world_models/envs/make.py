@@ -61,7 +61,9 @@ class ProcgenConfig(EnvConfig):
 def make_spec(cfg: EnvConfig) -> EnvSpec:
     """Look at the environment that `cfg` names and describe it; ValueError for what cannot be used."""
     if cfg.id == MISSING:
-        raise ValueError("env.id is missing: name a Gymnasium environment, for example env.id=Acrobot-v1")
+        raise ValueError(
+            "env.id is missing: name a Gymnasium environment, for example env.id=Acrobot-v1"
+        )
     if cfg.frame_skip < 1:
         raise ValueError(f"env.frame_skip={cfg.frame_skip} must be at least 1")
     crop = (cfg.crop.top, cfg.crop.bottom, cfg.crop.left, cfg.crop.right)
@@ -76,7 +78,11 @@ def _procgen_spec(cfg: EnvConfig, preprocessing: Preprocessing) -> EnvSpec:
     procgen.require_procgen()
     if isinstance(cfg, ProcgenConfig):
         mode = cfg.distribution_mode.value
-        levels = {"num_levels": cfg.num_levels, "start_level": cfg.start_level, "rand_seed": cfg.rand_seed}
+        levels = {
+            "num_levels": cfg.num_levels,
+            "start_level": cfg.start_level,
+            "rand_seed": cfg.rand_seed,
+        }
         kwargs = {**levels, "distribution_mode": mode, **kwargs}
     preprocessing.check(procgen.PICTURE_SIZE, procgen.PICTURE_SIZE)
     actions = ActionSpace.from_gymnasium(gymnasium.spaces.Discrete(procgen.NUM_ACTIONS), cfg.squash)
@@ -101,11 +107,15 @@ def resolve_backend(cfg_backend: Backend, spec: EnvSpec) -> Backend:
     """The backend that will step `spec`; ValueError if the one asked for cannot."""
     if procgen.is_procgen(spec.id):
         if cfg_backend not in (Backend.auto, Backend.procgen):
-            raise ValueError(f"env.backend={cfg_backend.value} cannot step {spec.id}: use procgen or auto")
+            raise ValueError(
+                f"env.backend={cfg_backend.value} cannot step {spec.id}: use procgen or auto"
+            )
         procgen.require_procgen()
         return Backend.procgen
     if cfg_backend is Backend.procgen:
-        raise ValueError(f"env.backend=procgen cannot step {spec.id}: it is for {procgen.PREFIX}<game>-v0 only")
+        raise ValueError(
+            f"env.backend=procgen cannot step {spec.id}: it is for {procgen.PREFIX}<game>-v0 only"
+        )
     fits = spec.id in ENVPOOL_IDS and not spec.kwargs and sys.platform == "linux"
     if cfg_backend is Backend.auto:
         return Backend.envpool if fits and envpool_installed() else Backend.gymnasium
@@ -121,10 +131,14 @@ def _require_envpool(spec: EnvSpec, fits: bool) -> None:
             f"it is for {', '.join(ENVPOOL_IDS)} without kwargs on Linux, so use env.backend=auto"
         )
     if not envpool_installed():
-        raise ValueError('env.backend=envpool needs the extra "fast": pip install "world-models[fast]"')
+        raise ValueError(
+            'env.backend=envpool needs the extra "fast": pip install "world-models[fast]"'
+        )
 
 
-def make_vector_env(spec: EnvSpec, backend: Backend, num_envs: int, threads: int = 1) -> PixelVectorEnv:
+def make_vector_env(
+    spec: EnvSpec, backend: Backend, num_envs: int, threads: int = 1
+) -> PixelVectorEnv:
     """`num_envs` slots of `spec`, stepped by `threads` (envpool alone); `backend` may still be auto. ValueError as in `resolve_backend`."""
     if num_envs < 1:
         raise ValueError(f"{num_envs} environments asked for: at least one is needed")
@@ -134,7 +148,9 @@ def make_vector_env(spec: EnvSpec, backend: Backend, num_envs: int, threads: int
     if backend is Backend.envpool:
         return EnvPoolVectorEnv(spec, num_envs, threads)
     render_mode = find_render_mode(spec.id, spec.kwargs)
-    return GymnasiumVectorEnv(spec, partial(make_pixel_env, spec.id, spec.kwargs, render_mode), num_envs)
+    return GymnasiumVectorEnv(
+        spec, partial(make_pixel_env, spec.id, spec.kwargs, render_mode), num_envs
+    )
 
 
 def wrappers(env: gymnasium.Env) -> list[Callable[[gymnasium.Env], gymnasium.Env]]:
@@ -147,8 +163,11 @@ def make_pixel_env(env_id: str, kwargs: dict[str, Any], render_mode: str | None)
     env = _make(env_id, kwargs if render_mode is None else {"render_mode": render_mode, **kwargs})
     if render_mode is None and not shows_pixels(env):
         env.close()
-        raise ValueError(f"env.id={env_id} has no pixels: it needs image observations or the render mode rgb_array")
-    env.unwrapped.np_random = np.random.default_rng(0)  # wrappers may reset it: let nothing random linger from that
+        raise ValueError(
+            f"env.id={env_id} has no pixels: it needs image observations or the render mode rgb_array"
+        )
+    # wrappers may reset it: let nothing random linger from that
+    env.unwrapped.np_random = np.random.default_rng(0)
     for wrapper in wrappers(env):
         env = wrapper(env)
     return env
@@ -157,7 +176,11 @@ def make_pixel_env(env_id: str, kwargs: dict[str, Any], render_mode: str | None)
 def shows_pixels(env: gymnasium.Env) -> bool:
     """Whether the observations are pictures: uint8 (H, W, 3)."""
     space = env.observation_space
-    if not isinstance(space, gymnasium.spaces.Box) or space.dtype != np.uint8 or len(space.shape) != 3:
+    if (
+        not isinstance(space, gymnasium.spaces.Box)
+        or space.dtype != np.uint8
+        or len(space.shape) != 3
+    ):
         return False
     return space.shape[2] == 3 and min(space.shape[:2]) >= MIN_SIZE
 
@@ -175,8 +198,14 @@ def _make(env_id: str, kwargs: dict[str, Any]) -> gymnasium.Env:
         return gymnasium.make(env_id, disable_env_checker=True, **kwargs)
     except gymnasium.error.UnregisteredEnv as error:
         near = difflib.get_close_matches(env_id, list(gymnasium.registry), n=3)
-        hint = f"did you mean {' or '.join(near)}?" if near else "see gymnasium.pprint_registry() for what exists"
+        hint = (
+            f"did you mean {' or '.join(near)}?"
+            if near
+            else "see gymnasium.pprint_registry() for what exists"
+        )
         raise ValueError(f"env.id={env_id} is not known to Gymnasium: {hint}") from error
     except (gymnasium.error.Error, ImportError, TypeError) as error:
         reason = " ".join(str(error).split())
-        raise ValueError(f"env.id={env_id} cannot be made with env.kwargs={kwargs}: {reason}") from error
+        raise ValueError(
+            f"env.id={env_id} cannot be made with env.kwargs={kwargs}: {reason}"
+        ) from error

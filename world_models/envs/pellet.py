@@ -7,7 +7,8 @@ import numpy as np
 
 BOARD = 6
 TILE = 16
-MOVES = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)])  # stay, up, down, left, right, as (row, column)
+# stay, up, down, left, right, as (row, column)
+MOVES = np.array([(0, 0), (-1, 0), (1, 0), (0, -1), (0, 1)])
 SHADES = np.array([(24, 26, 38), (32, 35, 50)], np.uint8)  # the two colours of the board
 AGENT = (90, 200, 250)
 PELLET = (255, 176, 59)
@@ -18,7 +19,9 @@ def _disc(radius: float, colour: tuple[int, int, int]) -> np.ndarray:
     axis = np.arange(TILE) - (TILE - 1) / 2
     distance = np.hypot(axis[:, None], axis[None, :])
     cover = np.clip(radius - distance + 0.5, 0, 1)[None, :, :, None]
-    return np.round(cover * np.array(colour) + (1 - cover) * SHADES[:, None, None, :]).astype(np.uint8)
+    return np.round(cover * np.array(colour) + (1 - cover) * SHADES[:, None, None, :]).astype(
+        np.uint8
+    )
 
 
 AGENT_TILES = _disc(6.5, AGENT)
@@ -63,5 +66,7 @@ class PelletEnv(gymnasium.Env):
     def _picture(self) -> np.ndarray:
         picture = EMPTY_BOARD.copy()
         for (row, column), tiles in ((self.pellet, PELLET_TILES), (self.agent, AGENT_TILES)):
-            picture[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE] = tiles[(row + column) % 2]
+            picture[row * TILE : (row + 1) * TILE, column * TILE : (column + 1) * TILE] = tiles[
+                (row + column) % 2
+            ]
         return picture

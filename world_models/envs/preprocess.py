@@ -34,7 +34,9 @@ class Preprocessing:
         if self.size < MIN_SIZE:
             raise ValueError(f"env.size={self.size} is too small: use at least {MIN_SIZE}")
         if min(self.crop) < 0:
-            raise ValueError(f"env.crop={list(self.crop)} is negative: give the pixels cut from each side, 0 or more")
+            raise ValueError(
+                f"env.crop={list(self.crop)} is negative: give the pixels cut from each side, 0 or more"
+            )
 
     @property
     def channels(self) -> int:
@@ -54,7 +56,9 @@ class Preprocessing:
         """ValueError if the crop leaves nothing of a `height` x `width` picture."""
         top, bottom, left, right = self.crop
         if top + bottom >= height or left + right >= width:
-            raise ValueError(f"env.crop={list(self.crop)} leaves nothing of a picture of {height}x{width}: cut less")
+            raise ValueError(
+                f"env.crop={list(self.crop)} leaves nothing of a picture of {height}x{width}: cut less"
+            )
 
     def apply(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Frames of pictures: uint8 (B, H, W, 3) or B arrays (H, W, 3) -> a new uint8 (B, size, size, channels)."""
@@ -78,7 +82,9 @@ class Preprocessing:
 
     def _resize(self, picture: np.ndarray, frame: np.ndarray | None = None) -> np.ndarray:
         if picture.shape[:2] != (self.size, self.size):
-            return cv2.resize(picture, (self.size, self.size), dst=frame, interpolation=cv2.INTER_AREA)
+            return cv2.resize(
+                picture, (self.size, self.size), dst=frame, interpolation=cv2.INTER_AREA
+            )
         if frame is not None:
             frame[:] = picture
         return picture

@@ -55,11 +55,25 @@ class DistributionMode(Enum):
 GAMES_OF_MODE = {
     "extreme": ["chaser", "dodgeball", "leaper", "starpilot"],
     "memory": ["caveflyer", "dodgeball", "heist", "jumper", "maze", "miner"],
-    "exploration": ["caveflyer", "climber", "coinrun", "heist", "jumper", "leaper", "maze", "ninja"],
+    "exploration": [
+        "caveflyer",
+        "climber",
+        "coinrun",
+        "heist",
+        "jumper",
+        "leaper",
+        "maze",
+        "ninja",
+    ],
 }
 TIME_LIMITS = {"bigfish": 6000, "bossfight": 4000, "leaper": 500, "maze": 500, "plunder": 4000}
 DEFAULT_TIME_LIMIT = 1000
-DEFAULT_KWARGS: dict[str, Any] = {"num_levels": 0, "start_level": 0, "rand_seed": 0, "distribution_mode": "easy"}
+DEFAULT_KWARGS: dict[str, Any] = {
+    "num_levels": 0,
+    "start_level": 0,
+    "rand_seed": 0,
+    "distribution_mode": "easy",
+}
 
 
 def is_procgen(env_id: str) -> bool:
@@ -99,11 +113,17 @@ def checked_kwargs(game: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     kwargs = {**DEFAULT_KWARGS, **kwargs}
     mode, start, count = kwargs["distribution_mode"], kwargs["start_level"], kwargs["num_levels"]
     if mode not in DistributionMode.__members__:
-        raise ValueError(f"env.distribution_mode={mode} does not exist: use {', '.join(DistributionMode.__members__)}")
+        raise ValueError(
+            f"env.distribution_mode={mode} does not exist: use {', '.join(DistributionMode.__members__)}"
+        )
     if game not in GAMES_OF_MODE.get(mode, [game]):
-        raise ValueError(f"{game} has no distribution_mode {mode}: {', '.join(GAMES_OF_MODE[mode])} have")
+        raise ValueError(
+            f"{game} has no distribution_mode {mode}: {', '.join(GAMES_OF_MODE[mode])} have"
+        )
     if start < 0 or count < 0 or start + count >= NUM_LEVELS:
-        raise ValueError(f"env.start_level={start} and env.num_levels={count} must lie in [0, {NUM_LEVELS}) together")
+        raise ValueError(
+            f"env.start_level={start} and env.num_levels={count} must lie in [0, {NUM_LEVELS}) together"
+        )
     return kwargs
 
 
@@ -134,7 +154,9 @@ def level_of(seed: int, start_level: int, num_levels: int) -> int:
     return (start_level + num_levels + outside) % NUM_LEVELS
 
 
-def make_gym3(game: str, *, distribution_mode: str, rand_seed: int, start_level: int, num_levels: int) -> Any:
+def make_gym3(
+    game: str, *, distribution_mode: str, rand_seed: int, start_level: int, num_levels: int
+) -> Any:
     """One Procgen game as a gym3 environment without threads of its own; exploration mode has one level of its own."""
     levels = {"start_level": start_level, "num_levels": num_levels}
     with quiet_gym():

@@ -46,4 +46,6 @@ def make_registered(game: str, render_mode: str | None = None, **kwargs: Any) ->
             def seed(self, seed: int) -> None:
                 self.__init__(seed)  # type: ignore[misc]
 
-        return shimmy.GymV21CompatibilityV0(env=Levels(kwargs["rand_seed"]), render_mode=render_mode)
+        return shimmy.GymV21CompatibilityV0(
+            env=Levels(kwargs["rand_seed"]), render_mode=render_mode
+        )

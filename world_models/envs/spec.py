@@ -25,7 +25,10 @@ class EnvSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""
-        parts = {"preprocessing": self.preprocessing.to_dict(), "action_space": self.action_space.to_dict()}
+        parts = {
+            "preprocessing": self.preprocessing.to_dict(),
+            "action_space": self.action_space.to_dict(),
+        }
         return {**vars(self), "kwargs": dict(self.kwargs), **parts}
 
     @classmethod

@@ -53,9 +53,13 @@ class PixelVectorEnv(gymnasium.vector.VectorEnv):
         if seed is None or isinstance(seed, int):
             seed = self._seeds_from(seed, len(slots))
         if len(seed) != len(slots):
-            raise ValueError(f"{len(seed)} seeds given for {len(slots)} slots to reset: give one for each")
+            raise ValueError(
+                f"{len(seed)} seeds given for {len(slots)} slots to reset: give one for each"
+            )
         if not all(0 <= value < 2**31 for value in seed):
-            raise ValueError(f"episode seeds must lie in [0, 2**31), not {min(seed)} to {max(seed)}")
+            raise ValueError(
+                f"episode seeds must lie in [0, 2**31), not {min(seed)} to {max(seed)}"
+            )
         if len(slots):
             self._keep(slots, self._begin(slots, [int(value) for value in seed]))
             self.alive[slots] = self._begun[slots] = True
@@ -67,7 +71,9 @@ class PixelVectorEnv(gymnasium.vector.VectorEnv):
         self.np_random = np.random.default_rng(first)
         return [(first + number) % 2**31 for number in range(count)]
 
-    def step(self, actions: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
+    def step(
+        self, actions: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
         """Repeat one action per slot `frame_skip` times, or until the episode ends; idle slots are left alone.
 
         Takes environment actions (N, ...). Returns frames uint8 (N, size, size, channels), summed rewards
@@ -82,7 +88,9 @@ class PixelVectorEnv(gymnasium.vector.VectorEnv):
             slots = np.flatnonzero(self.alive)
             if not len(slots):
                 break
-            shown, gained, terminated[slots], truncated[slots] = self._advance(slots, actions[slots])
+            shown, gained, terminated[slots], truncated[slots] = self._advance(
+                slots, actions[slots]
+            )
             rewards[slots] += gained
             pictures.update(zip(slots.tolist(), shown, strict=True))
             self.alive &= ~(terminated | truncated)
@@ -95,7 +103,10 @@ class PixelVectorEnv(gymnasium.vector.VectorEnv):
 
     def render(self) -> tuple[np.ndarray, ...]:
         """The picture of every slot, before preprocessing: uint8 (H, W, 3) each; black where nothing ever began."""
-        return tuple(self._render(slot) if begun else self._pictures[slot] for slot, begun in enumerate(self._begun))
+        return tuple(
+            self._render(slot) if begun else self._pictures[slot]
+            for slot, begun in enumerate(self._begun)
+        )
 
     def _checked(self, mask: Any) -> np.ndarray:
         mask = np.asarray(mask)

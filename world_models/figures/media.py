@@ -42,15 +42,26 @@ def labelled_rows(rows: dict[str, np.ndarray], columns: Sequence[str] = ()) -> n
     height, width = height * scale, width * scale
     left = MARGIN + _text_width(rows, ROW_FONT) + MARGIN
     head = MARGIN + (ROW_FONT + MARGIN if columns else 0)
-    size = (head + len(rows) * (height + GAP) - GAP + MARGIN, left + count * (width + GAP) - GAP + MARGIN, 3)
+    size = (
+        head + len(rows) * (height + GAP) - GAP + MARGIN,
+        left + count * (width + GAP) - GAP + MARGIN,
+        3,
+    )
     canvas = np.full(size, PAPER, np.uint8)
     tops = [head + index * (height + GAP) for index in range(len(rows))]
     starts = [left + index * (width + GAP) for index in range(count)]
     for top, tiles in zip(tops, rows.values(), strict=True):
         for start, tile in zip(starts, tiles, strict=True):
-            canvas[top : top + height, start : start + width] = tile.repeat(scale, 0).repeat(scale, 1)
+            canvas[top : top + height, start : start + width] = tile.repeat(scale, 0).repeat(
+                scale, 1
+            )
     canvas = _write(
-        canvas, columns, [(start + width / 2, head / 2) for start in starts[: len(columns)]], "mm", ROW_FONT, PAPER_INK
+        canvas,
+        columns,
+        [(start + width / 2, head / 2) for start in starts[: len(columns)]],
+        "mm",
+        ROW_FONT,
+        PAPER_INK,
     )
     places = [(left - MARGIN, top + height / 2) for top in tops]
     return _write(canvas, list(rows), places, "rm", ROW_FONT, PAPER_INK)
@@ -65,11 +76,28 @@ def side_by_side(panels: dict[str, np.ndarray], height: int = 320) -> Iterator[n
     """
     _require_panels(panels)
     widths = [max(1, round(panel.shape[2] * height / panel.shape[1])) for panel in panels.values()]
-    slots = [max(width, _text_width([name], PANEL_FONT)) for name, width in zip(panels, widths, strict=True)]
+    slots = [
+        max(width, _text_width([name], PANEL_FONT))
+        for name, width in zip(panels, widths, strict=True)
+    ]
     lefts = [MARGIN + sum(slots[:index]) + index * MARGIN for index in range(len(slots))]
-    canvas = np.full((_even(LABEL_STRIP + height + MARGIN), _even(lefts[-1] + slots[-1] + MARGIN), 3), NIGHT, np.uint8)
-    canvas = _write(canvas, list(panels), [(left, LABEL_STRIP / 2) for left in lefts], "lm", PANEL_FONT, NIGHT_INK)
-    return (_filled(canvas, pictures, lefts, widths, height) for pictures in zip(*panels.values(), strict=True))
+    canvas = np.full(
+        (_even(LABEL_STRIP + height + MARGIN), _even(lefts[-1] + slots[-1] + MARGIN), 3),
+        NIGHT,
+        np.uint8,
+    )
+    canvas = _write(
+        canvas,
+        list(panels),
+        [(left, LABEL_STRIP / 2) for left in lefts],
+        "lm",
+        PANEL_FONT,
+        NIGHT_INK,
+    )
+    return (
+        _filled(canvas, pictures, lefts, widths, height)
+        for pictures in zip(*panels.values(), strict=True)
+    )
 
 
 def save_video(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
@@ -91,7 +119,12 @@ def save_gif(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         pictures[0].save(
-            file, format="GIF", save_all=True, append_images=pictures[1:], duration=round(1000 / fps), loop=0
+            file,
+            format="GIF",
+            save_all=True,
+            append_images=pictures[1:],
+            duration=round(1000 / fps),
+            loop=0,
         )
 
 
@@ -103,10 +136,14 @@ def _encode(target: str, frames: Iterable[np.ndarray], fps: int, path: Path) -> 
             picture = _evened(picture)
             if stream is None:
                 shape = picture.shape
-                stream = container.add_stream("libx264", rate=fps, options={"crf": CRF, "preset": "medium"})
+                stream = container.add_stream(
+                    "libx264", rate=fps, options={"crf": CRF, "preset": "medium"}
+                )
                 stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], "yuv420p"
             if picture.shape != shape:
-                raise ValueError(f"{path.name}: frame {index} is {picture.shape} and the first one {shape}")
+                raise ValueError(
+                    f"{path.name}: frame {index} is {picture.shape} and the first one {shape}"
+                )
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         if stream is None:
             raise ValueError(f"{path.name}: a video needs at least one frame")
@@ -114,17 +151,25 @@ def _encode(target: str, frames: Iterable[np.ndarray], fps: int, path: Path) -> 
 
 
 def _filled(
-    canvas: np.ndarray, pictures: Iterable[np.ndarray], lefts: list[int], widths: list[int], height: int
+    canvas: np.ndarray,
+    pictures: Iterable[np.ndarray],
+    lefts: list[int],
+    widths: list[int],
+    height: int,
 ) -> np.ndarray:
     frame = canvas.copy()
     for picture, left, width in zip(pictures, lefts, widths, strict=True):
-        frame[LABEL_STRIP : LABEL_STRIP + height, left : left + width] = _scaled(picture, width, height)
+        frame[LABEL_STRIP : LABEL_STRIP + height, left : left + width] = _scaled(
+            picture, width, height
+        )
     return frame
 
 
 def _evened(picture: np.ndarray) -> np.ndarray:
     rows, columns = picture.shape[0] % 2, picture.shape[1] % 2
-    return np.ascontiguousarray(np.pad(_rgb(picture), ((0, rows), (0, columns), (0, 0)), mode="edge"))
+    return np.ascontiguousarray(
+        np.pad(_rgb(picture), ((0, rows), (0, columns), (0, 0)), mode="edge")
+    )
 
 
 def _even(size: int) -> int:
@@ -173,7 +218,9 @@ def _require_rows(rows: dict[str, np.ndarray], columns: Sequence[str]) -> None:
             f"rows differ in number or size of tiles: { {label: tiles.shape for label, tiles in rows.items()} }"
         )
     if columns and len(columns) != len(next(iter(rows.values()))):
-        raise ValueError(f"{len(columns)} heads were given for {len(next(iter(rows.values())))} columns of tiles")
+        raise ValueError(
+            f"{len(columns)} heads were given for {len(next(iter(rows.values())))} columns of tiles"
+        )
 
 
 def _require_panels(panels: dict[str, np.ndarray]) -> None:
@@ -182,10 +229,19 @@ def _require_panels(panels: dict[str, np.ndarray]) -> None:
     for label, frames in panels.items():
         _require_pictures(f"panel {label!r}", frames, 4)
     if len({len(frames) for frames in panels.values()}) > 1:
-        raise ValueError(f"panels differ in length: { {label: len(frames) for label, frames in panels.items()} }")
+        raise ValueError(
+            f"panels differ in length: { {label: len(frames) for label, frames in panels.items()} }"
+        )
 
 
 def _require_pictures(name: str, array: np.ndarray, ndim: int) -> None:
     axes = "(N, H, W, C)" if ndim == 4 else "(H, W, C)"
-    if array.dtype != np.uint8 or array.ndim != ndim or array.shape[-1] not in (1, 3) or 0 in array.shape:
-        raise ValueError(f"{name} is {array.dtype} {array.shape}; it must be uint8 {axes} with C 1 or 3")
+    if (
+        array.dtype != np.uint8
+        or array.ndim != ndim
+        or array.shape[-1] not in (1, 3)
+        or 0 in array.shape
+    ):
+        raise ValueError(
+            f"{name} is {array.dtype} {array.shape}; it must be uint8 {axes} with C 1 or 3"
+        )

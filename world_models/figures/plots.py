@@ -16,11 +16,19 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
 
-Table = dict[str, np.ndarray]  # a CSV file's columns, float64 (rows,), NaN where a cell is no number
+# a CSV file's columns, float64 (rows,), NaN where a cell is no number
+Table = dict[str, np.ndarray]
 
 BLUE, ORANGE, GREEN, GREY = "#2a6499", "#c8662a", "#3b8a5a", "#8b9199"
 INK, GRID = "#5a626c", "#e3e6ea"
-VARIABLES = {BLUE: "--blue", ORANGE: "--orange", GREEN: "--good", GREY: "--grey", INK: "--soft", GRID: "--line"}
+VARIABLES = {
+    BLUE: "--blue",
+    ORANGE: "--orange",
+    GREEN: "--good",
+    GREY: "--grey",
+    INK: "--soft",
+    GRID: "--line",
+}
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 11.5, "font.family": ["DejaVu Sans"],
     "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": GRID,
@@ -56,7 +64,9 @@ def curves(lines: Sequence[Line], xlabel: str, size: tuple[int, int], title: str
 
     def draw(axes: Axes) -> None:
         for line in lines:
-            style: dict[str, Any] = {"marker": "o", "markersize": 3.5} if line.marked or line.y.size == 1 else {}
+            style: dict[str, Any] = (
+                {"marker": "o", "markersize": 3.5} if line.marked or line.y.size == 1 else {}
+            )
             axes.plot(line.x, line.y, color=line.colour, **style)
         scale_y(axes, np.concatenate([line.y for line in lines]))
         if size == WIDE:
@@ -69,15 +79,28 @@ def curves(lines: Sequence[Line], xlabel: str, size: tuple[int, int], title: str
 def search(metrics: Table, selection: Table, title: str) -> Markup | None:
     """Best, mean and worst of each generation as a band, with the selection scores and their intervals."""
     names = ("generation", "worst", "mean", "best")
-    if not set(names) <= set(metrics) or not (keep := np.isfinite([metrics[name] for name in names]).all(0)).any():
+    if (
+        not set(names) <= set(metrics)
+        or not (keep := np.isfinite([metrics[name] for name in names]).all(0)).any()
+    ):
         return None
     generation, worst, mean, best = (metrics[name][keep] for name in names)
 
     def draw(axes: Axes) -> None:
         axes.fill_between(generation, worst, best, color=BLUE, alpha=0.12, linewidth=0)
         ends = []
-        for name, values, width in (("best", best, 0.8), ("mean", mean, 1.8), ("worst", worst, 0.8)):
-            axes.plot(generation, values, color=BLUE, linewidth=width, marker="o" if keep.sum() == 1 else None)
+        for name, values, width in (
+            ("best", best, 0.8),
+            ("mean", mean, 1.8),
+            ("worst", worst, 0.8),
+        ):
+            axes.plot(
+                generation,
+                values,
+                color=BLUE,
+                linewidth=width,
+                marker="o" if keep.sum() == 1 else None,
+            )
             ends.append((name, BLUE, generation[-1], values[-1]))
         axes.set_xlabel("generation")
         axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=ROUND))
@@ -88,7 +111,10 @@ def search(metrics: Table, selection: Table, title: str) -> Markup | None:
 
 def _draw_selection(axes: Axes, selection: Table) -> list[tuple[str, str, float, float]]:
     names = ("generation", "mean", "low", "high")
-    if not set(names) <= set(selection) or not (keep := np.isfinite([selection[name] for name in names]).all(0)).any():
+    if (
+        not set(names) <= set(selection)
+        or not (keep := np.isfinite([selection[name] for name in names]).all(0)).any()
+    ):
         return []
     generation, mean, low, high = (selection[name][keep] for name in names)
     axes.vlines(generation, low, high, color=ORANGE, linewidth=1.4)
@@ -96,7 +122,9 @@ def _draw_selection(axes: Axes, selection: Table) -> list[tuple[str, str, float,
     return [("selection", ORANGE, generation[-1], mean[-1])]
 
 
-def beside_published(ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray], xlabel: str) -> Markup:
+def beside_published(
+    ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray], xlabel: str
+) -> Markup:
     """Scores against what they cost, (x, y) each, ours and those of a published search; costs on a logarithmic axis."""
 
     def draw(axes: Axes) -> None:
@@ -118,7 +146,13 @@ def histogram(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str
         return None
 
     def draw(axes: Axes) -> None:
-        axes.hist(values, bins=min(30, max(5, round(np.sqrt(values.size) * 1.5))), color=BLUE, alpha=0.75, rwidth=0.9)
+        axes.hist(
+            values,
+            bins=min(30, max(5, round(np.sqrt(values.size) * 1.5))),
+            color=BLUE,
+            alpha=0.75,
+            rwidth=0.9,
+        )
         axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, steps=ROUND))
         axes.xaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
         axes.set_xlabel(xlabel)
@@ -126,7 +160,9 @@ def histogram(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str
     return as_svg(draw, size, title)
 
 
-def bars(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str, level: float = 0.0) -> Markup | None:
+def bars(
+    values: np.ndarray, xlabel: str, size: tuple[int, int], title: str, level: float = 0.0
+) -> Markup | None:
     """A bar for each value, the highest first, and a line at `level` if that is above 0; None without a finite value."""
     values = np.sort(values[np.isfinite(values)])[::-1]
     if not values.size:
@@ -143,16 +179,29 @@ def bars(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str, lev
     return as_svg(draw, size, title)
 
 
-def strip(groups: Sequence[tuple[str, str, np.ndarray, tuple[float, float, float]]], title: str) -> Markup | None:
+def strip(
+    groups: Sequence[tuple[str, str, np.ndarray, tuple[float, float, float]]], title: str
+) -> Markup | None:
     """One row of dots per group (name, colour, values, (mean, low, high)) with its mean and interval; None without a value."""
-    groups = [(name, colour, values[np.isfinite(values)], mean) for name, colour, values, mean in groups]
+    groups = [
+        (name, colour, values[np.isfinite(values)], mean) for name, colour, values, mean in groups
+    ]
     if not any(values.size for _, _, values, _ in groups):
         return None
 
     def draw(axes: Axes) -> None:
         for row, (_, colour, values, (mean, low, high)) in enumerate(groups):
-            spread = (np.arange(values.size) * 0.618034) % 1 - 0.5  # golden ratio: even and the same every time
-            axes.plot(values, row + 0.34 * spread, "o", color=colour, alpha=0.5, markersize=6.5, markeredgewidth=0)
+            # golden ratio: even and the same every time
+            spread = (np.arange(values.size) * 0.618034) % 1 - 0.5
+            axes.plot(
+                values,
+                row + 0.34 * spread,
+                "o",
+                color=colour,
+                alpha=0.5,
+                markersize=6.5,
+                markeredgewidth=0,
+            )
             if np.isfinite([mean, low, high]).all():
                 axes.plot([low, high], [row + 0.36] * 2, color=colour, linewidth=2)
                 axes.plot([mean], [row + 0.36], "|", color=colour, markersize=11, markeredgewidth=2)
@@ -208,7 +257,9 @@ def _name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
         axes.annotate(name, (1.012, height - sink), color=colour, **place)
 
 
-def as_svg(draw: Callable[[Axes], None], size: tuple[int, int], title: str, left: int = 52, top: int = 10) -> Markup:
+def as_svg(
+    draw: Callable[[Axes], None], size: tuple[int, int], title: str, left: int = 52, top: int = 10
+) -> Markup:
     """What `draw` draws, for the page; sizes and margins in CSS pixels."""
     with rc_context(STYLE):
         figure = _drawn(draw, size, left, top)
@@ -218,7 +269,9 @@ def as_svg(draw: Callable[[Axes], None], size: tuple[int, int], title: str, left
     return Markup(_for_page(file.getvalue(), title))
 
 
-def as_png(draw: Callable[[Axes], None], size: tuple[int, int], left: int = 52, top: int = 10) -> bytes:
+def as_png(
+    draw: Callable[[Axes], None], size: tuple[int, int], left: int = 52, top: int = 10
+) -> bytes:
     """The same as a PNG file on white, two pixels to the CSS pixel."""
     with rc_context(STYLE):
         file = io.BytesIO()
@@ -228,9 +281,12 @@ def as_png(draw: Callable[[Axes], None], size: tuple[int, int], left: int = 52, 
 
 def _drawn(draw: Callable[[Axes], None], size: tuple[int, int], left: int, top: int) -> Figure:
     width, height = size
-    figure = Figure((width / 72, height / 72))  # 72 SVG units to the inch: one unit is one CSS pixel
+    # 72 SVG units to the inch: one unit is one CSS pixel
+    figure = Figure((width / 72, height / 72))
     right = 84 if size == WIDE else 20
-    axes = figure.add_axes((left / width, 44 / height, 1 - (left + right) / width, 1 - (44 + top) / height))
+    axes = figure.add_axes(
+        (left / width, 44 / height, 1 - (left + right) / width, 1 - (44 + top) / height)
+    )
     axes.margins(x=0.015)
     axes.xaxis.set_major_locator(MaxNLocator(8 if width == WIDE[0] else 5, steps=ROUND))
     for axis in (axes.xaxis, axes.yaxis):
@@ -250,7 +306,10 @@ def _for_page(text: str, title: str) -> str:
         text = text.replace(colour, f"var({variable})")
     box = re.search(r'viewBox="[^"]*"', text)
     assert box is not None, text[:300]
-    return f'<svg {box.group()} role="img" aria-label="{escape(title)}">' + text[text.index(">") + 1 :].strip()
+    return (
+        f'<svg {box.group()} role="img" aria-label="{escape(title)}">'
+        + text[text.index(">") + 1 :].strip()
+    )
 
 
 def tick(value: float, position: int | None = None) -> str:

@@ -14,8 +14,11 @@ def number(value: float, scale: float | None = None) -> str:
     if size == 0 or size >= 100:
         decimals = 0
     else:
-        decimals = 1 if size >= 10 else 2 if size >= 0.1 else min(8, 1 - math.floor(math.log10(size)))
-    return f"{round(value, decimals) + 0.0:,.{decimals}f}".replace("-", "−")  # + 0.0: nothing is written as −0
+        decimals = (
+            1 if size >= 10 else 2 if size >= 0.1 else min(8, 1 - math.floor(math.log10(size)))
+        )
+    # + 0.0: nothing is written as −0
+    return f"{round(value, decimals) + 0.0:,.{decimals}f}".replace("-", "−")
 
 
 def plus_minus(mean: float, std: float) -> str:

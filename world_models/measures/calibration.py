@@ -8,7 +8,8 @@ import numpy.typing as npt
 from world_models.measures.bootstrap import Doubles
 from world_models.runs.metrics import Value
 
-EDGES = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0)  # of predicted probability: ends are rare
+# of predicted probability: ends are rare
+EDGES = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0)
 QUANTILES = 10  # bins of predicted reward with equally many steps
 Z = 1.959964  # 97.5 % of a standard normal distribution lie below
 
@@ -27,7 +28,17 @@ def done_rows(probability: Doubles, ended: Bools) -> list[Row]:
         inside = bins == index
         count, observed = int(inside.sum()), float(ended[inside].mean())
         predicted = float(probability[inside].mean())
-        rows.append(_row("done", EDGES[index - 1], EDGES[index], count, predicted, observed, wilson(observed, count)))
+        rows.append(
+            _row(
+                "done",
+                EDGES[index - 1],
+                EDGES[index],
+                count,
+                predicted,
+                observed,
+                wilson(observed, count),
+            )
+        )
     return rows
 
 
@@ -60,7 +71,13 @@ def _row(
 ) -> Row:
     """A row of calibration.csv: predictions from `start` to `stop`."""
     place: Row = {"quantity": quantity, "from": start, "to": stop, "count": count}
-    return {**place, "predicted": predicted, "observed": observed, "low": interval[0], "high": interval[1]}
+    return {
+        **place,
+        "predicted": predicted,
+        "observed": observed,
+        "low": interval[0],
+        "high": interval[1],
+    }
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
@@ -73,7 +90,10 @@ def wilson(share: float, count: int) -> tuple[float, float]:
 def done_scores(probability: Doubles, ended: Bools, rate: float) -> list[Row]:
     """Brier score beside that of always saying the training data's rate, and AUROC beside chance (NaN without both classes)."""
     brier, constant = (float(np.square(guess - ended).mean()) for guess in (probability, rate))
-    return [_score("done_brier", brier, constant), _score("done_auroc", auroc(probability, ended), 0.5)]
+    return [
+        _score("done_brier", brier, constant),
+        _score("done_auroc", auroc(probability, ended), 0.5),
+    ]
 
 
 def reward_scores(predicted: Doubles, rewards: Doubles, mean: float) -> list[Row]:
@@ -102,4 +122,6 @@ def auroc(scores: Doubles, positive: Bools) -> float:
         return math.nan
     _, place, counts = np.unique(scores, return_inverse=True, return_counts=True)
     ranks = (np.cumsum(counts) - (counts - 1) / 2)[place]
-    return float((ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    return float(
+        (ranks[positive].sum() - positives * (positives + 1) / 2) / (positives * negatives)
+    )

@@ -28,7 +28,11 @@ def dream(world: WorldModel, store: EpisodeStore, temperature: float, seed: int)
     span = liveliest(store)
     truth = _frames(store, span, span.start)
     seen = world.decode(world.encode(truth))
-    return {"truth": truth, "seen by V": seen, "dreamt by M": _dreamt(world, store, span, temperature, seed)}
+    return {
+        "truth": truth,
+        "seen by V": seen,
+        "dreamt by M": _dreamt(world, store, span, temperature, seed),
+    }
 
 
 def dream_at_temperatures(world: WorldModel, store: EpisodeStore, seed: int) -> Panels:
@@ -38,10 +42,14 @@ def dream_at_temperatures(world: WorldModel, store: EpisodeStore, seed: int) -> 
     return {"truth": _frames(store, span, span.start), **dreams}
 
 
-def _dreamt(world: WorldModel, store: EpisodeStore, span: Span, temperature: float, seed: int) -> np.ndarray:
+def _dreamt(
+    world: WorldModel, store: EpisodeStore, span: Span, temperature: float, seed: int
+) -> np.ndarray:
     first = span.start - span.context
     actions = store.episode(span.row).actions[first : span.start + span.horizon]
-    return world.dream(_frames(store, span, first)[: span.context], actions, span.horizon, temperature, seed)
+    return world.dream(
+        _frames(store, span, first)[: span.context], actions, span.horizon, temperature, seed
+    )
 
 
 def liveliest(store: EpisodeStore) -> Span:

@@ -43,7 +43,9 @@ class LatentEpisode:
 
     def sample(self, seed: int) -> Floats:
         """Latents (F, L) drawn from V's posterior; the draw is a function of the seed and the episode's number."""
-        noise = seeding.generator(seed, "mdrnn", "posterior", self.row.index).standard_normal(self.mu.shape, np.float32)
+        noise = seeding.generator(seed, "mdrnn", "posterior", self.row.index).standard_normal(
+            self.mu.shape, np.float32
+        )
         return self.mu + np.exp(self.logsigma) * noise
 
 
@@ -62,7 +64,10 @@ class LatentEpisodes:
     def pictures(self, row: EpisodeRow) -> Iterator[Tensor]:
         """An episode's valid frames, in batches (B, H, W, C) uint8."""
         frames = self.store.arrays(row.shard).frames[row.start : row.start + self.frames(row)]
-        return (torch.from_numpy(frames[first : first + BATCH].copy()) for first in range(0, len(frames), BATCH))
+        return (
+            torch.from_numpy(frames[first : first + BATCH].copy())
+            for first in range(0, len(frames), BATCH)
+        )
 
     def posterior(self, row: EpisodeRow, stop: int) -> tuple[Floats, Floats]:
         """mu and logsigma (stop, L) of an episode's first frames."""
@@ -84,7 +89,10 @@ class LatentEpisodes:
 
     def at(self, rows: list[EpisodeRow], steps: list[int]) -> tuple[Tensor, Tensor]:
         """Single frames, one of each of N episodes: V's mu (N, L) and the pictures (N, H, W, C) uint8."""
-        shards, places = np.array([row.shard for row in rows]), np.array([row.start for row in rows]) + steps
+        shards, places = (
+            np.array([row.shard for row in rows]),
+            np.array([row.start for row in rows]) + steps,
+        )
         frames = gather(lambda shard: self.store.arrays(shard).frames, shards, places)
         return self.latents.gather(shards, places[:, None])[0][:, 0], torch.from_numpy(frames)
 
@@ -96,7 +104,9 @@ def groups(rows: list[EpisodeRow]) -> Iterator[list[EpisodeRow]]:
 
 
 @torch.inference_mode()
-def play(cell: MDRNNCell, latents: list[Floats], actions: list[Floats]) -> Iterator[tuple[Hidden, tuple[Tensor, ...]]]:
+def play(
+    cell: MDRNNCell, latents: list[Floats], actions: list[Floats]
+) -> Iterator[tuple[Hidden, tuple[Tensor, ...]]]:
     """Play up to WIDTH episodes side by side from zero states, the state carried as in acting.
 
     latents: (F, L) each, actions: (T, A) each, F >= T. Each of the max T steps gives the state (h, c) before it, each

@@ -10,8 +10,23 @@ import torch
 from world_models.data.store import EpisodeRow
 from world_models.losses import gmm_loss
 from world_models.measures.bootstrap import Doubles
-from world_models.measures.calibration import Bools, Row, done_rows, done_scores, reward_rows, reward_scores, told
-from world_models.measures.episodes import Floats, LatentEpisode, LatentEpisodes, abreast, groups, play
+from world_models.measures.calibration import (
+    Bools,
+    Row,
+    done_rows,
+    done_scores,
+    reward_rows,
+    reward_scores,
+    told,
+)
+from world_models.measures.episodes import (
+    Floats,
+    LatentEpisode,
+    LatentEpisodes,
+    abreast,
+    groups,
+    play,
+)
 from world_models.measures.likelihood import (
     Baseline,
     Moments,
@@ -93,13 +108,18 @@ def fit_training(episodes: LatentEpisodes, rows: list[EpisodeRow], seed: int) ->
         mu += episode.mu.sum(0, dtype=np.float64)
     frames = sum(map(episodes.frames, rows))
     marginal = Marginal(
-        torch.from_numpy(mu / frames).float(), mean_picture(chain.from_iterable(map(episodes.pictures, rows)))
+        torch.from_numpy(mu / frames).float(),
+        mean_picture(chain.from_iterable(map(episodes.pictures, rows))),
     )
     return Fitted(fit_baselines(moments), rewards / steps, ends / steps, marginal)
 
 
 def one_step_ahead(
-    cell: MDRNNCell, episodes: LatentEpisodes, rows: list[EpisodeRow], baselines: list[Baseline], seed: int
+    cell: MDRNNCell,
+    episodes: LatentEpisodes,
+    rows: list[EpisodeRow],
+    baselines: list[Baseline],
+    seed: int,
 ) -> tuple[dict[str, Doubles], Doubles, Heads]:
     """Nats summed over each episode (E,) per model, pairs per episode (E,), and what M's heads said of every step."""
     nats, pairs, heads = defaultdict(list), [], Heads()
@@ -112,7 +132,9 @@ def one_step_ahead(
             nats["M"].append(said.nll.sum(dtype=np.float64))
             for baseline in baselines:
                 nats[baseline.name].append(baseline.nll(x, y).sum())
-            nats["floor"].append(posterior_nll(latents[1:], episode.mu[1:], episode.logsigma[1:]).sum())
+            nats["floor"].append(
+                posterior_nll(latents[1:], episode.mu[1:], episode.logsigma[1:]).sum()
+            )
             heads.rewards.append(said.rewards)
             heads.ends.append(said.ends)
             heads.actual_rewards.append(episode.rewards)
@@ -133,23 +155,38 @@ def predict(cell: MDRNNCell, group: list[LatentEpisode], drawn: list[Floats]) ->
         ends.append(torch.sigmoid(done))
     columns = [torch.stack(values, dim=1).cpu().numpy() for values in (nll, rewards, ends)]
     lengths = [(episode.pairs, episode.row.length) for episode in group]
-    return [OneStep(n[:p], r[:t], e[:t]) for n, r, e, (p, t) in zip(*columns, lengths, strict=False)]
+    return [
+        OneStep(n[:p], r[:t], e[:t]) for n, r, e, (p, t) in zip(*columns, lengths, strict=False)
+    ]
 
 
 def calibration(heads: Heads, fitted: Fitted, include_reward: bool) -> dict[str, list[Row]]:
     """The tables of M's two heads."""
-    ends, actual_ends = np.concatenate(heads.ends, dtype=np.float64), np.concatenate(heads.actual_ends)
+    ends, actual_ends = (
+        np.concatenate(heads.ends, dtype=np.float64),
+        np.concatenate(heads.actual_ends),
+    )
     bins, scores = done_rows(ends, actual_ends), done_scores(ends, actual_ends, fitted.ends)
     if include_reward:
-        rewards, actual = (np.concatenate(parts, dtype=np.float64) for parts in (heads.rewards, heads.actual_rewards))
-        bins, scores = bins + reward_rows(rewards, actual), scores + reward_scores(rewards, actual, fitted.reward)
+        rewards, actual = (
+            np.concatenate(parts, dtype=np.float64)
+            for parts in (heads.rewards, heads.actual_rewards)
+        )
+        bins, scores = (
+            bins + reward_rows(rewards, actual),
+            scores + reward_scores(rewards, actual, fitted.reward),
+        )
     return {"calibration": bins, "calibration_scores": scores}
 
 
 def summary(tables: dict[str, list[Row]]) -> list[str]:
     """What the log says of the tables."""
     bits = ", ".join(f"{row['name']} {row['bits_per_dim']:.3f}" for row in tables["likelihood"])
-    open_loop = [row for row in tables["open_loop"] if row["predictor"] == "mean" and row["horizon"] in LOGGED]
+    open_loop = [
+        row
+        for row in tables["open_loop"]
+        if row["predictor"] == "mean" and row["horizon"] in LOGGED
+    ]
     ratios = ", ".join(f"{row['horizon']}: {row['latent_ratio']:.2f}" for row in open_loop)
     return [
         f"next latent, bits per dimension: {bits}",

@@ -10,7 +10,8 @@ from world_models.measures.episodes import Floats
 from world_models.runs.metrics import Value
 
 LEAST_VARIANCE = 1e-12  # keeps logarithms finite where a latent is constant
-RIDGE = 1e-9  # of the mean square of the inputs: one-hot actions and the constant are linearly dependent
+# of the mean square of the inputs: one-hot actions and the constant are linearly dependent
+RIDGE = 1e-9
 
 
 class Moments:
@@ -47,7 +48,9 @@ class Baseline:
 def pairs_of(latents: Floats, actions: Floats) -> tuple[Doubles, Doubles]:
     """latents (F, L), actions (T, A), T >= F-1 -> inputs [z_t, a_t, 1] (F-1, L+A+1) and targets z_{t+1} (F-1, L)."""
     count = len(latents) - 1
-    x = np.concatenate([latents[:-1], actions[:count], np.ones((count, 1))], axis=1, dtype=np.float64)
+    x = np.concatenate(
+        [latents[:-1], actions[:count], np.ones((count, 1))], axis=1, dtype=np.float64
+    )
     return x, latents[1:].astype(np.float64)
 
 
@@ -62,7 +65,10 @@ def fit_baselines(moments: Moments) -> list[Baseline]:
     ridge = RIDGE * np.trace(moments.xx) / inputs * np.eye(inputs)
     linear = np.linalg.solve(moments.xx + ridge, moments.xy)
     weights = {"last": np.eye(inputs, targets), "linear": linear, "marginal": mean}
-    return [Baseline(name, chosen, _residual_variance(moments, chosen)) for name, chosen in weights.items()]
+    return [
+        Baseline(name, chosen, _residual_variance(moments, chosen))
+        for name, chosen in weights.items()
+    ]
 
 
 def _residual_variance(moments: Moments, weights: Doubles) -> Doubles:
@@ -81,7 +87,9 @@ def posterior_nll(latents: Floats, mu: Floats, logsigma: Floats) -> Doubles:
     return (0.5 * np.square(scaled) + logsigma + 0.5 * math.log(2 * math.pi)).sum(1)
 
 
-def likelihood_rows(nats: dict[str, Doubles], pairs: Doubles, latent_size: int, split: str) -> list[dict[str, Value]]:
+def likelihood_rows(
+    nats: dict[str, Doubles], pairs: Doubles, latent_size: int, split: str
+) -> list[dict[str, Value]]:
     """One row per model, from its nats summed over each episode (E,) and the pairs of each episode (E,).
 
     nats is the mean per pair, bits_per_dim = nats / (L ln 2). `worse` says how many bits per dimension more than "M" a

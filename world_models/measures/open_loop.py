@@ -45,11 +45,16 @@ class Start:
         return self.row.index, self.step
 
 
-Warm = dict[tuple[int, int], Hidden]  # the state (h, c), each (H,), that M has at a start, frame `step` not yet read
+# the state (h, c), each (H,), that M has at a start, frame `step` not yet read
+Warm = dict[tuple[int, int], Hidden]
 
 
 def open_loop_rows(
-    world: WorldModel, episodes: LatentEpisodes, rows: list[EpisodeRow], marginal: Marginal, seed: int
+    world: WorldModel,
+    episodes: LatentEpisodes,
+    rows: list[EpisodeRow],
+    marginal: Marginal,
+    seed: int,
 ) -> list[dict[str, Value]]:
     """One row per horizon that fits into an episode and per predictor: mean squared errors of latents and pictures.
 
@@ -57,7 +62,11 @@ def open_loop_rows(
     copy's error, with 95 % intervals over episodes. Start points are fixed and spread evenly over the steps.
     """
     starts = {horizon: start_points(episodes, rows, horizon) for horizon in HORIZONS}
-    warm = warmed(world, episodes, {start.key: start for chosen in starts.values() for start in chosen}.values())
+    warm = warmed(
+        world,
+        episodes,
+        {start.key: start for chosen in starts.values() for start in chosen}.values(),
+    )
     rollouts, table = _Rollouts(world, episodes, warm, marginal), []
     for horizon, chosen in starts.items():
         if chosen:
@@ -73,7 +82,10 @@ def start_points(episodes: LatentEpisodes, rows: list[EpisodeRow], horizon: int)
     chosen = (np.arange(count) + 0.5) * places.sum() / max(count, 1)
     chosen = chosen.astype(int)
     numbers = np.searchsorted(ends, chosen, side="right")
-    return [Start(rows[i], int(place - (ends[i] - places[i]))) for i, place in zip(numbers, chosen, strict=True)]
+    return [
+        Start(rows[i], int(place - (ends[i] - places[i])))
+        for i, place in zip(numbers, chosen, strict=True)
+    ]
 
 
 def warmed(world: WorldModel, episodes: LatentEpisodes, starts: Iterable[Start]) -> Warm:
@@ -112,7 +124,9 @@ class _Rollouts:
         for chunk, first in enumerate(range(0, len(starts), WIDTH)):
             chosen = starts[first : first + WIDTH]
             padded = [chosen[i % len(chosen)] for i in range(WIDTH)]
-            draw = seeding.torch_generator(seed, "mdrnn", "open loop", horizon, chunk, device=self.world.device)
+            draw = seeding.torch_generator(
+                seed, "mdrnn", "open loop", horizon, chunk, device=self.world.device
+            )
             yield self._chunk(padded, horizon, draw)[: len(chosen)]
 
     @torch.inference_mode()
@@ -120,32 +134,54 @@ class _Rollouts:
         """Errors (WIDTH, 2, 5) of starts that are rolled on together."""
         world, episodes = self.world, self.episodes
         last, truth = (_at(world, episodes, starts, ahead) for ahead in (0, horizon))
-        actions = np.stack([episodes.actions(start.row, start.step, start.step + horizon) for start in starts], axis=1)
+        actions = np.stack(
+            [episodes.actions(start.row, start.step, start.step + horizon) for start in starts],
+            axis=1,
+        )
         executed = torch.from_numpy(actions).to(world.device)
-        h, c = (torch.stack(states) for states in zip(*(self.warm[start.key] for start in starts), strict=True))
-        mean, sampled = (roll_on(world, last[0], executed, (h, c), generator) for generator in (None, draw))
-        constant = self.marginal.latent.to(world.device), self.marginal.picture.permute(2, 0, 1).to(world.device)
+        h, c = (
+            torch.stack(states)
+            for states in zip(*(self.warm[start.key] for start in starts), strict=True)
+        )
+        mean, sampled = (
+            roll_on(world, last[0], executed, (h, c), generator) for generator in (None, draw)
+        )
+        constant = (
+            self.marginal.latent.to(world.device),
+            self.marginal.picture.permute(2, 0, 1).to(world.device),
+        )
         latents = [mean, sampled, last[0], constant[0], truth[0]]
         drawn, dreamt, seen = (world.vae.decoder(latent) for latent in (mean, sampled, truth[0]))
         pictures = [drawn, dreamt, last[1], constant[1], seen]
-        errors = [_squared(guesses, target) for guesses, target in zip((latents, pictures), truth, strict=True)]
+        errors = [
+            _squared(guesses, target)
+            for guesses, target in zip((latents, pictures), truth, strict=True)
+        ]
         return torch.stack(errors, dim=1).double().cpu().numpy()
 
 
-def _at(world: WorldModel, episodes: LatentEpisodes, starts: list[Start], ahead: int) -> tuple[Tensor, Tensor]:
+def _at(
+    world: WorldModel, episodes: LatentEpisodes, starts: list[Start], ahead: int
+) -> tuple[Tensor, Tensor]:
     """V's mean latents (N, L) and the true pictures (N, C, H, W) in [0, 1], `ahead` frames after the starts."""
-    mu, frames = episodes.at([start.row for start in starts], [start.step + ahead for start in starts])
+    mu, frames = episodes.at(
+        [start.row for start in starts], [start.step + ahead for start in starts]
+    )
     return mu.to(world.device), to_float(frames, world.device)
 
 
-def roll_on(world: WorldModel, latent: Tensor, actions: Tensor, hidden: Hidden, draw: torch.Generator | None) -> Tensor:
+def roll_on(
+    world: WorldModel, latent: Tensor, actions: Tensor, hidden: Hidden, draw: torch.Generator | None
+) -> Tensor:
     """latent (N, L), actions (steps, N, A), state (h, c) each (N, H) -> the latent (N, L) after all steps.
 
     M reads its own prediction back: the mixture's mean, or with `draw` a sample at temperature 1.
     """
     for action in actions:
         mus, sigmas, logpi, _, _, hidden = world.cell(action, latent, hidden)
-        latent = mixture_mean(mus, logpi) if draw is None else sample_latent(mus, sigmas, logpi, draw)
+        latent = (
+            mixture_mean(mus, logpi) if draw is None else sample_latent(mus, sigmas, logpi, draw)
+        )
     return latent
 
 
@@ -170,7 +206,9 @@ def _horizon_rows(horizon: int, starts: list[Start], errors: Doubles) -> list[di
     for column, predictor in enumerate(PREDICTORS):
         latent = _beside_copy("latent", sums[:, 0], column, len(starts))
         pixel = _beside_copy("pixel", sums[:, 1], column, len(starts))
-        rows.append({"predictor": predictor, **place, **latent, **pixel, "psnr": psnr(pixel["pixel_mse"])})
+        rows.append(
+            {"predictor": predictor, **place, **latent, **pixel, "psnr": psnr(pixel["pixel_mse"])}
+        )
     return rows
 
 
@@ -178,5 +216,10 @@ def _beside_copy(space: str, sums: Doubles, column: int, count: int) -> dict[str
     """A predictor's mean error and its ratio to copy's with the interval, from sums per episode (E, 5)."""
     mine, copied = sums[:, column], sums[:, PREDICTORS.index("copy")]
     low, high = ratio_interval(mine, copied)
-    values = {"mse": float(mine.sum()) / count, "ratio": ratio(mine, copied), "low": low, "high": high}
+    values = {
+        "mse": float(mine.sum()) / count,
+        "ratio": ratio(mine, copied),
+        "low": low,
+        "high": high,
+    }
     return {f"{space}_{name}": value for name, value in values.items()}

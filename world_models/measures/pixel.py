@@ -42,7 +42,9 @@ def pixel_errors(
     another level's window ("shuffled")."""
     model.eval()
     parts = list(_parts(model, windows, baselines, device, loss))
-    squares = {name: np.concatenate([part.squares[name] for part in parts]) for name in parts[0].squares}
+    squares = {
+        name: np.concatenate([part.squares[name] for part in parts]) for name in parts[0].squares
+    }
     ssim = {name: np.concatenate([part.ssim[name] for part in parts]) for name in parts[0].ssim}
     losses = np.concatenate([part.loss for part in parts])
     return PixelErrors(squares, ssim, losses, windows.levels)
@@ -72,7 +74,9 @@ def strangers(levels: np.ndarray) -> np.ndarray:
     numbers, most = np.arange(len(levels)), int(np.unique(levels, return_counts=True)[1].max())
     if most < len(levels) < 2 * most:
         foreign = {level: numbers[levels != level] for level in np.unique(levels)}
-        return np.array([foreign[level][number % len(foreign[level])] for number, level in enumerate(levels)])
+        return np.array(
+            [foreign[level][number % len(foreign[level])] for number, level in enumerate(levels)]
+        )
     order, others = np.argsort(levels, kind="stable"), np.empty(len(levels), int)
     others[order] = np.roll(order, -most if most < len(levels) else -(most // 2))
     return others
@@ -90,8 +94,17 @@ def squared(frames: Tensor, truth: Tensor) -> Doubles:
 
 def similarity(frames: Tensor, truth: Tensor) -> Doubles:
     """Frames (B, T, C, H, W) in [0, 1] -> SSIM (Wang et al. 2004; torchmetrics' defaults) of each (B, T)."""
-    pairs = zip(*(pictures.flatten(0, 1).split(AT_ONCE) for pictures in (frames.clamp(0, 1), truth)), strict=True)
-    return torch.cat([_similarity(*pair) for pair in pairs]).view(truth.shape[:2]).double().cpu().numpy()
+    pairs = zip(
+        *(pictures.flatten(0, 1).split(AT_ONCE) for pictures in (frames.clamp(0, 1), truth)),
+        strict=True,
+    )
+    return (
+        torch.cat([_similarity(*pair) for pair in pairs])
+        .view(truth.shape[:2])
+        .double()
+        .cpu()
+        .numpy()
+    )
 
 
 def _similarity(pictures: Tensor, truth: Tensor) -> Tensor:
@@ -112,22 +125,38 @@ def horizon_rows(errors: PixelErrors) -> list[dict[str, Value]]:
 
 def _row(errors: PixelErrors, level: np.ndarray, step: int) -> dict[str, Value]:
     at = {name: values[:, step] for name, values in errors.squares.items()}
-    sums: dict[str, Doubles] = {name: np.bincount(level, values).astype(np.float64) for name, values in at.items()}
+    sums: dict[str, Doubles] = {
+        name: np.bincount(level, values).astype(np.float64) for name, values in at.items()
+    }
     mse = {name: float(values.mean()) for name, values in at.items()}
     ssim = {name: float(values[:, step].mean()) for name, values in errors.ssim.items()}
     row: dict[str, Value] = {"horizon": step + 1, "n": len(level), "levels": int(level.max()) + 1}
     row |= {"mse": mse["model"], "psnr": psnr(mse["model"]), "ssim": ssim["model"]}
-    row |= {"psnr_per_image": float(np.minimum(-10 * np.log10(np.maximum(at["model"], 1e-12)), MOST_DB).mean())}
+    row |= {
+        "psnr_per_image": float(
+            np.minimum(-10 * np.log10(np.maximum(at["model"], 1e-12)), MOST_DB).mean()
+        )
+    }
     for name in GUESSES:
-        row |= {f"{name}_mse": mse[name], f"{name}_psnr": psnr(mse[name]), f"{name}_ssim": ssim[name]}
+        row |= {
+            f"{name}_mse": mse[name],
+            f"{name}_psnr": psnr(mse[name]),
+            f"{name}_ssim": ssim[name],
+        }
     for name in GUESSES:
         low, high = ratio_interval(sums["model"], sums[name])
-        row |= {f"skill_{name}": 1 - ratio(sums["model"], sums[name]), f"skill_{name}_low": 1 - high}
+        row |= {
+            f"skill_{name}": 1 - ratio(sums["model"], sums[name]),
+            f"skill_{name}_low": 1 - high,
+        }
         row |= {f"skill_{name}_high": 1 - low}
     best = min(GUESSES, key=lambda name: mse[name])
     row |= {"skill_best": row[f"skill_{best}"]}
     row |= {"win_rate": float((np.sign(at["copy"] - at["model"]) + 1).mean() / 2)}
-    row |= {"shuffled_action_mse": mse["shuffled"], "delta_psnr": psnr(mse["model"]) - psnr(mse["shuffled"])}
+    row |= {
+        "shuffled_action_mse": mse["shuffled"],
+        "delta_psnr": psnr(mse["model"]) - psnr(mse["shuffled"]),
+    }
     return row
 
 

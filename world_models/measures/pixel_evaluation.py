@@ -12,7 +12,11 @@ from world_models.measures.calibration import told as told_heads
 from world_models.measures.pixel import horizon_rows, pixel_errors, told
 from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
 from world_models.measures.pixel_heads import HeldOutSteps, judge_heads
-from world_models.measures.pixel_pictures import save_rollout_gif, save_rollout_plot, save_rollout_video
+from world_models.measures.pixel_pictures import (
+    save_rollout_gif,
+    save_rollout_plot,
+    save_rollout_video,
+)
 from world_models.runs.files import write_json
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.provenance import versions
@@ -22,7 +26,13 @@ log = logging.getLogger(__name__)
 
 
 def evaluate_pixel_world(
-    folder: Path, metrics: MetricsLog, world: PixelWorld, store: EpisodeStore, count: int, horizon: int, fps: int
+    folder: Path,
+    metrics: MetricsLog,
+    world: PixelWorld,
+    store: EpisodeStore,
+    count: int,
+    horizon: int,
+    fps: int,
 ) -> None:
     """Write scores.json, rollout_metrics.csv, the plot, the MP4 and the GIF into `folder`; of a model with heads for reward
     or end also calibration.csv and calibration_scores.csv.
@@ -32,14 +42,22 @@ def evaluate_pixel_world(
     device = world.device.type
     split = "validation" if store.episodes("validation") else "train"
     if split == "train":
-        log.warning("the episodes have no validation split: the model is judged on those it was trained on")
+        log.warning(
+            "the episodes have no validation split: the model is judged on those it was trained on"
+        )
     windows = pixel_windows(world, store, split, count, horizon)
     baselines = Baselines(world.mean, world.fade[:horizon])
     if horizon > len(world.fade):
-        baselines = fitted_baselines(pixel_windows(world, store, "train", FITTED, horizon), world.mean)
+        baselines = fitted_baselines(
+            pixel_windows(world, store, "train", FITTED, horizon), world.mean
+        )
     rows = horizon_rows(
         pixel_errors(
-            world.model, windows, baselines, device, lambda frames, truth: pixel_error(frames, truth, PixelLoss.mse)
+            world.model,
+            windows,
+            baselines,
+            device,
+            lambda frames, truth: pixel_error(frames, truth, PixelLoss.mse),
         )
     )
     for row in rows:
@@ -50,7 +68,9 @@ def evaluate_pixel_world(
     save_rollout_gif(folder / "videos" / "rollout.gif", world.model, windows, device, fps)
     table = scores(world, rows, split)
     if world.has_heads:
-        steps = HeldOutSteps.of(store, split, world.model.context, world.env.action_space, world.view)
+        steps = HeldOutSteps.of(
+            store, split, world.model.context, world.env.action_space, world.view
+        )
         found = judge_heads(world.model, steps, device)
         for name, lines in found.items():
             for line in lines:
@@ -60,7 +80,9 @@ def evaluate_pixel_world(
     write_json(folder / "scores.json", table)
 
 
-def pixel_windows(world: PixelWorld, store: EpisodeStore, split: str, count: int, horizon: int) -> PixelWindows:
+def pixel_windows(
+    world: PixelWorld, store: EpisodeStore, split: str, count: int, horizon: int
+) -> PixelWindows:
     """Up to `count` windows of a split, as the model sees them."""
     context = world.model.context
     data = SequenceDataset(store, split, context - 1 + horizon)
@@ -69,7 +91,12 @@ def pixel_windows(world: PixelWorld, store: EpisodeStore, split: str, count: int
 
 def scores(world: PixelWorld, rows: list[dict[str, Any]], split: str) -> dict[str, Any]:
     """The content of scores.json: the model beside its baselines at every horizon."""
-    facts = {"env": world.env.id, "model": type(world.model).__name__, "step": world.step, "split": split}
+    facts = {
+        "env": world.env.id,
+        "model": type(world.model).__name__,
+        "step": world.step,
+        "split": split,
+    }
     return {
         **facts,
         "windows": rows[0]["n"],

@@ -12,7 +12,14 @@ from world_models.data.view import View
 from world_models.data.windows import model_actions
 from world_models.envs.actions import ActionSpace
 from world_models.measures.bootstrap import Doubles
-from world_models.measures.calibration import Bools, Row, done_rows, done_scores, reward_rows, reward_scores
+from world_models.measures.calibration import (
+    Bools,
+    Row,
+    done_rows,
+    done_scores,
+    reward_rows,
+    reward_scores,
+)
 from world_models.models.pixel import PixelModel
 
 STEPS = 8192
@@ -37,14 +44,25 @@ class HeldOutSteps:
     end_rate: float
 
     @classmethod
-    def of(cls, store: EpisodeStore, split: str, context: int, space: ActionSpace, view: View) -> "HeldOutSteps":
+    def of(
+        cls, store: EpisodeStore, split: str, context: int, space: ActionSpace, view: View
+    ) -> "HeldOutSteps":
         """Up to STEPS of a split; the baselines are of the training episodes, of the split itself where a store has none."""
-        data, train = SequenceDataset(store, split, context), store.episodes("train") or store.episodes(split)
-        whole = np.repeat(np.array([row.length for row in data.rows]) >= context, data.windows_per_episode)
+        data, train = (
+            SequenceDataset(store, split, context),
+            store.episodes("train") or store.episodes(split),
+        )
+        whole = np.repeat(
+            np.array([row.length for row in data.rows]) >= context, data.windows_per_episode
+        )
         items = np.flatnonzero(whole)
-        items = items[np.linspace(0, len(items) - 1, min(STEPS, len(items))).round().astype(np.int64)]
+        items = items[
+            np.linspace(0, len(items) - 1, min(STEPS, len(items))).round().astype(np.int64)
+        ]
         steps = sum(row.length for row in train)
-        closing = [store.arrays(row.shard).done[row.start + row.length - 1] == TERMINATED for row in train]
+        closing = [
+            store.arrays(row.shard).done[row.start + row.length - 1] == TERMINATED for row in train
+        ]
         mean = sum(row.total_return for row in train) / steps
         return cls(data, items, space, view, mean, sum(map(int, closing)) / steps)
 
@@ -57,7 +75,10 @@ def judge_heads(model: PixelModel, steps: HeldOutSteps, device: str) -> dict[str
     rewards, ended = [], []
     for first in range(0, len(steps.items), WIDTH):
         batch = steps.data.__getitems__(steps.items[first : first + WIDTH])
-        said = model(steps.view(batch.frames[:, :-1], device), model_actions(steps.space, batch.actions, device))
+        said = model(
+            steps.view(batch.frames[:, :-1], device),
+            model_actions(steps.space, batch.actions, device),
+        )
         rewards.append(batch.rewards[:, -1])
         ended.append(batch.done[:, -1] == TERMINATED)
         if said.reward is not None:

@@ -20,24 +20,37 @@ from world_models.runs.metrics import Value
 
 SHOWN = 4
 """Windows in a strip or a video: the middle ones of as many equal groups, from little change to much."""
-CURVES = {"copy": (GREY, "copy last frame"), "mean": (GREEN, "training mean"), "fade": (ORANGE, "fade between them")}
+CURVES = {
+    "copy": (GREY, "copy last frame"),
+    "mean": (GREEN, "training mean"),
+    "fade": (ORANGE, "fade between them"),
+}
 
 
 def save_strip(path: Path, model: PixelModel, windows: PixelWindows, device: str) -> None:
     """Rows of the context, the true next frame, the predicted one, the copy, and the prediction's error."""
     context, _, predicted, truth = rolled(model, windows, device, 1)
-    heads = [f"t{step - windows.context + 1}" if step < windows.context - 1 else "t" for step in range(windows.context)]
-    columns = torch.cat([context, truth, predicted, context[:, -1:], (predicted - truth).abs()], dim=1)
+    heads = [
+        f"t{step - windows.context + 1}" if step < windows.context - 1 else "t"
+        for step in range(windows.context)
+    ]
+    columns = torch.cat(
+        [context, truth, predicted, context[:, -1:], (predicted - truth).abs()], dim=1
+    )
     rows = {f"{number + 1}": to_bytes(window) for number, window in enumerate(columns)}
     save_png(path, labelled_rows(rows, [*heads, "truth", "predicted", "copy", "error"]))
 
 
-def save_rollout_video(path: Path, model: PixelModel, windows: PixelWindows, device: str, fps: int) -> None:
+def save_rollout_video(
+    path: Path, model: PixelModel, windows: PixelWindows, device: str, fps: int
+) -> None:
     """Some windows, one after the other: left what happened, right what the model went on to predict."""
     save_video(path, side_by_side(_panels(model, windows, device)), fps)
 
 
-def save_rollout_gif(path: Path, model: PixelModel, windows: PixelWindows, device: str, fps: int) -> None:
+def save_rollout_gif(
+    path: Path, model: PixelModel, windows: PixelWindows, device: str, fps: int
+) -> None:
     """The same as `save_rollout_video`, as a GIF."""
     save_gif(path, side_by_side(_panels(model, windows, device), height=160), fps)
 
@@ -84,14 +97,18 @@ def save_rollout_plot(path: Path, rows: list[dict[str, Value]]) -> None:
             label="model, shuffled actions",
         )
         for axes, name in ((mse, "mse"), (psnr, "psnr"), (ssim, "ssim")):
-            axes.plot(horizons, [row[name] for row in rows], color=BLUE, linewidth=2.2, label="model")
+            axes.plot(
+                horizons, [row[name] for row in rows], color=BLUE, linewidth=2.2, label="model"
+            )
             axes.set_xlabel("frames ahead")
             axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
         mse.set_title("mean squared error", fontsize=12)
         psnr.set_title("PSNR, dB", fontsize=12)
         ssim.set_title("SSIM", fontsize=12)
         mse.set_ylim(bottom=0)
-        figure.legend(*mse.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False)
+        figure.legend(
+            *mse.get_legend_handles_labels(), loc="outside lower center", ncols=5, frameon=False
+        )
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
             figure.savefig(file, dpi=110, format="png")

@@ -16,12 +16,14 @@ from world_models.losses import latent_kl
 from world_models.runs.metrics import Value
 
 MOVING = 8  # of 255: by more than this a channel of a moving pixel differs from the frame before
-ACTIVE = 0.01  # variance of its posterior mean above which a latent is active (Burda et al. 2016, section 5.2)
+# variance of its posterior mean above which a latent is active (Burda et al. 2016, section 5.2)
+ACTIVE = 0.01
 COLLAPSED = 0.01  # nats: a latent whose KL is no more says nothing
 WIDTH = 64  # frames in a batch
 
 Row = dict[str, Value]
-Successive = Iterable[tuple[Tensor, Tensor]]  # batches of frames (B, H, W, C) uint8, each with the frames just before
+# batches of frames (B, H, W, C) uint8, each with the frames just before
+Successive = Iterable[tuple[Tensor, Tensor]]
 
 
 class HeldOut:
@@ -64,7 +66,11 @@ class PictureErrors:
 
     def add(self, pictures: Tensor, x: Tensor, moving: Tensor) -> None:
         """pictures, x (B, H, W, C) float in [0, 1]; moving (B, H, W) bool."""
-        assert pictures.shape == x.shape and moving.shape == x.shape[:-1], (pictures.shape, x.shape, moving.shape)
+        assert pictures.shape == x.shape and moving.shape == x.shape[:-1], (
+            pictures.shape,
+            x.shape,
+            moving.shape,
+        )
         squared = (pictures - x).square().sum(-1)
         self.squared += float(squared.sum())
         self.values += x.numel()
@@ -97,7 +103,8 @@ class LatentStatistics:
     """What each of L latents carries over all frames added; every vector is (L,) float64."""
 
     frames: int = 0
-    sums: Tensor = field(default_factory=lambda: torch.zeros(3, 1, dtype=torch.float64))  # of KL, mu and mu^2
+    # of KL, mu and mu^2
+    sums: Tensor = field(default_factory=lambda: torch.zeros(3, 1, dtype=torch.float64))
 
     def add(self, mu: Tensor, logsigma: Tensor) -> None:
         """The posteriors of a batch of frames, (B, L) each."""
@@ -148,7 +155,12 @@ class Judgement:
         """The terms in nats per frame; psnr and psnr_moving in dB; number of active latents; share at the floor."""
         terms = {name: value / self.latents.frames for name, value in self.sums.items()}
         quality = {"psnr": self.pictures.psnr, "psnr_moving": self.pictures.psnr_moving}
-        return {**terms, **quality, "active": self.latents.active, "at_floor": self.latents.at_floor(tolerance)}
+        return {
+            **terms,
+            **quality,
+            "active": self.latents.active,
+            "at_floor": self.latents.at_floor(tolerance),
+        }
 
 
 def picture_row(name: str, components: int, errors: PictureErrors) -> Row:
@@ -167,7 +179,10 @@ def quality(found: Judgement, table: list[Row], tolerance: float) -> dict[str, A
     pictures = [{name: _or_none(value) for name, value in row.items()} for row in [ours, *table]]
     facts = {"frames": latents.frames, "moving": found.pictures.moving, "kl_tolerance": tolerance}
     terms = {name: value for name, value in found.row(tolerance).items() if name not in ours}
-    vectors = {"kl_per_latent": latents.kl.tolist(), "variance_per_latent": latents.variance.tolist()}
+    vectors = {
+        "kl_per_latent": latents.kl.tolist(),
+        "variance_per_latent": latents.variance.tolist(),
+    }
     return {"pictures": pictures, **facts, **terms, "latent_size": len(latents.kl), **vectors}
 
 

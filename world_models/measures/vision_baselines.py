@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 
 from world_models.data.datasets import ObservationDataset
-from world_models.measures.vision import WIDTH, PictureErrors, Row, Successive, moving_pixels, picture_row
+from world_models.measures.vision import (
+    WIDTH,
+    PictureErrors,
+    Row,
+    Successive,
+    moving_pixels,
+    picture_row,
+)
 from world_models.runs import seeding
 
 MOST_FRAMES = 8192  # of the training episodes
@@ -23,7 +30,9 @@ def mean_picture(batches: Iterable[Tensor]) -> Tensor:
     return torch.from_numpy(total / (255 * count)).float()
 
 
-def principal_components(batches: Iterable[Tensor], mean: Tensor, count: int, draw: torch.Generator) -> Tensor:
+def principal_components(
+    batches: Iterable[Tensor], mean: Tensor, count: int, draw: torch.Generator
+) -> Tensor:
     """The first `count` principal directions of frames with this mean (H, W, C), as orthonormal columns (H*W*C, count).
 
     Orthogonal iteration (Golub & Van Loan, section 8.2.4; Halko et al. 2011, algorithm 4.4) from directions that `draw`
@@ -61,7 +70,9 @@ class Sample:
 
 
 @torch.inference_mode()
-def baselines(train: Iterable[Tensor], held_out: Successive, components: int, seed: int, device: str) -> list[Row]:
+def baselines(
+    train: Iterable[Tensor], held_out: Successive, components: int, seed: int, device: str
+) -> list[Row]:
     """What a PCA of the training frames with so many components, and their mean, lose of the held-out frames.
 
     Rows name, components (0 for the mean image), mse, psnr and psnr_moving in dB. `train` is read seven times.

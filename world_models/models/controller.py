@@ -36,7 +36,11 @@ class Sight:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""
-        return {"features": self.features.value, "hidden_units": self.hidden_units, "latent": self.latent.value}
+        return {
+            "features": self.features.value,
+            "hidden_units": self.hidden_units,
+            "latent": self.latent.value,
+        }
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "Sight":
@@ -48,7 +52,13 @@ class Controller(nn.Module):
     """One linear layer from [z, h] to an action (Ha & Schmidhuber 2018, eq. 1), or from other features, by way of tanh units."""
 
     def __init__(
-        self, latent_size: int, hidden_size: int, action_size: int, *, features: str = "zh", hidden_units: int = 0
+        self,
+        latent_size: int,
+        hidden_size: int,
+        action_size: int,
+        *,
+        features: str = "zh",
+        hidden_units: int = 0,
     ) -> None:
         """`features` is a value of Features; `hidden_units` 0 means no layer in between."""
         super().__init__()
@@ -60,7 +70,9 @@ class Controller(nn.Module):
             "hidden_units": hidden_units,
         }
         *between, last = layer_sizes(latent_size, hidden_size, action_size, features, hidden_units)
-        self.hidden = nn.Sequential(*(nn.Sequential(nn.Linear(*sizes), nn.Tanh()) for sizes in between))
+        self.hidden = nn.Sequential(
+            *(nn.Sequential(nn.Linear(*sizes), nn.Tanh()) for sizes in between)
+        )
         self.linear = nn.Linear(*last)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -79,15 +91,27 @@ def num_features(latent_size: int, hidden_size: int, features: str = "zh") -> in
 
 
 def layer_sizes(
-    latent_size: int, hidden_size: int, action_size: int, features: str = "zh", hidden_units: int = 0
+    latent_size: int,
+    hidden_size: int,
+    action_size: int,
+    features: str = "zh",
+    hidden_units: int = 0,
 ) -> list[tuple[int, int]]:
     """Inputs and outputs of each of the controller's layers."""
-    widths = [num_features(latent_size, hidden_size, features), *([hidden_units] if hidden_units else []), action_size]
+    widths = [
+        num_features(latent_size, hidden_size, features),
+        *([hidden_units] if hidden_units else []),
+        action_size,
+    ]
     return list(pairwise(widths))
 
 
 def num_parameters(
-    latent_size: int, hidden_size: int, action_size: int, features: str = "zh", hidden_units: int = 0
+    latent_size: int,
+    hidden_size: int,
+    action_size: int,
+    features: str = "zh",
+    hidden_units: int = 0,
 ) -> int:
     """Length of a controller's parameter vector: 867 for CarRacing's 32, 256 and 3; 1443 with z alone and 40 units."""
     sizes = layer_sizes(latent_size, hidden_size, action_size, features, hidden_units)
@@ -96,7 +120,9 @@ def num_parameters(
 
 def flatten_parameters(module: nn.Module) -> npt.NDArray[np.float64]:
     """All parameters of `module` in the order of `parameters()`, row-major: for a Controller weight (A, F), then bias (A,)."""
-    return np.concatenate([value.detach().cpu().numpy().astype(np.float64).ravel() for value in module.parameters()])
+    return np.concatenate(
+        [value.detach().cpu().numpy().astype(np.float64).ravel() for value in module.parameters()]
+    )
 
 
 def load_parameters(module: nn.Module, vector: npt.ArrayLike) -> None:

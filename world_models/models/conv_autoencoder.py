@@ -20,14 +20,21 @@ class ConvAutoencoder(nn.Module):
     features are stretched to its size.
     """
 
-    def __init__(self, img_channels: int, factor: int = 8, latent_channels: int = 16, base_channels: int = 64) -> None:
+    def __init__(
+        self, img_channels: int, factor: int = 8, latent_channels: int = 16, base_channels: int = 64
+    ) -> None:
         super().__init__()
         if factor not in FACTORS:
-            raise ValueError(f"factor is {factor}; it must be one of {', '.join(map(str, FACTORS))}")
+            raise ValueError(
+                f"factor is {factor}; it must be one of {', '.join(map(str, FACTORS))}"
+            )
         self.config = {"img_channels": img_channels, "factor": factor}
         self.config |= {"latent_channels": latent_channels, "base_channels": base_channels}
         widths = [base_channels * 2**block for block in range(int(math.log2(factor)))]
-        down = [_block(nn.Conv2d(*pair, 4, stride=2, padding=1)) for pair in pairwise([img_channels, *widths])]
+        down = [
+            _block(nn.Conv2d(*pair, 4, stride=2, padding=1))
+            for pair in pairwise([img_channels, *widths])
+        ]
         self.encoder = nn.Sequential(*down, nn.Conv2d(widths[-1], latent_channels, 1))
         widths = [widths[-1], *reversed(widths)]
         self.open = nn.Conv2d(latent_channels, widths[0], 1)

@@ -39,7 +39,12 @@ class _Predictor(nn.Module):
         super().__init__()
         sizes = {"latents": latents, "actions": actions, "hiddens": hiddens, "gaussians": gaussians}
         self.config: dict[str, Any] = {**sizes, "mixture": mixture, "sigma_floor": sigma_floor}
-        self.latents, self.actions, self.hiddens, self.gaussians = latents, actions, hiddens, gaussians
+        self.latents, self.actions, self.hiddens, self.gaussians = (
+            latents,
+            actions,
+            hiddens,
+            gaussians,
+        )
         self.mixture, self.sigma_floor = Mixture(mixture), sigma_floor
         self.gmm_linear = nn.Linear(hiddens, (2 * latents + self._choices) * gaussians + 2)
         self.rnn = self._network(actions + latents, hiddens)
@@ -52,7 +57,9 @@ class _Predictor(nn.Module):
     def get_init_hidden(self, batch_size: int = 1) -> Hidden:
         """The state (h, c) at the start of an episode: two (B, H) zeros on the module's device, in its dtype."""
         weight = self.gmm_linear.weight
-        return weight.new_zeros(batch_size, self.hiddens), weight.new_zeros(batch_size, self.hiddens)
+        return weight.new_zeros(batch_size, self.hiddens), weight.new_zeros(
+            batch_size, self.hiddens
+        )
 
     def _head(self, hidden: Tensor) -> Prediction:
         """hidden (..., H) -> mus, sigmas (..., K, L), logpi (..., K) or (..., K, L), reward (...), done logit (...).
@@ -62,12 +69,19 @@ class _Predictor(nn.Module):
         table = (self.gaussians, self.latents)
         sizes = [self.gaussians * self.latents] * 2 + [self.gaussians * self._choices, 1, 1]
         output = self.gmm_linear(hidden)
-        wide = output.to(torch.promote_types(output.dtype, torch.float32))  # half precision stops here
+        # half precision stops here
+        wide = output.to(torch.promote_types(output.dtype, torch.float32))
         mus, logsigmas, logits, reward, done = wide.split(sizes, dim=-1)
         sigmas = self.sigma_floor + logsigmas.clamp(max=MAX_LOG_SIGMA).exp()
         logits = logits if self.mixture is Mixture.joint else logits.unflatten(-1, table)
         logpi = torch.log_softmax(logits, dim=hidden.ndim - 1)
-        return mus.unflatten(-1, table), sigmas.unflatten(-1, table), logpi, reward.squeeze(-1), done.squeeze(-1)
+        return (
+            mus.unflatten(-1, table),
+            sigmas.unflatten(-1, table),
+            logpi,
+            reward.squeeze(-1),
+            done.squeeze(-1),
+        )
 
 
 class MDRNN(_Predictor):
@@ -87,11 +101,18 @@ class MDRNN(_Predictor):
     def unroll(self, actions: Tensor, latents: Tensor, hidden: Hidden) -> tuple[Prediction, Hidden]:
         """As `forward`, from the state hidden (h, c), each (B, H); also returns the state after the last step."""
         h, c = hidden
-        output, (h, c) = self.rnn(torch.cat([actions, latents], dim=-1), (h.unsqueeze(0), c.unsqueeze(0)))
+        output, (h, c) = self.rnn(
+            torch.cat([actions, latents], dim=-1), (h.unsqueeze(0), c.unsqueeze(0))
+        )
         return self._head(output), (h.squeeze(0), c.squeeze(0))
 
     def carry_on(
-        self, actions: Tensor, latents: Tensor, carried: tuple[Tensor, ...], rows: Tensor, fresh: Tensor
+        self,
+        actions: Tensor,
+        latents: Tensor,
+        carried: tuple[Tensor, ...],
+        rows: Tensor,
+        fresh: Tensor,
     ) -> tuple[Prediction, Hidden]:
         """As `unroll` for R of N carried states (h, c), each (N, H): batch column i goes on from row rows[i], (R,).
 
@@ -100,7 +121,10 @@ class MDRNN(_Predictor):
         """
         h, c = (state[rows].masked_fill(fresh.unsqueeze(1), 0) for state in carried)
         outputs, after = self.unroll(actions, latents, (h, c))
-        h, c = (state.index_copy(0, rows, new.detach()) for state, new in zip(carried, after, strict=True))
+        h, c = (
+            state.index_copy(0, rows, new.detach())
+            for state, new in zip(carried, after, strict=True)
+        )
         return outputs, (h, c)
 
 
@@ -115,7 +139,9 @@ class MDRNNCell(_Predictor):
         """A cell with a copy of the sequence model's weights, on its device and in its dtype."""
         weight = mdrnn.gmm_linear.weight
         cell = cls(**mdrnn.config).to(device=weight.device, dtype=weight.dtype)
-        cell.load_state_dict({name.removesuffix("_l0"): value for name, value in mdrnn.state_dict().items()})
+        cell.load_state_dict(
+            {name.removesuffix("_l0"): value for name, value in mdrnn.state_dict().items()}
+        )
         return cell
 
     def advance(self, action: Tensor, latent: Tensor, hidden: Hidden) -> Hidden:
@@ -135,7 +161,11 @@ class MDRNNCell(_Predictor):
 
 
 def sample_latent(
-    mus: Tensor, sigmas: Tensor, logpi: Tensor, generator: torch.Generator | None = None, temperature: float = 1.0
+    mus: Tensor,
+    sigmas: Tensor,
+    logpi: Tensor,
+    generator: torch.Generator | None = None,
+    temperature: float = 1.0,
 ) -> Tensor:
     """mus, sigmas (B, K, L), logpi (B, K) or (B, K, L) -> one latent (B, L) drawn from each row's mixture.
 

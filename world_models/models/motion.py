@@ -19,14 +19,20 @@ def shift_errors(frames: Tensor, reach: tuple[int, int] = REACH) -> Tensor:
     The square is expanded; its parts are correlations, made with FFTs.
     """
     (height, width), frames = frames.shape[-2:], frames.float()
-    size = tuple(-(-(side + far) // GRAIN) * GRAIN for side, far in zip((height, width), reach, strict=True))
+    size = tuple(
+        -(-(side + far) // GRAIN) * GRAIN for side, far in zip((height, width), reach, strict=True)
+    )
     ones = torch.fft.rfft2(frames.new_ones(height, width), s=size)
-    plain, squares = torch.fft.rfft2(frames, s=size), torch.fft.rfft2(frames.square().mean(2), s=size)
+    plain, squares = (
+        torch.fft.rfft2(frames, s=size),
+        torch.fft.rfft2(frames.square().mean(2), s=size),
+    )
     mixed = (plain[:, 1:] * plain[:, :-1].conj()).mean(2)
     summed = squares[:, 1:] * ones.conj() + ones * squares[:, :-1].conj() - 2 * mixed
     sums, counts = (torch.fft.irfft2(spectrum, s=size) for spectrum in (summed, ones * ones.conj()))
     down, right = (torch.arange(-far, far + 1, device=frames.device) for far in reach)
-    sums, counts = (part[..., down[:, None], right] for part in (sums, counts))  # a negative shift counts from the end
+    # a negative shift counts from the end
+    sums, counts = (part[..., down[:, None], right] for part in (sums, counts))
     return (sums / counts).clamp_min(0)
 
 

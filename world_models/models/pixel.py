@@ -56,7 +56,10 @@ class PixelModel(nn.Module):
     def check_inputs(self, frames: Tensor, actions: Tensor) -> None:
         """Shapes that do not fit are an error of the caller."""
         expected = (len(frames), self.context, self.config["img_channels"])
-        assert frames.ndim == 5 and tuple(frames.shape[:3]) == expected, (tuple(frames.shape), expected)
+        assert frames.ndim == 5 and tuple(frames.shape[:3]) == expected, (
+            tuple(frames.shape),
+            expected,
+        )
         expected = (len(frames), self.context, self.config["action_size"])
         assert tuple(actions.shape) == expected, (tuple(actions.shape), expected)
 
@@ -95,7 +98,10 @@ class ActionCondition(nn.Module):
         super().__init__()
         self.past_actions = past_actions
         self.layers = nn.Sequential(
-            nn.Linear(past_actions * action_size + more, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU()
+            nn.Linear(past_actions * action_size + more, width),
+            nn.SiLU(),
+            nn.Linear(width, width),
+            nn.SiLU(),
         )
 
     def forward(self, actions: Tensor, more: Tensor) -> Tensor:
@@ -105,13 +111,17 @@ class ActionCondition(nn.Module):
 
 def group_norm(channels: int) -> nn.GroupNorm:
     """Up to 32 groups of at least GROUP channels each, without weights of its own: FiLM has them."""
-    groups = next(count for count in range(min(32, channels // GROUP), 0, -1) if channels % count == 0)
+    groups = next(
+        count for count in range(min(32, channels // GROUP), 0, -1) if channels % count == 0
+    )
     return nn.GroupNorm(groups, channels, affine=False)
 
 
 def with_coordinates(x: Tensor) -> Tensor:
     """x (B, C, H, W) -> (B, C+2, H, W): two planes say where a pixel is, from -1 to 1 down and to the right."""
     height, width = x.shape[-2:]
-    down, right = (torch.linspace(-1, 1, size, device=x.device, dtype=x.dtype) for size in (height, width))
+    down, right = (
+        torch.linspace(-1, 1, size, device=x.device, dtype=x.dtype) for size in (height, width)
+    )
     planes = torch.stack(torch.meshgrid(down, right, indexing="ij"))
     return torch.cat([x, planes.expand(len(x), -1, -1, -1)], dim=1)

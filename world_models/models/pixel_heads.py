@@ -24,31 +24,49 @@ class Advect(nn.Module):
     The first half of the kernels start from how the last frame moved, as if things went on so; the others are free.
     """
 
-    def __init__(self, img_channels: int, summary: int, kernels: int = KERNELS, reach: tuple[int, int] = REACH) -> None:
+    def __init__(
+        self,
+        img_channels: int,
+        summary: int,
+        kernels: int = KERNELS,
+        reach: tuple[int, int] = REACH,
+    ) -> None:
         super().__init__()
         self.kernels, self.reach = kernels, reach
         self.planes = img_channels + kernels + 2  # drawn picture, and the mix's logits
         self.shifts = nn.Linear(summary, kernels * shifts(reach))
         nn.init.normal_(self.shifts.weight, std=SPREAD / summary**0.5)
-        nn.init.normal_(self.shifts.bias)  # equal kernels would see equal gradients, and stay equal for ever
+        # equal kernels would see equal gradients, and stay equal for ever
+        nn.init.normal_(self.shifts.bias)
 
     def start_as_copy(self, last: nn.Conv2d, repeats: int) -> None:
         """Set the layer that gives the planes, each `repeats` times, so that the copy prevails."""
         start_at_zero(last).view(self.planes, repeats)[-2] = COPY
 
-    def forward(self, frame: Tensor, planes: Tensor, summary: Tensor, moved: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, frame: Tensor, planes: Tensor, summary: Tensor, moved: Tensor
+    ) -> tuple[Tensor, Tensor]:
         """Last frame (B, C, H, W), planes (B, C+K+2, H, W), summary (B, D), `motion` of the frames (B, k-1, S).
 
         Returns the next frame (B, C, H, W) and the kernels' logits (B, K, S).
         """
-        channels, logits = frame.shape[1], self.shifts(summary).float().unflatten(1, (self.kernels, -1))
+        channels, logits = (
+            frame.shape[1],
+            self.shifts(summary).float().unflatten(1, (self.kernels, -1)),
+        )
         if moved.shape[1]:
             known = (moved[:, -1:] + UNSEEN).log().expand(-1, self.kernels // 2, -1)
             logits = logits + functional.pad(known, (0, 0, 0, self.kernels - known.shape[1]))
-        with torch.autocast(frame.device.type, enabled=False):  # pixels moved in half precision would fade
-            drawn, mix = torch.sigmoid(planes[:, :channels].float()), planes[:, channels:].float().softmax(1)
+        # pixels moved in half precision would fade
+        with torch.autocast(frame.device.type, enabled=False):
+            drawn, mix = (
+                torch.sigmoid(planes[:, :channels].float()),
+                planes[:, channels:].float().softmax(1),
+            )
             mixed = (mix[:, : self.kernels, None] * self.moved(frame, logits)).sum(1)
-            return mixed + mix[:, self.kernels, None] * frame + mix[:, self.kernels + 1, None] * drawn, logits
+            return mixed + mix[:, self.kernels, None] * frame + mix[
+                :, self.kernels + 1, None
+            ] * drawn, logits
 
     def moved(self, frame: Tensor, logits: Tensor) -> Tensor:
         """frame (B, C, H, W), logits of the shifts (B, K, S) -> the K moved frames (B, K, C, H, W)."""
@@ -67,7 +85,9 @@ def shift_matrices(weights: Tensor, size: int) -> Tensor:
     """Weights (..., 2r+1) of shifts by -r to r -> T (..., size, size) with (Tx)_i = sum_s w_s x_(i-s), edges repeated."""
     far = weights.shape[-1] // 2
     places = torch.arange(size, device=weights.device)
-    sources = (places - torch.arange(-far, far + 1, device=weights.device)[:, None]).clamp(0, size - 1)
+    sources = (places - torch.arange(-far, far + 1, device=weights.device)[:, None]).clamp(
+        0, size - 1
+    )
     basis = functional.one_hot(sources, size).to(weights.dtype)  # (2r+1, size, size)
     return (weights @ basis.flatten(1)).unflatten(-1, (size, size))
 
@@ -91,7 +111,9 @@ class Residual(nn.Module):
         """Begin without corrections."""
         start_at_zero(last)
 
-    def forward(self, frame: Tensor, planes: Tensor, summary: Tensor, moved: Tensor) -> tuple[Tensor, None]:
+    def forward(
+        self, frame: Tensor, planes: Tensor, summary: Tensor, moved: Tensor
+    ) -> tuple[Tensor, None]:
         """Last frame and planes (B, C, H, W) -> the next frame (B, C, H, W)."""
         return (frame + planes.float()).clamp(0, 1), None
 
@@ -106,7 +128,9 @@ class Direct(nn.Module):
     def start_as_copy(self, last: nn.Conv2d, repeats: int) -> None:
         """It cannot: the weights stay as they are."""
 
-    def forward(self, frame: Tensor, planes: Tensor, summary: Tensor, moved: Tensor) -> tuple[Tensor, None]:
+    def forward(
+        self, frame: Tensor, planes: Tensor, summary: Tensor, moved: Tensor
+    ) -> tuple[Tensor, None]:
         """planes (B, C, H, W) -> the next frame (B, C, H, W)."""
         return torch.sigmoid(planes.float()), None
 

@@ -68,7 +68,12 @@ class PixelUNet(PixelModel):
         super().__init__()
         self.config = {
             **{"img_channels": img_channels, "action_size": action_size, "context": context},
-            **{"past_actions": past_actions, "head": head, "widths": list(widths), "condition": condition},
+            **{
+                "past_actions": past_actions,
+                "head": head,
+                "widths": list(widths),
+                "condition": condition,
+            },
             **{"rewards": rewards, "ends": ends},
         }
         first, last = widths[0], widths[-1]
@@ -80,7 +85,9 @@ class PixelUNet(PixelModel):
             [nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairwise(widths)]
         )
         self.middle = Block(last, last, condition)
-        self.finer = nn.ModuleList([nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths)])
+        self.finer = nn.ModuleList(
+            [nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths)]
+        )
         self.up = nn.ModuleList([Block(2 * width, width, condition) for width in widths[:-1]])
         summary = GRID**2 * last + condition + moved
         self.head = HEADS[Head(head)](img_channels, summary)
@@ -104,7 +111,9 @@ class PixelUNet(PixelModel):
                 skips.append(x)
                 x = self.coarser[scale](x)
         x = self.middle(x, condition)
-        summary = torch.cat([functional.adaptive_avg_pool2d(x, GRID).flatten(1), condition, moved.flatten(1)], dim=1)
+        summary = torch.cat(
+            [functional.adaptive_avg_pool2d(x, GRID).flatten(1), condition, moved.flatten(1)], dim=1
+        )
         for finer, block, skip in zip(
             reversed(list(self.finer)), reversed(list(self.up)), reversed(skips), strict=True
         ):
@@ -112,6 +121,9 @@ class PixelUNet(PixelModel):
             x = block(torch.cat([x, skip], dim=1), condition)
         x = functional.silu(self.leave_film(self.leave_norm(x), condition))
         planes = functional.pixel_shuffle(self.leave(x), FOLD)
-        reward, done = (None if head is None else head(summary)[:, 0].float() for head in (self.reward, self.done))
+        reward, done = (
+            None if head is None else head(summary)[:, 0].float()
+            for head in (self.reward, self.done)
+        )
         frame, shifts_found = self.head(frames[:, -1], planes, summary, moved)
         return PixelPrediction(frame, reward, done, shifts_found)

@@ -4,7 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from world_models.models.pixel import FiLM, PixelModel, PixelPrediction, group_norm, with_coordinates
+from world_models.models.pixel import (
+    FiLM,
+    PixelModel,
+    PixelPrediction,
+    group_norm,
+    with_coordinates,
+)
 
 ENCODER = ((32, 4, 2), (64, 4, 2), (128, 4, 2), (256, 3, 1))
 """Channels, kernel and stride of its convolutions, which have no padding: 84 pixels become 41, 19, 8, 6."""
@@ -37,7 +43,11 @@ class PixelWorldModel(PixelModel):
         super().__init__()
         self.config = {
             **{"img_channels": img_channels, "action_size": action_size, "context": context},
-            **{"past_actions": past_actions, "action_embed_dim": action_embed_dim, "width_mult": width_mult},
+            **{
+                "past_actions": past_actions,
+                "action_embed_dim": action_embed_dim,
+                "width_mult": width_mult,
+            },
         }
         condition = past_actions * action_embed_dim
         self.embed = nn.Linear(action_size, action_embed_dim, bias=False)
@@ -45,13 +55,17 @@ class PixelWorldModel(PixelModel):
         self.encoder, self.encoder_films = nn.ModuleList(), nn.ModuleList()
         for wanted, kernel, stride in ENCODER:
             width = round(wanted * width_mult)
-            self.encoder.append(nn.Sequential(nn.Conv2d(channels, width, kernel, stride), group_norm(width)))
+            self.encoder.append(
+                nn.Sequential(nn.Conv2d(channels, width, kernel, stride), group_norm(width))
+            )
             self.encoder_films.append(FiLM(condition, width))
             channels = width
         self.decoder, self.decoder_films = nn.ModuleList(), nn.ModuleList()
         for wanted in DECODER:
             width = round(wanted * width_mult)
-            self.decoder.append(nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), group_norm(width)))
+            self.decoder.append(
+                nn.Sequential(nn.Conv2d(channels, width, 3, padding=1), group_norm(width))
+            )
             self.decoder_films.append(FiLM(condition, width))
             channels = width
         self.picture = nn.Conv2d(channels, img_channels, 3, padding=1)
@@ -64,7 +78,9 @@ class PixelWorldModel(PixelModel):
         x = with_coordinates(frames.flatten(1, 2)).contiguous(memory_format=torch.channels_last)
         for layer, film in zip(self.encoder, self.encoder_films, strict=True):
             x = functional.relu(film(layer(x), condition))
-        for number, (layer, film) in enumerate(zip(self.decoder, self.decoder_films, strict=True), start=1):
+        for number, (layer, film) in enumerate(
+            zip(self.decoder, self.decoder_films, strict=True), start=1
+        ):
             target = size if number == len(DECODER) else (2 * x.shape[-2], 2 * x.shape[-1])
             x = functional.relu(film(layer(functional.interpolate(x, size=target)), condition))
         return PixelPrediction(torch.sigmoid(self.picture(x).float()))

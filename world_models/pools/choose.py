@@ -69,4 +69,6 @@ def limited(count: int, most: int | None) -> int:
 def require_ray() -> None:
     """One sentence where Ray is not installed."""
     if importlib.util.find_spec("ray") is None:
-        raise ValueError('workers=ray needs the extra "cluster": pip install "world-models[cluster]"')
+        raise ValueError(
+            'workers=ray needs the extra "cluster": pip install "world-models[cluster]"'
+        )

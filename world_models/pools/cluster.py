@@ -65,7 +65,8 @@ class _Actor:
 @dataclass(eq=False)
 class _Worker:
     actor: Any
-    asked: Any  # the answer to the last look whether it is alive; the first comes once it has started
+    # the answer to the last look whether it is alive; the first comes once it has started
+    asked: Any
     ready: bool = False
     warm: bool = False
     job: int | None = None
@@ -81,7 +82,11 @@ class RayPool(Pool):
     """
 
     def __init__(
-        self, count: int, build: Callable[..., Handler], args: Sequence[Any], deadline: float = DEADLINE
+        self,
+        count: int,
+        build: Callable[..., Handler],
+        args: Sequence[Any],
+        deadline: float = DEADLINE,
     ) -> None:
         connect()
         self._build, self._args, self._deadline = build, tuple(args), deadline
@@ -146,7 +151,11 @@ class RayPool(Pool):
         for answer in ready:
             if answer in starting:
                 self._note_start(starting[answer])
-        return [(at_work[answer], self._result(at_work[answer])) for answer in ready if answer in at_work]
+        return [
+            (at_work[answer], self._result(at_work[answer]))
+            for answer in ready
+            if answer in at_work
+        ]
 
     def _note_start(self, worker: _Worker) -> None:
         try:
@@ -155,7 +164,9 @@ class RayPool(Pool):
             self._replace(worker)
             self._lost_at_start += 1
             if self._lost_at_start >= LOST_AT_START * len(self._workers):
-                raise WorkerError(f"workers are lost while they start; the last: {_reason(error)}") from None
+                raise WorkerError(
+                    f"workers are lost while they start; the last: {_reason(error)}"
+                ) from None
             return
         worker.ready, worker.asked, self._lost_at_start = True, None, 0
 
@@ -176,7 +187,9 @@ class RayPool(Pool):
         for worker in late:
             self._replace(worker)
         silent = "a worker gave no sign of life for {:g} seconds and was killed"
-        return [(worker, Failure(silent.format(self._patience(worker)), hung=True)) for worker in late]
+        return [
+            (worker, Failure(silent.format(self._patience(worker)), hung=True)) for worker in late
+        ]
 
     def _patience(self, worker: _Worker) -> float:
         return self._deadline if worker.beats > 0 else max(self._deadline, DEADLINE)  # it builds
@@ -203,5 +216,7 @@ class RayPool(Pool):
 
 def _reason(error: Exception) -> str:
     """The line that says most: the last one of a traceback, else the first."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or ["no reason given"]
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [
+        "no reason given"
+    ]
     return lines[-1] if any(line.startswith("File ") for line in lines) else lines[0]

@@ -75,7 +75,10 @@ class Pool(ABC):
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         self.close()
 
@@ -101,7 +104,9 @@ class Pool(ABC):
         """Do all jobs; yields (position in `jobs`, result) as each is done. One that fails each time is a WorkerError."""
         for index, outcome in self.attempt(jobs):
             if isinstance(outcome, Failure):
-                raise WorkerError(f"job {index + 1} of {len(jobs)} failed {outcome.tried} times: {outcome.cause}")
+                raise WorkerError(
+                    f"job {index + 1} of {len(jobs)} failed {outcome.tried} times: {outcome.cause}"
+                )
             yield index, outcome
 
 
@@ -124,7 +129,9 @@ class Attempts:
         self._hung[index] += failure.hung
         self._lost[index] += failure.lost
         hung, lost = self._hung[index], self._lost[index]
-        again = self._tried[index] - lost < ATTEMPTS and hung < HUNG_ATTEMPTS and lost < LOST_ATTEMPTS
+        again = (
+            self._tried[index] - lost < ATTEMPTS and hung < HUNG_ATTEMPTS and lost < LOST_ATTEMPTS
+        )
         ending = "it is done again" if again else "it is given up"
         log.warning("job %d of %d: %s; %s", index + 1, len(self.jobs), failure.cause, ending)
         if failure.details:
@@ -189,7 +196,8 @@ class _Worker:
 
     def give(self, index: int, job: Any) -> None:
         self.job, self.seen = index, time.monotonic()
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # a dead worker shows in its sentinel
+        # a dead worker shows in its sentinel
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             self.pipe.send(job)
 
     def silent_for(self) -> float:
@@ -215,7 +223,11 @@ class WorkerPool(Pool):
     """
 
     def __init__(
-        self, workers: int, build: Callable[..., Handler], args: Sequence[Any], deadline: float = DEADLINE
+        self,
+        workers: int,
+        build: Callable[..., Handler],
+        args: Sequence[Any],
+        deadline: float = DEADLINE,
     ) -> None:
         assert workers > 0, workers
         self._build, self._args, self._deadline = build, tuple(args), deadline
@@ -243,7 +255,9 @@ class WorkerPool(Pool):
             for worker in self._workers:
                 if worker.ready and worker.job is None and attempts.waiting:
                     given = attempts.next()
-                    log.debug("job %d of %d goes to worker %d", given + 1, len(jobs), worker.process.pid)
+                    log.debug(
+                        "job %d of %d goes to worker %d", given + 1, len(jobs), worker.process.pid
+                    )
                     worker.give(given, jobs[given])
             for worker in self._stirring():
                 index, (outcome,) = worker.job, worker.receive() or (self._lost(worker),)
@@ -266,17 +280,21 @@ class WorkerPool(Pool):
 
     def _stirring(self) -> list[_Worker]:
         """Workers that sent something, died, or are silent for too long."""
-        handles: list[Any] = [handle for worker in self._workers for handle in (worker.pipe, worker.process.sentinel)]
+        handles: list[Any] = [
+            handle for worker in self._workers for handle in (worker.pipe, worker.process.sentinel)
+        ]
         patience = min(self._patience(worker) - worker.silent_for() for worker in self._workers)
         found = set(wait(handles, timeout=max(0.0, min(patience, self._deadline))))
         return [
             worker
             for worker in self._workers
-            if {worker.pipe, worker.process.sentinel} & found or worker.silent_for() > self._patience(worker)
+            if {worker.pipe, worker.process.sentinel} & found
+            or worker.silent_for() > self._patience(worker)
         ]
 
     def _patience(self, worker: _Worker) -> float:
-        return self._deadline if worker.pulse.value else max(self._deadline, DEADLINE)  # it starts or builds
+        # it starts or builds
+        return self._deadline if worker.pulse.value else max(self._deadline, DEADLINE)
 
     def _lost(self, worker: _Worker) -> Failure:
         """Replace a worker that is dead or hangs; workers that are lost again and again while they start are a WorkerError."""
@@ -308,7 +326,9 @@ class WorkerPool(Pool):
         context = torch.multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         pulse = context.RawValue(c_uint64)
-        process = context.Process(target=_serve, args=(theirs, pulse, self._build, self._args), daemon=True)
+        process = context.Process(
+            target=_serve, args=(theirs, pulse, self._build, self._args), daemon=True
+        )
         signal.pthread_sigmask(
             signal.SIG_BLOCK, {signal.SIGINT}
         )  # inherited: Ctrl-C must not meet a worker that is starting
@@ -336,7 +356,11 @@ def _ending(code: int | None) -> str:
     """What an exit code says."""
     if code == -signal.SIGKILL:
         return "was killed by signal 9, as the system does where memory runs out"
-    return f"was killed by signal {-code}" if code is not None and code < 0 else f"ended with exit code {code}"
+    return (
+        f"was killed by signal {-code}"
+        if code is not None and code < 0
+        else f"ended with exit code {code}"
+    )
 
 
 @contextlib.contextmanager
@@ -350,14 +374,17 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
-def _serve(pipe: Connection, pulse: Any, build: Callable[..., Handler], args: tuple[Any, ...]) -> None:
+def _serve(
+    pipe: Connection, pulse: Any, build: Callable[..., Handler], args: tuple[Any, ...]
+) -> None:
     global _pulse
     _pulse = pulse
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):  # the master has closed the pipe
+    # the master has closed the pipe
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         pipe.send(None)  # ready
         handler: Handler | None = None
         while True:

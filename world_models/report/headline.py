@@ -34,7 +34,9 @@ def headline(run: Path) -> Headline | None:
     """
     stage = read_manifest(run)["stage"]
     if stage in CHAINS:
-        return headline(run / "evaluate") if (run / "evaluate" / "manifest.json").is_file() else None
+        return (
+            headline(run / "evaluate") if (run / "evaluate" / "manifest.json").is_file() else None
+        )
     return SOURCES[stage](run) if stage in SOURCES else None
 
 
@@ -45,11 +47,20 @@ def _loss(run: Path, column: str = "loss") -> Headline | None:
 
 def selection_score(run: Path) -> Headline | None:
     """That of the agent: the best of the last round of finalists, where there was one, or of all that was tested."""
-    rows = [(_number(row.get("generation")), _number(row.get("overall"))) for row in read_csv(run / "finalists.csv")]
+    rows = [
+        (_number(row.get("generation")), _number(row.get("overall")))
+        for row in read_csv(run / "finalists.csv")
+    ]
     if decided := [row for row in rows if np.isfinite(row).all()]:
         last = max(generation for generation, _ in decided)
-        return Headline("selection score", max(score for generation, score in decided if generation == last), True)
-    tested = np.concatenate([_column(run / "selection.csv", name) for name in ("mean", "candidate")])
+        return Headline(
+            "selection score",
+            max(score for generation, score in decided if generation == last),
+            True,
+        )
+    tested = np.concatenate(
+        [_column(run / "selection.csv", name) for name in ("mean", "candidate")]
+    )
     return Headline("selection score", float(tested.max()), True) if tested.size else None
 
 
@@ -69,7 +80,11 @@ def _skill(run: Path) -> Headline | None:
 
 def _collected(run: Path) -> Headline | None:
     returns = _column(run / "episodes.csv", "return")
-    return Headline("mean return", float(returns.mean()), True, float(returns.std())) if returns.size else None
+    return (
+        Headline("mean return", float(returns.mean()), True, float(returns.std()))
+        if returns.size
+        else None
+    )
 
 
 SOURCES: dict[str, Callable[[Path], Headline | None]] = {

@@ -8,14 +8,34 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from world_models.figures import plots
-from world_models.figures.plots import BLUE, GREEN, GREY, HALF, INK, ORANGE, ROUND, WIDE, Line, as_svg
+from world_models.figures.plots import (
+    BLUE,
+    GREEN,
+    GREY,
+    HALF,
+    INK,
+    ORANGE,
+    ROUND,
+    WIDE,
+    Line,
+    as_svg,
+)
 from world_models.figures.wording import number
 from world_models.report.page import Listing, Section, as_float
 
-BASELINES = {"linear": "linear regression from z and action", "last": "the last z", "marginal": "the mean of all z"}
+BASELINES = {
+    "linear": "linear regression from z and action",
+    "last": "the last z",
+    "marginal": "the mean of all z",
+}
 MODELS = {"M": "M", **BASELINES, "floor": "least possible: V's own uncertainty"}
 LIKELIHOOD = ("bits_per_dim", "nats", "worse", "low", "high", "episodes")
-LIKELIHOOD_COLUMNS = ["Predicted by", "Bits per dimension", "Nats per step", "More than M, bits (95 % interval)"]
+LIKELIHOOD_COLUMNS = [
+    "Predicted by",
+    "Bits per dimension",
+    "Nats per step",
+    "More than M, bits (95 % interval)",
+]
 PREDICTORS = {
     "mean": ("M, mean", BLUE),
     "sampled": ("M, sample", ORANGE),
@@ -80,38 +100,62 @@ def fill_memory(section: Section) -> None:
     _add_open_loop(section)
     add_calibration(section)
     for name, caption in MEDIA.items():
-        kind, where = ("videos", section.videos) if name.endswith(".mp4") else ("images", section.pictures)
+        kind, where = (
+            ("videos", section.videos) if name.endswith(".mp4") else ("images", section.pictures)
+        )
         section.show(section.folder / kind / name, caption, where)
 
 
-def _read(section: Section, file: str, key: str, columns: tuple[str, ...]) -> list[tuple[str, Record]]:
+def _read(
+    section: Section, file: str, key: str, columns: tuple[str, ...]
+) -> list[tuple[str, Record]]:
     """The rows of a CSV file: the text under `key`, and numbers, NaN where a cell is missing or none."""
     return [
-        (str(row.get(key)), {column: as_float(row.get(column)) for column in columns}) for row in section.records(file)
+        (str(row.get(key)), {column: as_float(row.get(column)) for column in columns})
+        for row in section.records(file)
     ]
 
 
 def _add_likelihood(section: Section) -> None:
     read = dict(_read(section, "likelihood.csv", "name", LIKELIHOOD))
-    found = {name: read[name] for name in MODELS if name in read and math.isfinite(read[name]["bits_per_dim"])}
+    found = {
+        name: read[name]
+        for name in MODELS
+        if name in read and math.isfinite(read[name]["bits_per_dim"])
+    }
     if not {"M", *BASELINES} <= set(found):
         return
     rival = min(BASELINES, key=lambda name: found[name]["bits_per_dim"])
     bits = {name: number(row["bits_per_dim"]) for name, row in found.items()}
-    section.headline = (bits["M"], f"bits per dimension of the next z; best simple baseline {bits[rival]}")
+    section.headline = (
+        bits["M"],
+        f"bits per dimension of the next z; best simple baseline {bits[rival]}",
+    )
     section.notes.append(_verdict(found[rival], BASELINES[rival]))
     if any(row.get("split") == "train" for row in section.records("likelihood.csv")):
-        section.notes.append("There are no validation episodes: M was measured on the episodes it was trained on.")
+        section.notes.append(
+            "There are no validation episodes: M was measured on the episodes it was trained on."
+        )
     best = list(found).index("M" if found[rival]["worse"] >= 0 else rival)
-    rows = [[MODELS[name], bits[name], number(row["nats"]), _difference(row)] for name, row in found.items()]
+    rows = [
+        [MODELS[name], bits[name], number(row["nats"]), _difference(row)]
+        for name, row in found.items()
+    ]
     section.listings.append(Listing("The next z, one step ahead", LIKELIHOOD_COLUMNS, rows, best))
 
 
 def _verdict(rival: Record, name: str) -> str:
     """One sentence on M beside the best baseline."""
-    gap, episodes = f"{number(abs(rival['worse']))} bits per dimension", f"{rival['episodes']:.0f} episodes"
+    gap, episodes = (
+        f"{number(abs(rival['worse']))} bits per dimension",
+        f"{rival['episodes']:.0f} episodes",
+    )
     known = math.isfinite(rival["low"])
-    ground = f"95 % interval {_interval(rival)} over {episodes}" if known else f"{episodes}, too few for an interval"
+    ground = (
+        f"95 % interval {_interval(rival)} over {episodes}"
+        if known
+        else f"{episodes}, too few for an interval"
+    )
     if rival["low"] <= 0 <= rival["high"]:
         return f"M does not clearly differ from the best simple baseline, {name}: {gap} ({ground})."
     if rival["worse"] < 0:
@@ -134,13 +178,18 @@ def _interval(row: Record) -> str:
 def _add_open_loop(section: Section) -> None:
     read = _read(section, "open_loop.csv", "predictor", OPEN_LOOP_COLUMNS)
     for column, (caption, note) in OPEN_LOOP.items():
-        lines = [_line(*style, [row for name, row in read if name == key], column) for key, style in PREDICTORS.items()]
+        lines = [
+            _line(*style, [row for name, row in read if name == key], column)
+            for key, style in PREDICTORS.items()
+        ]
         shown = [line for line in lines if np.nan_to_num(line.y).any()]
         section.plot(plots.curves(shown, "steps ahead", WIDE, caption), caption, WIDE, note)
     found = {(name, row["horizon"]): row for name, row in read}
     steps = [step for step in STEPS if all((name, step) in found for name in PREDICTORS)]
     if steps:
-        rows = [_open_loop_cells({name: found[name, step] for name in PREDICTORS}) for step in steps]
+        rows = [
+            _open_loop_cells({name: found[name, step] for name in PREDICTORS}) for step in steps
+        ]
         section.listings.append(
             Listing(
                 "Open loop, beside the last frame (below 1, M is better) and the mean of all training frames",
@@ -157,27 +206,45 @@ def _line(name: str, colour: str, rows: list[Record], column: str) -> Line:
 
 def _open_loop_cells(rows: dict[str, Record]) -> list[str]:
     mean = rows["mean"]
-    ratios = [_with_interval(*(mean[f"{space}_{name}"] for name in ("ratio", "low", "high"))) for space in SPACES]
+    ratios = [
+        _with_interval(*(mean[f"{space}_{name}"] for name in ("ratio", "low", "high")))
+        for space in SPACES
+    ]
     quality = [number(rows[name]["psnr"]) for name in ("mean", "copy", "marginal", "seen")]
     constant = number(rows["marginal"]["latent_ratio"])
-    return [f"{mean['horizon']:.0f}", ratios[0], constant, ratios[1], *quality, f"{mean['starts']:,.0f}"]
+    return [
+        f"{mean['horizon']:.0f}",
+        ratios[0],
+        constant,
+        ratios[1],
+        *quality,
+        f"{mean['starts']:,.0f}",
+    ]
 
 
 def add_calibration(section: Section, model: str = "M") -> None:
     """Plots of predicted beside actual rewards and ends, and a table of scores."""
     bins = _read(section, "calibration.csv", "quantity", CALIBRATION_COLUMNS)
     for quantity, (caption, predicted, observed) in CALIBRATION.items():
-        points = np.array([list(row.values()) for name, row in bins if name == quantity]).reshape(-1, 4)
+        points = np.array([list(row.values()) for name, row in bins if name == quantity]).reshape(
+            -1, 4
+        )
         happened = quantity == "reward" or points[:, 1].any()
         if happened:
             note = "One dot per bin of the prediction, with its 95 % interval; line: predicted equals observed"
             section.plot(_agreement(points, predicted, observed, caption), caption, HALF, note)
-    add_head_scores(section, _read(section, "calibration_scores.csv", "name", ("value", "baseline")), model)
+    add_head_scores(
+        section, _read(section, "calibration_scores.csv", "name", ("value", "baseline")), model
+    )
 
 
 def add_head_scores(section: Section, scores: list[tuple[str, Record]], model: str) -> None:
     """A table of the scores of heads, by name."""
-    rows = [[SCORES[name], *_alike(row["value"], row["baseline"])] for name, row in scores if name in SCORES]
+    rows = [
+        [SCORES[name], *_alike(row["value"], row["baseline"])]
+        for name, row in scores
+        if name in SCORES
+    ]
     if rows:
         heads = ["", model, "Always the training mean"]
         section.listings.append(Listing("Reward and end of episode, one step ahead", heads, rows))

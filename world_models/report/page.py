@@ -88,17 +88,24 @@ class Section:
         names = [column for column in rows[0] if column] if rows else []
         return {column: np.array([as_float(row[column]) for row in rows]) for column in names}
 
-    def plot(self, source: Markup | None, caption: str, size: tuple[int, int] = WIDE, note: str = "") -> None:
+    def plot(
+        self, source: Markup | None, caption: str, size: tuple[int, int] = WIDE, note: str = ""
+    ) -> None:
         """Add a plot unless there was nothing to draw."""
         if source is not None:
-            self.plots.append(Figure(source, caption, {WIDE: "wide", HALF: "half", THIRD: "third"}[size], note))
+            self.plots.append(
+                Figure(source, caption, {WIDE: "wide", HALF: "half", THIRD: "third"}[size], note)
+            )
 
     def show(self, path: Path, caption: str, where: list[Figure]) -> None:
         """Add a picture or video if its file is there."""
         if path.is_file() and path not in self.shown:
             self.shown.add(path)
             where.append(
-                Figure(f"data:{MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}", caption)
+                Figure(
+                    f"data:{MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}",
+                    caption,
+                )
             )
 
 

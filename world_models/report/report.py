@@ -17,7 +17,8 @@ from world_models.runs.folder import read_manifest
 from world_models.runs.lineage import status
 
 TEMPLATE = "report.html.j2"
-SCORED = ("controller", "pixel", "evaluate")  # the stages whose headline may head the page of a pipeline
+# the stages whose headline may head the page of a pipeline
+SCORED = ("controller", "pixel", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,13 @@ def write_page(folder: Path, page: Page) -> Path:
 
 def _templates() -> Environment:
     loader = FileSystemLoader(Path(__file__).parent)
-    made = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    made = Environment(
+        loader=loader,
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     made.filters["duration"] = duration
     return made
 
@@ -67,7 +74,11 @@ def _page(folder: Path) -> Page:
     parts = CHAINS.get(manifest["stage"], ())
     whole = bool(parts)
     sections = _parts(folder, manifest, parts) if whole else [_part(folder, manifest["stage"])]
-    heads = [section for section in sections if section.headline and (section.stage in SCORED or not whole)]
+    heads = [
+        section
+        for section in sections
+        if section.headline and (section.stage in SCORED or not whole)
+    ]
     hero = heads[-1] if heads else None
     return Page(
         title=str((manifest.get("env") or {}).get("id", "World model")),
@@ -80,9 +91,14 @@ def _page(folder: Path) -> Page:
         hero=hero,
         film=_film(hero) if hero else None,
         seconds=sum(section.seconds for section in sections),
-        lineage=[*(row for section in sections for row in _lineage(section)), *_whole_runs(manifest)],
+        lineage=[
+            *(row for section in sections for row in _lineage(section)),
+            *_whole_runs(manifest),
+        ],
         facts=facts(manifest),
-        versions=[(str(name), str(value)) for name, value in (manifest.get("versions") or {}).items()],
+        versions=[
+            (str(name), str(value)) for name, value in (manifest.get("versions") or {}).items()
+        ],
         configs=_configs(folder, parts),
     )
 
@@ -126,19 +142,29 @@ def _film(hero: Section) -> Figure | None:
 
 def _lineage(section: Section) -> list[tuple[str, str, str, str]]:
     inputs = section.manifest.get("inputs") or []
-    return [(section.title, str(item["kind"]), str(item["path"]), str(item["sha256"])[:12]) for item in inputs]
+    return [
+        (section.title, str(item["kind"]), str(item["path"]), str(item["sha256"])[:12])
+        for item in inputs
+    ]
 
 
 def _whole_runs(manifest: dict[str, Any]) -> list[tuple[str, str, str, str]]:
     """Runs that a pipeline took as its stages."""
     taken = (manifest.get("reused") or {}).items()
-    return [(TITLES[name][0], "a whole run", str(item["path"]), str(item["sha256"])[:12]) for name, item in taken]
+    return [
+        (TITLES[name][0], "a whole run", str(item["path"]), str(item["sha256"])[:12])
+        for name, item in taken
+    ]
 
 
 def facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     """How a run was made."""
     machine, git = manifest.get("machine") or {}, manifest.get("git")
-    commit = f"{git['commit'][:12]}{' with uncommitted changes' if git.get('dirty') else ''}" if git else "not recorded"
+    commit = (
+        f"{git['commit'][:12]}{' with uncommitted changes' if git.get('dirty') else ''}"
+        if git
+        else "not recorded"
+    )
     cores = f", {machine['cores']} cores" if machine.get("cores") else ""
     return [
         ("Command", " ".join(map(str, manifest.get("command") or []))),
@@ -155,7 +181,9 @@ def _configs(folder: Path, parts: Sequence[str]) -> list[tuple[str, str]]:
         "config.yaml": folder / "config.yaml",
         **{f"{part}/config.yaml": folder / part / "config.yaml" for part in parts},
     }
-    return [(name, path.read_text(errors="replace")) for name, path in paths.items() if path.is_file()]
+    return [
+        (name, path.read_text(errors="replace")) for name, path in paths.items() if path.is_file()
+    ]
 
 
 def date(created: str) -> str:

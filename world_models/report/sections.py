@@ -28,13 +28,22 @@ TITLES = {
         "V · vision",
         "A variational autoencoder squeezes each frame into a short vector z, and draws it again from z.",
     ),
-    "mdrnn": ("M · memory", "A recurrent network predicts the next z, so that it can dream on by itself."),
+    "mdrnn": (
+        "M · memory",
+        "A recurrent network predicts the next z, so that it can dream on by itself.",
+    ),
     "controller": (
         "C · controller",
         "A small controller acts on what V and M give it; CMA-ES searches for its weights.",
     ),
-    "evaluate": ("Evaluation", "The agent on episodes that it has never met, beside a policy that acts at random."),
-    "pixel": ("Next frame", "A model of pixels predicts the next frame from the last ones and what was done."),
+    "evaluate": (
+        "Evaluation",
+        "The agent on episodes that it has never met, beside a policy that acts at random.",
+    ),
+    "pixel": (
+        "Next frame",
+        "A model of pixels predicts the next frame from the last ones and what was done.",
+    ),
     "autoencoder": (
         "Autoencoder",
         "A convolutional autoencoder squeezes each frame into a small map of latents, and draws it again.",
@@ -45,8 +54,13 @@ PIXEL_EVALUATION = (
     "A next-frame model that goes on by itself, beside guesses without a model.",
 )
 SEARCH_NOTE = "Best, mean and worst candidate; dots: the mean vector on the selection episodes, with its 95 % interval"
-PUBLISHED_AXES = {"episodes": "episodes played by candidates", "hours": "hours of search, tests included"}
-PUBLISHED_NOTE = "Orange: the mean vector of this search; grey: that of Ha & Schmidhuber (2018), on 64 cores"
+PUBLISHED_AXES = {
+    "episodes": "episodes played by candidates",
+    "hours": "hours of search, tests included",
+}
+PUBLISHED_NOTE = (
+    "Orange: the mean vector of this search; grey: that of Ha & Schmidhuber (2018), on 64 cores"
+)
 TERMS = {
     "loss": "Loss",
     "reconstruction": "Reconstruction error per frame",
@@ -71,7 +85,9 @@ def make_section(folder: Path, stage: str, manifest: dict[str, Any], status: str
         section.facts.append(("Speed", f"{number(float(np.median(rates)))} steps/s"))
     for path in sorted([*folder.glob("images/*.png"), *folder.glob("videos/*.mp4")]):
         section.show(path, path.stem.replace("_", " "), section.more)
-    if status not in ("not started", "damaged") and not (section.facts or section.plots or section.shown):
+    if status not in ("not started", "damaged") and not (
+        section.facts or section.plots or section.shown
+    ):
         section.notes.append("Nothing has been recorded yet.")
     return section
 
@@ -85,10 +101,16 @@ def _fill_rollout(section: Section) -> None:
         section.facts.append(("Mean length", f"{number(lengths.mean())} steps"))
     if returns.size:
         section.facts.append(("Return", plus_minus(returns.mean(), returns.std())))
-    section.plot(plots.histogram(returns, "return", HALF, "Episodes by return"), "Episodes by return", HALF)
-    section.plot(plots.histogram(lengths, "steps", HALF, "Episodes by length"), "Episodes by length", HALF)
+    section.plot(
+        plots.histogram(returns, "return", HALF, "Episodes by return"), "Episodes by return", HALF
+    )
+    section.plot(
+        plots.histogram(lengths, "steps", HALF, "Episodes by length"), "Episodes by length", HALF
+    )
     section.show(
-        section.folder / "images" / "frames.png", "Frames of some episodes, from first to last", section.pictures
+        section.folder / "images" / "frames.png",
+        "Frames of some episodes, from first to last",
+        section.pictures,
     )
 
 
@@ -97,19 +119,33 @@ def _fill_training(section: Section) -> None:
     losses, steps = _finite(val, "loss"), _finite(train, "step")
     if losses.size:
         section.headline = (number(losses.min()), "best validation loss")
-        section.facts += [("Best validation loss", number(losses.min())), ("Epochs", f"{losses.size:,}")]
+        section.facts += [
+            ("Best validation loss", number(losses.min())),
+            ("Epochs", f"{losses.size:,}"),
+        ]
     if steps.size:
         section.facts.append(("Training steps", f"{steps.max():,.0f}"))
     elsewhere = ("step", "epoch", "lr", "loss", *vision_section.COLUMNS)
     terms = [name for name in (train or val) if name not in elsewhere]
     small = THIRD if len(terms) % 3 == 0 else HALF
     for name, size in [("loss", WIDE), *((term, small) for term in terms)]:
-        lines = [*_line("training", BLUE, train, "step", name), *_line("validation", ORANGE, val, "step", name)]
-        section.plot(plots.curves(lines, "step", size, f"{section.title}: {name}"), TERMS.get(name, name), size)
+        lines = [
+            *_line("training", BLUE, train, "step", name),
+            *_line("validation", ORANGE, val, "step", name),
+        ]
+        section.plot(
+            plots.curves(lines, "step", size, f"{section.title}: {name}"),
+            TERMS.get(name, name),
+            size,
+        )
 
 
 def _line(label: str, colour: str, table: Table, x: str, y: str) -> list[Line]:
-    return [Line(label, colour, table[x], table[y], marked=label == "validation")] if {x, y} <= set(table) else []
+    return (
+        [Line(label, colour, table[x], table[y], marked=label == "validation")]
+        if {x, y} <= set(table)
+        else []
+    )
 
 
 def _fill_vae(section: Section) -> None:
@@ -126,7 +162,10 @@ def _fill_controller(section: Section) -> None:
     metrics, selection = section.table("metrics.csv"), section.table("selection.csv")
     title = "Return in each generation"
     section.plot(plots.search(metrics, selection, title), title, note=SEARCH_NOTE)
-    for name, colour, caption in (("sigma", BLUE, "Step size σ of the search"), ("length", BLUE, "Steps per episode")):
+    for name, colour, caption in (
+        ("sigma", BLUE, "Step size σ of the search"),
+        ("length", BLUE, "Steps per episode"),
+    ):
         line = _line(name, colour, metrics, "generation", name)
         section.plot(plots.curves(line, "generation", HALF, caption), caption, HALF)
     _fill_published(section, metrics, selection)
@@ -137,7 +176,11 @@ def _fill_controller(section: Section) -> None:
     if best is not None:
         section.headline = (number(best.value), "selection score")
         section.facts.append(("Selection score", number(best.value)))
-    for name, label in (("generation", "Generations"), ("episodes", "Episodes"), ("env_steps", "Environment steps")):
+    for name, label in (
+        ("generation", "Generations"),
+        ("episodes", "Episodes"),
+        ("env_steps", "Environment steps"),
+    ):
         if (values := _finite(metrics, name)).size:
             section.facts.append((label, f"{values[-1]:,.0f}"))
 
@@ -145,19 +188,33 @@ def _fill_controller(section: Section) -> None:
 def _fill_published(section: Section, metrics: Table, selection: Table) -> None:
     """What the search has cost so far for its scores, beside a published one where there is one for this environment."""
     published, timing = section.table("reference.csv"), section.table("timing.csv")
-    needed = [(metrics, "episodes"), (selection, "mean"), (timing, "seconds"), (timing, "test_seconds")]
+    needed = [
+        (metrics, "episodes"),
+        (selection, "mean"),
+        (timing, "seconds"),
+        (timing, "test_seconds"),
+    ]
     if not {"episodes", "hours", "mean_vector"} <= set(published):
         return
     if not all({"generation", name} <= set(table) for table, name in needed):
         return
-    tested = [g for g in selection["generation"] if g in metrics["generation"] and g in timing["generation"]]
+    tested = [
+        g
+        for g in selection["generation"]
+        if g in metrics["generation"] and g in timing["generation"]
+    ]
     if not tested:
         return
-    at = [[list(table["generation"]).index(g) for g in tested] for table in (metrics, selection, timing)]
+    at = [
+        [list(table["generation"]).index(g) for g in tested]
+        for table in (metrics, selection, timing)
+    ]
     hours = np.cumsum(timing["seconds"] + timing["test_seconds"]) / 3600
     for name, cost in (("episodes", metrics["episodes"][at[0]]), ("hours", hours[at[2]])):
         theirs = (published[name], published["mean_vector"])
-        plot = plots.beside_published((cost, selection["mean"][at[1]]), theirs, PUBLISHED_AXES[name])
+        plot = plots.beside_published(
+            (cost, selection["mean"][at[1]]), theirs, PUBLISHED_AXES[name]
+        )
         section.plot(plot, f"Score by {name}", HALF, PUBLISHED_NOTE)
 
 
@@ -167,7 +224,10 @@ def _fill_evaluate(section: Section) -> None:
     if "agent" in scores:
         returns, summary = scores["agent"]
         ranked = sorted(returns.tolist(), reverse=True)
-        section.headline = (plus_minus(summary.mean, summary.std), f"mean return over {len(ranked)} unseen episodes")
+        section.headline = (
+            plus_minus(summary.mean, summary.std),
+            f"mean return over {len(ranked)} unseen episodes",
+        )
         interval = f"{number(summary.low, summary.mean)} to {number(summary.high, summary.mean)}"
         section.facts = [
             ("Mean", number(summary.mean)),
@@ -176,10 +236,18 @@ def _fill_evaluate(section: Section) -> None:
         ]
         section.facts.append(("Episodes", f"{len(ranked)}"))
     if "random" in scores:
-        section.aside = (plus_minus(scores["random"][1].mean, scores["random"][1].std), "random policy")
-    rows = [(name, COLOURS[name], returns, (s.mean, s.low, s.high)) for name, (returns, s) in scores.items()]
+        section.aside = (
+            plus_minus(scores["random"][1].mean, scores["random"][1].std),
+            "random policy",
+        )
+    rows = [
+        (name, COLOURS[name], returns, (s.mean, s.low, s.high))
+        for name, (returns, s) in scores.items()
+    ]
     title = "Return of every episode"
-    section.plot(plots.strip(rows, title), title, note="Below each row: the mean with its 95 % interval")
+    section.plot(
+        plots.strip(rows, title), title, note="Below each row: the mean with its 95 % interval"
+    )
     for name, place in (("best", 0), ("median", len(ranked) // 2), ("worst", -1)):
         caption = f"{name} episode" + (f" · {number(ranked[place])}" if ranked else "")
         section.show(section.folder / "videos" / f"{name}.mp4", caption, section.videos)
@@ -202,7 +270,9 @@ def _read_scores(section: Section) -> dict[str, tuple[np.ndarray, Summary]]:
 def _score(part: dict[str, Any]) -> tuple[np.ndarray, Summary]:
     low, high = part["interval95"]
     returns = np.asarray(part["returns"], float).reshape(-1)
-    return returns, Summary(*(float(value) for value in (part["mean"], part["std"], part["median"], low, high)))
+    return returns, Summary(
+        *(float(value) for value in (part["mean"], part["std"], part["median"], low, high))
+    )
 
 
 FILL: dict[str, Callable[[Section], None]] = {

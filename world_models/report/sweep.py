@@ -22,10 +22,14 @@ SEEDS_NOTE = "Marks: means over seeds, with their 95 % interval; dots: single jo
 def print_tables(jobs: list[Job], groups: list[Group], console: Console | None = None) -> None:
     """The table of all jobs and, where seeds were swept, that of the seeds taken together."""
     *seeds, every = listings(jobs, groups)
-    folders = [[*row[:-1], shown(job.folder), row[-1]] for job, row in zip(jobs, every.rows, strict=True)]
+    folders = [
+        [*row[:-1], shown(job.folder), row[-1]] for job, row in zip(jobs, every.rows, strict=True)
+    ]
     every = Listing(every.caption, [*every.columns[:-1], "folder", every.columns[-1]], folders)
     for listing in (every, *seeds):
-        table = Table(*listing.columns, box=None, pad_edge=False, title=listing.caption, title_justify="left")
+        table = Table(
+            *listing.columns, box=None, pad_edge=False, title=listing.caption, title_justify="left"
+        )
         for index, row in enumerate(listing.rows):
             table.add_row(*row, style="bold" if index == listing.best else None)
         (console or Console(width=WIDTH)).print(table, "")
@@ -40,20 +44,34 @@ def listings(jobs: list[Job], groups: list[Group]) -> list[Listing]:
 
 def _job_cells(job: Job) -> list[str]:
     best = [job.headline.name, f"{job.headline.value:.5g}"] if job.headline else ["", ""]
-    return [f"{job.number}", *job.values.values(), job.status, *best, f"{job.minutes:.1f}", job.error]
+    return [
+        f"{job.number}",
+        *job.values.values(),
+        job.status,
+        *best,
+        f"{job.minutes:.1f}",
+        job.error,
+    ]
 
 
 def _seeds_listing(groups: list[Group]) -> Listing:
     columns = [*groups[0].values, "metric", "seeds", "mean", "standard deviation", "95 % interval"]
     best = best_of(groups)
     return Listing(
-        "Seeds taken together", columns, [_group_cells(g) for g in groups], groups.index(best) if best else None
+        "Seeds taken together",
+        columns,
+        [_group_cells(g) for g in groups],
+        groups.index(best) if best else None,
     )
 
 
 def _group_cells(group: Group) -> list[str]:
     summary = group.summary
-    numbers = [f"{summary.mean:.5g}", f"{summary.std:.3g}", f"{summary.low:.5g} to {summary.high:.5g}"]
+    numbers = [
+        f"{summary.mean:.5g}",
+        f"{summary.std:.3g}",
+        f"{summary.low:.5g} to {summary.high:.5g}",
+    ]
     return [*group.values.values(), group.metric, f"{len(group.scores)}", *numbers]
 
 
@@ -76,8 +94,12 @@ def write_sweep_report(folder: Path, jobs: list[Job], groups: list[Group]) -> Pa
         film=None,
         seconds=60 * sum(job.minutes for job in jobs),
         lineage=list(dict.fromkeys(row for job in begun for row in _lineage(job, folder))),
-        facts=facts({**manifest, **command, **({"seed": "swept"} if "seed" in sweep.swept else {})}),
-        versions=[(str(name), str(value)) for name, value in (manifest.get("versions") or {}).items()],
+        facts=facts(
+            {**manifest, **command, **({"seed": "swept"} if "seed" in sweep.swept else {})}
+        ),
+        versions=[
+            (str(name), str(value)) for name, value in (manifest.get("versions") or {}).items()
+        ],
         configs=[("sweep.json", (folder / "sweep.json").read_text())],
     )
     return write_page(folder, page)
@@ -91,7 +113,10 @@ def _section(folder: Path, jobs: list[Job], groups: list[Group]) -> Section:
     best = best_of(groups)
     if best is not None:
         choice = ", ".join(f"{key}={value}" for key, value in best.values.items())
-        section.headline = (number(best.summary.mean), f"best {best.metric}{': ' * bool(choice)}{choice}")
+        section.headline = (
+            number(best.summary.mean),
+            f"best {best.metric}{': ' * bool(choice)}{choice}",
+        )
     for chart in charts(groups):
         section.plots.append(_plot(folder, chart))
     section.listings = listings(jobs, groups)
@@ -107,7 +132,10 @@ def _state(states: list[str]) -> str:
 
 def _plot(folder: Path, chart: Chart) -> Figure:
     """The chart for the page; it is also written to plots/."""
-    title, draw = f"{chart.metric} against {chart.key}" if chart.key else chart.metric, drawer(chart)
+    title, draw = (
+        f"{chart.metric} against {chart.key}" if chart.key else chart.metric,
+        drawer(chart),
+    )
     path = folder / "plots" / f"{(chart.key or 'seeds').replace('/', '-')}.png"
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as file:
@@ -121,6 +149,10 @@ def _lineage(job: Job, folder: Path) -> list[tuple[str, str, str, str]]:
     """What a job was built on, seen from the sweep's folder."""
     manifest = read_manifest(job.folder)
     entries = [
-        (item, os.path.relpath((job.folder / item["path"]).resolve(), folder.resolve())) for item in manifest["inputs"]
+        (item, os.path.relpath((job.folder / item["path"]).resolve(), folder.resolve()))
+        for item in manifest["inputs"]
     ]
-    return [(manifest["stage"], str(item["kind"]), path, str(item["sha256"])[:12]) for item, path in entries]
+    return [
+        (manifest["stage"], str(item["kind"]), path, str(item["sha256"])[:12])
+        for item, path in entries
+    ]

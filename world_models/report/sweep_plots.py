@@ -48,12 +48,16 @@ class Chart:
     @property
     def columns(self) -> int:
         """Names side by side in the legend."""
-        return max(1, (SIZE[0] - LEFT) // (52 + 7 * max(len(series.name) for series in self.series)))
+        return max(
+            1, (SIZE[0] - LEFT) // (52 + 7 * max(len(series.name) for series in self.series))
+        )
 
     @property
     def top(self) -> int:
         """Room above the axes, for the legend."""
-        return 10 + LEGEND_ROW * -(-len(self.series) // self.columns) if len(self.series) > 1 else 10
+        return (
+            10 + LEGEND_ROW * -(-len(self.series) // self.columns) if len(self.series) > 1 else 10
+        )
 
 
 def charts(groups: list[Group]) -> list[Chart]:
@@ -72,9 +76,17 @@ def chart(groups: list[Group], key: str) -> Chart:
     where = dict(zip(values, places, strict=True))
     series: dict[str, list[tuple[float, Group]]] = {}
     for group in groups:
-        others = [f"{name.rpartition('.')[2]}={value}" for name, value in group.values.items() if name != key]
-        series.setdefault(", ".join(others), []).append((where[group.values.get(key, "all seeds")], group))
-    return Chart(key, groups[0].metric, values, places, numeric, [_series(*item) for item in series.items()])
+        others = [
+            f"{name.rpartition('.')[2]}={value}"
+            for name, value in group.values.items()
+            if name != key
+        ]
+        series.setdefault(", ".join(others), []).append(
+            (where[group.values.get(key, "all seeds")], group)
+        )
+    return Chart(
+        key, groups[0].metric, values, places, numeric, [_series(*item) for item in series.items()]
+    )
 
 
 def _series(name: str, points: list[tuple[float, Group]]) -> Series:
@@ -96,18 +108,26 @@ def drawer(shown: Chart) -> Callable[[Axes], None]:
         limits = _set_x(axes, shown)
         for index, series in enumerate(shown.series):
             _draw_series(axes, series, index, shown, limits)
-        scores = [score for series in shown.series for group in series.groups for score in group.scores]
+        scores = [
+            score for series in shown.series for group in series.groups for score in group.scores
+        ]
         scale_y(axes, np.array([min(scores), max(scores)]))
         axes.set_xlabel(shown.key)
         axes.set_ylabel(shown.metric)
         if len(shown.series) > 1:
-            place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.0), "borderaxespad": 0.2}
+            place: dict[str, Any] = {
+                "loc": "lower left",
+                "bbox_to_anchor": (-0.01, 1.0),
+                "borderaxespad": 0.2,
+            }
             axes.legend(**place, ncols=shown.columns, frameon=False, labelcolor=INK, fontsize=10.5)
 
     return draw
 
 
-def _draw_series(axes: Axes, series: Series, index: int, shown: Chart, limits: tuple[float, float]) -> None:
+def _draw_series(
+    axes: Axes, series: Series, index: int, shown: Chart, limits: tuple[float, float]
+) -> None:
     colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
     aside = (index - (len(shown.series) - 1) / 2) * APART
     places = _moved(series.places, aside, shown, limits)
@@ -115,13 +135,28 @@ def _draw_series(axes: Axes, series: Series, index: int, shown: Chart, limits: t
     for place, dots, group in zip(places, beside, series.groups, strict=True):
         if len(group.scores) > 1:
             x = np.full(len(group.scores), dots)
-            axes.plot(x, group.scores, "o", color=colour, alpha=0.5, markersize=4.5, markeredgewidth=0)
-            axes.plot([place, place], [group.summary.low, group.summary.high], color=colour, linewidth=2.2)
+            axes.plot(
+                x, group.scores, "o", color=colour, alpha=0.5, markersize=4.5, markeredgewidth=0
+            )
+            axes.plot(
+                [place, place], [group.summary.low, group.summary.high], color=colour, linewidth=2.2
+            )
     means, width = [group.summary.mean for group in series.groups], 1.2 if shown.numeric else 0.0
-    axes.plot(places, means, marker, color=colour, label=series.name, linestyle="-", linewidth=width, markersize=6.5)
+    axes.plot(
+        places,
+        means,
+        marker,
+        color=colour,
+        label=series.name,
+        linestyle="-",
+        linewidth=width,
+        markersize=6.5,
+    )
 
 
-def _moved(places: np.ndarray, aside: float, shown: Chart, limits: tuple[float, float]) -> np.ndarray:
+def _moved(
+    places: np.ndarray, aside: float, shown: Chart, limits: tuple[float, float]
+) -> np.ndarray:
     """Places on the x axis moved by a share of it."""
     low, high = limits
     return places * (high / low) ** aside if shown.logarithmic else places + (high - low) * aside

@@ -40,13 +40,24 @@ class Group:
 def read_jobs(folder: Path) -> list[Job]:
     """All jobs of a sweep, in the order of the list."""
     sweep = read_sweep(folder)
-    return [_read_job(folder / str(number), number, sweep.values(number)) for number in range(len(sweep.jobs))]
+    return [
+        _read_job(folder / str(number), number, sweep.values(number))
+        for number in range(len(sweep.jobs))
+    ]
 
 
 def _read_job(folder: Path, number: int, values: dict[str, str]) -> Job:
     state, manifest = job_status(folder), _manifest(folder)
     best = headline(folder) if manifest else None
-    return Job(number, folder, values, state, best, manifest.get("wall_seconds", 0.0) / 60, _error(folder, state))
+    return Job(
+        number,
+        folder,
+        values,
+        state,
+        best,
+        manifest.get("wall_seconds", 0.0) / 60,
+        _error(folder, state),
+    )
 
 
 def _manifest(folder: Path) -> dict[str, Any]:
@@ -58,16 +69,22 @@ def _error(folder: Path, state: str) -> str:
     if state != "failed":
         return ""
     note = folder / FAILURE
-    return str((read_json(note) if note.is_file() else _manifest(folder))["error"]).partition("\n")[0]
+    return str((read_json(note) if note.is_file() else _manifest(folder))["error"]).partition("\n")[
+        0
+    ]
 
 
 def grouped(jobs: list[Job]) -> list[Group]:
     """Finished jobs with the sweep's metric, those that differ in `seed` alone taken together."""
-    scored = [(job.values, job.headline) for job in jobs if job.status == "finished" and job.headline]
+    scored = [
+        (job.values, job.headline) for job in jobs if job.status == "finished" and job.headline
+    ]
     found: dict[tuple[tuple[str, str], ...], list[Headline]] = {}
     for values, best in scored:
         if best.name == scored[0][1].name:
-            found.setdefault(tuple((key, value) for key, value in values.items() if key != "seed"), []).append(best)
+            found.setdefault(
+                tuple((key, value) for key, value in values.items() if key != "seed"), []
+            ).append(best)
     return [_group(dict(values), headlines) for values, headlines in found.items()]
 
 

@@ -20,7 +20,12 @@ PSNR = (
         "PSNR of held-out frames, dB",
         "V draws from the mean latent; PCA and mean are the training frames'",
     ),
-    ("psnr_moving", HALF, "PSNR of the pixels that move, dB", "Those that differ from the frame before"),
+    (
+        "psnr_moving",
+        HALF,
+        "PSNR of the pixels that move, dB",
+        "Those that differ from the frame before",
+    ),
 )
 PER_LATENT = "KL per latent, nats"
 PICTURES = {
@@ -37,16 +42,26 @@ def fill_vision(section: Section) -> None:
         section.plot(plots.curves(lines, "step", size, caption), caption, size, note)
     _add_quality(section)
     every = sorted(section.folder.glob("images/reconstructions_*.png"))
-    latest = [path for path in [section.folder / "images" / "reconstructions.png", *reversed(every)] if path.is_file()]
+    latest = [
+        path
+        for path in [section.folder / "images" / "reconstructions.png", *reversed(every)]
+        if path.is_file()
+    ]
     for path in latest[:1]:
-        section.show(path, "Frames that were held out, what V draws from their z, and the error", section.pictures)
+        section.show(
+            path,
+            "Frames that were held out, what V draws from their z, and the error",
+            section.pictures,
+        )
     section.shown.update(every)
     for name, caption in PICTURES.items():
         section.show(section.folder / "images" / f"{name}.png", caption, section.pictures)
 
 
 def _ours(val: Table, name: str) -> list[Line]:
-    return [Line("V", BLUE, val["step"], val[name], marked=True)] if {"step", name} <= set(val) else []
+    return (
+        [Line("V", BLUE, val["step"], val[name], marked=True)] if {"step", name} <= set(val) else []
+    )
 
 
 def _levels(val: Table, baselines: Table, name: str) -> list[Line]:
@@ -56,7 +71,10 @@ def _levels(val: Table, baselines: Table, name: str) -> list[Line]:
     ends = np.array([0.0, np.fmax.reduce(val["step"], initial=0.0)])
     named = {True: ("PCA", ORANGE), False: ("mean image", GREY)}
     rows = zip(baselines["components"], baselines[name], strict=True)
-    return [Line(*named[bool(components > 0)], ends, np.array([value, value])) for components, value in rows]
+    return [
+        Line(*named[bool(components > 0)], ends, np.array([value, value]))
+        for components, value in rows
+    ]
 
 
 def _add_quality(section: Section) -> None:
@@ -72,7 +90,11 @@ def _add_quality(section: Section) -> None:
         section.notes.append("quality.json is damaged.")
         return
     section.facts += facts
-    note = f"Means over the held-out frames; line: free bits, {number(floor)} nats" if floor > 0 else ""
+    note = (
+        f"Means over the held-out frames; line: free bits, {number(floor)} nats"
+        if floor > 0
+        else ""
+    )
     section.plot(plots.bars(kl, "latents, sorted", HALF, PER_LATENT, floor), PER_LATENT, HALF, note)
 
 

@@ -27,15 +27,30 @@ def load_checkpoint(path: Path, kind: str, device: str | torch.device = "cpu") -
     """Read a checkpoint; a missing or damaged file, another kind or schema is a ValueError that names it."""
     if not path.is_file():
         stage = {"agent": "controller"}.get(kind, kind)
-        raise ValueError(f"{path} does not exist: finish the {stage} stage first, or resume its run folder")
+        raise ValueError(
+            f"{path} does not exist: finish the {stage} stage first, or resume its run folder"
+        )
     try:
         content = torch.load(path, map_location=device, weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError, zipfile.BadZipFile):
-        raise ValueError(f"{path} is truncated or no checkpoint of ours: delete it and make it again") from None
+    except (
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+        pickle.UnpicklingError,
+        zipfile.BadZipFile,
+    ):
+        raise ValueError(
+            f"{path} is truncated or no checkpoint of ours: delete it and make it again"
+        ) from None
     if not isinstance(content, dict) or "kind" not in content:
         raise ValueError(f"{path} is no checkpoint of ours: it does not say its kind")
     if content["kind"] != kind:
-        raise ValueError(f"{path} holds a checkpoint of kind {content['kind']!r} where {kind!r} is needed")
+        raise ValueError(
+            f"{path} holds a checkpoint of kind {content['kind']!r} where {kind!r} is needed"
+        )
     if content["schema"] != SCHEMA:
-        raise ValueError(f"{path} has schema {content['schema']}; this version reads schema {SCHEMA}")
+        raise ValueError(
+            f"{path} has schema {content['schema']}; this version reads schema {SCHEMA}"
+        )
     return content

@@ -25,7 +25,9 @@ class Precision(Enum):
 def resolve_device(device: Device) -> Device:
     """`auto` becomes cuda where a GPU answers, else cpu; an explicit cuda without a GPU is a ValueError."""
     if device is Device.cuda and not torch.cuda.is_available():
-        raise ValueError("device=cuda was asked for, but torch finds no GPU here: use device=cpu or device=auto")
+        raise ValueError(
+            "device=cuda was asked for, but torch finds no GPU here: use device=cpu or device=auto"
+        )
     if device is Device.auto:
         return Device.cuda if torch.cuda.is_available() else Device.cpu
     return device

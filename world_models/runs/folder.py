@@ -97,13 +97,21 @@ class Run:
                 yield
             except KeyboardInterrupt:
                 self._set(status="interrupted", wall_seconds=before + time.monotonic() - began)
-                log.warning("interrupted; continue with %s", shlex.quote(str(self.path / "resume.sh")))
+                log.warning(
+                    "interrupted; continue with %s", shlex.quote(str(self.path / "resume.sh"))
+                )
                 raise
             except BaseException as error:
                 log.debug("the run failed", exc_info=True)
-                self._set(status="failed", error=str(error), wall_seconds=before + time.monotonic() - began)
+                self._set(
+                    status="failed",
+                    error=str(error),
+                    wall_seconds=before + time.monotonic() - began,
+                )
                 raise
-            self._set(status="finished", wall_seconds=before + time.monotonic() - began, ended=now())
+            self._set(
+                status="finished", wall_seconds=before + time.monotonic() - began, ended=now()
+            )
 
     def _set(self, **values: Any) -> None:
         self.manifest.update(values)
@@ -201,7 +209,11 @@ def _write_scripts(path: Path, stage: str, choices: dict[str, Any]) -> None:
     made = JUDGED.get(stage)
     if made:
         env = [f"env={choices['env']}", *choices["env_keys"]]
-        judged = "pixel model on held-out windows" if stage.startswith("pixel") else "agent on the final-test seeds"
+        judged = (
+            "pixel model on held-out windows"
+            if stage.startswith("pixel")
+            else "agent on the final-test seeds"
+        )
         arguments = f'stage=evaluate {shlex.join(env)} upstream="{made}"'
         _write_script(path / "eval.sh", f"Evaluate this run's {judged}.", arguments)
 
@@ -214,7 +226,10 @@ def write_resume_script(path: Path) -> None:
 def _write_script(path: Path, purpose: str, arguments: str) -> None:
     python = shlex.quote(sys.executable)
     here = 'here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)'
-    write_text(path, f'#!/bin/sh\n# {purpose}\n{here}\nexec {python} -m world_models.main {arguments} "$@"\n')
+    write_text(
+        path,
+        f'#!/bin/sh\n# {purpose}\n{here}\nexec {python} -m world_models.main {arguments} "$@"\n',
+    )
     path.chmod(0o755)
 
 
@@ -223,7 +238,9 @@ def locked(path: Path) -> Iterator[None]:
     """Be the only writer of a run folder; a ValueError when another process is."""
     with (path / ".lock").open("w") as file:
         if not any(_try_lock(file, fcntl.LOCK_EX) for _ in range(5)):
-            raise ValueError(f"{shown(path)} is being written by another process: wait until it ends, or stop it")
+            raise ValueError(
+                f"{shown(path)} is being written by another process: wait until it ends, or stop it"
+            )
         yield
 
 

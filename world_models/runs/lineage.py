@@ -29,11 +29,17 @@ def status(path: Path) -> str:
     return "interrupted" if stated == "running" and not is_live(path) else stated
 
 
-def latest(outputs: Path, stage: str, env: dict[str, Any], experiment: str | None, before: str) -> Path | None:
+def latest(
+    outputs: Path, stage: str, env: dict[str, Any], experiment: str | None, before: str
+) -> Path | None:
     """The newest finished run of `stage` with this env and experiment, ended before `before`; sweep jobs excluded."""
     for path in reversed(all_runs(outputs)):
         manifest = read_manifest(path)
-        same = _serves(path, manifest, stage) and manifest["env"] == env and manifest["experiment"] == experiment
+        same = (
+            _serves(path, manifest, stage)
+            and manifest["env"] == env
+            and manifest["experiment"] == experiment
+        )
         swept = (outputs / "sweeps") in path.parents
         if same and not swept and manifest["status"] == "finished" and manifest["ended"] <= before:
             return path
@@ -55,7 +61,9 @@ def input_of(run: Path, kind: str) -> Path:
             if not path.is_file():
                 raise ValueError(f"{shown(path)}, on which {shown(run)} was built, is gone")
             if sha256(path) != entry["sha256"]:
-                raise ValueError(f"{shown(path)} has changed since {shown(run)} was built on it: train that run again")
+                raise ValueError(
+                    f"{shown(path)} has changed since {shown(run)} was built on it: train that run again"
+                )
             return path
     raise ValueError(f"{shown(run)} records no input of kind {kind!r}")
 
@@ -65,21 +73,31 @@ def check_upstream(path: Path, stage: str, needs: Sequence[str], env: dict[str, 
     if not path.is_dir():
         raise ValueError(f"upstream={shown(path)} does not exist")
     manifest = read_manifest(path)
-    parts = [name for name in needs if (path / name).is_symlink() or (path / name / "manifest.json").is_file()]
+    parts = [
+        name
+        for name in needs
+        if (path / name).is_symlink() or (path / name / "manifest.json").is_file()
+    ]
     if manifest["stage"] in CHAINS and parts:
         part = path / parts[0]
         if not part.exists():
-            raise ValueError(f"upstream={shown(path)} took its {part.name} from {shown(part.resolve())}, which is gone")
+            raise ValueError(
+                f"upstream={shown(path)} took its {part.name} from {shown(part.resolve())}, which is gone"
+            )
         path, manifest = part, read_manifest(part)
     if not any(_serves(path, manifest, name) for name in needs):
         wanted = " or ".join(needs)
-        raise ValueError(f"upstream={shown(path)} is a {manifest['stage']} run; stage={stage} needs a {wanted} run")
+        raise ValueError(
+            f"upstream={shown(path)} is a {manifest['stage']} run; stage={stage} needs a {wanted} run"
+        )
     if status(path) != "finished":
         raise ValueError(
             f"upstream={shown(path)} is not finished ({status(path)}): continue it with resume={shown(path)}"
         )
     if manifest["env"] != env:
-        raise ValueError(f"upstream={shown(path)} was made with another env: {difference(manifest['env'], env)}")
+        raise ValueError(
+            f"upstream={shown(path)} was made with another env: {difference(manifest['env'], env)}"
+        )
     return path
 
 

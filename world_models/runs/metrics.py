@@ -17,7 +17,9 @@ class MetricsLog:
     A checkpoint stores `offsets`; a run that resumes hands them back and each file is cut to that length.
     """
 
-    def __init__(self, folder: Path, offsets: dict[str, int] | None = None, mirror: Mirror | None = None) -> None:
+    def __init__(
+        self, folder: Path, offsets: dict[str, int] | None = None, mirror: Mirror | None = None
+    ) -> None:
         self._folder = folder
         self._offsets: dict[str, int] = dict(offsets or {})
         self._mirror = mirror

@@ -23,7 +23,9 @@ def require_positive(prefix: str, config: Any, *names: str) -> None:
 def num_workers(workers: int) -> int:
     """-1 becomes one per core; 0 (this process) and more stay."""
     if workers < -1:
-        raise ValueError(f"stage.workers is {workers}; it must be -1 (one per core), 0 (this process) or more")
+        raise ValueError(
+            f"stage.workers is {workers}; it must be -1 (one per core), 0 (this process) or more"
+        )
     return num_cores() if workers == -1 else workers
 
 

@@ -17,22 +17,30 @@ LOG_SECONDS = 15.0
 class ProgressBar:
     """Counts from `start` to `total` (None: not known yet); `rate_unit` names what `advance(work=...)` counts."""
 
-    def __init__(self, label: str, total: int | None, start: int = 0, rate_unit: str = "steps") -> None:
+    def __init__(
+        self, label: str, total: int | None, start: int = 0, rate_unit: str = "steps"
+    ) -> None:
         self._label, self._total, self._done, self._unit = label, total, start, rate_unit
         self._first, self.work = start, 0.0
         self._began = self._logged = time.monotonic()
-        alone = multiprocessing.parent_process() is None  # jobs side by side would draw over each other
+        # jobs side by side would draw over each other
+        alone = multiprocessing.parent_process() is None
         visible = alone and sys.stderr.isatty() and _console_says_info()
         self._bar = _bar() if visible else None
 
     def __enter__(self) -> "ProgressBar":
         if self._bar is not None:
             self._bar.start()
-            self._task = self._bar.add_task(self._label, total=self._total, completed=self._done, note="")
+            self._task = self._bar.add_task(
+                self._label, total=self._total, completed=self._done, note=""
+            )
         return self
 
     def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
@@ -46,7 +54,14 @@ class ProgressBar:
             self._bar.update(self._task, completed=self._done, total=self._total, note=text)
         elif time.monotonic() - self._logged >= LOG_SECONDS:
             self._logged = time.monotonic()
-            log.info("%s %d/%s, %s, %s left", self._label, self._done, self._total or "?", text.strip(), self._left())
+            log.info(
+                "%s %d/%s, %s, %s left",
+                self._label,
+                self._done,
+                self._total or "?",
+                text.strip(),
+                self._left(),
+            )
 
     def expect(self, total: int | None) -> None:
         """Set what is counted to, once it is known or known better."""

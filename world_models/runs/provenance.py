@@ -27,9 +27,15 @@ def provenance() -> dict[str, Any]:
     """Manifest entries: git commit and dirty flag, versions, machine, threads."""
     commit = _git("rev-parse", "HEAD")
     return {
-        "git": {"commit": commit.strip(), "dirty": bool(_git("status", "--porcelain"))} if commit else None,
+        "git": {"commit": commit.strip(), "dirty": bool(_git("status", "--porcelain"))}
+        if commit
+        else None,
         "versions": versions(),
-        "machine": {"platform": platform.platform(), "processor": processor(), "cores": os.cpu_count()},
+        "machine": {
+            "platform": platform.platform(),
+            "processor": processor(),
+            "cores": os.cpu_count(),
+        },
         "threads": torch.get_num_threads(),
         "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
     }
@@ -67,7 +73,9 @@ def _git(*arguments: str) -> str:
     if not (SOURCE / ".git").exists():
         return ""
     try:
-        done = subprocess.run(["git", "-C", str(SOURCE), *arguments], capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", "-C", str(SOURCE), *arguments], capture_output=True, text=True, check=False
+        )
     except FileNotFoundError:
         return ""
     return done.stdout if done.returncode == 0 else ""

@@ -29,7 +29,9 @@ class EarlyStopping:
         if self.mode not in ("min", "max"):
             raise ValueError(f"mode is {self.mode!r}; it must be 'min' or 'max'")
         if self.threshold_mode not in ("rel", "abs"):
-            raise ValueError(f"threshold_mode is {self.threshold_mode!r}; it must be 'rel' or 'abs'")
+            raise ValueError(
+                f"threshold_mode is {self.threshold_mode!r}; it must be 'rel' or 'abs'"
+            )
 
     def update(self, value: float) -> bool:
         """Take the newest value; True when it is an improvement."""

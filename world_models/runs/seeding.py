@@ -36,7 +36,9 @@ def generator(seed: int, *labels: str | int) -> np.random.Generator:
     return np.random.default_rng(derive(seed, *labels))
 
 
-def torch_generator(seed: int, *labels: str | int, device: str | torch.device = "cpu") -> torch.Generator:
+def torch_generator(
+    seed: int, *labels: str | int, device: str | torch.device = "cpu"
+) -> torch.Generator:
     """The torch generator of one use, on `device`."""
     return torch.Generator(device=device).manual_seed(derive(seed, *labels) % (1 << 63))
 
@@ -52,11 +54,15 @@ def seeded_weights(seed: int, *labels: str | int) -> Iterator[None]:
 def fixed_seeds(purpose: Purpose, count: int) -> list[int]:
     """The first `count` seeds of a range: the same for every run, so that scores compare."""
     if not 0 <= count <= RANGE:
-        raise ValueError(f"{count} episodes asked for {purpose.name}; between 0 and {RANGE} can be had")
+        raise ValueError(
+            f"{count} episodes asked for {purpose.name}; between 0 and {RANGE} can be had"
+        )
     return [purpose.value + index for index in range(count)]
 
 
 def fresh_seeds(purpose: Purpose, count: int, seed: int, *labels: str | int) -> list[int]:
     """`count` different seeds drawn from a range for one use of one run."""
-    drawn = generator(seed, purpose.name, *labels).choice(RANGE, size=count, replace=False, shuffle=True)
+    drawn = generator(seed, purpose.name, *labels).choice(
+        RANGE, size=count, replace=False, shuffle=True
+    )
     return [purpose.value + int(value) for value in drawn]

@@ -25,4 +25,6 @@ def summarize(returns: Sequence[float]) -> Summary:
     assert values.ndim == 1 and values.size, values.shape
     picks = np.random.default_rng(0).integers(0, values.size, (RESAMPLES, values.size))
     low, high = np.percentile(values[picks].mean(1), [2.5, 97.5])
-    return Summary(float(values.mean()), float(values.std()), float(np.median(values)), float(low), float(high))
+    return Summary(
+        float(values.mean()), float(values.std()), float(np.median(values)), float(low), float(high)
+    )

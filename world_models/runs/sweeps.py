@@ -44,7 +44,9 @@ def read_sweep(folder: Path) -> Sweep:
     """Read sweep.json; one without a job list, or of another version, is a ValueError."""
     content = read_json(folder / NOTE)
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
-        raise ValueError(f"{shown(folder / NOTE)} holds no job list that this version can read: start the sweep again")
+        raise ValueError(
+            f"{shown(folder / NOTE)} holds no job list that this version can read: start the sweep again"
+        )
     return Sweep(**{key: value for key, value in content.items() if key != "schema"})
 
 

@@ -20,7 +20,11 @@ class Average:
     """An exponential moving average of a model's weights; over the first steps it forgets faster: min(decay, (1+n)/(10+n))."""
 
     def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model, self.decay, self.updates = copy.deepcopy(model).eval().requires_grad_(False), decay, 0
+        self.model, self.decay, self.updates = (
+            copy.deepcopy(model).eval().requires_grad_(False),
+            decay,
+            0,
+        )
 
     @torch.no_grad()
     def update(self, model: nn.Module) -> None:
@@ -28,7 +32,9 @@ class Average:
         self.updates += 1
         keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
         torch._foreach_lerp_(
-            list(self.model.parameters()), [weight.detach() for weight in model.parameters()], 1 - keep
+            list(self.model.parameters()),
+            [weight.detach() for weight in model.parameters()],
+            1 - keep,
         )
 
     def state_dict(self) -> dict[str, Any]:
@@ -44,8 +50,14 @@ class Average:
 def adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW (Loshchilov & Hutter 2019) that decays matrices and kernels, not biases and scales."""
     groups = [
-        {"params": [weight for weight in model.parameters() if weight.ndim > 1], "weight_decay": weight_decay},
-        {"params": [weight for weight in model.parameters() if weight.ndim <= 1], "weight_decay": 0.0},
+        {
+            "params": [weight for weight in model.parameters() if weight.ndim > 1],
+            "weight_decay": weight_decay,
+        },
+        {
+            "params": [weight for weight in model.parameters() if weight.ndim <= 1],
+            "weight_decay": 0.0,
+        },
     ]
     return torch.optim.AdamW(groups, lr=learning_rate, fused=True)
 
@@ -113,7 +125,9 @@ class Training:
     def save_best(self, run: Run, validation: dict[str, float]) -> None:
         """Write `best.pt`: weights and what they are, for the next stage."""
         weights = self.judged.state_dict()
-        save_checkpoint(run.best, self.kind, {**self._identity(run), "model": weights, "validation": validation})
+        save_checkpoint(
+            run.best, self.kind, {**self._identity(run), "model": weights, "validation": validation}
+        )
 
     @property
     def judged(self) -> nn.Module:
@@ -131,7 +145,11 @@ class Training:
         }
 
     def update(
-        self, loss: torch.Tensor, values: dict[str, torch.Tensor], metrics: MetricsLog, clip: float = 0.0
+        self,
+        loss: torch.Tensor,
+        values: dict[str, torch.Tensor],
+        metrics: MetricsLog,
+        clip: float = 0.0,
     ) -> None:
         """One step of the optimizer on `loss`, gradient norm clipped to `clip` (0: not), and its row in metrics.csv."""
         self.optimizer.zero_grad(set_to_none=True)
@@ -162,7 +180,11 @@ class Training:
         self.window = []
 
     def _require_finite(self, watched: float = 0.0) -> None:
-        values = [torch.tensor(watched), *self.window, *(weight.detach() for weight in self.model.parameters())]
+        values = [
+            torch.tensor(watched),
+            *self.window,
+            *(weight.detach() for weight in self.model.parameters()),
+        ]
         if not all(bool(torch.isfinite(value).all()) for value in values):
             raise ValueError(
                 f"the {self.kind} loss or a weight became NaN or infinite before step {self.step}: "
@@ -174,8 +196,14 @@ class Training:
         many frames in a step also frames per second."""
         seconds = time.monotonic() - self.began
         rate = (self.step - self.first) / seconds
-        row: dict[str, Value] = {"step": self.step, "seconds": round(seconds, 3), "rate": round(rate, 2)}
-        metrics.write("timing", row if frames is None else {**row, "frames_per_s": round(rate * frames, 1)})
+        row: dict[str, Value] = {
+            "step": self.step,
+            "seconds": round(seconds, 3),
+            "rate": round(rate, 2),
+        }
+        metrics.write(
+            "timing", row if frames is None else {**row, "frames_per_s": round(rate * frames, 1)}
+        )
         self.start_clock()
 
     def start_clock(self) -> None:

@@ -25,12 +25,21 @@ def wandb_mirror(mode: str, project: str, folder: Path) -> Mirror:
     identity = hashlib.sha256(str(folder).encode()).hexdigest()[:16]
     settings = wandb.Settings(silent=True)
     run = wandb.init(
-        project=project, mode=mode, dir=str(folder), name=name, id=identity, resume="allow", settings=settings
+        project=project,
+        mode=mode,
+        dir=str(folder),
+        name=name,
+        id=identity,
+        resume="allow",
+        settings=settings,
     )
     log.info("Weights & Biases: %s", run.url or run.dir)
 
     def mirror(name: str, row: dict[str, Value | Path]) -> None:
-        shown = {key: wandb.Image(str(value)) if isinstance(value, Path) else value for key, value in row.items()}
+        shown = {
+            key: wandb.Image(str(value)) if isinstance(value, Path) else value
+            for key, value in row.items()
+        }
         run.log({f"{name}/{key}": value for key, value in shown.items()})
 
     return mirror

@@ -30,7 +30,9 @@ class Components:
         kept, outputs = self.axes.shape[1], self.outputs
         weight = vectors[:, : outputs * kept].reshape(-1, outputs, kept) @ self.axes.T
         bias, rest = np.split(vectors[:, outputs * kept :], [outputs], axis=1)
-        return np.concatenate([weight.reshape(len(vectors), -1), bias - weight @ self.mean, rest], axis=1)
+        return np.concatenate(
+            [weight.reshape(len(vectors), -1), bias - weight @ self.mean, rest], axis=1
+        )
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds: taken anew, axes would differ in their last digits."""
@@ -49,7 +51,9 @@ class Components:
 def check_components(kept: int | None, features: int) -> None:
     """More components than there are features is a ValueError."""
     if kept is not None and kept > features:
-        raise ValueError(f"stage.components is {kept}, and C sees {features} features: take no more than that")
+        raise ValueError(
+            f"stage.components is {kept}, and C sees {features} features: take no more than that"
+        )
 
 
 def principal_components(features: np.ndarray, kept: int, outputs: int) -> Components:

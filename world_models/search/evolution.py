@@ -44,7 +44,13 @@ class Evolution:
         ancestors: Sequence[Segment] = (),
     ) -> None:
         self._generator = np.random.default_rng()
-        options = {"popsize": pop_size, "seed": np.nan, "randn": self._normal, "verbose": -9, "verb_log": 0}
+        options = {
+            "popsize": pop_size,
+            "seed": np.nan,
+            "randn": self._normal,
+            "verbose": -9,
+            "verb_log": 0,
+        }
         options["CMA_diagonal"] = diagonal
         self.start = start
         self._strategy = cma.CMAEvolutionStrategy(start, sigma0, options)
@@ -83,7 +89,8 @@ class Evolution:
         """Take the fitness of each candidate of the last `ask`."""
         assert np.isfinite(fitness).all(), fitness
         penalty = self._now.weight_decay * np.square(self._population).sum(1)
-        self._strategy.tell(list(self._population), list(penalty - np.asarray(fitness)))  # pycma minimises
+        # pycma minimises
+        self._strategy.tell(list(self._population), list(penalty - np.asarray(fitness)))
         self._now.history.append(list(fitness))
 
     def replay(self, history: Sequence[Sequence[float]]) -> None:

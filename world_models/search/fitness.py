@@ -66,7 +66,9 @@ class Models:
         if self.agent is not None:
             return load_agent(self.agent, device=device).world
         assert self.vae is not None and self.mdrnn is not None, self
-        return load_world_model(self.vae, self.mdrnn, EnvSpec.from_dict(self.env), self.sight, device)
+        return load_world_model(
+            self.vae, self.mdrnn, EnvSpec.from_dict(self.env), self.sight, device
+        )
 
 
 def build_player(
@@ -80,16 +82,22 @@ def build_player(
         policy: Policy = RandomPolicy(world.env.action_space)
         if block.vectors is not None:
             policy = WorldModelPolicy(world, block.vectors)
-        scores = play(envs, policy, block.seeds, max_steps=block.max_steps, early_cut=block.early_cut)
+        scores = play(
+            envs, policy, block.seeds, max_steps=block.max_steps, early_cut=block.early_cut
+        )
         broken = [score.seed for score in scores if not np.isfinite(score.total_return)]
         if broken:
-            raise ValueError(f"{world.env.id} gave a reward that is NaN or infinite in the episode of seed {broken[0]}")
+            raise ValueError(
+                f"{world.env.id} gave a reward that is NaN or infinite in the episode of seed {broken[0]}"
+            )
         return scores
 
     return play_block
 
 
-def play_blocks(pool: Pool, blocks: Sequence[Block], advance: Callable[[int, int], None]) -> list[Score]:
+def play_blocks(
+    pool: Pool, blocks: Sequence[Block], advance: Callable[[int, int], None]
+) -> list[Score]:
     """Scores of all episodes in the order of the blocks; `advance(episodes, steps)` is called as blocks are done.
 
     An episode that cannot be played is a WorkerError.
@@ -102,7 +110,10 @@ def play_blocks(pool: Pool, blocks: Sequence[Block], advance: Callable[[int, int
 
 
 def play_what_can_be(
-    pool: Pool, blocks: Sequence[Block], advance: Callable[[int, int], None], hanging: Counter[int] | None = None
+    pool: Pool,
+    blocks: Sequence[Block],
+    advance: Callable[[int, int], None],
+    hanging: Counter[int] | None = None,
 ) -> list[Score]:
     """As `play_blocks`, but an episode that cannot be played is quarantined: a Score with the cause.
 
@@ -112,7 +123,9 @@ def play_what_can_be(
     """
     hanging = Counter() if hanging is None else hanging
     known = {seed for seed, times in hanging.items() if times >= HANGS}
-    outcomes = iter(_outcomes(pool, [part for block in blocks for part in block.without(known)], advance))
+    outcomes = iter(
+        _outcomes(pool, [part for block in blocks for part in block.without(known)], advance)
+    )
     scores: list[Score] = []
     for seed in (seed for block in blocks for seed in block.seeds):
         outcome = HUNG if seed in known else next(outcomes)
@@ -120,11 +133,15 @@ def play_what_can_be(
             outcome = HUNG
         elif isinstance(outcome, Failure):
             hanging[seed] += outcome.hung
-        scores.append(Score(seed, float("nan"), 0, outcome.cause) if isinstance(outcome, Failure) else outcome)
+        scores.append(
+            Score(seed, float("nan"), 0, outcome.cause) if isinstance(outcome, Failure) else outcome
+        )
     return scores
 
 
-def _outcomes(pool: Pool, blocks: Sequence[Block], advance: Callable[[int, int], None]) -> list[Score | Failure]:
+def _outcomes(
+    pool: Pool, blocks: Sequence[Block], advance: Callable[[int, int], None]
+) -> list[Score | Failure]:
     """What became of each episode, in the order of the blocks."""
     outcomes: list[list[Score | Failure]] = [[] for _ in blocks]
     for index, outcome in pool.attempt(blocks):
@@ -145,7 +162,10 @@ def _one_by_one(pool: Pool, singles: list[Block], hung: Counter[int]) -> list[Sc
     for start in range(0, len(singles), pool.size):
         some = singles[start : start + pool.size]
         played = [place for place, single in enumerate(some) if hung[single.seeds[0]] < HANGS]
-        found = {played[place]: outcome for place, outcome in pool.attempt([some[place] for place in played])}
+        found = {
+            played[place]: outcome
+            for place, outcome in pool.attempt([some[place] for place in played])
+        }
         for place, single in enumerate(some):
             outcome = found.get(place, HUNG)
             hung[single.seeds[0]] += isinstance(outcome, Failure) and outcome.hung
@@ -153,13 +173,21 @@ def _one_by_one(pool: Pool, singles: list[Block], hung: Counter[int]) -> list[Sc
     return outcomes
 
 
-def set_aside(scores: list[Score], players: list[str], generation: int, metrics: MetricsLog) -> None:
+def set_aside(
+    scores: list[Score], players: list[str], generation: int, metrics: MetricsLog
+) -> None:
     """Write down the episodes that could not be played, of players with as many each."""
     for place, score in enumerate(scores):
         if score.failure:
             player = players[place * len(players) // len(scores)]
             metrics.write(
-                "quarantine", {"generation": generation, "player": player, "seed": score.seed, "cause": score.failure}
+                "quarantine",
+                {
+                    "generation": generation,
+                    "player": player,
+                    "seed": score.seed,
+                    "cause": score.failure,
+                },
             )
 
 
@@ -185,7 +213,11 @@ def block_size(episodes: int, width: int, workers: int) -> int:
 
 
 def candidate_blocks(
-    population: np.ndarray, seeds: Sequence[int] | np.ndarray, size: int, max_steps: int | None, early_cut: int = 0
+    population: np.ndarray,
+    seeds: Sequence[int] | np.ndarray,
+    size: int,
+    max_steps: int | None,
+    early_cut: int = 0,
 ) -> list[Block]:
     """Every candidate (P, parameters) on every seed, candidate by candidate, cut into blocks of `size` episodes.
 
@@ -195,7 +227,9 @@ def candidate_blocks(
     vectors = np.repeat(population.astype(np.float32), seeds.shape[1], axis=0)
     tracks = seeds.flatten().tolist()
     return [
-        Block(vectors[start : start + size], tuple(tracks[start : start + size]), max_steps, early_cut)
+        Block(
+            vectors[start : start + size], tuple(tracks[start : start + size]), max_steps, early_cut
+        )
         for start in range(0, len(tracks), size)
     ]
 
@@ -205,4 +239,7 @@ def single_blocks(
 ) -> list[Block]:
     """One controller (None: the random policy) on every seed, cut into blocks of `width` episodes."""
     rows = None if vector is None else vector.astype(np.float32)[None]
-    return [Block(rows, tuple(seeds[start : start + width]), max_steps) for start in range(0, len(seeds), width)]
+    return [
+        Block(rows, tuple(seeds[start : start + width]), max_steps)
+        for start in range(0, len(seeds), width)
+    ]

@@ -17,11 +17,15 @@ def imitate(features: np.ndarray, actions: np.ndarray, space: ActionSpace) -> np
     raw = space.to_raw(actions).astype(np.float64)
     mean, middle = features.mean(0), raw.mean(0)
     centred = features - mean
-    weight = np.linalg.solve(centred.T @ centred + RIDGE * np.eye(centred.shape[1]), centred.T @ (raw - middle)).T
+    weight = np.linalg.solve(
+        centred.T @ centred + RIDGE * np.eye(centred.shape[1]), centred.T @ (raw - middle)
+    ).T
     return np.concatenate([weight.ravel(), middle - weight @ mean])
 
 
-def explained(parameters: np.ndarray, features: np.ndarray, actions: np.ndarray, space: ActionSpace) -> np.ndarray:
+def explained(
+    parameters: np.ndarray, features: np.ndarray, actions: np.ndarray, space: ActionSpace
+) -> np.ndarray:
     """(A,) the share of the variance of each raw action that the linear C with these parameters explains (R^2)."""
     raw = space.to_raw(actions).astype(np.float64)
     weight, bias = np.split(parameters, [-raw.shape[1]])

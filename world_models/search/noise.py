@@ -28,7 +28,9 @@ def rank_reliability(returns: np.ndarray, heats: int = 1) -> float:
 def _complete(returns: np.ndarray) -> np.ndarray:
     """A missing return (NaN) is that track's lowest, so that nobody gains by it; tracks that nobody played are left out."""
     played = returns[:, np.isfinite(returns).any(0)]
-    return np.where(np.isfinite(played), played, np.nanmin(played, axis=0)) if played.size else played
+    return (
+        np.where(np.isfinite(played), played, np.nanmin(played, axis=0)) if played.size else played
+    )
 
 
 def heat_of(candidates: int, heats: int) -> np.ndarray:
@@ -44,7 +46,8 @@ def _level(returns: np.ndarray, heats: int) -> np.ndarray:
     for rows in (heat == number for number in range(heats)):
         played = returns[rows]
         played = np.where(np.isfinite(played), played, np.fmin.reduce(played, axis=0))
-        level[rows] = np.nan_to_num(played - played.mean(0))  # 0 all over on a track that nobody played
+        # 0 all over on a track that nobody played
+        level[rows] = np.nan_to_num(played - played.mean(0))
     return level + np.nanmean(returns)
 
 
@@ -64,14 +67,23 @@ def fitness(returns: np.ndarray, heats: int = 1) -> np.ndarray:
     return _level(returns, heats).mean(1)
 
 
-def next_samples(used: Sequence[int], reliability: Sequence[float], most: int, wanted: float, first: int) -> int:
+def next_samples(
+    used: Sequence[int], reliability: Sequence[float], most: int, wanted: float, first: int
+) -> int:
     """Episodes per candidate in the next generation, given those used so far (`first` at the start) and their reliability.
 
     Half as many again, `most` at the highest, once the mean reliability of the last five generations with the present
     number is below `wanted`.
     """
     now = used[-1] if used else first
-    recent = [value for number, value in zip(used, reliability, strict=True) if number == now][-WINDOW:]
-    if now >= most or len(recent) < WINDOW or np.isnan(recent).all() or np.nanmean(recent) >= wanted:
+    recent = [value for number, value in zip(used, reliability, strict=True) if number == now][
+        -WINDOW:
+    ]
+    if (
+        now >= most
+        or len(recent) < WINDOW
+        or np.isnan(recent).all()
+        or np.nanmean(recent) >= wanted
+    ):
         return now
     return min(most, int(np.ceil(GROWTH * now)))

@@ -29,21 +29,30 @@ class Observed:
 def observe(world: WorldModel, store: EpisodeStore) -> Observed:
     """Every step of up to EPISODES training episodes."""
     rows = store.episodes("train")
-    rows = [rows[index] for index in np.unique(np.linspace(0, len(rows) - 1, EPISODES).round().astype(int))]
+    rows = [
+        rows[index]
+        for index in np.unique(np.linspace(0, len(rows) - 1, EPISODES).round().astype(int))
+    ]
     seen, done = [], []
     for first in range(0, len(rows), ABREAST):
         episodes = [store.episode(row) for row in rows[first : first + ABREAST]]
         episodes.sort(key=lambda episode: -len(episode.actions))
         seen += _played(world, episodes)
         steps = range(len(episodes[0].actions) - 1)
-        done += [episode.actions[step] for step in steps for episode in episodes if step < len(episode.actions) - 1]
+        done += [
+            episode.actions[step]
+            for step in steps
+            for episode in episodes
+            if step < len(episode.actions) - 1
+        ]
     return Observed(torch.cat(seen).double().cpu().numpy(), np.stack(done))
 
 
 def _played(world: WorldModel, episodes: list[Episode]) -> list[torch.Tensor]:
     """Features (n, F) of each time step of episodes, the longest first, played abreast; those that are over drop out."""
     actions = [
-        torch.from_numpy(np.array(world.env.action_space.to_model(episode.actions[:-1]))) for episode in episodes
+        torch.from_numpy(np.array(world.env.action_space.to_model(episode.actions[:-1])))
+        for episode in episodes
     ]
     latents = [_encoded(world, episode.frames[:-1]) for episode in episodes]
     lengths = np.array([len(steps) for steps in actions])
@@ -61,4 +70,9 @@ def _played(world: WorldModel, episodes: list[Episode]) -> list[torch.Tensor]:
 
 def _encoded(world: WorldModel, frames: np.ndarray) -> torch.Tensor:
     """Latents (n, L) of frames (n, H, W, C), a batch at a time."""
-    return torch.cat([world.encode(frames[start : start + BATCH_SIZE]) for start in range(0, len(frames), BATCH_SIZE)])
+    return torch.cat(
+        [
+            world.encode(frames[start : start + BATCH_SIZE])
+            for start in range(0, len(frames), BATCH_SIZE)
+        ]
+    )

@@ -47,7 +47,10 @@ EPISODES = 64 * 16
 def published(env_id: str) -> list[dict[str, float]]:
     """The tests of the published search's mean vector: episodes played by then, hours, score. Empty where there is none."""
     rows = [row for row in SEARCHES.get(env_id, ()) if np.isfinite(row[2])]
-    return [{"episodes": at * EPISODES, "hours": hours, "mean_vector": score} for at, _, score, hours in rows]
+    return [
+        {"episodes": at * EPISODES, "hours": hours, "mean_vector": score}
+        for at, _, score, hours in rows
+    ]
 
 
 def expected(env_id: str, generation: int) -> Reference | None:
@@ -56,5 +59,11 @@ def expected(env_id: str, generation: int) -> Reference | None:
         return None
     at, population, mean_vector, hours = np.array(SEARCHES[env_id]).T
     tested = np.isfinite(mean_vector)
-    score = float(np.interp(generation, at[tested], mean_vector[tested])) if generation >= at[tested][0] else None
-    return Reference(float(np.interp(generation, at, population)), score, float(np.interp(generation, at, hours)))
+    score = (
+        float(np.interp(generation, at[tested], mean_vector[tested]))
+        if generation >= at[tested][0]
+        else None
+    )
+    return Reference(
+        float(np.interp(generation, at, population)), score, float(np.interp(generation, at, hours))
+    )

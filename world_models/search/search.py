@@ -25,7 +25,8 @@ class Finalist:
     score: float
     tracks: int
     vector: np.ndarray
-    overall: float = float("nan")  # mean return over these and the tracks that finalists play at the end
+    # mean return over these and the tracks that finalists play at the end
+    overall: float = float("nan")
 
 
 @dataclass
@@ -33,15 +34,18 @@ class Search:
     """Where a search stands: all that, with the returns told so far, makes it go on as if never stopped."""
 
     evolution: Evolution
-    components: Components | None = None  # what its vectors are weights of; None: C's own parameters
+    # what its vectors are weights of; None: C's own parameters
+    components: Components | None = None
     heats: int = 1  # groups of candidates that play different tracks
     samples: list[int] = field(default_factory=list)  # episodes per candidate, per generation
     reliability: list[float] = field(default_factory=list)  # of the ranks, per generation
     env_steps: int = 0
     rate: float | None = None  # environment steps per second, measured once (see Budget)
-    finalists: list[Finalist] = field(default_factory=list)  # the controllers that did best on the selection tracks
+    # the controllers that did best on the selection tracks
+    finalists: list[Finalist] = field(default_factory=list)
     tested: int = -1  # generation of the last test
-    decided: int = -1  # generation after which the finalists played once more, if that is the last one
+    # generation after which the finalists played once more, if that is the last one
+    decided: int = -1
 
     def ask(self) -> np.ndarray:
         """The next population, as controllers (pop_size, parameters of C)."""
@@ -77,7 +81,9 @@ class Search:
 
     def decide(self, overall: Sequence[float]) -> None:
         """Take the finalists' scores over all tracks, in their order."""
-        self.finalists = [replace(one, overall=score) for one, score in zip(self.finalists, overall, strict=True)]
+        self.finalists = [
+            replace(one, overall=score) for one, score in zip(self.finalists, overall, strict=True)
+        ]
         self.decided = self.evolution.generation
 
     @property
@@ -102,7 +108,8 @@ class Search:
             "env_steps": self.env_steps,
             "rate": self.rate,
             "finalists": [
-                {**vars(finalist), "vector": torch.from_numpy(finalist.vector)} for finalist in self.finalists
+                {**vars(finalist), "vector": torch.from_numpy(finalist.vector)}
+                for finalist in self.finalists
             ],
             "tested": self.tested,
             "decided": self.decided,
@@ -114,7 +121,10 @@ class Search:
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`, for a search at its first generation: it is replayed."""
         self.evolution.replay(state["segments"][-1]["history"])
-        self.finalists = [Finalist(**{**values, "vector": values["vector"].numpy()}) for values in state["finalists"]]
+        self.finalists = [
+            Finalist(**{**values, "vector": values["vector"].numpy()})
+            for values in state["finalists"]
+        ]
         for name in ("samples", "reliability", "env_steps", "rate", "tested", "decided"):
             setattr(self, name, state[name])
 
@@ -126,7 +136,8 @@ class Pace:
     rate: float  # environment steps per second
     seconds: float  # per generation
     tests: float = 0.0  # time of the tests over that of the generations
-    finals: float = 0.0  # generations that could be played in the time of the finalists' tracks, once at the end
+    # generations that could be played in the time of the finalists' tracks, once at the end
+    finals: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -149,7 +160,9 @@ class Budget:
 
     def is_over(self, search: Search) -> bool:
         """Whether it is used up, or the target reached."""
-        out_of_generations = self.generations is not None and search.evolution.generation >= self.generations
+        out_of_generations = (
+            self.generations is not None and search.evolution.generation >= self.generations
+        )
         steps = self.steps(search)
         out_of_steps = steps is not None and search.env_steps >= steps
         return out_of_generations or out_of_steps or self._on_target(search)
@@ -169,7 +182,9 @@ class Budget:
         """What it comes to at this pace, and where the published search stood after as much."""
         total, candidates = self.total(search), len(search.evolution.segments[-1].history[-1])
         assert total is not None, search.env_steps
-        left = ((total - search.evolution.generation) * (1 + pace.tests) + pace.finals) * pace.seconds
+        left = (
+            (total - search.evolution.generation) * (1 + pace.tests) + pace.finals
+        ) * pace.seconds
         ends = datetime.now().astimezone() + timedelta(seconds=left)
         told = (
             f"{pace.rate:,.0f} steps/s, {pace.seconds:.0f} s per generation and {pace.seconds * pace.tests:.0f} s of tests: "

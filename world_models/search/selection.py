@@ -11,7 +11,13 @@ from world_models.pools.processes import Pool
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.runs.statistics import summarize
-from world_models.search.fitness import block_size, candidate_blocks, play_what_can_be, require_most, set_aside
+from world_models.search.fitness import (
+    block_size,
+    candidate_blocks,
+    play_what_can_be,
+    require_most,
+    set_aside,
+)
 from world_models.search.search import Search
 
 log = logging.getLogger(__name__)
@@ -27,7 +33,8 @@ class Selection:
     places: int
     width: int  # slots of a worker
     time_limit: int | None
-    hanging: Counter[int] = field(default_factory=Counter)  # how often a track hung: such a one is not played for ever
+    # how often a track hung: such a one is not played for ever
+    hanging: Counter[int] = field(default_factory=Counter)
 
     def test(self, search: Search) -> None:
         """Play the mean vector and the generation's best candidate; keep the best of all so far."""
@@ -42,8 +49,16 @@ class Selection:
             "generation %d: mean vector %.1f (95%% interval %.1f to %.1f), best candidate %.1f, best so far %.1f",
             *(generation, mean.mean, mean.low, mean.high, champion.mean, search.best_score),
         )
-        values = {"mean": mean.mean, "std": mean.std, "low": mean.low, "high": mean.high, "candidate": champion.mean}
-        self.metrics.write("selection", {"generation": generation, **values, "best": search.best_score})
+        values = {
+            "mean": mean.mean,
+            "std": mean.std,
+            "low": mean.low,
+            "high": mean.high,
+            "candidate": champion.mean,
+        }
+        self.metrics.write(
+            "selection", {"generation": generation, **values, "best": search.best_score}
+        )
 
     def decide(self, search: Search) -> None:
         """Play the finalists on twice as many further selection tracks; the best over all that it has played is the agent."""
@@ -58,18 +73,32 @@ class Selection:
         ]
         for place, (finalist, row) in enumerate(zip(finalists, returns, strict=True), start=1):
             further = float(row.mean()) if len(row) else float("nan")
-            values = {"place": place, "test": finalist.score, "further": further, "overall": overall[place - 1]}
+            values = {
+                "place": place,
+                "test": finalist.score,
+                "further": further,
+                "overall": overall[place - 1],
+            }
             self.metrics.write("finalists", {"generation": generation, **values})
         search.decide(overall)
         told = ", ".join(f"{score:.1f}" for score in overall)
-        log.info("finalists, with %d further tracks in %.0f s: %s", returns.shape[1], time.monotonic() - began, told)
+        log.info(
+            "finalists, with %d further tracks in %.0f s: %s",
+            returns.shape[1],
+            time.monotonic() - began,
+            told,
+        )
 
-    def _play(self, names: list[str], vectors: list[np.ndarray], seeds: list[int], generation: int) -> np.ndarray:
+    def _play(
+        self, names: list[str], vectors: list[np.ndarray], seeds: list[int], generation: int
+    ) -> np.ndarray:
         """Returns (players, n) on the n tracks that all of them could play."""
         size = block_size(len(vectors) * len(seeds), self.width, self.pool.size)
         blocks = candidate_blocks(np.stack(vectors), seeds, size, self.time_limit)
         scores = play_what_can_be(self.pool, blocks, lambda episodes, steps: None, self.hanging)
         set_aside(scores, names, generation, self.metrics)
         require_most(scores, generation)
-        returns = np.array([score.total_return for score in scores]).reshape(len(vectors), len(seeds))
+        returns = np.array([score.total_return for score in scores]).reshape(
+            len(vectors), len(seeds)
+        )
         return returns[:, np.isfinite(returns).all(0)]

@@ -65,12 +65,26 @@ class AutoencoderConfig:
     checkpoint_interval: int = field(default=200, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
-        require_positive("stage", self, "latent_channels", "image_size", "num_epochs", "max_steps", "learning_rate")
-        require_positive("stage", self, "log_every", "val_every_steps", "val_frames", "checkpoint_interval")
+        require_positive(
+            "stage",
+            self,
+            "latent_channels",
+            "image_size",
+            "num_epochs",
+            "max_steps",
+            "learning_rate",
+        )
+        require_positive(
+            "stage", self, "log_every", "val_every_steps", "val_frames", "checkpoint_interval"
+        )
         if self.factor not in FACTORS:
-            raise ValueError(f"stage.factor is {self.factor}; it must be one of {', '.join(map(str, FACTORS))}")
+            raise ValueError(
+                f"stage.factor is {self.factor}; it must be one of {', '.join(map(str, FACTORS))}"
+            )
         if self.base_channels < GROUPS or self.base_channels % GROUPS:
-            raise ValueError(f"stage.base_channels is {self.base_channels}; it must be a multiple of {GROUPS}, above 0")
+            raise ValueError(
+                f"stage.base_channels is {self.base_channels}; it must be a multiple of {GROUPS}, above 0"
+            )
         for name in ("var_reg_lambda", "var_target", "weight_decay", "grad_clip"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
@@ -128,13 +142,20 @@ def execute(cfg: AutoencoderConfig, run: Run) -> None:
                 training.save(run, metrics)
 
 
-def hold_out(cfg: AutoencoderConfig, run: Run, train: ObservationDataset, judged: ObservationDataset) -> HeldOutFrames:
+def hold_out(
+    cfg: AutoencoderConfig, run: Run, train: ObservationDataset, judged: ObservationDataset
+) -> HeldOutFrames:
     """The frames on which every validation looks."""
-    chosen = np.unique(np.linspace(0, len(judged) - 1, min(cfg.val_frames, len(judged))).round().astype(int))
+    chosen = np.unique(
+        np.linspace(0, len(judged) - 1, min(cfg.val_frames, len(judged))).round().astype(int)
+    )
     frames = judged.__getitems__(chosen)
     mean = (mean_picture(Sample(train, run.seed)) * 255).round().byte()
     errors = (cfg.view(part, "cpu") - cfg.view(mean[None], "cpu") for part in frames.split(WIDTH))
-    return HeldOutFrames(frames, sum(float(error.square().flatten(1).mean(1).sum()) for error in errors) / len(frames))
+    return HeldOutFrames(
+        frames,
+        sum(float(error.square().flatten(1).mean(1).sum()) for error in errors) / len(frames),
+    )
 
 
 def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training:
@@ -146,8 +167,13 @@ def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training:
     if cfg.compile and run.device is Device.cuda:
         model.compile()  # in place, so that the saved keys stay plain
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
-    scheduler, facts = warmup_cosine(optimizer, steps, cfg.warmup), {"env": run.env, "view": cfg.view.to_dict()}
-    return Training("autoencoder", model, optimizer, scheduler, EarlyStopping(1), cfg.log_every, facts=facts)
+    scheduler, facts = (
+        warmup_cosine(optimizer, steps, cfg.warmup),
+        {"env": run.env, "view": cfg.view.to_dict()},
+    )
+    return Training(
+        "autoencoder", model, optimizer, scheduler, EarlyStopping(1), cfg.log_every, facts=facts
+    )
 
 
 def loss_terms(
@@ -163,7 +189,11 @@ def loss_terms(
 
 @torch.inference_mode()
 def validate(
-    cfg: AutoencoderConfig, run: Run, training: Training, held_out: HeldOutFrames, metrics: MetricsLog
+    cfg: AutoencoderConfig,
+    run: Run,
+    training: Training,
+    held_out: HeldOutFrames,
+    metrics: MetricsLog,
 ) -> None:
     """Judge the model on the held-out frames: a row, a picture; keep the best."""
     training.write_window(metrics)
@@ -172,25 +202,47 @@ def validate(
     for frames in held_out.frames.split(WIDTH):
         terms, found = loss_terms(cfg, run, model, frames)
         x, recon = found["x"], found["recon"]
-        values: dict[str, Any] = {"recon_loss": terms["recon_loss"], "mse": (recon - x).square().mean()}
+        values: dict[str, Any] = {
+            "recon_loss": terms["recon_loss"],
+            "mse": (recon - x).square().mean(),
+        }
         values["ssim"] = similarity(recon[:, None], x[:, None]).mean()
         latents.append(found["z"])
         values["latent_mean_norm"] = found["z"].flatten(2).mean(2).norm(dim=1).mean()
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + float(value) * len(frames)
     means = {name: value / len(held_out.frames) for name, value in sums.items()}
-    named = ("loss", "recon_loss", "var_reg_loss", "mse", "psnr", "ssim", "latent_var", "latent_mean_norm")
+    named = (
+        "loss",
+        "recon_loss",
+        "var_reg_loss",
+        "mse",
+        "psnr",
+        "ssim",
+        "latent_var",
+        "latent_mean_norm",
+    )
     means["psnr"] = psnr(means["mse"])
-    means["var_reg_loss"], means["latent_var"] = map(float, variance_terms(torch.cat(latents), *cfg.variance))
+    means["var_reg_loss"], means["latent_var"] = map(
+        float, variance_terms(torch.cat(latents), *cfg.variance)
+    )
     means["loss"] = means["recon_loss"] + means["var_reg_loss"]
     row = {f"val_{name}": means[name] for name in named}
     beside = {"mean_mse": held_out.mean_mse, "mean_psnr": psnr(held_out.mean_mse)}
     metrics.write("val_metrics", {"step": training.step, **row, **beside})
     log.info(
         "step %d: PSNR %.2f dB (mean image %.2f), SSIM %.3f, variance of the latents %.3f",
-        *(training.step, row["val_psnr"], beside["mean_psnr"], row["val_ssim"], row["val_latent_var"]),
+        *(
+            training.step,
+            row["val_psnr"],
+            beside["mean_psnr"],
+            row["val_ssim"],
+            row["val_latent_var"],
+        ),
     )
-    save_reconstructions(cfg, run, model, held_out.frames, f"reconstructions_step_{training.step:08d}")
+    save_reconstructions(
+        cfg, run, model, held_out.frames, f"reconstructions_step_{training.step:08d}"
+    )
     if training.stopper.update(row["val_loss"]):
         training.save_best(run, row)
 
@@ -201,4 +253,6 @@ def save_reconstructions(
     """Some held-out frames, what the model draws of them, and its errors."""
     shown = frames[np.linspace(0, len(frames) - 1, SHOWN).round().astype(int)]
     _, found = loss_terms(cfg, run, model, shown)
-    save_png(run.path / "images" / f"{name}.png", labelled_rows(compared(found["x"], found["recon"])))
+    save_png(
+        run.path / "images" / f"{name}.png", labelled_rows(compared(found["x"], found["recon"]))
+    )

@@ -65,17 +65,17 @@ class ControllerConfig:
     features: Features = Features.zh
     hidden_units: int = 0  # tanh units between features and action; 0: the linear controller
     latent: Latent = Latent.mean
-    components: int | None = (
-        None  # search in so many leading principal components of what C sees; null: in C's own weights
-    )
-    imitate: bool = (
-        False  # begin at the controller that does most nearly what was done in M's episodes, and not at zero
-    )
+    # search in so many leading principal components of what C sees; null: in C's own weights
+    components: int | None = None
+    # begin at the controller that does most nearly what was done in M's episodes, and not at zero
+    imitate: bool = False
     pop_size: int = 64
     sigma0: float = 0.1
     diagonal: bool = False  # adapt variances alone (sep-CMA-ES)
-    weight_decay: float = 0.0  # taken off a return, times the squared length of the parameter vector
-    start_from: str | None = None  # controller run folder whose search goes on here: mean, step size and covariance
+    # taken off a return, times the squared length of the parameter vector
+    weight_decay: float = 0.0
+    # controller run folder whose search goes on here: mean, step size and covariance
+    start_from: str | None = None
     n_samples: int = 4
     heats: int = 1  # groups of candidates that play different tracks
     most_samples: int | None = None
@@ -85,23 +85,44 @@ class ControllerConfig:
     minutes: float | None = field(default=None, metadata=BUDGET)
     target_return: float | None = field(default=None, metadata=BUDGET)
     time_limit: int | None = 1000
-    early_cut: int = 0  # steps without a positive reward after which a search episode is cut (0: never)
+    # steps without a positive reward after which a search episode is cut (0: never)
+    early_cut: int = 0
     test_interval: int = 5
     selection_episodes: int = 16
-    finalists: int = (
-        1  # the best-tested controllers; more than one play twice as many other selection tracks at the end
-    )
+    # the best-tested controllers; more than one play twice as many other selection tracks at the
+    # end
+    finalists: int = 1
     num_envs: int = 16  # environments that a worker steps side by side; on cuda, for each core
-    max_workers: int = field(default=32, metadata=RUNTIME)  # 0: this process; never more than there are cores
-    deadline: float = field(default=DEADLINE, metadata=RUNTIME)  # seconds without a step, then a worker is replaced
+    # 0: this process; never more than there are cores
+    max_workers: int = field(default=32, metadata=RUNTIME)
+    # seconds without a step, then a worker is replaced
+    deadline: float = field(default=DEADLINE, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
         require_positive(
-            "stage", self, "components", "n_samples", "generations", "env_steps", "minutes", "sigma0", "time_limit"
+            "stage",
+            self,
+            "components",
+            "n_samples",
+            "generations",
+            "env_steps",
+            "minutes",
+            "sigma0",
+            "time_limit",
         )
-        require_positive("stage", self, "test_interval", "selection_episodes", "finalists", "num_envs", "deadline")
+        require_positive(
+            "stage",
+            self,
+            "test_interval",
+            "selection_episodes",
+            "finalists",
+            "num_envs",
+            "deadline",
+        )
         if self.pop_size < 2:
-            raise ValueError(f"stage.pop_size is {self.pop_size}; CMA-ES needs at least 2 candidates")
+            raise ValueError(
+                f"stage.pop_size is {self.pop_size}; CMA-ES needs at least 2 candidates"
+            )
         if not 1 <= self.heats <= self.pop_size // 2:
             raise ValueError(
                 f"stage.heats is {self.heats}; each heat needs 2 candidates or more of stage.pop_size={self.pop_size}"
@@ -115,7 +136,9 @@ class ControllerConfig:
                 "stage.generations, stage.env_steps and stage.minutes are all null: give the search an end"
             )
         if not 0 <= self.reliability <= 1:
-            raise ValueError(f"stage.reliability is {self.reliability}; it must lie between 0 and 1")
+            raise ValueError(
+                f"stage.reliability is {self.reliability}; it must lie between 0 and 1"
+            )
         for name in ("max_workers", "early_cut", "hidden_units", "weight_decay"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
@@ -154,13 +177,20 @@ def load_search(path: Path) -> dict[str, Any]:
     """The content of a controller's `last.pt`; one that this version cannot go on from is a ValueError."""
     state = load_checkpoint(path, "controller")
     if "start" not in state:
-        raise ValueError(f"{path} was written by an earlier version, which kept its search otherwise: start it anew")
+        raise ValueError(
+            f"{path} was written by an earlier version, which kept its search otherwise: start it anew"
+        )
     return state
 
 
 def search_options(cfg: ControllerConfig) -> dict[str, Any]:
     """What two searches must share for one to go on where the other ended."""
-    options = {"pop_size": cfg.pop_size, "sigma0": cfg.sigma0, "diagonal": cfg.diagonal, "components": cfg.components}
+    options = {
+        "pop_size": cfg.pop_size,
+        "sigma0": cfg.sigma0,
+        "diagonal": cfg.diagonal,
+        "components": cfg.components,
+    }
     return {**options, "imitate": cfg.imitate, **cfg.sight.to_dict()}
 
 
@@ -181,13 +211,21 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
     args = (models, run.backend, crew.width, crew.device, crew.threads)
     with (
         open_pool(
-            Workers(run.workers), crew.workers, build_player, args, most=cfg.max_workers, deadline=cfg.deadline
+            Workers(run.workers),
+            crew.workers,
+            build_player,
+            args,
+            most=cfg.max_workers,
+            deadline=cfg.deadline,
         ) as pool,
         ProgressBar("controller", cfg.generations, evolution.generation, "env steps") as bar,
     ):
-        selection = Selection(pool, metrics, cfg.selection_episodes, cfg.finalists, crew.width, cfg.time_limit)
+        selection = Selection(
+            pool, metrics, cfg.selection_episodes, cfg.finalists, crew.width, cfg.time_limit
+        )
         warm_up(pool, len(search.mean))
-        planned = max(SETTLED, evolution.generation + 1)  # of a search that goes on, after its first generation here
+        # of a search that goes on, after its first generation here
+        planned = max(SETTLED, evolution.generation + 1)
         while not cfg.budget.is_over(search):
             timing = one_generation(cfg, run, search, pool, crew.width, metrics, bar)
             if evolution.generation == planned:
@@ -216,10 +254,15 @@ def open_world(cfg: ControllerConfig, run: Run) -> tuple[Models, WorldModel]:
     return models, load_world_model(vae, mdrnn, EnvSpec.from_dict(run.env), cfg.sight)
 
 
-def open_beginning(cfg: ControllerConfig, run: Run, world: WorldModel) -> tuple[np.ndarray, Components | None]:
+def open_beginning(
+    cfg: ControllerConfig, run: Run, world: WorldModel
+) -> tuple[np.ndarray, Components | None]:
     """The first mean vector, and the axes of the search if it has any: this run's, else those of the search that goes on
     here, else made from M's episodes where they are needed."""
-    for last in (run.last, None if cfg.start_from is None else Path(cfg.start_from) / "checkpoints" / "last.pt"):
+    for last in (
+        run.last,
+        None if cfg.start_from is None else Path(cfg.start_from) / "checkpoints" / "last.pt",
+    ):
         if last is not None and last.is_file():
             state = load_search(last)
             axes = state["components"]
@@ -244,8 +287,13 @@ def open_beginning(cfg: ControllerConfig, run: Run, world: WorldModel) -> tuple[
     if not cfg.imitate:
         return np.zeros(parameters), components
     start = imitate(features, observed.actions, space)
-    shares = ", ".join(f"{100 * share:.0f} %" for share in explained(start, features, observed.actions, space))
-    log.info("the search begins at the controller that imitates M's episodes: it explains %s of their actions", shares)
+    shares = ", ".join(
+        f"{100 * share:.0f} %" for share in explained(start, features, observed.actions, space)
+    )
+    log.info(
+        "the search begins at the controller that imitates M's episodes: it explains %s of their actions",
+        shares,
+    )
     return start, components
 
 
@@ -260,12 +308,21 @@ def first_state(cfg: ControllerConfig, run: Run, world: WorldModel) -> Search:
     elif cfg.start_from is not None:
         path = Path(cfg.start_from) / "checkpoints" / "last.pt"
         theirs = {item["sha256"] for item in read_manifest(Path(cfg.start_from))["inputs"]}
-        if not all(item["sha256"] in theirs for item in run.manifest["inputs"] if item["kind"] != "start_from"):
-            log.warning("%s searched with another V or M: its parameters may mean little here", cfg.start_from)
+        if not all(
+            item["sha256"] in theirs
+            for item in run.manifest["inputs"]
+            if item["kind"] != "start_from"
+        ):
+            log.warning(
+                "%s searched with another V or M: its parameters may mean little here",
+                cfg.start_from,
+            )
         run.add_input("start_from", path)
         state = load_search(path)
         if len(start) != size:
-            raise ValueError(f"stage.start_from={cfg.start_from} searched {len(start)} parameters; here C has {size}")
+            raise ValueError(
+                f"stage.start_from={cfg.start_from} searched {len(start)} parameters; here C has {size}"
+            )
         ancestors = [Segment(**segment) for segment in state["segments"]]
     evolution = Evolution(
         start,
@@ -282,27 +339,47 @@ def first_state(cfg: ControllerConfig, run: Run, world: WorldModel) -> Search:
 def warm_up(pool: Pool, size: int) -> None:
     """One step in each worker, so that no measured generation waits for processes to start and models to load, and an
     environment that nobody can play ends the run at once: a WorkerError."""
-    blocks = [Block(np.zeros((1, size), np.float32), (seed,), max_steps=1) for seed in range(max(2, pool.size))]
+    blocks = [
+        Block(np.zeros((1, size), np.float32), (seed,), max_steps=1)
+        for seed in range(max(2, pool.size))
+    ]
     scores = play_what_can_be(pool, blocks, lambda episodes, steps: None)
     if all(score.failure for score in scores):
         raise WorkerError(f"the environment cannot be played: {scores[-1].failure}")
 
 
 def one_generation(
-    cfg: ControllerConfig, run: Run, search: Search, pool: Pool, width: int, metrics: MetricsLog, bar: ProgressBar
+    cfg: ControllerConfig,
+    run: Run,
+    search: Search,
+    pool: Pool,
+    width: int,
+    metrics: MetricsLog,
+    bar: ProgressBar,
 ) -> dict[str, Value]:
     """Ask, play every candidate on the fresh tracks of its heat, tell; returns what it took."""
     began, warm, setbacks, evolution = time.monotonic(), pool.warm, pool.setbacks, search.evolution
     generation = evolution.generation
-    samples = next_samples(search.samples, search.reliability, cfg.most_samples or 0, cfg.reliability, cfg.n_samples)
-    scores = play_candidates(cfg, run, search, samples, pool, width, metrics, lambda steps: bar.advance(0, steps))
+    samples = next_samples(
+        search.samples, search.reliability, cfg.most_samples or 0, cfg.reliability, cfg.n_samples
+    )
+    scores = play_candidates(
+        cfg, run, search, samples, pool, width, metrics, lambda steps: bar.advance(0, steps)
+    )
     returns = np.array([score.total_return for score in scores]).reshape(cfg.pop_size, samples)
     steps, seconds = sum(score.length for score in scores), time.monotonic() - began
     search.tell(returns, steps, seconds, calm=warm and pool.setbacks == setbacks)
     bar.expect(cfg.budget.total(search))
     bar.advance(1, 0, f"mean {np.nanmean(returns):.0f}")
-    metrics.write("metrics", row(search, fitness(returns, cfg.heats), [score for score in scores if not score.failure]))
-    return {"generation": generation + 1, "seconds": round(seconds, 3), "rate": round(steps / seconds, 1)}
+    metrics.write(
+        "metrics",
+        row(search, fitness(returns, cfg.heats), [score for score in scores if not score.failure]),
+    )
+    return {
+        "generation": generation + 1,
+        "seconds": round(seconds, 3),
+        "rate": round(steps / seconds, 1),
+    }
 
 
 def play_candidates(
@@ -336,7 +413,12 @@ def play_candidates(
     closed = unplayable(scores)
     others = fresh_seeds(Purpose.search, len(closed), run.seed, "generation", *labels, "instead")
     for track, other in zip(closed, others, strict=True):
-        log.warning("generation %d: no candidate could play track %d; they play %d instead", generation, track, other)
+        log.warning(
+            "generation %d: no candidate could play track %d; they play %d instead",
+            generation,
+            track,
+            other,
+        )
         rows = np.flatnonzero(tracks == track)
         tracks[rows] = other
         for row, score in zip(rows, play(rows), strict=True):
@@ -349,7 +431,8 @@ def tell_plan(cfg: ControllerConfig, run: Run, search: Search, timing: dict[str,
     """Log what the budget comes to, at the pace of the generation that `timing` is of."""
     rate, seconds = timing["rate"], timing["seconds"]
     assert isinstance(rate, float) and isinstance(seconds, float)
-    share = cfg.selection_episodes / (cfg.pop_size * search.samples[-1])  # a test's episodes over a generation's
+    # a test's episodes over a generation's
+    share = cfg.selection_episodes / (cfg.pop_size * search.samples[-1])
     finals = 2 * cfg.finalists * share if cfg.finalists > 1 else 0.0
     pace = Pace(rate, seconds, 2 * share / cfg.test_interval, finals)
     log.info("plan: %s", cfg.budget.plan(search, run.env["id"], pace))
@@ -385,7 +468,9 @@ def resume(run: Run, search: Search) -> dict[str, int] | None:
 def save(cfg: ControllerConfig, run: Run, search: Search, metrics: MetricsLog) -> None:
     """Write `last.pt`."""
     place = {"inputs": run.manifest["inputs"], "csv_offsets": metrics.offsets}
-    save_checkpoint(run.last, "controller", {"search": search_options(cfg), **search.state(), **place})
+    save_checkpoint(
+        run.last, "controller", {"search": search_options(cfg), **search.state(), **place}
+    )
 
 
 def write_agent(run: Run, search: Search, world: WorldModel) -> None:

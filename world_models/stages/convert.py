@@ -46,7 +46,8 @@ class ConvertConfig:
 
     source: str | None = None
     to: Format = Format.native
-    alignment: Alignment | None = None  # .npz and HDF5: frames saved before their steps (pre) or after (post)
+    # .npz and HDF5: frames saved before their steps (pre) or after (post)
+    alignment: Alignment | None = None
     image_key: str | None = None  # the picture in a Minari data set whose observations are a Dict
     val_fraction: float = 0.1  # where the source has no split of its own
     shard_size: int = 8
@@ -55,7 +56,9 @@ class ConvertConfig:
     def __post_init__(self) -> None:
         require_positive("stage", self, "shard_size")
         if not 0 <= self.val_fraction < 1:
-            raise ValueError(f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1")
+            raise ValueError(
+                f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1"
+            )
 
 
 def settled(cfg: ConvertConfig, spec: EnvSpec) -> ConvertConfig:
@@ -67,12 +70,16 @@ def settled(cfg: ConvertConfig, spec: EnvSpec) -> ConvertConfig:
         return replace(cfg, alignment=source.alignment)
     alignment = None if cfg.to is Format.minari else cfg.alignment or Alignment.pre
     if cfg.alignment not in (None, alignment):
-        raise ValueError("stage.alignment is of no use with stage.to=minari, which holds every frame: leave it out")
+        raise ValueError(
+            "stage.alignment is of no use with stage.to=minari, which holds every frame: leave it out"
+        )
     store = _open_store(cfg)
     check_export(store, cfg.to, alignment)
     if store.manifest["env"] != spec.to_dict():
         what = difference(store.manifest["env"], spec.to_dict())
-        raise ValueError(f"{shown(store.folder)} was made with another env, so give the same env keys: {what}")
+        raise ValueError(
+            f"{shown(store.folder)} was made with another env, so give the same env keys: {what}"
+        )
     return replace(cfg, alignment=alignment)
 
 
@@ -107,7 +114,9 @@ def _store_folder(cfg: ConvertConfig) -> Path:
     folder = native_folder(path)
     if folder is None:
         wanted = "stage.verify=true checks" if cfg.verify else f"stage.to={cfg.to.value} writes"
-        raise ValueError(f"{shown(path)} is {found.value}, and {wanted} native episodes: convert it to those first")
+        raise ValueError(
+            f"{shown(path)} is {found.value}, and {wanted} native episodes: convert it to those first"
+        )
     return folder
 
 
@@ -128,14 +137,27 @@ def read_in(cfg: ConvertConfig, run: Run) -> None:
     splits, size = split_episodes(len(source), cfg.val_fraction), cfg.shard_size
     writer = StoreWriter(folder, _meta(run, source))
     finished = writer.finished_shards()
-    starts = {index: start for index, start in enumerate(range(0, len(source), size)) if index not in finished}
+    starts = {
+        index: start
+        for index, start in enumerate(range(0, len(source), size))
+        if index not in finished
+    }
     left = sum(len(splits[start : start + size]) for start in starts.values())
     with ProgressBar("convert", len(source), len(source) - left) as bar:
         for index, start in starts.items():
-            chunk = [_read(source, number, spec, splits[number]) for number in range(len(source))[start : start + size]]
-            writer.write_shard(index, [episode for episode, _ in chunk], [split for _, split in chunk])
+            chunk = [
+                _read(source, number, spec, splits[number])
+                for number in range(len(source))[start : start + size]
+            ]
+            writer.write_shard(
+                index, [episode for episode, _ in chunk], [split for _, split in chunk]
+            )
             bar.advance(len(chunk), sum(episode.length for episode, _ in chunk))
-        timing: dict[str, Value] = {"steps": bar.work, "seconds": round(bar.seconds, 3), "rate": round(bar.rate, 1)}
+        timing: dict[str, Value] = {
+            "steps": bar.work,
+            "seconds": round(bar.seconds, 3),
+            "rate": round(bar.rate, 1),
+        }
     writer.finish()
     write_overview(EpisodeStore.open(folder), run, timing)
 
@@ -152,8 +174,12 @@ def _frames_of(source: Source, spec: EnvSpec) -> str:
     size, crop = spec.preprocessing.size, spec.preprocessing.crop
     cut = f"env.crop={list(crop)}"
     if (height, width) != (size, size):
-        return f"frames are {height}x{width}: resized to {size}x{size}" + (f" after {cut}" if any(crop) else "")
-    return f"frames are {size}x{size} already: taken as they are" + (f", without {cut}" if any(crop) else "")
+        return f"frames are {height}x{width}: resized to {size}x{size}" + (
+            f" after {cut}" if any(crop) else ""
+        )
+    return f"frames are {size}x{size} already: taken as they are" + (
+        f", without {cut}" if any(crop) else ""
+    )
 
 
 def _meta(run: Run, source: Source) -> dict[str, Any]:

@@ -49,13 +49,16 @@ class EvaluateConfig:
     num_envs: int = 8  # on cuda, for each core
     workers: int = field(default=-1, metadata=RUNTIME)
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)
-    source: str | None = None  # run folder whose episodes a pixel model is judged on; null: those it was trained from
+    # run folder whose episodes a pixel model is judged on; null: those it was trained from
+    source: str | None = None
     windows: int = 256
     horizon: int = 32
     fps: int = 10  # of a pixel model's videos
 
     def __post_init__(self) -> None:
-        require_positive("stage", self, "episodes", "num_envs", "deadline", "windows", "horizon", "fps")
+        require_positive(
+            "stage", self, "episodes", "num_envs", "deadline", "windows", "horizon", "fps"
+        )
         num_workers(self.workers)
 
 
@@ -70,7 +73,9 @@ def settled(cfg: EvaluateConfig, spec: EnvSpec) -> EvaluateConfig:
     path = path / "rollout" if (path / "rollout").is_dir() else path  # a pipeline's
     store = EpisodeStore.open(path / "episodes")
     if not store.episodes("validation"):
-        raise ValueError(f"stage.source={cfg.source} has no validation episodes: collect some with stage.val_fraction")
+        raise ValueError(
+            f"stage.source={cfg.source} has no validation episodes: collect some with stage.val_fraction"
+        )
     theirs, ours = _shown(store.manifest["env"]), _shown(spec.to_dict())
     differing = [name for name in ours if theirs.get(name) != ours[name]]
     if differing:
@@ -98,19 +103,28 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
             return
         path = run.upstream / "agent.pt"
     if cfg.source is not None:
-        raise ValueError("stage.source is of no use: it is for a pixel model, and here an agent plays")
+        raise ValueError(
+            "stage.source is of no use: it is for a pixel model, and here an agent plays"
+        )
     run.add_input("agent", path)
     agent = load_agent(path, cfg.which.value, run.device.value)
     seeds = fixed_seeds(Purpose.final_test, cfg.episodes)
     models = Models(run.env, agent=path)
     vector = agent.controllers[cfg.which.value]
-    crew = choose_crew(run.device.value, run.backend, Workers(run.workers), cfg.workers, cfg.num_envs)
+    crew = choose_crew(
+        run.device.value, run.backend, Workers(run.workers), cfg.workers, cfg.num_envs
+    )
     args = (models, run.backend, crew.width, crew.device, crew.threads)
     with (
-        open_pool(Workers(run.workers), crew.workers, build_player, args, deadline=cfg.deadline) as pool,
+        open_pool(
+            Workers(run.workers), crew.workers, build_player, args, deadline=cfg.deadline
+        ) as pool,
         ProgressBar("evaluate", 2 * cfg.episodes) as bar,
     ):
-        blocks = [*single_blocks(vector, seeds, crew.width), *single_blocks(None, seeds, crew.width)]
+        blocks = [
+            *single_blocks(vector, seeds, crew.width),
+            *single_blocks(None, seeds, crew.width),
+        ]
         played = play_blocks(pool, blocks, bar.advance)
     scores, random = played[: cfg.episodes], played[cfg.episodes :]
     write_json(run.path / "scores.json", score_table(cfg, run, scores, random))
@@ -120,15 +134,23 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
 def evaluate_pixels(cfg: EvaluateConfig, run: Run, upstream: Path) -> None:
     """Judge an upstream pixel model on the episodes that it was not trained on, or on those of another run."""
     path = upstream / "checkpoints" / "best.pt"
-    episodes = input_of(upstream, "episodes") if cfg.source is None else Path(cfg.source) / "episodes" / "manifest.json"
+    episodes = (
+        input_of(upstream, "episodes")
+        if cfg.source is None
+        else Path(cfg.source) / "episodes" / "manifest.json"
+    )
     run.add_input("pixel", path)
     run.add_input("episodes", episodes)
     world, store = load_pixel_world(path, run.device.value), EpisodeStore.open(episodes.parent)
     store = world.split(store) if cfg.source is None else store
-    evaluate_pixel_world(run.path, run.metrics(None), world, store, cfg.windows, cfg.horizon, cfg.fps)
+    evaluate_pixel_world(
+        run.path, run.metrics(None), world, store, cfg.windows, cfg.horizon, cfg.fps
+    )
 
 
-def score_table(cfg: EvaluateConfig, run: Run, scores: list[Score], random: list[Score]) -> dict[str, Any]:
+def score_table(
+    cfg: EvaluateConfig, run: Run, scores: list[Score], random: list[Score]
+) -> dict[str, Any]:
     """The content of scores.json."""
     table = {
         "env": run.env["id"],
@@ -155,7 +177,12 @@ def described(scores: list[Score]) -> dict[str, Any]:
     returns = [score.total_return for score in scores]
     summary = asdict(summarize(returns))
     interval = [summary.pop("low"), summary.pop("high")]
-    return {"returns": returns, "lengths": [score.length for score in scores], **summary, "interval95": interval}
+    return {
+        "returns": returns,
+        "lengths": [score.length for score in scores],
+        **summary,
+        "interval95": interval,
+    }
 
 
 def film(run: Run, agent: Agent, scores: list[Score]) -> None:
@@ -167,7 +194,10 @@ def film(run: Run, agent: Agent, scores: list[Score]) -> None:
     for (name, score), seen, total in zip(chosen.items(), frames, returns, strict=True):
         if not np.isclose(total, score.total_return):
             log.warning(
-                "the %s episode came to %.1f when it was filmed and to %.1f before", name, total, score.total_return
+                "the %s episode came to %.1f when it was filmed and to %.1f before",
+                name,
+                total,
+                score.total_return,
             )
         panels = {f"{name}: return {total:.0f}": seen, "seen by V": agent.reconstruct(seen)}
         save_video(run.path / "videos" / f"{name}.mp4", side_by_side(panels), fps=30)

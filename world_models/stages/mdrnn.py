@@ -40,7 +40,8 @@ class Sequences(Enum):
     """What a row of a batch reads."""
 
     windows = "windows"  # `seq_len` steps from anywhere, from a zero state
-    episodes = "episodes"  # whole episodes, `seq_len` steps at a time, the state carried on (truncated backpropagation)
+    # whole episodes, `seq_len` steps at a time, the state carried on (truncated backpropagation)
+    episodes = "episodes"
 
 
 class Latents(Enum):
@@ -61,7 +62,8 @@ class MDRNNConfig:
     sequences: Sequences = Sequences.windows
     batch_size: int = 16
     seq_len: int = 32
-    terminal_prob: float = 0.2  # of a window: to be replaced by the one that ends its episode, if that terminated
+    # of a window: to be replaced by the one that ends its episode, if that terminated
+    terminal_prob: float = 0.2
     dataset_fraction: float = 1.0  # of the training episodes, the first ones
     latents: Latents = field(default=Latents.precomputed, metadata=RUNTIME)
     num_epochs: int = field(default=30, metadata=BUDGET)
@@ -78,18 +80,30 @@ class MDRNNConfig:
     checkpoint_interval: int = field(default=500, metadata=RUNTIME)  # training steps
 
     def __post_init__(self) -> None:
-        require_positive("stage", self, "hidden_size", "gmm_components", "sigma_floor", "batch_size", "seq_len")
-        require_positive("stage", self, "dataset_fraction", "num_epochs", "learning_rate", "done_weight")
-        require_positive("stage", self, "early_stopping_patience", "sample_interval", "checkpoint_interval")
+        require_positive(
+            "stage", self, "hidden_size", "gmm_components", "sigma_floor", "batch_size", "seq_len"
+        )
+        require_positive(
+            "stage", self, "dataset_fraction", "num_epochs", "learning_rate", "done_weight"
+        )
+        require_positive(
+            "stage", self, "early_stopping_patience", "sample_interval", "checkpoint_interval"
+        )
         for name in ("grad_clip", "scheduler_patience", "temperature"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
         if not 0 <= self.terminal_prob <= 1:
-            raise ValueError(f"stage.terminal_prob is {self.terminal_prob}; it must be a probability, from 0 to 1")
+            raise ValueError(
+                f"stage.terminal_prob is {self.terminal_prob}; it must be a probability, from 0 to 1"
+            )
         if self.dataset_fraction > 1:
-            raise ValueError(f"stage.dataset_fraction is {self.dataset_fraction}; it must be at most 1, all episodes")
+            raise ValueError(
+                f"stage.dataset_fraction is {self.dataset_fraction}; it must be at most 1, all episodes"
+            )
         if not 0 < self.scheduler_factor < 1:
-            raise ValueError(f"stage.scheduler_factor is {self.scheduler_factor}; it must lie between 0 and 1")
+            raise ValueError(
+                f"stage.scheduler_factor is {self.scheduler_factor}; it must lie between 0 and 1"
+            )
 
 
 def execute(cfg: MDRNNConfig, run: Run) -> None:
@@ -104,7 +118,9 @@ def execute(cfg: MDRNNConfig, run: Run) -> None:
     else:
         metrics = train_on(cfg, run, training, train, validation, vae)
     env = EnvSpec.from_dict(run.env)
-    world = load_world_model(run.upstream / "checkpoints" / "best.pt", run.best, env, device=run.device.value)
+    world = load_world_model(
+        run.upstream / "checkpoints" / "best.pt", run.best, env, device=run.device.value
+    )
     judge_best(cfg, run, world, train, validation, metrics)
     show_dreams(cfg, run, world, store)
 
@@ -142,11 +158,18 @@ def data_sets(
     stride = 1 if cfg.sequences is Sequences.windows else cfg.seq_len
 
     def of(split: str, stride: int, fraction: float) -> LatentSequenceDataset:
-        return LatentSequenceDataset(store, latents, split, cfg.seq_len, stride, to_model=to_model, fraction=fraction)
+        return LatentSequenceDataset(
+            store, latents, split, cfg.seq_len, stride, to_model=to_model, fraction=fraction
+        )
 
-    train, validation = of("train", stride, cfg.dataset_fraction), of("validation", cfg.seq_len, 1.0)
+    train, validation = (
+        of("train", stride, cfg.dataset_fraction),
+        of("validation", cfg.seq_len, 1.0),
+    )
     if not len(validation):
-        log.warning("the episodes have no validation split: the training windows are watched instead")
+        log.warning(
+            "the episodes have no validation split: the training windows are watched instead"
+        )
         validation = of("train", cfg.seq_len, cfg.dataset_fraction)
     return train, validation
 
@@ -160,11 +183,16 @@ def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training:
     model = model.to(run.device.value)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=cfg.learning_rate, alpha=0.9)
     scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
-    stopper, carried = EarlyStopping(cfg.early_stopping_patience), model.get_init_hidden(cfg.batch_size)
+    stopper, carried = (
+        EarlyStopping(cfg.early_stopping_patience),
+        model.get_init_hidden(cfg.batch_size),
+    )
     return Training("mdrnn", model, optimizer, scheduler, stopper, carried=carried)
 
 
-def keep_untrained(cfg: MDRNNConfig, run: Run, training: Training, validation: LatentSequenceDataset) -> MetricsLog:
+def keep_untrained(
+    cfg: MDRNNConfig, run: Run, training: Training, validation: LatentSequenceDataset
+) -> MetricsLog:
     """Leave the initial weights, judged but never changed, as the run's checkpoints."""
     log.info("untrained: M keeps its initial weights, seed %d", run.seed)
     run.manifest["untrained"] = True
@@ -196,27 +224,40 @@ def train_on(
 
 
 def train_epoch(
-    cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset, metrics: MetricsLog, bar: ProgressBar
+    cfg: MDRNNConfig,
+    run: Run,
+    training: Training,
+    data: LatentSequenceDataset,
+    metrics: MetricsLog,
+    bar: ProgressBar,
 ) -> None:
     """What is left of the current epoch."""
     training.model.train()
     for chunks, batch in read_chunks(data, training_order(cfg, run, training, data)):
-        draw = seeding.torch_generator(run.seed, "mdrnn", "noise", training.step, device=run.device.value)
+        draw = seeding.torch_generator(
+            run.seed, "mdrnn", "noise", training.step, device=run.device.value
+        )
         given = batch.to(run.device.value)
-        loss, terms, training.carried = loss_terms(cfg, training.model, given, chunks, training.carried, draw)
+        loss, terms, training.carried = loss_terms(
+            cfg, training.model, given, chunks, training.carried, draw
+        )
         training.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
         bar.advance(len(chunks.items), note=f"epoch {training.epoch + 1}")
         if training.step % cfg.checkpoint_interval == 0:
             training.save(run, metrics)
 
 
-def training_order(cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset) -> Iterator[Chunks]:
+def training_order(
+    cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset
+) -> Iterator[Chunks]:
     """What is left to read in the current epoch."""
     seed, epoch, start = run.seed, training.epoch, training.batch
     if cfg.sequences is Sequences.episodes:
         return episode_chunks(data, cfg.batch_size, seed=seed, epoch=epoch, start=start)
     ends, count = cfg.terminal_prob, data.tiles
-    return window_chunks(data, cfg.batch_size, seed=seed, epoch=epoch, start=start, count=count, terminal_prob=ends)
+    return window_chunks(
+        data, cfg.batch_size, seed=seed, epoch=epoch, start=start, count=count, terminal_prob=ends
+    )
 
 
 def loss_terms(
@@ -234,7 +275,9 @@ def loss_terms(
     assert isinstance(model, MDRNN), type(model)
     noise = torch.randn(batch.mu.shape, generator=draw, device=batch.mu.device)
     latents = batch.mu + batch.logsigma.exp() * noise
-    rows, fresh = (torch.from_numpy(values).to(latents.device) for values in (chunks.rows, chunks.fresh))
+    rows, fresh = (
+        torch.from_numpy(values).to(latents.device) for values in (chunks.rows, chunks.fresh)
+    )
     outputs, carried = model.carry_on(batch.actions, latents[:-1], carried, rows, fresh)
     targets = (latents[1:], batch.rewards, batch.terminated, batch.mask, batch.next_mask)
     loss, terms = mdrnn_loss(outputs, *targets, cfg.include_reward, cfg.done_weight)
@@ -253,7 +296,11 @@ def finish_epoch(
     training.write_timing(metrics)
     validation = validate(cfg, run, training, data)
     metrics.write("val_metrics", {"epoch": training.epoch + 1, "step": training.step, **validation})
-    log.info("epoch %d: validation loss %.4f (gmm %.3f, bce %.4f, mse %.4f)", training.epoch + 1, *validation.values())
+    log.info(
+        "epoch %d: validation loss %.4f (gmm %.3f, bce %.4f, mse %.4f)",
+        training.epoch + 1,
+        *validation.values(),
+    )
     if training.end_epoch(validation["loss"]):
         training.save_best(run, validation)
     if training.epoch % cfg.sample_interval == 0:
@@ -264,11 +311,16 @@ def finish_epoch(
 
 
 @torch.inference_mode()
-def validate(cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset) -> dict[str, float]:
+def validate(
+    cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset
+) -> dict[str, float]:
     """The loss and its terms, means over all steps of the data; the noise is the same in every epoch."""
     model = training.model.eval()
     assert isinstance(model, MDRNN), type(model)
-    sums, steps = dict.fromkeys(("gmm", "bce", "mse"), 0.0), dict.fromkeys(("gmm", "bce", "mse"), 0.0)
+    sums, steps = (
+        dict.fromkeys(("gmm", "bce", "mse"), 0.0),
+        dict.fromkeys(("gmm", "bce", "mse"), 0.0),
+    )
     draw = seeding.torch_generator(run.seed, "mdrnn", "validation", device=run.device.value)
     carried: tuple[torch.Tensor, ...] = model.get_init_hidden(VALIDATION_ROWS)
     for chunks, batch in read_chunks(data, validation_order(cfg, data)):
@@ -279,7 +331,10 @@ def validate(cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenc
             sums[name] += float(term) * weight
             steps[name] += weight
     means = {name: total / max(steps[name], 1.0) for name, total in sums.items()}
-    return {"loss": mdrnn_total(**means, latents=model.latents, include_reward=cfg.include_reward), **means}
+    return {
+        "loss": mdrnn_total(**means, latents=model.latents, include_reward=cfg.include_reward),
+        **means,
+    }
 
 
 def validation_order(cfg: MDRNNConfig, data: LatentSequenceDataset) -> Iterator[Chunks]:
@@ -308,7 +363,9 @@ def judge_best(
         log.info(line)
 
 
-def show_dream(cfg: MDRNNConfig, run: Run, world: WorldModel, store: EpisodeStore, name: str) -> None:
+def show_dream(
+    cfg: MDRNNConfig, run: Run, world: WorldModel, store: EpisodeStore, name: str
+) -> None:
     """A strip of M's open-loop dream beside the truth."""
     save_strip(run, name, dream(world, store, cfg.temperature, run.seed))
 

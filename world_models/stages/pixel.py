@@ -68,9 +68,9 @@ class PixelConfig:
     head: Head = Head.advect  # of pixel_unet, as are the next two
     widths: list[int] = field(default_factory=lambda: [24, 48, 64])
     condition: int = 128
-    rewards: bool = (
-        False  # of pixel_unet: heads for the reward and the end of the episode, without which a dream has neither
-    )
+    # of pixel_unet: heads for the reward and the end of the episode, without which a dream has
+    # neither
+    rewards: bool = False
     ends: bool = False
     action_embed_dim: int = 64  # of pixel_world_model, as is the next one
     width_mult: float = 1.0
@@ -81,7 +81,8 @@ class PixelConfig:
     data: DataConfig = field(default_factory=DataConfig)
     loss: PixelLoss = PixelLoss.huber
     delta: float = 0.05  # of the Huber loss
-    reward_weight: float = 0.01  # of the reward's squared error and the end's cross-entropy, beside the frames' loss
+    # of the reward's squared error and the end's cross-entropy, beside the frames' loss
+    reward_weight: float = 0.01
     end_weight: float = 0.01
     motion_weight: float = 0.001  # of the cross-entropy of the head `advect`'s shifts
     unroll: list[int] = field(default_factory=lambda: [1, 4, 8])
@@ -104,34 +105,77 @@ class PixelConfig:
     checkpoint_interval: int = field(default=200, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
-        require_positive("stage", self, "condition", "action_embed_dim", "width_mult", "n_past_frames", "image_size")
-        require_positive("stage", self, "n_past_actions", "delta", "max_steps", "minutes", "learning_rate", "log_every")
-        require_positive("stage", self, "val_every_steps", "val_windows", "val_rollout_horizon", "val_rollout_fps")
+        require_positive(
+            "stage",
+            self,
+            "condition",
+            "action_embed_dim",
+            "width_mult",
+            "n_past_frames",
+            "image_size",
+        )
+        require_positive(
+            "stage",
+            self,
+            "n_past_actions",
+            "delta",
+            "max_steps",
+            "minutes",
+            "learning_rate",
+            "log_every",
+        )
+        require_positive(
+            "stage",
+            self,
+            "val_every_steps",
+            "val_windows",
+            "val_rollout_horizon",
+            "val_rollout_fps",
+        )
         require_positive("stage", self, "checkpoint_interval")
-        for name in ("reward_weight", "end_weight", "motion_weight", "context_noise", "weight_decay", "grad_clip"):
+        for name in (
+            "reward_weight",
+            "end_weight",
+            "motion_weight",
+            "context_noise",
+            "weight_decay",
+            "grad_clip",
+        ):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
         for name in ("warmup", "ema_decay"):
             if not 0 <= getattr(self, name) < 1:
-                raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be at least 0 and below 1")
+                raise ValueError(
+                    f"stage.{name} is {getattr(self, name)}; it must be at least 0 and below 1"
+                )
         if (self.max_steps is None) == (self.minutes is None):
-            raise ValueError("give one of stage.max_steps and stage.minutes, and set the other to null")
+            raise ValueError(
+                "give one of stage.max_steps and stage.minutes, and set the other to null"
+            )
         if self.n_past_actions > self.n_past_frames:
             raise ValueError(
                 f"stage.n_past_actions is {self.n_past_actions}, and only the actions of the last {self.n_past_frames} frames are known"
             )
         if not self.unroll or len(self.unroll) != len(self.unroll_shares):
-            raise ValueError("stage.unroll and stage.unroll_shares must be lists of equal length, not empty")
+            raise ValueError(
+                "stage.unroll and stage.unroll_shares must be lists of equal length, not empty"
+            )
         if min(self.unroll) < 1 or min(self.unroll_shares) <= 0:
-            raise ValueError("every entry of stage.unroll must be 1 or more, and every one of unroll_shares above 0")
+            raise ValueError(
+                "every entry of stage.unroll must be 1 or more, and every one of unroll_shares above 0"
+            )
         if not self.widths or any(width < 4 or width % 4 for width in self.widths):
-            raise ValueError(f"stage.widths is {self.widths}; every entry must be a multiple of 4, above 0")
+            raise ValueError(
+                f"stage.widths is {self.widths}; every entry must be a multiple of 4, above 0"
+            )
         if narrowest(self.width_mult) < GROUP:
             raise ValueError(
                 f"stage.width_mult={self.width_mult} leaves layers of fewer than {GROUP} channels: set it higher"
             )
         if self.image_size is not None and self.image_size < MIN_SIZE:
-            raise ValueError(f"stage.image_size is {self.image_size}; it must be at least {MIN_SIZE}")
+            raise ValueError(
+                f"stage.image_size is {self.image_size}; it must be at least {MIN_SIZE}"
+            )
         if self.model is Architecture.pixel_world_model and (self.rewards or self.ends):
             raise ValueError("stage.rewards and stage.ends are for stage.model=pixel_unet")
 
@@ -146,7 +190,9 @@ def settled(cfg: PixelConfig, spec: EnvSpec, device: Device) -> PixelConfig:
     cfg.data.check_device(device)
     size = cfg.image_size or spec.preprocessing.size
     if cfg.model is Architecture.pixel_unet and size % FOLD:
-        raise ValueError(f"stage.model=pixel_unet takes pictures with an even side, not {size}: set stage.image_size")
+        raise ValueError(
+            f"stage.model=pixel_unet takes pictures with an even side, not {size}: set stage.image_size"
+        )
     if cfg.model is Architecture.pixel_world_model and size < SMALLEST:
         raise ValueError(
             f"stage.model=pixel_world_model takes pictures of at least {SMALLEST} pixels, not {size}: set stage.image_size"
@@ -184,7 +230,9 @@ def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
     space, horizon = EnvSpec.from_dict(run.env).action_space, cfg.val_rollout_horizon
     split = "validation" if store.episodes("validation") else "train"
     if split == "train":
-        log.warning("the episodes have no validation split: windows of the training episodes are watched instead")
+        log.warning(
+            "the episodes have no validation split: windows of the training episodes are watched instead"
+        )
 
     def windows(split: str, count: int) -> PixelWindows:
         data = SequenceDataset(store, split, cfg.n_past_frames - 1 + horizon)
@@ -214,23 +262,44 @@ def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines)
         steps = load_checkpoint(run.last, "pixel")["total_steps"]
     else:
         steps = cfg.max_steps or steps_in(cfg, run, model, store)
-    log.info("%s of %d weights, %d steps", cfg.model.value, sum(weight.numel() for weight in model.parameters()), steps)
+    log.info(
+        "%s of %d weights, %d steps",
+        cfg.model.value,
+        sum(weight.numel() for weight in model.parameters()),
+        steps,
+    )
     average = Average(model, cfg.ema_decay)
     if cfg.compile and run.device is Device.cuda:
         model.compile()  # in place, so that the saved keys stay plain
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
-    facts = {"architecture": cfg.model.value, "env": run.env, "view": cfg.view.to_dict(), "total_steps": steps}
-    facts |= {"val_ratio": cfg.data.val_ratio, "baselines": {"mean": baselines.mean, "fade": baselines.fade}}
+    facts = {
+        "architecture": cfg.model.value,
+        "env": run.env,
+        "view": cfg.view.to_dict(),
+        "total_steps": steps,
+    }
+    facts |= {
+        "val_ratio": cfg.data.val_ratio,
+        "baselines": {"mean": baselines.mean, "fade": baselines.fade},
+    }
     scheduler, stopper = warmup_cosine(optimizer, steps, cfg.warmup), EarlyStopping(1)
-    return Training("pixel", model, optimizer, scheduler, stopper, cfg.log_every, average=average, facts=facts)
+    return Training(
+        "pixel", model, optimizer, scheduler, stopper, cfg.log_every, average=average, facts=facts
+    )
 
 
 def make_model(cfg: PixelConfig, spec: EnvSpec) -> PixelModel:
     """The untrained model that the configuration names."""
     given: dict[str, Any] = {"img_channels": cfg.view.channels(spec.preprocessing.channels)}
-    given |= {"action_size": spec.action_space.size, "context": cfg.n_past_frames, "past_actions": cfg.n_past_actions}
+    given |= {
+        "action_size": spec.action_space.size,
+        "context": cfg.n_past_frames,
+        "past_actions": cfg.n_past_actions,
+    }
     if cfg.model is Architecture.pixel_world_model:
-        return PixelWorldModel(**given, action_embed_dim=cfg.action_embed_dim, width_mult=cfg.width_mult)
+        return PixelWorldModel(
+            **given, action_embed_dim=cfg.action_embed_dim, width_mult=cfg.width_mult
+        )
     given |= {"head": cfg.head.value, "rewards": cfg.rewards, "ends": cfg.ends}
     return PixelUNet(**given, widths=cfg.widths, condition=cfg.condition)
 
@@ -257,7 +326,9 @@ def steps_in(cfg: PixelConfig, run: Run, model: PixelModel, store: EpisodeStore)
     return max(1, round(60 * cfg.minutes / seconds))
 
 
-def phase_batches(cfg: PixelConfig, run: Run, store: EpisodeStore, phase: Phase, start: int) -> Iterator[SequenceBatch]:
+def phase_batches(
+    cfg: PixelConfig, run: Run, store: EpisodeStore, phase: Phase, start: int
+) -> Iterator[SequenceBatch]:
     """The training windows of a phase's steps, from its step `start` on."""
     data = SequenceDataset(store, "train", cfg.n_past_frames - 1 + phase.unroll)
     windows = max(1, cfg.data.batch_size // phase.unroll)
@@ -318,7 +389,9 @@ def loss_terms(
     terms = {"mse": masked_mean((shown.detach() - truth).square().flatten(2).mean(2), mask)}
     shifts = [one.shifts for one in found if one.shifts is not None]
     if shifts:
-        terms["motion"] = masked_mean(shift_error(torch.stack(shifts, 1), motion(frames[:, known:]), REACH), mask)
+        terms["motion"] = masked_mean(
+            shift_error(torch.stack(shifts, 1), motion(frames[:, known:]), REACH), mask
+        )
         loss = loss + cfg.motion_weight * terms["motion"]
     for name, weight, error in heads_errors(cfg, found, batch, known, device):
         terms[name] = masked_mean(error, batch.mask[:, known:].to(device))
@@ -341,12 +414,20 @@ def heads_errors(
     """Name, weight and errors (B, T) of the heads for reward (squared) and end (cross-entropy in nats), if there are any."""
     rewards = [one.reward for one in found if one.reward is not None]
     if rewards:
-        yield "reward_mse", cfg.reward_weight, (torch.stack(rewards, 1) - batch.rewards[:, known:].to(device)).square()
+        yield (
+            "reward_mse",
+            cfg.reward_weight,
+            (torch.stack(rewards, 1) - batch.rewards[:, known:].to(device)).square(),
+        )
     ends = [one.done for one in found if one.done is not None]
     if ends:
         target = (batch.done[:, known:] == TERMINATED).float().to(device)
         logits = torch.stack(ends, 1)
-        yield "end_bce", cfg.end_weight, functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
+        yield (
+            "end_bce",
+            cfg.end_weight,
+            functional.binary_cross_entropy_with_logits(logits, target, reduction="none"),
+        )
 
 
 def show(run: Run, training: Training, judged: Judged, metrics: MetricsLog, when: str) -> None:
@@ -357,7 +438,9 @@ def show(run: Run, training: Training, judged: Judged, metrics: MetricsLog, when
     metrics.picture(when, path)
 
 
-def validate(cfg: PixelConfig, run: Run, training: Training, judged: Judged, metrics: MetricsLog) -> None:
+def validate(
+    cfg: PixelConfig, run: Run, training: Training, judged: Judged, metrics: MetricsLog
+) -> None:
     """Judge the averaged weights on the fixed windows: tables, plot and video; keep the best."""
     model, name = training.judged, f"val_rollout_step_{training.step:08d}"
     assert isinstance(model, PixelModel), type(model)
@@ -376,14 +459,20 @@ def validate(cfg: PixelConfig, run: Run, training: Training, judged: Judged, met
     metrics.write("val_metrics", {"step": training.step, **values, **beside})
     log.info("step %d: %s", training.step, told(rows))
     if judged.steps is not None:
-        scores = pixel_heads.judge_heads(model, judged.steps, run.device.value)["calibration_scores"]
+        scores = pixel_heads.judge_heads(model, judged.steps, run.device.value)[
+            "calibration_scores"
+        ]
         for row in scores:
             metrics.write("val_head_scores", {"step": training.step, "split": judged.split, **row})
         log.info("%s", calibration.told(scores))
     save_rollout_plot(run.path / "plots" / f"{name}.png", rows)
     show(run, training, judged, metrics, "val")
     save_rollout_video(
-        run.path / "videos" / f"{name}.mp4", model, judged.windows, run.device.value, cfg.val_rollout_fps
+        run.path / "videos" / f"{name}.mp4",
+        model,
+        judged.windows,
+        run.device.value,
+        cfg.val_rollout_fps,
     )
     watched = float(errors.squares["model"].mean())
     if training.stopper.update(watched):

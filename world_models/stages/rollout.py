@@ -54,18 +54,22 @@ class RolloutConfig:
     episodes: int = 128
     max_steps: int | None = None  # None: the environment's own limit
     workers: int = field(default=-1, metadata=RUNTIME)
-    deadline: float = field(default=DEADLINE, metadata=RUNTIME)  # seconds without a step, then a worker is replaced
+    # seconds without a step, then a worker is replaced
+    deadline: float = field(default=DEADLINE, metadata=RUNTIME)
     shard_size: int = 8
     policy: PolicyName = PolicyName.auto
     val_fraction: float = 0.1
-    agent: str | None = None  # who plays, for policy=agent: a name, an agent.pt or the run folder that holds one
+    # who plays, for policy=agent: a name, an agent.pt or the run folder that holds one
+    agent: str | None = None
     noise: float = 0.8  # of policy=agent: each episode explores with its own part of it
 
     def __post_init__(self) -> None:
         require_positive("stage", self, "episodes", "max_steps", "shard_size", "deadline")
         num_workers(self.workers)
         if not 0 <= self.val_fraction < 1:
-            raise ValueError(f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1")
+            raise ValueError(
+                f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1"
+            )
         if (self.policy is PolicyName.agent) != (self.agent is not None):
             raise ValueError(
                 "stage.policy=agent and stage.agent=<its name or path> (in a pipeline: stage.rollout.policy, "
@@ -95,13 +99,22 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
     total = sum(len(shard.seeds) for shard in missing)
     with (
         open_pool(
-            Workers(run.workers), cfg.workers, build_collector, args, most=len(missing), deadline=cfg.deadline
+            Workers(run.workers),
+            cfg.workers,
+            build_collector,
+            args,
+            most=len(missing),
+            deadline=cfg.deadline,
         ) as pool,
         ProgressBar("rollout", cfg.episodes, cfg.episodes - total) as bar,
     ):
         for index, steps in pool.map(missing):
             bar.advance(len(missing[index].seeds), steps)
-        timing: dict[str, Value] = {"steps": bar.work, "seconds": round(bar.seconds, 3), "rate": round(bar.rate, 1)}
+        timing: dict[str, Value] = {
+            "steps": bar.work,
+            "seconds": round(bar.seconds, 3),
+            "rate": round(bar.rate, 1),
+        }
     writer.finish()
     write_overview(EpisodeStore.open(folder), run, timing)
 
@@ -114,7 +127,9 @@ def settled(cfg: RolloutConfig, spec: EnvSpec) -> RolloutConfig:
             "env.distribution_mode=exploration has a single level, none can be held out: set stage.val_fraction=0"
         )
     by_default = PolicyName.brownian if spec.action_space.kind == "box" else PolicyName.sticky
-    cfg = replace(cfg, policy=by_default if cfg.policy is PolicyName.auto else cfg.policy, agent=agent)
+    cfg = replace(
+        cfg, policy=by_default if cfg.policy is PolicyName.auto else cfg.policy, agent=agent
+    )
     build_policy(cfg, spec)
     return cfg
 
@@ -131,7 +146,9 @@ def plan(cfg: RolloutConfig, seed: int) -> list[Shard]:
     ]
 
 
-def build_collector(cfg: RolloutConfig, env: dict[str, Any], backend: str, folder: Path) -> Callable[[Shard], int]:
+def build_collector(
+    cfg: RolloutConfig, env: dict[str, Any], backend: str, folder: Path
+) -> Callable[[Shard], int]:
     """What runs in a worker; returns the function that plays and writes a shard and says how many steps it took."""
     spec = EnvSpec.from_dict(env)
     envs = make_vector_env(spec, Backend(backend), cfg.shard_size)

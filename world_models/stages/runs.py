@@ -22,7 +22,11 @@ def list_runs(outputs: Path, console: Console | None = None) -> None:
     """Print a table: folder, stage, status, score, size and what each run was built on, oldest first."""
     table = Table(box=None, pad_edge=False)
     for column in ("run", "stage", "status", "score", "minutes", "MB", "built on"):
-        table.add_column(column, justify="right" if column in ("score", "minutes", "MB") else "left", overflow="fold")
+        table.add_column(
+            column,
+            justify="right" if column in ("score", "minutes", "MB") else "left",
+            overflow="fold",
+        )
     for path in all_runs(outputs):
         table.add_row(*describe(path, outputs))
     (console or Console(width=WIDTH)).print(table if table.row_count else f"no runs in {outputs}")

@@ -48,7 +48,8 @@ class VAEConfig:
     kl_weight: float = 0.1  # of the original: 1
     kl_tolerance: float = 0.0  # free bits of each latent, in nats
     horizontal_flip: bool = False  # mirror half of the training frames, drawn anew each time
-    start_from: str | None = None  # vae run folder, or its checkpoint, whose weights are the first ones
+    # vae run folder, or its checkpoint, whose weights are the first ones
+    start_from: str | None = None
     scheduler_patience: int = 5
     scheduler_factor: float = 0.5
     early_stopping_patience: int = 30
@@ -59,7 +60,13 @@ class VAEConfig:
 
     def __post_init__(self) -> None:
         require_positive(
-            "stage", self, "latent_size", "train_batch_size", "num_epochs", "learning_rate", "sample_interval"
+            "stage",
+            self,
+            "latent_size",
+            "train_batch_size",
+            "num_epochs",
+            "learning_rate",
+            "sample_interval",
         )
         require_positive("stage", self, "checkpoint_interval", "early_stopping_patience")
         for name in ("kl_weight", "kl_tolerance"):
@@ -92,7 +99,9 @@ def execute(cfg: VAEConfig, run: Run) -> None:
     store = open_episodes(run)
     train, held_out = ObservationDataset(store, "train"), HeldOut(store)
     if held_out.split == "train":
-        log.warning("the episodes have no validation split: the training frames are watched instead")
+        log.warning(
+            "the episodes have no validation split: the training frames are watched instead"
+        )
     table = judge_baselines(cfg, run, train, held_out)
     training = build(cfg, run)
     metrics = run.metrics(training.resume(run))
@@ -114,15 +123,21 @@ def open_episodes(run: Run) -> EpisodeStore:
     store = upstream_episodes(run)
     size = run.env["preprocessing"]["size"]
     if size != 64:
-        raise ValueError(f"stage=vae takes 64x64 frames and these are {size}x{size}: collect episodes with env.size=64")
+        raise ValueError(
+            f"stage=vae takes 64x64 frames and these are {size}x{size}: collect episodes with env.size=64"
+        )
     return store
 
 
-def judge_baselines(cfg: VAEConfig, run: Run, train: ObservationDataset, held_out: HeldOut) -> list[Row]:
+def judge_baselines(
+    cfg: VAEConfig, run: Run, train: ObservationDataset, held_out: HeldOut
+) -> list[Row]:
     """Rows of baselines.csv; a resumed run has them already."""
     known = read_csv(run.path / "baselines.csv") if run.last.is_file() else []
     if known:
-        return [{name: TYPES.get(name, float)(value) for name, value in row.items()} for row in known]
+        return [
+            {name: TYPES.get(name, float)(value) for name, value in row.items()} for row in known
+        ]
     return baselines(Sample(train, run.seed), held_out, cfg.latent_size, run.seed, run.device.value)
 
 
@@ -144,15 +159,26 @@ def build(cfg: VAEConfig, run: Run) -> Training:
 
 
 def train_epoch(
-    cfg: VAEConfig, run: Run, training: Training, data: ObservationDataset, metrics: MetricsLog, bar: ProgressBar
+    cfg: VAEConfig,
+    run: Run,
+    training: Training,
+    data: ObservationDataset,
+    metrics: MetricsLog,
+    bar: ProgressBar,
 ) -> None:
     """What is left of the current epoch."""
     training.model.train()
-    for indices in batches(len(data), cfg.train_batch_size, seed=run.seed, epoch=training.epoch, start=training.batch):
+    for indices in batches(
+        len(data), cfg.train_batch_size, seed=run.seed, epoch=training.epoch, start=training.batch
+    ):
         frames = data.__getitems__(indices)
         if cfg.horizontal_flip:
-            frames = flipped(frames, seeding.torch_generator(run.seed, "vae", "flip", training.step))
-        draw = seeding.torch_generator(run.seed, "vae", "noise", training.step, device=run.device.value)
+            frames = flipped(
+                frames, seeding.torch_generator(run.seed, "vae", "flip", training.step)
+            )
+        draw = seeding.torch_generator(
+            run.seed, "vae", "noise", training.step, device=run.device.value
+        )
         terms, _, _ = loss_terms(training.model, to_float(frames, run.device.value), cfg, run, draw)
         training.update(terms["loss"], terms, metrics)
         bar.advance(1, len(indices), f"epoch {training.epoch + 1}")
@@ -207,7 +233,11 @@ def finish_epoch(
 
 def told(validation: dict[str, float], table: list[Row]) -> str:
     """A judgement in a line for people."""
-    terms = "validation loss {loss:.2f} (reconstruction {reconstruction:.2f}, KL {kl:.2f} nats)".format(**validation)
+    terms = (
+        "validation loss {loss:.2f} (reconstruction {reconstruction:.2f}, KL {kl:.2f} nats)".format(
+            **validation
+        )
+    )
     beside = ", ".join(f"{row['name']} {row['psnr']:.2f}" for row in table)
     return f"{terms}, PSNR {validation['psnr']:.2f} dB ({beside}), {validation['active']} latents active"
 
@@ -240,10 +270,16 @@ def save_reconstructions(run: Run, model: ConvVAE, held_out: HeldOut, name: str)
 def describe(cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut, table: list[Row]) -> None:
     """How good the best V is: `quality.json`, and pictures of what it sees, what its latents mean, what it makes up."""
     found = validate(replace(cfg, precision=Precision.float32), run, model, held_out)
-    write_json(run.path / "quality.json", {"split": held_out.split, **quality(found, table, cfg.kl_tolerance)})
+    write_json(
+        run.path / "quality.json",
+        {"split": held_out.split, **quality(found, table, cfg.kl_tolerance)},
+    )
     save_reconstructions(run, model, held_out, "reconstructions")
     frame = held_out.data.__getitems__([len(held_out) // 2])[0]
-    save_png(run.path / "images" / "traversals.png", labelled_rows(*traversals(model, frame, found.latents)))
+    save_png(
+        run.path / "images" / "traversals.png",
+        labelled_rows(*traversals(model, frame, found.latents)),
+    )
     draw = seeding.torch_generator(run.seed, "vae", "prior")
     save_png(run.path / "images" / "prior.png", labelled_rows(prior_samples(model, draw)))
 

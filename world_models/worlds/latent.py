@@ -44,7 +44,11 @@ class WorldModel:
         """Constructor arguments of the controllers that fit this model."""
         sizes, sight = self.mdrnn.config, self.sight.to_dict()
         return {
-            **{"latent_size": sizes["latents"], "hidden_size": sizes["hiddens"], "action_size": sizes["actions"]},
+            **{
+                "latent_size": sizes["latents"],
+                "hidden_size": sizes["hiddens"],
+                "action_size": sizes["actions"],
+            },
             **{"features": sight["features"], "hidden_units": sight["hidden_units"]},
         }
 
@@ -61,7 +65,9 @@ class WorldModel:
     @torch.inference_mode()
     def posterior(self, frames: np.ndarray) -> tuple[torch.Tensor, torch.Tensor]:
         """Mean and log standard deviation (n, L) of the latents of frames (n, H, W, C) uint8."""
-        mu, logsigma = self.vae.encoder(to_float(torch.from_numpy(np.require(frames, requirements="W")), self.device))
+        mu, logsigma = self.vae.encoder(
+            to_float(torch.from_numpy(np.require(frames, requirements="W")), self.device)
+        )
         return mu, logsigma
 
     def features(self, latents: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
@@ -77,14 +83,21 @@ class WorldModel:
 
     @torch.inference_mode()
     def dream(
-        self, frames: np.ndarray, actions: np.ndarray, horizon: int, temperature: float = 1.0, seed: int = 0
+        self,
+        frames: np.ndarray,
+        actions: np.ndarray,
+        horizon: int,
+        temperature: float = 1.0,
+        seed: int = 0,
     ) -> np.ndarray:
         """Go on from real frames in M alone: open loop, with the recorded actions.
 
         frames (n, H, W, C) uint8 and actions (n + horizon, ...): M first sees the n frames, then its own samples.
         Returns the `horizon` decoded frames (horizon, H, W, C) uint8 that follow the last real one.
         """
-        executed = torch.from_numpy(self.env.action_space.to_model(np.array(actions))).to(self.device)
+        executed = torch.from_numpy(self.env.action_space.to_model(np.array(actions))).to(
+            self.device
+        )
         latents, hidden = self.encode(frames), self.cell.get_init_hidden(1)
         draw = seeding.torch_generator(seed, "dream", device=self.device)
         dreamt, latent = [], latents[:1]
@@ -115,7 +128,9 @@ def vae_of(state: dict[str, Any], device: str) -> ConvVAE:
     return vae.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-def world_of(vae: dict[str, Any], mdrnn: dict[str, Any], env: EnvSpec, sight: Sight, device: str) -> WorldModel:
+def world_of(
+    vae: dict[str, Any], mdrnn: dict[str, Any], env: EnvSpec, sight: Sight, device: str
+) -> WorldModel:
     m = MDRNN(**mdrnn["config"])
     m.load_state_dict(mdrnn["model"])
     return WorldModel(vae_of(vae, device), m.to(device), env, sight)

@@ -13,7 +13,10 @@ from world_models.models.pixel_unet import PixelUNet
 from world_models.models.pixel_world_model import PixelWorldModel
 from world_models.runs.checkpoint import load_checkpoint
 
-ARCHITECTURES: dict[str, type[PixelModel]] = {"pixel_unet": PixelUNet, "pixel_world_model": PixelWorldModel}
+ARCHITECTURES: dict[str, type[PixelModel]] = {
+    "pixel_unet": PixelUNet,
+    "pixel_world_model": PixelWorldModel,
+}
 
 
 @dataclass(frozen=True)
@@ -51,4 +54,6 @@ def load_pixel_world(path: Path, device: str = "cpu") -> PixelWorld:
     model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     baselines = {name: state["baselines"][name].cpu() for name in ("mean", "fade")}
     place = {"val_ratio": state["val_ratio"], "step": state["step"]}
-    return PixelWorld(model, EnvSpec.from_dict(state["env"]), View(**state["view"]), **baselines, **place)
+    return PixelWorld(
+        model, EnvSpec.from_dict(state["env"]), View(**state["view"]), **baselines, **place
+    )

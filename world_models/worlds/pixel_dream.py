@@ -30,7 +30,9 @@ class PixelDream(PixelVectorEnv):
     episode depends on its seed and actions alone.
     """
 
-    def __init__(self, world: PixelWorld, store: EpisodeStore, num_envs: int, max_steps: int = 200) -> None:
+    def __init__(
+        self, world: PixelWorld, store: EpisodeStore, num_envs: int, max_steps: int = 200
+    ) -> None:
         """`store` holds the episodes that the model was trained from: those that it has not seen are begun at."""
         super().__init__(dreamt(world, max_steps), num_envs)
         self.world, self.max_steps = world, max_steps
@@ -42,11 +44,15 @@ class PixelDream(PixelVectorEnv):
         frames = self.env_spec.preprocessing
         shape = (frames.channels, frames.size, frames.size)
         self._seen = torch.zeros(width, context, *shape, device=world.device)
-        self._done_before = torch.zeros(width, context - 1, world.env.action_space.size, device=world.device)
+        self._done_before = torch.zeros(
+            width, context - 1, world.env.action_space.size, device=world.device
+        )
         self._steps = np.zeros(num_envs, int)
 
     def _begin(self, slots: np.ndarray, seeds: list[int]) -> Sequence[np.ndarray]:
-        chosen = np.array([seeding.generator(seed, "dream").integers(len(self.starts)) for seed in seeds])
+        chosen = np.array(
+            [seeding.generator(seed, "dream").integers(len(self.starts)) for seed in seeds]
+        )
         window = self.starts.load(chosen, str(self.world.device))
         self._seen[slots], self._done_before[slots] = window.context, window.actions[:, :-1]
         self._steps[slots] = 0
@@ -54,24 +60,41 @@ class PixelDream(PixelVectorEnv):
 
     @torch.inference_mode()
     def _advance(self, slots: np.ndarray, actions: np.ndarray) -> Transitions:
-        newest = torch.zeros(len(self._seen), 1, self._done_before.shape[2], device=self.world.device)
+        newest = torch.zeros(
+            len(self._seen), 1, self._done_before.shape[2], device=self.world.device
+        )
         newest[slots, 0] = torch.from_numpy(self.env_spec.action_space.to_model(actions)).to(newest)
         given = torch.cat([self._done_before, newest], dim=1)
         found = self.world.model(self._seen, given)
-        self._seen[slots] = torch.cat([self._seen[slots, 1:], found.frame[slots, None].float()], dim=1)
+        self._seen[slots] = torch.cat(
+            [self._seen[slots, 1:], found.frame[slots, None].float()], dim=1
+        )
         self._done_before[slots] = given[slots, 1:]
         self._steps[slots] += 1
         rewards = (
-            np.zeros(len(slots), np.float32) if found.reward is None else found.reward[slots].float().cpu().numpy()
+            np.zeros(len(slots), np.float32)
+            if found.reward is None
+            else found.reward[slots].float().cpu().numpy()
         )
-        ended = np.zeros(len(slots), bool) if found.done is None else (found.done[slots] > 0).cpu().numpy()
-        return pictures(self._seen[slots, -1]), rewards, ended, ~ended & (self._steps[slots] >= self.max_steps)
+        ended = (
+            np.zeros(len(slots), bool)
+            if found.done is None
+            else (found.done[slots] > 0).cpu().numpy()
+        )
+        return (
+            pictures(self._seen[slots, -1]),
+            rewards,
+            ended,
+            ~ended & (self._steps[slots] >= self.max_steps),
+        )
 
 
 def dreamt(world: PixelWorld, max_steps: int) -> EnvSpec:
     """The environment that the model stands for: it shows frames as the model sees them, one for each action."""
     pre = world.env.preprocessing
-    frames = Preprocessing((0, 0, 0, 0), world.view.size or pre.size, world.view.grayscale or pre.grayscale)
+    frames = Preprocessing(
+        (0, 0, 0, 0), world.view.size or pre.size, world.view.grayscale or pre.grayscale
+    )
     return replace(world.env, preprocessing=frames, frame_skip=1, max_episode_steps=max_steps)
 
 
@@ -81,10 +104,14 @@ def pictures(frames: torch.Tensor) -> list[np.ndarray]:
     return list(np.broadcast_to(shown, (*shown.shape[:3], 3)))
 
 
-def open_dream(run: str | Path, num_envs: int, max_steps: int = 200, device: str = "cpu") -> PixelDream:
+def open_dream(
+    run: str | Path, num_envs: int, max_steps: int = 200, device: str = "cpu"
+) -> PixelDream:
     """The dream of a finished stage=pixel run, or of the one in a chain of stages: its best model, and the episodes from
     which it was trained."""
     run = Path(run)
     run = run / "pixel" if (run / "pixel" / "manifest.json").is_file() else run
     world = load_pixel_world(run / "checkpoints" / "best.pt", device)
-    return PixelDream(world, EpisodeStore.open(input_of(run, "episodes").parent), num_envs, max_steps)
+    return PixelDream(
+        world, EpisodeStore.open(input_of(run, "episodes").parent), num_envs, max_steps
+    )

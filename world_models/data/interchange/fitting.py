@@ -56,7 +56,11 @@ def fit_actions(recording: Recording, spec: EnvSpec) -> Array:
     actions, space = recording.actions, spec.action_space
     if space.kind == "discrete" and actions.shape[1:] == (1,):
         actions = actions[:, 0]
-    fitted = _whole_numbers(actions) if space.kind == "discrete" else np.issubdtype(actions.dtype, np.floating)
+    fitted = (
+        _whole_numbers(actions)
+        if space.kind == "discrete"
+        else np.issubdtype(actions.dtype, np.floating)
+    )
     if actions.shape[1:] != space.shape or not fitted:
         raise ValueError(
             f"{recording.place}: its actions are {actions.dtype} {actions.shape}, and env.id={spec.id} takes "

@@ -67,7 +67,9 @@ def _detect_file(path: Path) -> Format:
         return Format.hdf5
     if start.startswith(ZIP_SIGNATURE):
         return Format.npz
-    raise ValueError(f"stage.source={path} is neither an HDF5 nor an .npz file: its first bytes are {start!r}")
+    raise ValueError(
+        f"stage.source={path} is neither an HDF5 nor an .npz file: its first bytes are {start!r}"
+    )
 
 
 def native_folder(path: Path) -> Path | None:
@@ -85,7 +87,9 @@ def require_packages(*formats: Format) -> None:
     needed = {package for item in formats for package in PACKAGES.get(item.value, ())}
     if any(importlib.util.find_spec(package) is None for package in needed):
         names = " and ".join(item.value for item in formats if item.value in PACKAGES)
-        raise ValueError(f'stage=convert needs the extra "data" for {names}: pip install "world-models[data]"')
+        raise ValueError(
+            f'stage=convert needs the extra "data" for {names}: pip install "world-models[data]"'
+        )
 
 
 def open_source(
@@ -95,7 +99,9 @@ def open_source(
     require_packages(found)
     if found is Format.minari:
         if alignment is not None:
-            raise ValueError(f"{path} is a Minari data set, which holds every frame: leave out stage.alignment")
+            raise ValueError(
+                f"{path} is a Minari data set, which holds every frame: leave out stage.alignment"
+            )
         return minari.MinariSource(path, image_key)
     if image_key is not None:
         raise ValueError(f"{path} is no Minari data set: leave out stage.image_key={image_key}")
@@ -117,15 +123,23 @@ def check_export(store: EpisodeStore, target: Format, alignment: Alignment | Non
         )
 
 
-def export(store: EpisodeStore, target: Format, folder: Path, alignment: Alignment | None) -> Iterator[EpisodeRow]:
+def export(
+    store: EpisodeStore, target: Format, folder: Path, alignment: Alignment | None
+) -> Iterator[EpisodeRow]:
     """Write a store to its `export_path` in `folder`; yields each episode once it is written."""
     if target is Format.minari:
         return minari.export(store, folder / "minari")
     assert alignment is not None
-    return (npz if target is Format.npz else hdf5).export(store, export_path(target, folder, store), alignment)
+    return (npz if target is Format.npz else hdf5).export(
+        store, export_path(target, folder, store), alignment
+    )
 
 
 def export_path(target: Format, folder: Path, store: EpisodeStore) -> Path:
     """Where an export of `store` lies in a run folder, as `stage.source` names it."""
-    names = {Format.npz: "npz", Format.hdf5: "episodes.hdf5", Format.minari: f"minari/{minari.dataset_id(store)}"}
+    names = {
+        Format.npz: "npz",
+        Format.hdf5: "episodes.hdf5",
+        Format.minari: f"minari/{minari.dataset_id(store)}",
+    }
     return folder / names[target]

@@ -90,10 +90,14 @@ def _bounds(path: Path, file: Any) -> np.ndarray:
             f"{path} has no array {' and no '.join(map(repr, missing))}: its entries are {', '.join(file) or 'none'}, and "
             f"HumbleRL's layout has {', '.join(REQUIRED)}"
         )
-    table = np.asarray(file["episodes"])[: int(file.attrs["N_GAMES"]) + 1 if "N_GAMES" in file.attrs else None]
+    table = np.asarray(file["episodes"])[
+        : int(file.attrs["N_GAMES"]) + 1 if "N_GAMES" in file.attrs else None
+    ]
     rows = min(len(file[name]) for name in ("states", "actions", "rewards"))
     if table.ndim != 1 or not np.issubdtype(table.dtype, np.integer) or len(table) < 2:
-        raise ValueError(f"{path}: its table 'episodes' is {table.dtype} {table.shape}, and names no episode")
+        raise ValueError(
+            f"{path}: its table 'episodes' is {table.dtype} {table.shape}, and names no episode"
+        )
     if table[0] < 0 or (np.diff(table.astype(np.int64)) <= 0).any() or table[-1] > rows:
         raise ValueError(
             f"{path}: its table 'episodes' does not rise row by row within its {rows} transitions: it begins {table[:4]}"
@@ -133,14 +137,21 @@ def _lay_out(h5py: Any, file: Any, store: EpisodeStore, alignment: Alignment) ->
     shard = store.arrays(0)
     frame, action, steps = shard.frames.shape[1:], shard.actions.shape[1:] or (1,), sum(lengths)
     file.create_dataset(
-        "states", (steps, *frame), "u1", maxshape=(None, *frame), chunks=(CHUNK, *frame), compression="lzf"
+        "states",
+        (steps, *frame),
+        "u1",
+        maxshape=(None, *frame),
+        chunks=(CHUNK, *frame),
+        compression="lzf",
     )
     file.create_dataset("actions", (steps, *action), shard.actions.dtype, maxshape=(None, *action))
     file.create_dataset("rewards", (steps,), np.float32, maxshape=(None,))
     file.create_dataset("episodes", data=np.cumsum([0, *lengths]), maxshape=(None,))
     for name in ("terminals", "truncations"):
         file.create_dataset(name, (steps,), np.uint8)
-    file.create_dataset(BOUNDARY[alignment], (len(lengths), *frame), "u1", chunks=(1, *frame), compression="lzf")
+    file.create_dataset(
+        BOUNDARY[alignment], (len(lengths), *frame), "u1", chunks=(1, *frame), compression="lzf"
+    )
     file.create_dataset("seeds", data=[row.seed for row in store.rows])
     file.create_dataset("splits", data=[row.split for row in store.rows], dtype=h5py.string_dtype())
     file.attrs.update({"N_TRANSITIONS": steps, "N_GAMES": len(lengths), "CHUNK_SIZE": CHUNK})

@@ -19,7 +19,13 @@ from PIL import Image
 
 from world_models.data.arrays import Array
 from world_models.data.episode import TERMINATED, TRUNCATED, UNKNOWN_SEED
-from world_models.data.interchange.recording import Recording, Rows, in_order, origin_of, parse_origin
+from world_models.data.interchange.recording import (
+    Recording,
+    Rows,
+    in_order,
+    origin_of,
+    parse_origin,
+)
 from world_models.data.store import EpisodeRow, EpisodeStore
 from world_models.envs.spec import EnvSpec
 
@@ -29,7 +35,9 @@ MIN_SIZE = 32
 
 def data_folder(path: Path) -> Path | None:
     """The folder with the data of the Minari data set at `path`; None where there is none."""
-    return next((folder for folder in (path, path / "data") if (folder / "metadata.json").is_file()), None)
+    return next(
+        (folder for folder in (path, path / "data") if (folder / "metadata.json").is_file()), None
+    )
 
 
 class MinariSource:
@@ -59,7 +67,9 @@ class MinariSource:
         with _reading(self._path):
             (episode,) = self._storage.get_episodes([index])
             (metadata,) = self._storage.get_episode_metadata([index])
-        frames = np.asarray(episode["observations"] if self._key is None else episode["observations"][self._key])
+        frames = np.asarray(
+            episode["observations"] if self._key is None else episode["observations"][self._key]
+        )
         frames = frames[..., None] if frames.ndim == 3 else frames
         seed = metadata.get("seed")
         rows = Rows(
@@ -89,17 +99,24 @@ def _image_key(folder: Path, space: gymnasium.Space, key: str | None) -> str | N
     """The key under which a Dict observation holds the picture; None where the observation is the picture."""
     if not isinstance(space, gymnasium.spaces.Dict):
         if key is not None:
-            raise ValueError(f"{folder} has plain observations, {space}: leave out stage.image_key={key}")
+            raise ValueError(
+                f"{folder} has plain observations, {space}: leave out stage.image_key={key}"
+            )
         return None
     if key not in space.spaces:
         names = ", ".join(space.spaces)
-        raise ValueError(f"{folder} has Dict observations: say which is the picture, stage.image_key= one of {names}")
+        raise ValueError(
+            f"{folder} has Dict observations: say which is the picture, stage.image_key= one of {names}"
+        )
     return key
 
 
 def dataset_id(store: EpisodeStore) -> str:
     """The name of a store as a Minari data set: the environment, and who played, as Minari's own sets are named."""
-    env, policy = (re.sub(r"[^\w-]", "-", name) for name in (store.manifest["env"]["id"], store.manifest["policy"]))
+    env, policy = (
+        re.sub(r"[^\w-]", "-", name)
+        for name in (store.manifest["env"]["id"], store.manifest["policy"])
+    )
     return f"{env}/{policy}-v0"
 
 
@@ -131,9 +148,13 @@ def _new_storage(store: EpisodeStore, data: Path) -> Any:
     storage = importlib.import_module("minari.dataset.minari_storage").MinariStorage
     shape = store.arrays(0).frames.shape[1:]
     pictures = gymnasium.spaces.Box(0, 255, shape if shape[-1] == 3 else shape[:-1], np.uint8)
-    made = storage.new(data, pictures, EnvSpec.from_dict(store.manifest["env"]).action_space.to_gymnasium())
+    made = storage.new(
+        data, pictures, EnvSpec.from_dict(store.manifest["env"]).action_space.to_gymnasium()
+    )
     names = {"dataset_id": dataset_id(store), "minari_version": minari.__version__}
-    made.update_metadata({**names, "algorithm_name": str(store.manifest["policy"]), "origin": origin_of(store)})
+    made.update_metadata(
+        {**names, "algorithm_name": str(store.manifest["policy"]), "origin": origin_of(store)}
+    )
     return made
 
 

@@ -27,7 +27,15 @@ from world_models.runs.files import replacing
 
 REQUIRED = ("observations", "actions", "rewards", "terminals")
 OPTIONAL = ("truncations", "seed", "split", "alignment", "origin", *BOUNDARY.values())
-DAMAGE = (OSError, EOFError, ValueError, TypeError, NotImplementedError, zipfile.BadZipFile, zlib.error)
+DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    NotImplementedError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 class NpzSource:
@@ -56,7 +64,9 @@ class NpzSource:
         boundary = content.get(BOUNDARY[self.alignment])
         if (boundary is not None) != self._has_boundary:
             name, having = BOUNDARY[self.alignment], "lacks" if self._has_boundary else "has"
-            raise ValueError(f"{place} {having} the entry {name!r}, unlike {self.files[0]}: convert them apart")
+            raise ValueError(
+                f"{place} {having} the entry {name!r}, unlike {self.files[0]}: convert them apart"
+            )
         rows = Rows(
             place=place,
             observations=content["observations"],

@@ -28,7 +28,8 @@ class Rows:
     """One episode as files hold it: T rows, in each an action, what followed, and one frame."""
 
     place: str  # the file, and the episode in it, as error messages name it
-    observations: Array  # (T, H, W, C) uint8, or all T+1 frames where there is no question of alignment
+    # (T, H, W, C) uint8, or all T+1 frames where there is no question of alignment
+    observations: Array
     actions: Array  # (T, ...)
     rewards: Array  # (T,)
     terminals: Array | None  # (T,) 0 or 1; None: the file has none, and the last row is the end
@@ -63,15 +64,21 @@ def settle_alignment(place: str, stated: str | None, asked: Alignment | None) ->
         assert asked is not None
         return asked
     if stated not in Alignment.__members__:
-        raise ValueError(f"{place} states the alignment {stated!r}, which is none: it must be pre or post")
+        raise ValueError(
+            f"{place} states the alignment {stated!r}, which is none: it must be pre or post"
+        )
     if asked is not None and asked.value != stated:
-        raise ValueError(f"{place} states the alignment {stated}: leave out stage.alignment={asked.value}")
+        raise ValueError(
+            f"{place} states the alignment {stated}: leave out stage.alignment={asked.value}"
+        )
     return Alignment(stated)
 
 
 def ends_with_frame(origin: dict[str, Any], alignment: Alignment, has_boundary: bool) -> bool:
     """Whether the last frames of a file's episodes are valid: what `origin` says, or what the alignment implies."""
-    return bool(origin["has_final_frame"]) if origin else has_boundary or alignment is Alignment.post
+    return (
+        bool(origin["has_final_frame"]) if origin else has_boundary or alignment is Alignment.post
+    )
 
 
 def in_order(rows: Rows, alignment: Alignment | None, limit: int | None) -> Recording:
@@ -88,7 +95,13 @@ def in_order(rows: Rows, alignment: Alignment | None, limit: int | None) -> Reco
     rewards = rows.rewards.astype(np.float32)
     done = _done(rows, limit)
     return Recording(
-        rows.place, frames, rows.actions[dropped:], rewards[dropped:], done[dropped:], rows.seed, rows.split
+        rows.place,
+        frames,
+        rows.actions[dropped:],
+        rewards[dropped:],
+        done[dropped:],
+        rows.seed,
+        rows.split,
     )
 
 
@@ -104,7 +117,9 @@ def _check(rows: Rows) -> None:
             f"{place}: its first or final frame is {rows.boundary.shape} where the others are {frames.shape[1:]}"
         )
     if rewards.ndim != 1 or not np.issubdtype(rewards.dtype, np.number):
-        raise ValueError(f"{place}: rewards are {rewards.dtype} {rewards.shape}, and must be numbers (T,)")
+        raise ValueError(
+            f"{place}: rewards are {rewards.dtype} {rewards.shape}, and must be numbers (T,)"
+        )
     if rows.split is not None and rows.split not in SPLITS:
         raise ValueError(f"{place}: its split is {rows.split!r}, and must be {' or '.join(SPLITS)}")
 
@@ -115,14 +130,18 @@ def _check_lengths(rows: Rows, alignment: Alignment | None) -> None:
     arrays = {part: getattr(rows, part) for part in parts if getattr(rows, part) is not None}
     single = [part for part, array in arrays.items() if array.ndim == 0]
     if single:
-        raise ValueError(f"{rows.place}: {single[0]} is a single value, and must have one row per step")
+        raise ValueError(
+            f"{rows.place}: {single[0]} is a single value, and must have one row per step"
+        )
     lengths = {part: len(array) for part, array in arrays.items()}
     steps = lengths["rewards"]
     expected = {part: steps + (part == "observations" and alignment is None) for part in lengths}
     if lengths != expected:
         found = ", ".join(f"{count} {part}" for part, count in lengths.items())
         more = ", and one observation more" if alignment is None else ""
-        raise ValueError(f"{rows.place}: its arrays differ in length ({found}), and must have one row per step{more}")
+        raise ValueError(
+            f"{rows.place}: its arrays differ in length ({found}), and must have one row per step{more}"
+        )
     if not steps:
         raise ValueError(f"{rows.place}: holds no step")
 
@@ -160,7 +179,9 @@ def _flags(rows: Rows, name: str, values: Array | None) -> Array:
     if values is None:
         return np.zeros(len(rows.rewards), bool)
     if values.ndim != 1 or not np.isin(values, (0, 1)).all():
-        raise ValueError(f"{rows.place}: {name} are {values.dtype} {values.shape}, and must be (T,) of 0 and 1")
+        raise ValueError(
+            f"{rows.place}: {name} are {values.dtype} {values.shape}, and must be (T,) of 0 and 1"
+        )
     early = np.flatnonzero(values[:-1])
     if early.size:
         raise ValueError(
