@@ -1,0 +1,117 @@
+"""A run folder that is read and not written: its manifest is parsed once, when it is first asked for."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from world_models.envs.spec import EnvSpec
+from world_models.runs.files import sha256
+from world_models.runs.folder import is_live, read_manifest, shown
+
+
+@dataclass(frozen=True)
+class Part:
+    """One stage of a chain: the folder of its run inside the chain's, and the name of the stage."""
+
+    folder: str
+    stage: str
+
+
+class PastRun:
+    """What a run folder says of itself. A folder that is none is a ValueError at the first question."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The content of manifest.json."""
+        return read_manifest(self.path)
+
+    @property
+    def name(self) -> str:
+        """The folder as a person would type it."""
+        return shown(self.path)
+
+    @property
+    def stage(self) -> str:
+        """The name of the stage, or of the chain."""
+        return str(self.manifest["stage"])
+
+    @property
+    def env(self) -> EnvSpec:
+        """The environment of the run."""
+        return EnvSpec.from_dict(self.manifest["env"])
+
+    @property
+    def status(self) -> str:
+        """finished, running, failed or interrupted; what no process writes any more was interrupted."""
+        stated = str(self.manifest["status"])
+        cut_off = stated == "running" and not is_live(self.path)
+        return "interrupted" if cut_off else stated
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint that the next stage reads."""
+        return self.path / "checkpoints" / "best.pt"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint from which the run is resumed."""
+        return self.path / "checkpoints" / "last.pt"
+
+    @cached_property
+    def parts(self) -> list[Part]:
+        """The stages of a chain in their order; none for a run of a single stage.
+
+        A chain's manifest lists them. One that an earlier version wrote does not: there they are
+        the run folders inside, the oldest first.
+        """
+        if "parts" in self.manifest:
+            return [Part(**entry) for entry in self.manifest["parts"]]
+        inside = [PastRun(path.parent) for path in self.path.glob("*/manifest.json")]
+        runs = [run for run in inside if "stage" in run._content()]
+        runs.sort(key=lambda run: str(run.manifest["created"]))
+        return [Part(run.path.name, run.stage) for run in runs]
+
+    def _content(self) -> dict[str, Any]:
+        try:
+            return self.manifest
+        except ValueError:
+            return {}
+
+    def part(self, stage: str) -> "PastRun":
+        """The last run of `stage` in a chain; a run of that stage is its own part.
+
+        A chain without one is a ValueError.
+        """
+        if self.stage == stage:
+            return self
+        folders = [part.folder for part in self.parts if part.stage == stage]
+        if not folders:
+            raise ValueError(f"{self.name} has no {stage} run")
+        return PastRun(self.path / folders[-1])
+
+    def inputs(self, kind: str) -> list[Path]:
+        """The files of `kind` that the run was built on; one that is gone or changed is a ValueError."""
+        entries = [entry for entry in self.manifest["inputs"] if entry["kind"] == kind]
+        return [self._checked(entry) for entry in entries]
+
+    def input(self, kind: str) -> Path:
+        """The one file of `kind` that the run was built on; none, or several, are a ValueError."""
+        found = self.inputs(kind)
+        if len(found) != 1:
+            count = "no input" if not found else f"{len(found)} inputs"
+            raise ValueError(f"{self.name} records {count} of kind {kind!r}, where one is needed")
+        return found[0]
+
+    def _checked(self, entry: dict[str, Any]) -> Path:
+        path = (self.path / entry["path"]).resolve()
+        if not path.is_file():
+            raise ValueError(f"{shown(path)}, on which {self.name} was built, is gone")
+        if sha256(path) != entry["sha256"]:
+            raise ValueError(
+                f"{shown(path)} has changed since {self.name} was built on it: train that run again"
+            )
+        return path
