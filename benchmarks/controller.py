@@ -30,7 +30,7 @@ from world_models.agents import agent as acting
 from world_models.agents.agent import Agent, WorldModelPolicy, load_agent
 from world_models.agents.rollout import play
 from world_models.agents.trained import find_agent
-from world_models.chains.pipeline import SCHEMAS
+from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
 from world_models.config.schema import register
 from world_models.envs.envpool_backend import EnvPoolVectorEnv
@@ -63,7 +63,7 @@ ACTION = np.array([np.tanh(BIAS[0]), (np.tanh(BIAS[1]) + 1) / 2, 0.0], np.float3
 
 def car_racing() -> EnvSpec:
     """The environment as `env=car_racing` makes it."""
-    register(SCHEMAS)
+    register(schemas())
     return make_spec(compose_config(["stage=rollout", "env=car_racing"]).config.env)
 
 

@@ -20,12 +20,12 @@ from pathlib import Path
 
 import numpy as np
 
-from world_models.chains.pipeline import SCHEMAS
+from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
 from world_models.config.schema import register, to_yaml
 from world_models.data.episode import TERMINATED, Episode
 from world_models.data.store import StoreWriter
-from world_models.envs.make import EnvSpec, make_spec
+from world_models.envs.make import Backend, EnvSpec, make_spec
 from world_models.runs.device import Device
 from world_models.runs.folder import Run, begin
 
@@ -39,7 +39,7 @@ STAGES = {"vae": "V", "mdrnn": "M", "pixel": "pixel"}
 def write_rollout(folder: Path, env: EnvSpec, frames: int) -> Path:
     """A finished rollout run of random pictures, the last episode for validation."""
     folder.mkdir(parents=True)
-    run = Run(folder, 0, Device.cpu, "gymnasium", env.to_dict())
+    run = Run(folder, 0, Device.cpu, Backend.gymnasium, env)
     config = to_yaml(compose_config(["stage=rollout", *ENV]).config)
     begin(run, "rollout", config, [], {"stage": "rollout", "env": "gymnasium"})
     origin = {"env": env.to_dict(), "backend": "gymnasium", "policy": "random", "seed": 0}
@@ -136,7 +136,7 @@ def main() -> None:
     if "mdrnn" in options.stages and "vae" not in options.stages[: options.stages.index("mdrnn")]:
         parser.error("mdrnn needs vae before it")
     require_space(max(options.frames), options.runs)
-    register(SCHEMAS)
+    register(schemas())
     env = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
     print(
         f"largest private memory (RssAnon), MB; {options.steps} steps each; least and most of {options.runs} runs\n"

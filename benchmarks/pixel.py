@@ -19,14 +19,14 @@ from torch.utils.data import DataLoader
 
 from benchmarks.precut import PrecutWindows, write_windows
 from benchmarks.table import Rates, show
-from world_models.chains.pipeline import SCHEMAS
+from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
 from world_models.config.schema import register, resolve_precisions
 from world_models.data.batch import SequenceBatch
 from world_models.data.datasets import SequenceDataset
 from world_models.data.loading import endless_batches, loader
 from world_models.data.store import EpisodeStore
-from world_models.envs.make import make_spec
+from world_models.envs.make import Backend, make_spec
 from world_models.main import main as command_line
 from world_models.measures.pixel_baselines import Baselines
 from world_models.runs.device import Device
@@ -111,7 +111,7 @@ def training(
     """Windows per second in the stage's training where it rolls on for `unroll` frames: from the store, on one batch that is
     ready in memory, and read alone."""
     env = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
-    run = Run(folder / "run", 0, Device.cpu, "procgen", env.to_dict())
+    run = Run(folder / "run", 0, Device.cpu, Backend.procgen, env)
     run.path.mkdir(exist_ok=True)
     run.manifest = {"stage": "pixel", "inputs": []}
     mean = torch.zeros(3, 64, 64)
@@ -141,7 +141,7 @@ def main() -> None:
     parser.add_argument("--episodes", type=int, default=100)
     parser.add_argument("--rounds", type=int, default=5)
     options = parser.parse_args()
-    register(SCHEMAS)
+    register(schemas())
     torch.set_num_threads(num_cores())
     cfg = resolve_precisions(pixel.PixelConfig(max_steps=10_000), Device.cpu)
     with tempfile.TemporaryDirectory() as name:

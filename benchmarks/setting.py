@@ -9,11 +9,11 @@ import torch
 
 from benchmarks.memory import write_rollout
 from benchmarks.npz_loop import write_npz
-from world_models.chains.pipeline import SCHEMAS
+from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
 from world_models.config.schema import register
 from world_models.data.store import EpisodeStore
-from world_models.envs.make import EnvSpec, make_spec
+from world_models.envs.make import Backend, EnvSpec, make_spec
 from world_models.main import main as command_line
 from world_models.models.convvae import ConvVAE
 from world_models.runs.device import Device, resolve_device
@@ -44,10 +44,10 @@ class Setting:
 
 def prepare(folder: Path, options: argparse.Namespace) -> Setting:
     """Everything that the tables need, in an empty folder."""
-    register(SCHEMAS)
+    register(schemas())
     env = make_spec(compose_config(["stage=rollout", "env=car_racing"]).config.env)
     store = collect(folder, env, options.episodes, options.synthetic)
-    run = Run(folder / "run", 0, resolve_device(Device(options.device)), "gymnasium", env.to_dict())
+    run = Run(folder / "run", 0, resolve_device(Device(options.device)), Backend.gymnasium, env)
     (run.path / "checkpoints").mkdir(parents=True)
     run.manifest = {"stage": "vae", "inputs": []}
     vae.build(vae.VAEConfig(), run).save_best(run, {})

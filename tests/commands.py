@@ -54,7 +54,7 @@ SMALL = {
         "checkpoint_interval=2",
     ],
 }
-SMALL["pixel_seed84"] = SMALL["pixel"]
+SMALL["pixel_gray84"] = SMALL["pixel"]
 STAGES = ["rollout", "vae", "mdrnn", "controller", "evaluate"]
 """Those of the pipeline."""
 

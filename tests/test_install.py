@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from commands import SMALL, STAGES, newest, small
 
-from world_models.chains.pipeline import SCHEMAS
+from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
 from world_models.config.schema import register
 from world_models.main import main
@@ -103,7 +103,7 @@ def test_readme_commands_are_make_or_ours() -> None:
     ids=" ".join,
 )
 def test_readme_commands_compose(arguments: list[str]) -> None:
-    register(SCHEMAS)
+    register(schemas())
     compose_config(arguments)
 
 
@@ -195,7 +195,7 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
         )
         done.append(stage)
         leaves_what_it_promises(newest(tmp_path), stage)
-    assert done == [*STAGES, "rollout", "pixel", "pixel_seed84", "evaluate", "autoencoder"]
+    assert done == [*STAGES, "rollout", "pixel", "pixel_gray84", "evaluate", "autoencoder"]
     assert main([f"resume={newest(tmp_path)}"]) == 0
 
 

@@ -13,15 +13,19 @@ import torch
 from commands import STAGES, newest, small, small_pipeline
 from equality import assert_equal_runs, fails_at
 
-from world_models.chains import pipeline as pipelines
+from world_models.chains import chain as pipelines
 from world_models.chains import reuse
-from world_models.chains.pipeline import SCHEMAS, part_of
-from world_models.config.schema import Config, register
+from world_models.chains.chain import part_run
+from world_models.chains.pipeline import CHAIN
+from world_models.config.schema import Config
+from world_models.config.stage import Stage
 from world_models.config.stored import stored_config
+from world_models.envs.make import Backend
 from world_models.main import main
 from world_models.runs.device import Device
 from world_models.runs.files import read_json, sha256
-from world_models.runs.folder import Run, read_manifest
+from world_models.runs.folder import Run
+from world_models.runs.past import PastRun
 from world_models.search.evolution import Evolution
 from world_models.stages.runs import describe
 
@@ -91,7 +95,7 @@ def test_everything_looks_through_what_was_taken(
         item["kind"]: item for item in read_json(taker / "controller/manifest.json")["inputs"]
     }
     assert inputs["vae"]["sha256"] == sha256(pipeline / "vae/checkpoints/best.pt")
-    built_on = describe(taker, pipeline.parents[2])[-1]
+    built_on = describe(PastRun(taker), pipeline.parents[2])[-1]
     assert str((pipeline / "vae").relative_to(pipeline.parents[2])) in built_on
     outputs = f"outputs={tmp_path / 'o'}"
     assert main(small("controller", "stage.generations=1", f"upstream={taker}", outputs)) == 0
@@ -151,8 +155,8 @@ def first_made(
     """Starts a pipeline: which stages it took, and which it then made first."""
     made: list[str] = []
 
-    def interrupted(name: str, *_: Any) -> None:
-        made.append(name)
+    def interrupted(stage: Stage, *_: Any) -> None:
+        made.append(stage.name)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(pipelines, "run_stage", interrupted)
@@ -196,26 +200,19 @@ def test_a_sweep_makes_each_stage_once_per_seed(tmp_path: Path) -> None:
 @pytest.fixture
 def wanted(pipeline: Path) -> Callable[..., Path | None]:
     """Looks for M of the finished pipeline, from a pipeline that has its episodes and its V."""
-    register(SCHEMAS)
-    manifest = read_manifest(pipeline)
-    stored = stored_config(pipeline, manifest, SCHEMAS["pipeline"])
+    past = PastRun(pipeline)
+    stored = stored_config(past, CHAIN.config)
     stored = replace(stored, outputs=str(pipeline.parents[2]))
-    run = Run(
-        pipeline.parent / "new",
-        0,
-        stored.device,
-        stored.env.backend.value,
-        manifest["env"],
-        None,
-        None,
-        manifest,
-    )
-    parts = {name: pipeline / name for name in ("rollout", "vae")}
+    path = pipeline.parent / "new"
+    run = Run(path, 0, stored.device, stored.env.backend, past.env, manifest=past.manifest)
+    parts = CHAIN.parts(stored.stage)
+    finished = {pipeline / part.folder: part.stage for part in parts[:2]}
 
     def look(change: Callable[[Config, Run], tuple[Config, Run]] | None = None) -> Path | None:
-        config, part = part_of(stored, run, "mdrnn", pipeline / "vae")
-        config, part = change(config, part) if change else (config, part)
-        return reuse.find("mdrnn", config, part, reuse.products(parts))
+        one = part_run(parts, 2, stored, run)
+        config, part = change(one.config, one.run) if change else (one.config, one.run)
+        given = reuse.products(finished)
+        return reuse.Wanted(one.part.stage, config, part, given).find()
 
     return look
 
@@ -237,8 +234,8 @@ CHANGES: dict[str, Callable[[Config, Run], tuple[Config, Run]]] = {
     ),
     "the seed": lambda config, run: (config, replace(run, seed=1)),
     "the device": lambda config, run: (config, replace(run, device=Device.cuda)),
-    "the backend": lambda config, run: (config, replace(run, backend="envpool")),
-    "the env": lambda config, run: (config, replace(run, env={**run.env, "frame_skip": 2})),
+    "the backend": lambda config, run: (config, replace(run, backend=Backend.envpool)),
+    "the env": lambda config, run: (config, replace(run, env=replace(run.env, frame_skip=2))),
     "the folder": lambda config, run: (replace(config, outputs="nowhere"), run),
 }
 
@@ -307,29 +304,30 @@ def test_of_several_the_one_made_most_alike_is_taken(
 
 
 def replace_path(like: Path, name: str) -> Run:
-    manifest = read_manifest(like)
+    past = PastRun(like)
     (like.parent / name).mkdir()
-    return Run(
-        like.parent / name, 0, Device.cpu, "gymnasium", manifest["env"], None, None, dict(manifest)
-    )
+    manifest = dict(past.manifest)
+    return Run(like.parent / name, 0, Device.cpu, Backend.gymnasium, past.env, manifest=manifest)
 
 
 def test_pipelines_that_want_the_same_stage_take_turns(
     wanted: Callable[..., Path | None], pipeline: Path
 ) -> None:
-    stored = stored_config(pipeline, read_manifest(pipeline), SCHEMAS["pipeline"])
-    run = Run(pipeline, 0, Device.cpu, "gymnasium", {}, None, None, {})
-    config, part = part_of(replace(stored, outputs=str(pipeline.parents[2])), run, "vae", None)
+    past = PastRun(pipeline)
+    stored = replace(stored_config(past, CHAIN.config), outputs=str(pipeline.parents[2]))
+    run = Run(pipeline, 0, Device.cpu, Backend.gymnasium, past.env)
+    one = part_run(CHAIN.parts(stored.stage), 1, stored, run)
+    vae = reuse.Wanted(one.part.stage, one.config, one.run, {})
     order: list[str] = []
 
     def second() -> None:
-        with reuse.turn("vae", config, part, {}):
+        with vae.turn():
             order.append("second")
 
-    with reuse.turn("vae", config, part, {}):
+    with vae.turn():
         thread = threading.Thread(target=second)
         thread.start()
-        with reuse.turn("vae", config, replace(part, seed=1), {}):
+        with replace(vae, run=replace(vae.run, seed=1)).turn():
             order.append("another seed")
         thread.join(timeout=0.2)
         order.append("first")

@@ -17,7 +17,7 @@ import pytest
 from commands import small
 from equality import assert_equal_runs, fails_at
 
-from world_models.chains.pipeline import SCHEMAS
+from world_models.chains.catalogue import schemas
 from world_models.cli import launch
 from world_models.cli.multirun import expand, launch_jobs
 from world_models.config.schema import register
@@ -272,7 +272,7 @@ def test_jobs_side_by_side_killed_with_their_master_go_on_and_equal_jobs_in_turn
 def test_jobs_side_by_side_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """The share of each is fixed in the job list, where `threads` is not given."""
     monkeypatch.setattr("world_models.cli.multirun.all_cores", lambda: 8)
-    register(SCHEMAS)
+    register(schemas())
     sweep = ["stage=rollout", "env=pellet", "seed=range(5)", JOBLIB[0]]
     for more, share in (
         ([JOBLIB[1]], "4"),

@@ -2,37 +2,43 @@
 
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import STAGES
 
-from world_models.chains.pipeline import SCHEMAS, PipelineConfig
+from world_models.chains.catalogue import schemas
+from world_models.chains.pipeline import PipelineConfig
 from world_models.cli.multirun import expand
-from world_models.config.compose import CONFIG_FOLDERS, compose_config, options
+from world_models.config.compose import compose_config
+from world_models.config.groups import CONFIG_FOLDERS, options
 from world_models.config.schema import Config, check_resumable, register, to_yaml
 from world_models.config.stored import env_keys, stored_config
 from world_models.envs.make import ProcgenConfig
 from world_models.main import main
 from world_models.runs.device import Device
+from world_models.runs.files import write_json
+from world_models.runs.past import PastRun
 from world_models.stages.controller import ControllerConfig
 from world_models.stages.mdrnn import MDRNNConfig
 from world_models.stages.vae import VAEConfig
 
 
 @pytest.fixture(autouse=True)
-def schemas() -> None:
-    register(SCHEMAS)
+def all_schemas() -> None:
+    register(schemas())
 
 
 @pytest.mark.parametrize("env", ["car_racing", "coinrun", "gymnasium", "pellet"])
-@pytest.mark.parametrize("stage", sorted(SCHEMAS))
+@pytest.mark.parametrize("stage", sorted(schemas()))
 def test_every_stage_composes_with_every_env(stage: str, env: str) -> None:
     config = compose_config(
         [f"stage={stage}", f"env={env}", "env.id=Acrobot-v1" if env == "gymnasium" else "seed=3"]
     ).config
-    assert type(config.stage) is SCHEMAS[stage]
+    assert type(config.stage) is schemas()[stage]
 
 
 DRIVEN = ["car_racing", "ablation_v", "ablation_v_hidden", "ablation_vm", "ablation_random_m"]
@@ -40,7 +46,7 @@ DRIVEN = ["car_racing", "ablation_v", "ablation_v_hidden", "ablation_vm", "ablat
 
 
 def test_every_config_file_is_covered() -> None:
-    assert options("stage") == sorted([*SCHEMAS, "pixel_seed84"])
+    assert options("stage") == sorted([*schemas(), "pixel_gray84"])
     assert options("env") == ["car_racing", "coinrun", "gymnasium", "pellet"]
     for name in options("experiment"):
         given = ["stage.rollout.agent=agent.pt"] if name in DRIVEN else []
@@ -77,7 +83,7 @@ def test_the_ablation_is_one_sweep() -> None:
 
 
 def test_yaml_holds_only_what_differs_from_the_defaults() -> None:
-    for stage, schema in SCHEMAS.items():
+    for stage, schema in schemas().items():
         assert compose_config([f"stage={stage}"]).config.stage == schema(), stage
 
 
@@ -201,14 +207,19 @@ def test_mistakes_end_in_one_sentence_and_write_nothing(
     assert not (tmp_path / "outputs").exists()
 
 
-@pytest.mark.parametrize("stage", [*SCHEMAS])
+def past_run(path: Path, resumed: Sequence[dict[str, Any]] = ()) -> PastRun:
+    write_json(path / "manifest.json", {"stage": "vae", "resumed": resumed})
+    return PastRun(path)
+
+
+@pytest.mark.parametrize("stage", [*schemas()])
 def test_a_written_configuration_reads_back_the_same(stage: str, tmp_path: Path) -> None:
     for env in (["env=pellet"], ["env=coinrun", "env.num_levels=7"], ["env=car_racing"]):
         config = compose_config([f"stage={stage}", *env]).config
         (tmp_path / "config.yaml").write_text(to_yaml(config))
-        assert stored_config(tmp_path, {"resumed": []}, SCHEMAS[stage]) == config
+        assert stored_config(past_run(tmp_path), schemas()[stage]) == config
         resumed = [{"overrides": ["seed=4", "threads=2"]}, {"overrides": ["seed=5"]}]
-        again = stored_config(tmp_path, {"resumed": resumed}, SCHEMAS[stage])
+        again = stored_config(past_run(tmp_path, resumed), schemas()[stage])
         assert (again.seed, again.threads) == (5, 2)
 
 
@@ -244,7 +255,7 @@ def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:
     for text in ("stage: [", "- a list", "seed: many"):
         (tmp_path / "config.yaml").write_text(text)
         with pytest.raises(ValueError, match=r"config\.yaml is damaged"):
-            stored_config(tmp_path, {"resumed": []}, VAEConfig)
+            stored_config(past_run(tmp_path), VAEConfig)
 
 
 @pytest.mark.parametrize(

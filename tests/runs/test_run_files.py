@@ -12,15 +12,19 @@ import numpy as np
 import pytest
 import torch
 
+from world_models.chains.upstream import latest
+from world_models.envs.actions import ActionSpace
+from world_models.envs.preprocess import Preprocessing
+from world_models.envs.spec import EnvSpec
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.files import read_json, replacing, sha256, write_json, write_text
 from world_models.runs.folder import dated_folder, is_live, locked, new_folder
-from world_models.runs.lineage import input_of, latest
 from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.numbers import num_workers
+from world_models.runs.past import PastRun
 from world_models.runs.progress import ProgressBar
-from world_models.runs.schedule import EarlyStopping, plateau
+from world_models.runs.schedule import EarlyStopping, check_factor, plateau
 from world_models.runs.statistics import summarize
 from world_models.runs.wandb import wandb_mirror
 
@@ -202,13 +206,18 @@ def test_a_lock_tells_a_live_run_from_a_dead_one(tmp_path: Path) -> None:
     assert not is_live(tmp_path)
 
 
+def env_of(name: str) -> EnvSpec:
+    actions = ActionSpace("discrete", 2, (), (), ())
+    return EnvSpec(name, {}, Preprocessing((0, 0, 0, 0), 64, False), 1, actions, 20)
+
+
 def write_run(path: Path, **values: object) -> Path:
     path.mkdir(parents=True)
     values = {"ended": values.get("created", "2026-01-01T00:00:00"), **values}
     base = {
         "stage": "vae",
         "status": "finished",
-        "env": {"id": "A"},
+        "env": env_of("A").to_dict(),
         "experiment": None,
         "created": "2026-01-01T00:00:00",
         "inputs": [],
@@ -222,27 +231,28 @@ def test_latest_is_the_newest_finished_run_that_fits(tmp_path: Path) -> None:
     wanted = write_run(tmp_path / "A/pipeline/vae", created="2026-01-02T00:00:00")
     write_run(tmp_path / "A/unfinished", created="2026-01-03T00:00:00", status="running")
     write_run(tmp_path / "A/other-experiment", created="2026-01-03T00:00:00", experiment="demo")
-    write_run(tmp_path / "B/other-env", created="2026-01-03T00:00:00", env={"id": "B"})
+    write_run(tmp_path / "B/other-env", created="2026-01-03T00:00:00", env=env_of("B").to_dict())
     write_run(tmp_path / "A/other-stage", created="2026-01-03T00:00:00", stage="mdrnn")
     write_run(tmp_path / "sweeps/day/time/0", created="2026-01-03T00:00:00")
     write_run(tmp_path / "A/later", created="2026-01-04T00:00:00", ended="2026-01-09T00:00:00")
-    assert latest(tmp_path, "vae", {"id": "A"}, None, before="2026-01-05T00:00:00") == wanted
-    assert latest(tmp_path, "vae", {"id": "C"}, None, before="2026-01-05T00:00:00") is None
+    found = latest(tmp_path, "vae", env_of("A"), None, before="2026-01-05T00:00:00")
+    assert found is not None and found.path == wanted
+    assert latest(tmp_path, "vae", env_of("C"), None, before="2026-01-05T00:00:00") is None
 
 
 def test_recorded_inputs_are_checked(tmp_path: Path) -> None:
     (tmp_path / "best.pt").write_text("weights")
     entry = {"kind": "vae", "path": "../best.pt", "sha256": sha256(tmp_path / "best.pt")}
-    run = write_run(tmp_path / "run", inputs=[entry])
-    assert input_of(run, "vae") == tmp_path / "best.pt"
+    run = PastRun(write_run(tmp_path / "run", inputs=[entry]))
+    assert run.input("vae") == tmp_path / "best.pt"
     with pytest.raises(ValueError, match="records no input of kind 'mdrnn'"):
-        input_of(run, "mdrnn")
+        run.input("mdrnn")
     (tmp_path / "best.pt").write_text("other weights")
     with pytest.raises(ValueError, match=r"best\.pt has changed since"):
-        input_of(run, "vae")
+        run.input("vae")
     (tmp_path / "best.pt").unlink()
     with pytest.raises(ValueError, match="is gone"):
-        input_of(run, "vae")
+        run.input("vae")
 
 
 def test_seeds_are_a_tree() -> None:
@@ -334,4 +344,4 @@ def test_the_plateau_is_judged_alike_below_zero() -> None:
         scheduler.step(loss)
     assert optimizer.param_groups[0]["lr"] == 0.5
     with pytest.raises(ValueError, match=r"stage\.scheduler_factor is 1\.5"):
-        plateau(optimizer, 1.5, 1)
+        check_factor(1.5)

@@ -11,12 +11,13 @@ import pytest
 from commands import newest, small
 from equality import fails_at
 
+from world_models.chains.upstream import check_upstream
 from world_models.data.episode import TERMINATED, TRUNCATED, UNKNOWN_SEED
 from world_models.data.interchange.npz import NpzSource
 from world_models.data.store import EpisodeStore
 from world_models.main import main
 from world_models.runs.files import read_json
-from world_models.runs.lineage import check_upstream
+from world_models.runs.past import PastRun
 
 
 def convert(source: Path, outputs: Path, *more: str) -> list[str]:
@@ -93,10 +94,8 @@ def test_the_next_stages_run_on_converted_episodes(finished: Path, tmp_path: Pat
     outputs = tmp_path / "o"
     assert main(convert(files, outputs, "stage.alignment=pre")) == 0
     episodes = newest(outputs)
-    assert (
-        check_upstream(episodes, "vae", ["rollout"], read_json(episodes / "manifest.json")["env"])
-        == episodes
-    )
+    fed = check_upstream(episodes, "vae", ["rollout"], PastRun(episodes).env)
+    assert (fed.run.path, fed.stage) == (episodes, "rollout")
     assert main(small("vae", f"outputs={outputs}", "stage.num_epochs=1")) == 0
     (entry,) = [
         item

@@ -14,6 +14,7 @@ from world_models.data.chunks import Chunks
 from world_models.data.datasets import LatentSequenceDataset
 from world_models.data.latents import LatentStore
 from world_models.data.store import EpisodeStore
+from world_models.envs.make import Backend
 from world_models.envs.spec import EnvSpec
 from world_models.main import main
 from world_models.models.mdrnn import MDRNN, MDRNNCell
@@ -22,6 +23,7 @@ from world_models.runs.device import Device
 from world_models.runs.files import read_json, sha256
 from world_models.runs.folder import Run
 from world_models.runs.metrics import MetricsLog, read_csv
+from world_models.runs.past import PastRun
 from world_models.runs.progress import ProgressBar
 from world_models.runs.training import Training
 from world_models.stages import mdrnn
@@ -32,16 +34,10 @@ EPISODES = {"sequences": Sequences.episodes, "batch_size": 4, "seq_len": 8, "hid
 
 
 def run_in(finished: Path, path: Path) -> Run:
-    manifest = read_json(finished / "mdrnn/manifest.json")
-    return Run(
-        path,
-        0,
-        Device.cpu,
-        "gymnasium",
-        manifest["env"],
-        finished / "vae",
-        manifest={"stage": "mdrnn"},
-    )
+    env = PastRun(finished / "mdrnn").env
+    vae = PastRun(finished / "vae")
+    manifest = {"stage": "mdrnn"}
+    return Run(path, 0, Device.cpu, Backend.gymnasium, env, vae, manifest=manifest)
 
 
 class Means:
@@ -202,7 +198,7 @@ def test_the_model_is_built_as_the_keys_say(finished: Path, tmp_path: Path) -> N
 def test_dreams_are_shown_at_the_temperature(finished: Path, tmp_path: Path) -> None:
     run, store = run_in(finished, tmp_path), EpisodeStore.open(finished / "rollout/episodes")
     best = [finished / stage / "checkpoints/best.pt" for stage in ("vae", "mdrnn")]
-    world = load_world_model(*best, EnvSpec.from_dict(run.env))
+    world = load_world_model(*best, run.env)
     for name, temperature in (("cold", 0.0), ("again", 0.0), ("warm", 1.0)):
         mdrnn.show_dream(MDRNNConfig(temperature=temperature), run, world, store, name)
     cold, again, warm = (

@@ -15,6 +15,7 @@ from world_models.data.datasets import SequenceDataset
 from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, Episode
 from world_models.data.store import EpisodeStore, StoreWriter
 from world_models.envs.actions import ActionSpace
+from world_models.envs.make import Backend
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
 from world_models.models.motion import REACH, shifts
@@ -31,7 +32,7 @@ SPEC = EnvSpec(
     ActionSpace("discrete", 4, (), (), (), start=1),
     None,
 )
-RUN = Run(Path("unused"), 0, Device.cpu, "gymnasium", SPEC.to_dict())
+RUN = Run(Path("unused"), 0, Device.cpu, Backend.gymnasium, SPEC)
 PLAIN = PixelConfig(
     n_past_frames=2, n_past_actions=1, context_noise=0.0, precision=Precision.float32
 )

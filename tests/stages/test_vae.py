@@ -9,8 +9,9 @@ import torch
 from commands import newest, small
 from equality import assert_equal_runs, fails_at
 
+from world_models.config.stage import Setting
 from world_models.data.store import EpisodeStore
-from world_models.envs.spec import EnvSpec
+from world_models.envs.make import Backend, EnvConfig, make_spec
 from world_models.losses import latent_kl
 from world_models.main import main
 from world_models.models.convvae import ConvVAE
@@ -19,9 +20,10 @@ from world_models.runs.device import Device, Precision
 from world_models.runs.files import read_json, sha256
 from world_models.runs.folder import Run
 from world_models.runs.metrics import read_csv
+from world_models.runs.past import PastRun
 from world_models.runs.training import Training
 from world_models.stages import vae
-from world_models.stages.vae import VAEConfig, build, flipped, loss_terms, settled
+from world_models.stages.vae import VAEConfig, build, flipped, loss_terms, resolve
 
 COLUMNS = [
     "epoch",
@@ -114,7 +116,8 @@ def test_quality_repeats_the_best_epoch_and_the_baselines(finished: Path) -> Non
 
 
 def a_run(path: Path) -> Run:
-    return Run(path, 0, Device.cpu, "gymnasium", {"preprocessing": {"grayscale": False}})
+    env = make_spec(EnvConfig(id="WorldModels/Pellet-v0"))
+    return Run(path, 0, Device.cpu, Backend.gymnasium, env)
 
 
 def test_free_bits_and_weight_are_in_the_loss_and_not_in_the_kl(tmp_path: Path) -> None:
@@ -216,13 +219,12 @@ def test_a_folder_stands_for_its_best_checkpoint(
     finished: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(finished)
-    spec, path = (
-        EnvSpec.from_dict(read_json(finished / "vae/manifest.json")["env"]),
-        finished / "vae/checkpoints/best.pt",
-    )
+    setting = Setting(PastRun(finished / "vae").env, Device.cpu)
+    path = finished / "vae/checkpoints/best.pt"
     for given in ("vae", "vae/checkpoints/best.pt", str(path)):
-        assert settled(VAEConfig(latent_size=4, start_from=given), spec).start_from == str(path)
-    assert settled(VAEConfig(), spec) == VAEConfig()
+        cfg = resolve(VAEConfig(latent_size=4, start_from=given), setting)
+        assert cfg.start_from == str(path)
+    assert resolve(VAEConfig(), setting) == VAEConfig()
 
 
 REFUSED = {

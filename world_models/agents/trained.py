@@ -62,7 +62,7 @@ def describe(path: Path, evaluation: Path) -> None:
     )
 
 
-def settled_agent(name: str, spec: EnvSpec) -> str:
+def resolve_agent(name: str, spec: EnvSpec) -> str:
     """The name of a trained agent, or the absolute path of its file; one of another environment is a ValueError."""
     path = find_agent(name)
     env = load_agent(path).env

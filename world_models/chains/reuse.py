@@ -7,103 +7,134 @@ import json
 import logging
 import os
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import Enum
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from world_models.config.schema import Config, flatten
+from world_models.config.stage import Stage
 from world_models.config.stored import stored_config
 from world_models.runs.files import sha256
-from world_models.runs.folder import Run, read_manifest, shown
-from world_models.runs.lineage import all_runs, input_of
+from world_models.runs.folder import Run, shown
+from world_models.runs.past import PastRun, all_runs
 from world_models.runs.provenance import provenance
 
 log = logging.getLogger(__name__)
 
-PRODUCTS = {
-    "rollout": ("episodes", "episodes/manifest.json"),
-    "vae": ("vae", "checkpoints/best.pt"),
-    "mdrnn": ("mdrnn", "checkpoints/best.pt"),
-    "controller": ("agent", "agent.pt"),
-    "evaluate": ("scores", "scores.json"),
-    "pixel": ("pixel", "checkpoints/best.pt"),
-}
-"""What each stage gives to those after it: the kind under which they record it, and the file."""
 ORIGIN = ("git", "versions", "machine", "threads")
 
 
-def products(parts: dict[str, Path]) -> dict[str, str]:
-    """Kind -> SHA-256 of what finished stages gave."""
-    return {PRODUCTS[name][0]: sha256(path / PRODUCTS[name][1]) for name, path in parts.items()}
+def products(finished: dict[Path, Stage]) -> dict[str, set[str]]:
+    """Kind -> SHA-256 of all that finished runs of these stages gave."""
+    given: dict[str, set[str]] = {}
+    for path, stage in finished.items():
+        if stage.gives is not None:
+            given.setdefault(stage.gives.kind, set()).add(sha256(path / stage.gives.file))
+    return given
 
 
-def find(stage: str, config: Config, part: Run, given: dict[str, str]) -> Path | None:
-    """A finished run of `stage` below `outputs` with this configuration, seed, env, backend, device and these inputs.
+@dataclass(frozen=True)
+class Wanted:
+    """A run that a chain needs: its stage, configuration and place, and what it is fed with.
 
-    `given` holds the kinds and hashes of what the stages before it gave. Of several, the newest of those made most
-    like this one (same commit, versions, machine, threads).
+    `given` holds kinds and hashes of what the stages before it gave.
     """
-    wanted = traits(stage, config, part)
-    found = [
-        path for path in reversed(all_runs(Path(config.outputs).absolute())) if path != part.path
-    ]
-    fitting = [path for path in found if _fits(path, stage, type(config.stage), wanted, given)]
-    here = provenance()
-    return min(fitting, key=lambda path: len(differences(path, here)), default=None)
+
+    stage: Stage
+    config: Config
+    run: Run
+    given: dict[str, set[str]]
+
+    def find(self) -> Path | None:
+        """A finished run below `outputs` that is just this one, or None.
+
+        It has this configuration, seed, env, backend, device and these inputs. Of several, the
+        newest of those made most like this one (same commit, versions, machine, threads).
+        """
+        below = all_runs(Path(self.config.outputs).absolute())
+        others = [past for past in reversed(below) if past.path != self.run.path]
+        fitting = [past for past in others if self._is(past)]
+        here = provenance()
+        best = min(fitting, key=lambda past: len(differences(past, here)), default=None)
+        return None if best is None else best.path
+
+    @cached_property
+    def traits(self) -> dict[str, Any]:
+        """All that decides what the run does, its inputs left out."""
+        return {"keys": _deciding_keys(self.config), **self._facts}
+
+    @property
+    def _facts(self) -> dict[str, Any]:
+        return {
+            "stage": self.stage.name,
+            "seed": self.run.seed,
+            "env": self.run.env.to_dict(),
+            "backend": self.run.backend.value,
+            "device": self.run.device.value,
+        }
+
+    def _is(self, past: PastRun) -> bool:
+        manifest, facts = past.manifest, self._facts
+        if any(manifest[key] != value for key, value in facts.items()):
+            return False
+        devices = {facts["device"], *(entry["device"] for entry in manifest["resumed"])}
+        if manifest["status"] != "finished" or len(devices) > 1 or not self._has_product(past):
+            return False
+        try:
+            stored = stored_config(past, self.stage.config)
+            return _deciding_keys(stored) == self.traits["keys"] and self._has_inputs(past)
+        except ValueError as error:
+            log.debug("%s is not taken: %s", past.path, error)
+            return False
+
+    def _has_product(self, past: PastRun) -> bool:
+        product = self.stage.gives
+        return product is not None and (past.path / product.file).is_file()
+
+    def _has_inputs(self, past: PastRun) -> bool:
+        """Whether a run was built on just what is given, and all of it is still there, unchanged."""
+        entries = past.manifest["inputs"]
+        for kind in {entry["kind"] for entry in entries}:
+            past.inputs(kind)
+        return all(
+            entry["sha256"] in self.given.get(entry["kind"], {entry["sha256"]}) for entry in entries
+        )
+
+    @contextlib.contextmanager
+    def turn(self) -> Iterator[None]:
+        """Be the only chain at this run; others wait, and then take what came of it."""
+        given = {kind: sorted(hashes) for kind, hashes in self.given.items()}
+        identity = json.dumps([self.traits, given], sort_keys=True, default=str)
+        folder = Path(self.config.outputs).absolute() / ".reuse"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = hashlib.sha256(identity.encode()).hexdigest()[:16]
+        with (folder / f"{name}.lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                log.info(
+                    "%s: another pipeline is at it; waiting to take what comes of it",
+                    self.stage.name,
+                )
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
 
 
-def traits(stage: str, config: Config, part: Run) -> dict[str, Any]:
-    """All that decides what a stage does, its inputs left out."""
-    keys = {key: _plain(value) for key, value, rule in flatten(config.stage) if rule != "free"}
-    return {
-        "stage": stage,
-        "keys": keys,
-        "seed": part.seed,
-        "env": part.env,
-        "backend": part.backend,
-        "device": part.device.value,
-    }
+def _deciding_keys(config: Config) -> dict[str, Any]:
+    """The stage's keys that change a result, as plain values."""
+    keys = flatten(config.stage)
+    return {key: _plain(value) for key, value, rule in keys if rule != "free"}
 
 
 def _plain(value: Any) -> Any:
     return value.value if isinstance(value, Enum) else value
 
 
-def _fits(
-    path: Path, stage: str, schema: type, wanted: dict[str, Any], given: dict[str, str]
-) -> bool:
-    manifest = read_manifest(path)
-    if any(manifest[key] != wanted[key] for key in ("stage", "seed", "env", "backend", "device")):
-        return False
-    devices = {entry["device"] for entry in manifest["resumed"]}
-    if (
-        manifest["status"] != "finished"
-        or devices - {wanted["device"]}
-        or not (path / PRODUCTS[stage][1]).is_file()
-    ):
-        return False
-    try:
-        stored = stored_config(path, manifest, schema)
-        keys = {key: _plain(value) for key, value, rule in flatten(stored.stage) if rule != "free"}
-        return keys == wanted["keys"] and _has_inputs(path, manifest, given)
-    except ValueError as error:
-        log.debug("%s is not taken: %s", path, error)
-        return False
-
-
-def _has_inputs(path: Path, manifest: dict[str, Any], given: dict[str, str]) -> bool:
-    """Whether a run was built on just what was given here, and all that it was built on is still there, unchanged."""
-    for entry in manifest["inputs"]:
-        input_of(path, entry["kind"])
-    return all(
-        given.get(entry["kind"], entry["sha256"]) == entry["sha256"] for entry in manifest["inputs"]
-    )
-
-
-def differences(path: Path, here: dict[str, Any]) -> list[str]:
+def differences(past: PastRun, here: dict[str, Any]) -> list[str]:
     """In what of its origin a run differs from one that is made `here`."""
-    manifest = read_manifest(path)
-    return [key for key in ORIGIN if manifest[key] != here[key]]
+    return [key for key in ORIGIN if past.manifest[key] != here[key]]
 
 
 def take(whole: Run, part: Run, source: Path) -> None:
@@ -116,7 +147,7 @@ def take(whole: Run, part: Run, source: Path) -> None:
     whole.save_manifest()
     _link(part.path, source)
     log.info("%s: taken from %s (reuse=true)", part.path.name, shown(source))
-    for key in differences(source, provenance()):
+    for key in differences(PastRun(source), provenance()):
         log.warning(
             "%s: not what %s was made with, so numbers may differ from a run made now",
             key,
@@ -141,18 +172,3 @@ def check(whole: Run, part: Run) -> None:
         raise ValueError(f"{name} has changed since: start a new pipeline")
     if not part.path.exists():
         _link(part.path, source)
-
-
-@contextlib.contextmanager
-def turn(stage: str, config: Config, part: Run, given: dict[str, str]) -> Iterator[None]:
-    """Be the only pipeline at this stage with these traits and inputs; others wait, and then take what came of it."""
-    identity = json.dumps([traits(stage, config, part), given], sort_keys=True, default=str)
-    folder = Path(config.outputs).absolute() / ".reuse"
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / f"{hashlib.sha256(identity.encode()).hexdigest()[:16]}.lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info("%s: another pipeline is at it; waiting to take what comes of it", stage)
-            fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -9,23 +9,29 @@ from typing import Any
 
 import torch
 
-from world_models.agents.trained import find_agent, settled_agent
-from world_models.chains import pipeline
-from world_models.chains.pipeline import SCHEMAS, STAGES, backend_for
+from world_models.agents.trained import find_agent, resolve_agent
+from world_models.chains import catalogue
+from world_models.chains.catalogue import Row
+from world_models.chains.chain import backend_for, run_chain, run_stage
+from world_models.chains.upstream import find_upstream
 from world_models.config.compose import Composed
-from world_models.config.schema import Config, WandbMode, check_resumable, to_yaml
+from world_models.config.schema import (
+    Config,
+    WandbMode,
+    check_resumable,
+    resolve_precisions,
+    to_yaml,
+)
+from world_models.config.stage import Chain, Look, Setting, Stage
 from world_models.config.stored import env_keys, merged, stored_config
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
 from world_models.pools.choose import Workers, require_ray
-from world_models.runs.chains import CHAINS
 from world_models.runs.device import resolve_device
-from world_models.runs.folder import Run, begin, dated_folder, now, read_manifest, shown
-from world_models.runs.lineage import check_upstream, latest, status
+from world_models.runs.folder import Run, begin, dated_folder, now
 from world_models.runs.numbers import num_cores
+from world_models.runs.past import PastRun
 from world_models.runs.provenance import provenance
 from world_models.runs.wandb import require_wandb, wandb_mirror
-from world_models.stages.convert import ConvertConfig, verify
-from world_models.stages.runs import RunsConfig, list_runs
 
 log = logging.getLogger(__name__)
 
@@ -50,176 +56,149 @@ class Prepared:
     """A run that can start: nothing is written yet."""
 
     config: Config
-    stage: str
-    spec: EnvSpec
-    upstream: Path | None
+    row: Row
+    env: EnvSpec
+    upstream: PastRun | None
 
 
 def start(composed: Composed) -> None:
     """A new run in a folder of its own, or a look at what is there."""
     set_verbosity(composed.config.verbosity.value)
-    config, stage = composed.config, composed.config.stage
-    if isinstance(stage, RunsConfig):
-        list_runs(Path(config.outputs))
-    elif isinstance(stage, ConvertConfig) and stage.verify:
-        verify(stage)
-    else:
-        ready = prepare(composed, now())
-        start_in(
-            dated_folder(Path(config.outputs).absolute() / ready.spec.folder_name), composed, ready
-        )
+    outputs = Path(composed.config.outputs)
+    look = _look(composed)
+    if look is not None:
+        look(outputs)
+        return
+    ready = prepare(composed, now())
+    start_in(dated_folder(outputs.absolute() / ready.env.folder_name), composed, ready)
 
 
-def _only_looks(stage: Any) -> bool:
-    return isinstance(stage, RunsConfig) or (isinstance(stage, ConvertConfig) and stage.verify)
+def _look(composed: Composed) -> Look | None:
+    row = catalogue.row(composed.stage)
+    return row.look(composed.config.stage) if isinstance(row, Stage) else None
 
 
 def prepare(composed: Composed, before: str) -> Prepared:
-    """Decide what is left open and find the upstream, as it was at the moment `before`; mistakes are ValueErrors."""
-    stage = pipeline.name_of(composed.config.stage)
-    if _only_looks(composed.config.stage):
+    """Decide what is left open and find the upstream, as it was at the moment `before`.
+
+    Mistakes are ValueErrors; nothing is written.
+    """
+    if _look(composed) is not None:
         raise ValueError(
-            f"stage={stage} only looks at what is there: it makes no run, so there is nothing to sweep"
+            f"stage={composed.stage} only looks at what is there: it makes no run, so there is "
+            "nothing to sweep"
         )
-    spec = make_spec(composed.config.env)
-    config = settle(composed.config, stage, spec)
-    upstream = find_upstream(config, stage, spec.to_dict(), composed.choices["experiment"], before)
-    return Prepared(config, stage, spec, upstream)
+    config, row = composed.config, catalogue.row(composed.stage)
+    env = make_spec(config.env)
+    check_root_keys(config, row, env)
+    upstream = find_upstream(config, row, env, composed.choices["experiment"], before)
+    fed_by = None if upstream is None else upstream.stage
+    config = resolve(config, row, env, fed_by)
+    return Prepared(config, row, env, None if upstream is None else upstream.run)
 
 
 def start_in(path: Path, composed: Composed, ready: Prepared) -> None:
     """Fill the folder of a new run and start it there."""
     set_verbosity(composed.config.verbosity.value)
-    upstream = ready.upstream
-    if ready.config.upstream == "latest" and upstream:
-        log.info("upstream: %s", shown(upstream))
-    config = replace(
-        ready.config, upstream=os.path.relpath(upstream, path) if upstream else "latest"
-    )
-    run = open_run(config, path, ready.spec.to_dict(), upstream)
-    choices = {
-        **composed.choices,
-        "env_keys": env_keys(composed.config.env, composed.choices["env"]),
-    }
-    begin(run, ready.stage, to_yaml(config), composed.overrides, choices)
-    execute(ready.stage, config, run)
+    upstream, config = ready.upstream, ready.config
+    if config.upstream == "latest" and upstream:
+        log.info("upstream: %s", upstream.name)
+    fed_by = os.path.relpath(upstream.path, path) if upstream else "latest"
+    config = replace(config, upstream=fed_by)
+    run = open_run(config, path, ready.env, upstream)
+    made_env = env_keys(composed.config.env, composed.choices["env"])
+    choices = {**composed.choices, "env_keys": made_env}
+    row = ready.row
+    begin(run, row.name, to_yaml(config), composed.overrides, choices, row.evaluated_by)
+    execute(row, config, run)
 
 
-def settle(config: Config, stage: str, spec: EnvSpec) -> Config:
-    """Every automatic choice becomes a fact, and what cannot work is refused before anything is written."""
-    if spec.max_episode_steps is None:
+def check_root_keys(config: Config, row: Row, env: EnvSpec) -> None:
+    """Root keys that this stage has no use for, or that need what is not there, are ValueErrors."""
+    if env.max_episode_steps is None:
         raise ValueError(
-            f"{spec.id} has no step limit, so its episodes might never end: give one with env.kwargs.max_episode_steps=1000"
+            f"{env.id} has no step limit, so its episodes might never end: give one with "
+            "env.kwargs.max_episode_steps=1000"
         )
     if config.wandb.mode is not WandbMode.disabled:
         require_wandb()
-    if config.reuse and stage not in CHAINS:
+    if config.reuse and not isinstance(row, Chain):
         raise ValueError(
-            f"reuse=true is of no use: stage={stage} is one stage, and only a pipeline takes finished ones"
+            f"reuse=true is of no use: stage={row.name} is one stage, and only a pipeline takes "
+            "finished ones"
         )
     if config.workers is Workers.ray:
         require_ray()
+    if config.agent is not None and not (isinstance(row, Stage) and row.plays_agents):
+        raise ValueError(
+            f"agent={config.agent} is of no use: stage={row.name} plays no trained agent, "
+            "stage=evaluate does"
+        )
+
+
+def resolve(config: Config, row: Row, env: EnvSpec, fed_by: str | None) -> Config:
+    """A copy in which every automatic choice is a fact; what cannot work is refused."""
     if config.agent is not None:
-        if stage != "evaluate":
-            raise ValueError(
-                f"agent={config.agent} is of no use: stage={stage} plays no trained agent, stage=evaluate does"
-            )
-        config = replace(config, agent=settled_agent(config.agent, spec))
+        config = replace(config, agent=resolve_agent(config.agent, env))
     device = resolve_device(config.device)
-    backend = resolve_backend(config.env.backend, spec)
+    backend = resolve_backend(config.env.backend, env)
     if config.env.backend is Backend.auto:
-        backend = backend_for(stage, backend)
-    env = replace(config.env, backend=backend)
-    return replace(
-        config, device=device, env=env, stage=pipeline.settled(config.stage, spec, device)
-    )
+        backend = backend_for(row, backend)
+    stage = row.resolve(resolve_precisions(config.stage, device), Setting(env, device, fed_by))
+    own_env = replace(config.env, backend=backend)
+    return replace(config, device=device, env=own_env, stage=stage)
 
 
-def open_run(config: Config, path: Path, env: dict[str, Any], upstream: Path | None) -> Run:
+def open_run(config: Config, path: Path, env: EnvSpec, upstream: PastRun | None) -> Run:
     """The run as stages see it; sets torch's threads."""
     torch.set_num_threads(config.threads or num_cores())
     mirror = None
     if config.wandb.mode is not WandbMode.disabled:
         mirror = wandb_mirror(config.wandb.mode.value, config.wandb.project, path)
-    backend = config.env.backend.value
-    agent = find_agent(config.agent) if config.agent is not None else None
-    workers = config.workers.value
     return Run(
         path,
         config.seed,
         config.device,
-        backend,
+        config.env.backend,
         env,
         upstream,
         mirror,
-        agent=agent,
-        workers=workers,
+        agent=find_agent(config.agent) if config.agent is not None else None,
+        workers=config.workers.value,
     )
 
 
-def find_upstream(
-    config: Config, stage: str, env: dict[str, Any], experiment: str | None, before: str
-) -> Path | None:
-    """The run folder that feeds this stage; a missing or unfitting one is a ValueError."""
-    needs = STAGES[stage].needs if stage in STAGES else ()
-    if config.agent is not None:
-        if config.upstream != "latest":
-            raise ValueError(
-                f"agent={config.agent} and upstream={config.upstream} both name what to play: give one"
-            )
-        return None
-    if not needs:
-        if config.upstream != "latest":
-            raise ValueError(
-                f"upstream={config.upstream} is of no use: stage={stage} reads no other run"
-            )
-        return None
-    if config.upstream != "latest":
-        return check_upstream(Path(config.upstream).absolute(), stage, needs, env)
-    found = latest(Path(config.outputs).absolute(), needs[0], env, experiment, before)
-    if found is None:
-        raise ValueError(
-            f"stage={stage} needs a finished {needs[0]} run of {env['id']} with the same env settings and experiment in "
-            f"{config.outputs}, and there is none: run stage={needs[0]} first, or name one with upstream=<run folder>"
-        )
-    return found
-
-
-def execute(stage: str, config: Config, run: Run) -> None:
+def execute(row: Row, config: Config, run: Run) -> None:
     """Do the work of a run folder that is filled."""
-    if stage not in CHAINS:
-        pipeline.run_stage(stage, config, run)
-        return
-    try:
-        with run.recording():
-            pipeline.execute(config, run)
-    finally:
-        pipeline.report(run)
-    log.info("done; look at %s", shown(run.path / "report.html"))
+    if isinstance(row, Chain):
+        run_chain(row, config, run)
+    else:
+        run_stage(row, config, run)
 
 
 def resume(path: Path, overrides: list[str]) -> None:
     """Continue a run from its folder; longer budgets and run-time keys may be given, and stay given."""
-    path = path.absolute()
-    manifest = read_manifest(path)
-    stage = manifest["stage"]
-    if stage not in SCHEMAS:
+    past = PastRun(path.absolute())
+    if past.stage not in catalogue.names():
         raise ValueError(
-            f"{shown(path)} is a run of stage {stage}, which this version does not have"
+            f"{past.name} is a run of stage {past.stage}, which this version does not have"
         )
-    old = stored_config(path, manifest, SCHEMAS[stage])
+    row = catalogue.row(past.stage)
+    old = stored_config(past, row.config)
     config = merged(old, overrides)
     check_resumable(old, config)
     set_verbosity(config.verbosity.value)
-    if status(path) == "finished" and not overrides and stage not in CHAINS:
-        log.info("%s is finished", shown(path))
+    if past.status == "finished" and not overrides and not isinstance(row, Chain):
+        log.info("%s is finished", past.name)
         return
-    upstream = (path / manifest["upstream"]).resolve() if manifest["upstream"] else None
+    upstream = past.manifest["upstream"]
+    fed_by = PastRun((past.path / upstream).resolve()) if upstream else None
     config = replace(config, device=resolve_device(config.device))
-    run = open_run(config, path, manifest["env"], upstream)
-    run.manifest = {**manifest, "resumed": [*manifest["resumed"], resumption(run, overrides)]}
+    run = open_run(config, past.path, past.env, fed_by)
+    resumed = [*past.manifest["resumed"], resumption(run, overrides)]
+    run.manifest = {**past.manifest, "resumed": resumed}
     warn_of_changes(run.manifest)
-    execute(stage, config, run)
+    execute(row, config, run)
 
 
 def resumption(run: Run, overrides: list[str]) -> dict[str, Any]:

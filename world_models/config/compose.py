@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
@@ -13,21 +13,9 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
-from world_models.config.schema import Config, flatten
-from world_models.runs.folder import read_manifest
-
-PATHS = (
-    "upstream",
-    "outputs",
-    "agent",
-    "stage.agent",
-    "stage.rollout.agent",
-    "stage.start_from",
-    "stage.vae.start_from",
-    "stage.source",
-    "hydra.sweep.dir",
-)
-CONFIG_FOLDERS = (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf")
+from world_models.config.groups import GROUPS, config_folder, no_such_choice, options, stage_of
+from world_models.config.schema import Config, flatten, path_keys, with_home
+from world_models.runs.past import PastRun
 
 
 @dataclass
@@ -38,20 +26,10 @@ class Composed:
     choices: dict[str, Any]
     overrides: list[str]
 
-
-def config_folder() -> Path:
-    """Where conf/ lies: inside an installed package, or beside it in a checkout."""
-    for folder in CONFIG_FOLDERS:
-        if (folder / "config.yaml").is_file():
-            return folder
-    raise ValueError(
-        f"conf/ is missing: it was looked for in {' and '.join(map(str, CONFIG_FOLDERS))}"
-    )
-
-
-def options(group: str) -> list[str]:
-    """The choices of a config group."""
-    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+    @property
+    def stage(self) -> str:
+        """The stage or chain, whichever file of conf/stage gave its values."""
+        return stage_of(self.choices["stage"])
 
 
 def compose_config(overrides: list[str]) -> Composed:
@@ -71,8 +49,9 @@ def env_of_upstream(overrides: list[str]) -> list[str]:
     for override in overrides:
         key, _, value = override.partition("=")
         path = Path(re.sub(r"\\(.)", r"\1", value[1:-1]) if value[:1] in ("'", '"') else value)
+        path = path.expanduser()
         if key == "upstream" and (path / "manifest.json").is_file():
-            choices = read_manifest(path)["choices"]
+            choices = PastRun(path).manifest["choices"]
             return [f"env={choices['env']}", *choices["env_keys"]]
     return []
 
@@ -91,7 +70,11 @@ def _compose(overrides: list[str]) -> tuple[DictConfig, DictConfig]:
 def quoted(override: str, several: bool = False) -> str:
     """Paths may hold characters that mean something in Hydra's grammar; in a sweep (`several`) commas part them."""
     key, _, value = override.partition("=")
-    if key not in PATHS or value[:1] in ("'", '"') or value in ("", "latest", "null"):
+    if (
+        key not in (*path_keys(), "hydra.sweep.dir")
+        or value[:1] in ("'", '"')
+        or value in ("", "latest", "null")
+    ):
         return override
     if several and re.match(r"(choice|glob|range)\(", value):
         return override
@@ -111,13 +94,13 @@ def addable(override: str) -> str:
 
 def typed(raw: DictConfig, hydra: Any) -> Composed:
     """Turn Hydra's composition into dataclasses; unknown keys and wrong types raise here."""
-    choices = {key: hydra.runtime.choices.get(key) for key in ("stage", "env", "experiment")}
+    choices = {key: hydra.runtime.choices.get(key) for key in GROUPS}
     overrides = list(hydra.overrides.task)
     config = OmegaConf.to_object(raw)
     for key in unknown_keys(OmegaConf.to_container(raw, enum_to_str=True), config):
         raise ValueError(_unknown_key(key, list(valid_keys(overrides))))
     assert isinstance(config, Config), type(config)
-    return Composed(config, choices, overrides)
+    return Composed(cast(Config, with_home(config)), choices, overrides)
 
 
 def unknown_keys(content: Any, config: Any, prefix: str = "") -> Iterator[str]:
@@ -135,9 +118,7 @@ def explain(error: Exception, overrides: list[str], keys: list[str] | None = Non
     text = f"{error}\n{error.__cause__ or ''}"
     group = re.search(r"Could not find '(stage|env|experiment)/([^']*)'", text)
     if group:
-        return (
-            f"{group[1]}={group[2]} does not exist; choose one of: {', '.join(options(group[1]))}"
-        )
+        return no_such_choice(group[1], group[2])
     if "must specify 'stage'" in text:
         return f"stage is missing; choose one: {', '.join(f'stage={name}' for name in options('stage'))}"
     missing = re.search(r"missing mandatory value: .*full_key: (\S+)", text, re.DOTALL)
@@ -192,11 +173,7 @@ def _unknown_key(key: str, names: list[str]) -> str:
 
 def valid_keys(overrides: list[str]) -> Iterator[str]:
     """All dotted keys of the configuration that the group choices among `overrides` select."""
-    groups = [
-        text
-        for text in overrides
-        if text.partition("=")[0].lstrip("+") in ("stage", "env", "experiment")
-    ]
+    groups = [text for text in overrides if text.partition("=")[0].lstrip("+") in GROUPS]
     try:
         config = typed(*_compose(groups)).config
     except (HydraException, OmegaConfBaseException, ValueError):

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
-from typing import Any
+from pathlib import Path
+from typing import Any, get_type_hints
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
@@ -11,7 +12,7 @@ from omegaconf import MISSING, OmegaConf
 from world_models.envs.make import EnvConfig, ProcgenConfig
 from world_models.pools.choose import Workers
 from world_models.runs.device import Device, Precision, resolve_precision
-from world_models.runs.folder import RUNTIME
+from world_models.runs.folder import PATH, RUNTIME
 
 ENV_SCHEMAS: dict[str, type] = {"env": EnvConfig, "procgen": ProcgenConfig}
 
@@ -47,14 +48,14 @@ class Config:
     stage: Any = MISSING
     env: Any = MISSING
     seed: int = 0
-    upstream: str = "latest"  # newest finished run of the preceding stage, or a run folder
+    # "latest", the newest finished run of the preceding stage, or a run folder
+    upstream: str = field(default="latest", metadata=PATH)
     # stage=evaluate: a trained agent by name, an agent.pt or the folder of its run, in place of an
     # upstream
-    agent: str | None = None
-    reuse: bool = field(
-        default=False, metadata=RUNTIME
-    )  # of a pipeline: take finished stages of equal config and inputs
-    outputs: str = field(default="outputs", metadata=RUNTIME)
+    agent: str | None = field(default=None, metadata=PATH)
+    # of a pipeline: take finished stages of equal config and inputs
+    reuse: bool = field(default=False, metadata=RUNTIME)
+    outputs: str = field(default="outputs", metadata={**RUNTIME, **PATH})
     device: Device = field(default=Device.auto, metadata=RUNTIME)
     # torch threads of the main process; 0: one per core
     threads: int = field(default=0, metadata=RUNTIME)
@@ -67,6 +68,9 @@ class Config:
             raise ValueError(f"threads is {self.threads}; it must be 0 (one per core) or more")
 
 
+_registered: dict[str, type] = {}
+
+
 def register(stages: dict[str, type]) -> None:
     """Make the schemas known to Hydra, in a group of their own so that they are not offered as choices."""
     store = ConfigStore.instance()
@@ -75,6 +79,36 @@ def register(stages: dict[str, type]) -> None:
         store.store(group="schema/stage", name=name, node=node)
     for name, node in ENV_SCHEMAS.items():
         store.store(group="schema/env", name=name, node=node)
+    _registered.update(stages)
+
+
+def path_keys() -> set[str]:
+    """The dotted keys, of the root and of all registered stages, that hold paths."""
+    keys = set(_path_keys(Config, ""))
+    for schema in _registered.values():
+        keys |= set(_path_keys(schema, "stage."))
+    return keys
+
+
+def _path_keys(schema: type, prefix: str) -> Iterator[str]:
+    hints = get_type_hints(schema)
+    for item in fields(schema):
+        if item.metadata.get("path"):
+            yield f"{prefix}{item.name}"
+        elif is_dataclass(hints[item.name]):
+            yield from _path_keys(hints[item.name], f"{prefix}{item.name}.")
+
+
+def with_home(config: Any) -> Any:
+    """A copy of nested dataclasses in which paths that begin with ~ begin with the user's home."""
+    changes: dict[str, Any] = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value):
+            changes[item.name] = with_home(value)
+        elif item.metadata.get("path") and isinstance(value, str) and value.startswith("~"):
+            changes[item.name] = str(Path(value).expanduser())
+    return replace(config, **changes)
 
 
 def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:

@@ -1,33 +1,33 @@
 """The configuration of an earlier run: read back, changed where that is allowed, typed again as a command."""
 
 from enum import Enum
-from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from world_models.config.compose import compose_config, explain
-from world_models.config.schema import Config, flatten
+from world_models.config.schema import Config, flatten, with_home
 from world_models.envs.make import EnvConfig, ProcgenConfig
+from world_models.runs.past import PastRun
 
 
-def stored_config(run: Path, manifest: dict[str, Any], stage: type) -> Config:
+def stored_config(run: PastRun, stage: type) -> Config:
     """The configuration of an earlier run: its config.yaml and what was given whenever it was resumed."""
     try:
-        stored = OmegaConf.load(run / "config.yaml")
+        stored = OmegaConf.load(run.path / "config.yaml")
         env = ProcgenConfig if "game" in stored.env else EnvConfig
         config = OmegaConf.to_object(
             OmegaConf.merge(OmegaConf.structured(Config(stage=stage, env=env)), stored)
         )
     except (OmegaConfBaseException, YAMLError, AttributeError, TypeError, OSError) as error:
         raise ValueError(
-            f"{run / 'config.yaml'} is damaged: {str(error).splitlines()[0]}"
+            f"{run.path / 'config.yaml'} is damaged: {str(error).splitlines()[0]}"
         ) from None
     assert isinstance(config, Config), type(config)
     return merged(
-        config, [override for entry in manifest["resumed"] for override in entry["overrides"]]
+        config, [override for entry in run.manifest["resumed"] for override in entry["overrides"]]
     )
 
 
@@ -42,7 +42,7 @@ def merged(config: Config, overrides: list[str]) -> Config:
             explain(error, overrides, [key for key, _, _ in flatten(config)])
         ) from None
     assert isinstance(result, Config), type(result)
-    return result
+    return cast(Config, with_home(result))
 
 
 def env_keys(env: Any, choice: str) -> list[str]:

@@ -55,9 +55,9 @@ class DataConfig:
 
 def upstream_episodes(run: Run, val_ratio: float | None = None) -> EpisodeStore:
     """The upstream's episodes, every byte checked, split again where a `val_ratio` is given; noted as an input of the run."""
-    assert run.upstream is not None
-    store = EpisodeStore.open(run.upstream / "episodes")
-    run.add_input("episodes", run.upstream / "episodes" / "manifest.json")
+    folder = run.feeder.path / "episodes"
+    store = EpisodeStore.open(folder)
+    run.add_input("episodes", folder / "manifest.json")
     store.verify()
     return store if val_ratio is None else store.split_again(val_ratio)
 

@@ -9,10 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from world_models.report.pixel import ROLLOUTS, best_rollout, skill
-from world_models.runs.chains import CHAINS
 from world_models.runs.files import read_json
-from world_models.runs.folder import read_manifest
 from world_models.runs.metrics import read_csv
+from world_models.runs.past import PastRun
 
 SKILL = "skill over the last frame"
 
@@ -32,8 +31,9 @@ def headline(run: Path) -> Headline | None:
 
     A pipeline's is that of its evaluation. A damaged file is a ValueError.
     """
-    stage = read_manifest(run)["stage"]
-    if stage in CHAINS:
+    past = PastRun(run)
+    stage = past.stage
+    if past.parts:
         return (
             headline(run / "evaluate") if (run / "evaluate" / "manifest.json").is_file() else None
         )

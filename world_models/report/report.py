@@ -11,10 +11,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from world_models.figures.wording import duration
 from world_models.report.page import Figure, Section
 from world_models.report.sections import TITLES, make_section
-from world_models.runs.chains import CHAINS
 from world_models.runs.files import write_text
 from world_models.runs.folder import read_manifest
 from world_models.runs.lineage import status
+from world_models.runs.past import PastRun
 
 TEMPLATE = "report.html.j2"
 # the stages whose headline may head the page of a pipeline
@@ -71,7 +71,7 @@ def _templates() -> Environment:
 
 def _page(folder: Path) -> Page:
     manifest = read_manifest(folder)
-    parts = CHAINS.get(manifest["stage"], ())
+    parts = [part.folder for part in PastRun(folder).parts]
     whole = bool(parts)
     sections = _parts(folder, manifest, parts) if whole else [_part(folder, manifest["stage"])]
     heads = [

@@ -1,5 +1,7 @@
 """The run folder: its manifest, its lock, its lineage and its log."""
 
+from __future__ import annotations
+
 import fcntl
 import logging
 import os
@@ -12,12 +14,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
+from world_models.envs.spec import EnvSpec
 from world_models.runs.device import Device
 from world_models.runs.files import read_json, sha256, write_json, write_text
 from world_models.runs.metrics import MetricsLog, Mirror
 from world_models.runs.provenance import provenance, uncommitted_changes
+
+if TYPE_CHECKING:
+    from world_models.envs.make import Backend
+    from world_models.runs.past import PastRun
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +32,8 @@ RUNTIME = {"resume": "free"}
 """Metadata of a config field that may differ when a run is resumed: it changes no result (device and threads: the last bits)."""
 BUDGET = {"resume": "longer"}
 """Metadata of a config field that may grow when a run is resumed."""
+PATH = {"path": True}
+"""Metadata of a config field that holds the path of a file or folder (or a name, or null)."""
 
 SCHEMA = 1
 
@@ -36,13 +45,19 @@ class Run:
     path: Path
     seed: int
     device: Device
-    backend: str
-    env: dict[str, Any]
-    upstream: Path | None = None
+    backend: Backend
+    env: EnvSpec
+    upstream: PastRun | None = None
     mirror: Mirror | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
     agent: Path | None = None  # the agent to play, where it is not the upstream's
     workers: str = "local"  # where work is spread: processes of this machine, or a Ray cluster
+
+    @property
+    def feeder(self) -> PastRun:
+        """The run that feeds this one, where its stage needs one."""
+        assert self.upstream is not None, self.path
+        return self.upstream
 
     @property
     def name(self) -> str:
@@ -72,13 +87,15 @@ class Run:
     def add_input(self, kind: str, path: Path) -> str:
         """Record a file that this run is built on; returns its SHA-256. One that changed since is a ValueError."""
         entry = {"kind": kind, "path": os.path.relpath(path, self.path), "sha256": sha256(path)}
-        known = {item["kind"]: item for item in self.manifest["inputs"]}
-        if kind in known and known[kind]["sha256"] != entry["sha256"]:
+        inputs = self.manifest["inputs"]
+        known = {(item["kind"], item["path"]): item["sha256"] for item in inputs}
+        place = kind, entry["path"]
+        if place in known and known[place] != entry["sha256"]:
             raise ValueError(
                 f"{shown(path)} has changed since this run began: start a new run instead of resuming {self.name}"
             )
-        if kind not in known:
-            self.manifest["inputs"].append(entry)
+        if place not in known:
+            inputs.append(entry)
             self.save_manifest()
         return str(entry["sha256"])
 
@@ -155,8 +172,18 @@ def dated_folder(root: Path) -> Path:
     return new_folder(root / now.strftime("%Y-%m-%d"), now.strftime("%H-%M-%S"))
 
 
-def begin(run: Run, stage: str, config: str, overrides: list[str], choices: dict[str, Any]) -> None:
-    """Fill a new run folder: config.yaml, overrides.yaml, manifest.json and its scripts."""
+def begin(
+    run: Run,
+    stage: str,
+    config: str,
+    overrides: list[str],
+    choices: dict[str, Any],
+    evaluated_by: str | None = None,
+) -> None:
+    """Fill a new run folder: config.yaml, overrides.yaml, manifest.json and its scripts.
+
+    `evaluated_by` names the stage that eval.sh runs; without one there is no eval.sh.
+    """
     run.manifest = {
         "schema": SCHEMA,
         "stage": stage,
@@ -167,9 +194,9 @@ def begin(run: Run, stage: str, config: str, overrides: list[str], choices: dict
         "choices": choices,
         "seed": run.seed,
         "device": run.device.value,
-        "env": run.env,
-        "backend": run.backend,
-        "upstream": os.path.relpath(run.upstream, run.path) if run.upstream else None,
+        "env": run.env.to_dict(),
+        "backend": run.backend.value,
+        "upstream": os.path.relpath(run.upstream.path, run.path) if run.upstream else None,
         "inputs": [],
         "resumed": [],
         "error": None,
@@ -181,7 +208,7 @@ def begin(run: Run, stage: str, config: str, overrides: list[str], choices: dict
     patch = uncommitted_changes()
     if patch:
         write_text(run.path / "source.patch", patch)
-    _write_scripts(run.path, stage, choices)
+    _write_scripts(run.path, choices, evaluated_by)
     run.save_manifest()
 
 
@@ -195,27 +222,12 @@ def read_manifest(path: Path) -> dict[str, Any]:
     return manifest
 
 
-JUDGED = {
-    "pipeline": "$here/controller",
-    "controller": "$here",
-    "pixel_pipeline": "$here/pixel",
-    "pixel": "$here",
-}
-"""What eval.sh in a run folder evaluates."""
-
-
-def _write_scripts(path: Path, stage: str, choices: dict[str, Any]) -> None:
+def _write_scripts(path: Path, choices: dict[str, Any], evaluated_by: str | None) -> None:
     write_resume_script(path)
-    made = JUDGED.get(stage)
-    if made:
-        env = [f"env={choices['env']}", *choices["env_keys"]]
-        judged = (
-            "pixel model on held-out windows"
-            if stage.startswith("pixel")
-            else "agent on the final-test seeds"
-        )
-        arguments = f'stage=evaluate {shlex.join(env)} upstream="{made}"'
-        _write_script(path / "eval.sh", f"Evaluate this run's {judged}.", arguments)
+    if evaluated_by is not None:
+        env = shlex.join([f"env={choices['env']}", *choices["env_keys"]])
+        arguments = f'stage={evaluated_by} {env} upstream="$here"'
+        _write_script(path / "eval.sh", "Evaluate what was made here.", arguments)
 
 
 def write_resume_script(path: Path) -> None:

@@ -71,15 +71,17 @@ class PastRun:
         if "parts" in self.manifest:
             return [Part(**entry) for entry in self.manifest["parts"]]
         inside = [PastRun(path.parent) for path in self.path.glob("*/manifest.json")]
-        runs = [run for run in inside if "stage" in run._content()]
+        runs = [run for run in inside if run.is_one]
         runs.sort(key=lambda run: str(run.manifest["created"]))
         return [Part(run.path.name, run.stage) for run in runs]
 
-    def _content(self) -> dict[str, Any]:
+    @property
+    def is_one(self) -> bool:
+        """Whether the folder is that of a run: stores and latents have a manifest, too."""
         try:
-            return self.manifest
+            return "created" in self.manifest
         except ValueError:
-            return {}
+            return False
 
     def part(self, stage: str) -> "PastRun":
         """The last run of `stage` in a chain; a run of that stage is its own part.
@@ -115,3 +117,18 @@ class PastRun:
                 f"{shown(path)} has changed since {self.name} was built on it: train that run again"
             )
         return path
+
+
+def part_folder(path: Path, stage: str) -> Path:
+    """The last run of `stage` in the folder of a chain; any other path is given back."""
+    run = PastRun(path)
+    parts = run.parts if run.is_one else []
+    folders = [part.folder for part in parts if part.stage == stage]
+    return path / folders[-1] if folders else path
+
+
+def all_runs(outputs: Path) -> list[PastRun]:
+    """Every run below `outputs`, parts of chains and jobs of sweeps included, oldest first."""
+    found = [PastRun(path.parent) for path in outputs.glob("**/manifest.json")]
+    runs = [run for run in found if run.is_one]
+    return sorted(runs, key=lambda run: (run.manifest["created"], str(run.path)))

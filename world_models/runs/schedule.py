@@ -60,10 +60,14 @@ class EarlyStopping:
         self.best, self.waited = state["best"], state["waited"]
 
 
-def plateau(optimizer: Optimizer, factor: float, patience: int) -> ReduceLROnPlateau:
-    """torch's scheduler; any fall of the loss counts as one (its own relative threshold misjudges losses below 0)."""
+def check_factor(factor: float) -> None:
+    """A factor by which no learning rate can be lowered is a ValueError."""
     if not 0 < factor < 1:
         raise ValueError(f"stage.scheduler_factor is {factor}; it must lie between 0 and 1")
+
+
+def plateau(optimizer: Optimizer, factor: float, patience: int) -> ReduceLROnPlateau:
+    """torch's scheduler; any fall of the loss counts as one (its own relative threshold misjudges losses below 0)."""
     return ReduceLROnPlateau(optimizer, factor=factor, patience=patience, threshold=0.0)
 
 

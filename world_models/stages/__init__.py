@@ -1,1 +1,14 @@
-"""One file per stage, each read from top to bottom: config, execute, helpers."""
+"""One file per stage; each ends with its row, STAGE."""
+
+STAGES = [
+    "rollout",
+    "convert",
+    "vae",
+    "mdrnn",
+    "controller",
+    "evaluate",
+    "pixel",
+    "autoencoder",
+    "runs",
+]
+"""The stages, each the name of its file."""

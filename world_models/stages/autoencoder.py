@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from world_models.config.stage import Product, Setting, Stage
 from world_models.data.datasets import ObservationDataset
 from world_models.data.loading import DataConfig, endless_batches, loader, upstream_episodes
 from world_models.data.view import View
@@ -102,9 +103,9 @@ class AutoencoderConfig:
         return View(self.image_size, self.grayscale)
 
 
-def settled(cfg: AutoencoderConfig, device: Device) -> AutoencoderConfig:
+def resolve(cfg: AutoencoderConfig, setting: Setting) -> AutoencoderConfig:
     """The same; what only a GPU has is refused without one."""
-    cfg.data.check_device(device)
+    cfg.data.check_device(setting.device)
     return cfg
 
 
@@ -160,7 +161,7 @@ def hold_out(
 
 def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training:
     """Model, optimizer and schedule at step 0."""
-    channels = cfg.view.channels(1 if run.env["preprocessing"]["grayscale"] else 3)
+    channels = cfg.view.channels(run.env.preprocessing.channels)
     with seeding.seeded_weights(run.seed, "autoencoder", "weights"):
         model = ConvAutoencoder(channels, cfg.factor, cfg.latent_channels, cfg.base_channels)
     model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -169,7 +170,7 @@ def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training:
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
     scheduler, facts = (
         warmup_cosine(optimizer, steps, cfg.warmup),
-        {"env": run.env, "view": cfg.view.to_dict()},
+        {"env": run.env.to_dict(), "view": cfg.view.to_dict()},
     )
     return Training(
         "autoencoder", model, optimizer, scheduler, EarlyStopping(1), cfg.log_every, facts=facts
@@ -256,3 +257,13 @@ def save_reconstructions(
     save_png(
         run.path / "images" / f"{name}.png", labelled_rows(compared(found["x"], found["recon"]))
     )
+
+
+STAGE = Stage(
+    "autoencoder",
+    AutoencoderConfig,
+    execute,
+    needs=("rollout",),
+    gives=Product("autoencoder", "checkpoints/best.pt"),
+    resolve=resolve,
+)

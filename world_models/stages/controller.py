@@ -11,16 +11,16 @@ import numpy as np
 
 from world_models.agents.agent import Agent
 from world_models.agents.rollout import Score
+from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
-from world_models.envs.make import EnvSpec
 from world_models.models.controller import Features, Latent, Sight, num_parameters
 from world_models.pools.choose import Workers, choose_crew, open_pool
 from world_models.pools.processes import DEADLINE, Pool, WorkerError
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
-from world_models.runs.folder import BUDGET, RUNTIME, Run, read_manifest
-from world_models.runs.lineage import input_of
+from world_models.runs.folder import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog, Value
 from world_models.runs.numbers import require_positive
+from world_models.runs.past import PastRun, part_folder
 from world_models.runs.progress import ProgressBar
 from world_models.runs.seeding import Purpose, fresh_seeds
 from world_models.search.components import Components, check_components, principal_components
@@ -75,7 +75,7 @@ class ControllerConfig:
     # taken off a return, times the squared length of the parameter vector
     weight_decay: float = 0.0
     # controller run folder whose search goes on here: mean, step size and covariance
-    start_from: str | None = None
+    start_from: str | None = field(default=None, metadata=PATH)
     n_samples: int = 4
     heats: int = 1  # groups of candidates that play different tracks
     most_samples: int | None = None
@@ -159,12 +159,11 @@ class ControllerConfig:
         return Budget(self.generations, self.env_steps, self.minutes, self.target_return)
 
 
-def settled(cfg: ControllerConfig) -> ControllerConfig:
+def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
     """A copy in which `start_from` is an absolute path; a search that cannot go on here is refused."""
     if cfg.start_from is None:
         return cfg
-    path = Path(cfg.start_from).absolute()
-    path = path / "controller" if (path / "controller").is_dir() else path  # a pipeline's
+    path = part_folder(Path(cfg.start_from).absolute(), "controller")
     found, ours = load_search(path / "checkpoints" / "last.pt")["search"], search_options(cfg)
     if found != ours:
         raise ValueError(
@@ -204,11 +203,11 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
     search = first_state(cfg, run, world)
     metrics = run.metrics(resume(run, search))
     if "reference" not in metrics.offsets and not search.evolution.ancestors:
-        for theirs in published(run.env["id"]):
+        for theirs in published(run.env.id):
             metrics.write("reference", {**theirs})
     evolution = search.evolution
-    crew = choose_crew(run.device.value, run.backend, Workers(run.workers), -1, cfg.num_envs)
-    args = (models, run.backend, crew.width, crew.device, crew.threads)
+    crew = choose_crew(run.device.value, run.backend.value, Workers(run.workers), -1, cfg.num_envs)
+    args = (models, run.backend.value, crew.width, crew.device, crew.threads)
     with (
         open_pool(
             Workers(run.workers),
@@ -246,12 +245,11 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
 
 def open_world(cfg: ControllerConfig, run: Run) -> tuple[Models, WorldModel]:
     """M from the upstream run, and the very V on whose latents it was trained."""
-    assert run.upstream is not None
-    mdrnn, vae = run.upstream / "checkpoints" / "best.pt", input_of(run.upstream, "vae")
+    mdrnn, vae = run.feeder.best, run.feeder.input("vae")
     run.add_input("mdrnn", mdrnn)
     run.add_input("vae", vae)
-    models = Models(run.env, vae=vae, mdrnn=mdrnn, sight=cfg.sight)
-    return models, load_world_model(vae, mdrnn, EnvSpec.from_dict(run.env), cfg.sight)
+    models = Models(run.env.to_dict(), vae=vae, mdrnn=mdrnn, sight=cfg.sight)
+    return models, load_world_model(vae, mdrnn, run.env, cfg.sight)
 
 
 def open_beginning(
@@ -270,9 +268,8 @@ def open_beginning(
     parameters = num_parameters(**world.controller_config)
     if cfg.components is None and not cfg.imitate:
         return np.zeros(parameters), None
-    assert run.upstream is not None
     check_components(cfg.components, world.num_features)
-    episodes = input_of(run.upstream, "episodes")
+    episodes = run.feeder.input("episodes")
     run.add_input("episodes", episodes)
     observed = observe(world, EpisodeStore.open(episodes.parent))
     features, components, space = observed.features, None, world.env.action_space
@@ -307,7 +304,7 @@ def first_state(cfg: ControllerConfig, run: Run, world: WorldModel) -> Search:
         ancestors = [Segment(**segment) for segment in load_search(run.last)["segments"][:-1]]
     elif cfg.start_from is not None:
         path = Path(cfg.start_from) / "checkpoints" / "last.pt"
-        theirs = {item["sha256"] for item in read_manifest(Path(cfg.start_from))["inputs"]}
+        theirs = {item["sha256"] for item in PastRun(Path(cfg.start_from)).manifest["inputs"]}
         if not all(
             item["sha256"] in theirs
             for item in run.manifest["inputs"]
@@ -435,7 +432,7 @@ def tell_plan(cfg: ControllerConfig, run: Run, search: Search, timing: dict[str,
     share = cfg.selection_episodes / (cfg.pop_size * search.samples[-1])
     finals = 2 * cfg.finalists * share if cfg.finalists > 1 else 0.0
     pace = Pace(rate, seconds, 2 * share / cfg.test_interval, finals)
-    log.info("plan: %s", cfg.budget.plan(search, run.env["id"], pace))
+    log.info("plan: %s", cfg.budget.plan(search, run.env.id, pace))
 
 
 def row(search: Search, returns: np.ndarray, scores: list[Score]) -> dict[str, Any]:
@@ -479,3 +476,14 @@ def write_agent(run: Run, search: Search, world: WorldModel) -> None:
     controllers = {"best": best.astype(np.float32), "mean": search.mean.astype(np.float32)}
     Agent(world, controllers, inputs=run.manifest["inputs"]).save(run.path / "agent.pt")
     log.info("the agent (selection score %.1f) is in %s/agent.pt", score, run.name)
+
+
+STAGE = Stage(
+    "controller",
+    ControllerConfig,
+    execute,
+    needs=("mdrnn",),
+    gives=Product("agent", "agent.pt"),
+    resolve=resolve,
+    evaluated_by="evaluate",
+)

@@ -1,7 +1,7 @@
 """Stage convert: other people's episodes into the store, the store into other people's formats, and a check of the store."""
 
 import logging
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from world_models.config.stage import Look, Product, Setting, Stage
 from world_models.data.episode import Episode
 from world_models.data.interchange.fitting import fit, step_limit
 from world_models.data.interchange.formats import (
@@ -27,7 +28,7 @@ from world_models.data.store import META_KEYS, SPLITS, EpisodeStore, StoreWriter
 from world_models.data.verify import Verdict, check_store
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import read_json, sha256, write_json
-from world_models.runs.folder import Run, shown
+from world_models.runs.folder import PATH, Run, shown
 from world_models.runs.lineage import difference
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import require_positive
@@ -44,7 +45,7 @@ WIDTH = 250
 class ConvertConfig:
     """`source` is a run folder or its episodes/, a folder of .npz rollouts, an HDF5 file, or a Minari data set."""
 
-    source: str | None = None
+    source: str | None = field(default=None, metadata=PATH)
     to: Format = Format.native
     # .npz and HDF5: frames saved before their steps (pre) or after (post)
     alignment: Alignment | None = None
@@ -61,8 +62,12 @@ class ConvertConfig:
             )
 
 
-def settled(cfg: ConvertConfig, spec: EnvSpec) -> ConvertConfig:
-    """A copy with an absolute `source` and a known `alignment`; a source that cannot be converted is a ValueError."""
+def resolve(cfg: ConvertConfig, setting: Setting) -> ConvertConfig:
+    """A copy with an absolute `source` and a known `alignment`.
+
+    A source that cannot be converted is a ValueError.
+    """
+    spec = setting.env
     cfg = replace(cfg, source=str(_source_path(cfg)))
     if cfg.to is Format.native:
         source = _open_source(cfg, spec)
@@ -130,7 +135,7 @@ def execute(cfg: ConvertConfig, run: Run) -> None:
 
 def read_in(cfg: ConvertConfig, run: Run) -> None:
     """Fill `episodes/`; shards that are there already are kept."""
-    spec, folder = EnvSpec.from_dict(run.env), run.path / "episodes"
+    spec, folder = run.env, run.path / "episodes"
     source = _open_source(cfg, spec)
     note_source(cfg, run, source)
     log.info("%s", _frames_of(source, spec))
@@ -185,7 +190,12 @@ def _frames_of(source: Source, spec: EnvSpec) -> str:
 def _meta(run: Run, source: Source) -> dict[str, Any]:
     """What the store's manifest says of its origin; what nobody knows is called unknown."""
     unknown = {"backend": "unknown", "policy": "unknown", "seed": run.seed, "versions": versions()}
-    facts = {**unknown, **source.origin, "env": run.env, "has_final_frame": source.has_final_frame}
+    facts = {
+        **unknown,
+        **source.origin,
+        "env": run.env.to_dict(),
+        "has_final_frame": source.has_final_frame,
+    }
     return {key: facts[key] for key in META_KEYS}
 
 
@@ -243,3 +253,19 @@ def _table(verdict: Verdict) -> Table:
         steps = sum(row["length"] for row in sound)
         table.add_row(split, str(len(rows)), str(steps), mean, str(len(rows) - len(sound)))
     return table
+
+
+def look(cfg: ConvertConfig) -> Look | None:
+    """With `verify`, a check of the store in place of a run."""
+    return (lambda outputs: verify(cfg)) if cfg.verify else None
+
+
+STAGE = Stage(
+    "convert",
+    ConvertConfig,
+    execute,
+    gives=Product("episodes", "episodes/manifest.json"),
+    stands_for="rollout",
+    resolve=resolve,
+    look=look,
+)

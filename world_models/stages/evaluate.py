@@ -10,16 +10,17 @@ import numpy as np
 
 from world_models.agents.agent import Agent, load_agent
 from world_models.agents.rollout import Score, interact
+from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
-from world_models.envs.make import Backend, EnvSpec, make_vector_env
+from world_models.envs.make import make_vector_env
 from world_models.figures.media import save_video, side_by_side
 from world_models.measures.pixel_evaluation import evaluate_pixel_world
 from world_models.pools.choose import Workers, choose_crew, open_pool
 from world_models.pools.processes import DEADLINE, one_thread
 from world_models.runs.files import write_json
-from world_models.runs.folder import RUNTIME, Run, read_manifest
-from world_models.runs.lineage import input_of
+from world_models.runs.folder import PATH, RUNTIME, Run
 from world_models.runs.numbers import num_workers, require_positive
+from world_models.runs.past import part_folder
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
 from world_models.runs.seeding import Purpose, fixed_seeds
@@ -50,7 +51,7 @@ class EvaluateConfig:
     workers: int = field(default=-1, metadata=RUNTIME)
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)
     # run folder whose episodes a pixel model is judged on; null: those it was trained from
-    source: str | None = None
+    source: str | None = field(default=None, metadata=PATH)
     windows: int = 256
     horizon: int = 32
     fps: int = 10  # of a pixel model's videos
@@ -65,12 +66,16 @@ class EvaluateConfig:
 LEVEL_KWARGS = ("num_levels", "start_level", "rand_seed", "max_episode_steps")
 
 
-def settled(cfg: EvaluateConfig, spec: EnvSpec) -> EvaluateConfig:
+def resolve(cfg: EvaluateConfig, setting: Setting) -> EvaluateConfig:
     """A copy with an absolute `source`; episodes of another environment are a ValueError."""
     if cfg.source is None:
         return cfg
-    path = Path(cfg.source).absolute()
-    path = path / "rollout" if (path / "rollout").is_dir() else path  # a pipeline's
+    if setting.fed_by != "pixel":
+        raise ValueError(
+            "stage.source is of no use: it is for a pixel model, and here an agent plays"
+        )
+    spec = setting.env
+    path = part_folder(Path(cfg.source).absolute(), "rollout")
     store = EpisodeStore.open(path / "episodes")
     if not store.episodes("validation"):
         raise ValueError(
@@ -97,24 +102,19 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
     """Write `scores.json` and videos: of the agent's best, median and worst episode, or of what a pixel model predicts."""
     path = run.agent
     if path is None:
-        assert run.upstream is not None
-        if read_manifest(run.upstream)["stage"] == "pixel":
-            evaluate_pixels(cfg, run, run.upstream)
+        if run.feeder.stage == "pixel":
+            evaluate_pixels(cfg, run)
             return
-        path = run.upstream / "agent.pt"
-    if cfg.source is not None:
-        raise ValueError(
-            "stage.source is of no use: it is for a pixel model, and here an agent plays"
-        )
+        path = run.feeder.path / "agent.pt"
     run.add_input("agent", path)
     agent = load_agent(path, cfg.which.value, run.device.value)
     seeds = fixed_seeds(Purpose.final_test, cfg.episodes)
-    models = Models(run.env, agent=path)
+    models = Models(run.env.to_dict(), agent=path)
     vector = agent.controllers[cfg.which.value]
     crew = choose_crew(
-        run.device.value, run.backend, Workers(run.workers), cfg.workers, cfg.num_envs
+        run.device.value, run.backend.value, Workers(run.workers), cfg.workers, cfg.num_envs
     )
-    args = (models, run.backend, crew.width, crew.device, crew.threads)
+    args = (models, run.backend.value, crew.width, crew.device, crew.threads)
     with (
         open_pool(
             Workers(run.workers), crew.workers, build_player, args, deadline=cfg.deadline
@@ -131,14 +131,13 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
     film(run, agent, scores)
 
 
-def evaluate_pixels(cfg: EvaluateConfig, run: Run, upstream: Path) -> None:
+def evaluate_pixels(cfg: EvaluateConfig, run: Run) -> None:
     """Judge an upstream pixel model on the episodes that it was not trained on, or on those of another run."""
-    path = upstream / "checkpoints" / "best.pt"
-    episodes = (
-        input_of(upstream, "episodes")
-        if cfg.source is None
-        else Path(cfg.source) / "episodes" / "manifest.json"
-    )
+    path = run.feeder.best
+    if cfg.source is None:
+        episodes = run.feeder.input("episodes")
+    else:
+        episodes = Path(cfg.source) / "episodes" / "manifest.json"
     run.add_input("pixel", path)
     run.add_input("episodes", episodes)
     world, store = load_pixel_world(path, run.device.value), EpisodeStore.open(episodes.parent)
@@ -153,8 +152,8 @@ def score_table(
 ) -> dict[str, Any]:
     """The content of scores.json."""
     table = {
-        "env": run.env["id"],
-        "backend": run.backend,
+        "env": run.env.id,
+        "backend": run.backend.value,
         "which": cfg.which.value,
         "episodes": cfg.episodes,
         "seeds": [score.seed for score in scores],
@@ -205,7 +204,7 @@ def film(run: Run, agent: Agent, scores: list[Score]) -> None:
 
 def replay(run: Run, agent: Agent, seeds: list[int]) -> tuple[list[np.ndarray], np.ndarray]:
     """Frames (T, H, W, C) uint8 and return of one episode per seed."""
-    envs = make_vector_env(agent.env, Backend(run.backend), len(seeds))
+    envs = make_vector_env(agent.env, run.backend, len(seeds))
     frames: list[list[np.ndarray]] = [[] for _ in seeds]
     returns = np.zeros(len(seeds))
     for step in interact(envs, agent.policy(), seeds):
@@ -214,3 +213,15 @@ def replay(run: Run, agent: Agent, seeds: list[int]) -> tuple[list[np.ndarray], 
             frames[episode].append(step.frames[i])
     envs.close()
     return [np.stack(episode) for episode in frames], returns
+
+
+STAGE = Stage(
+    "evaluate",
+    EvaluateConfig,
+    execute,
+    needs=("controller", "pixel"),
+    gives=Product("scores", "scores.json"),
+    resolve=resolve,
+    on_own_backend=True,
+    plays_agents=True,
+)

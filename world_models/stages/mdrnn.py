@@ -8,12 +8,12 @@ from enum import Enum
 import numpy as np
 import torch
 
+from world_models.config.stage import Product, Stage
 from world_models.data.batch import LatentBatch
 from world_models.data.chunks import Chunks, episode_chunks, read_chunks, window_chunks
 from world_models.data.datasets import LatentSequenceDataset, to_float
 from world_models.data.latents import LatentSource, LatentStore, OnlineLatents
 from world_models.data.store import EpisodeStore
-from world_models.envs.make import EnvSpec
 from world_models.figures.media import labelled_rows, save_png, save_video, side_by_side
 from world_models.losses import mdrnn_loss, mdrnn_total
 from world_models.measures.dreams import Panels, dream, dream_at_temperatures
@@ -23,11 +23,10 @@ from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN, Mixture
 from world_models.runs import seeding
 from world_models.runs.folder import BUDGET, RUNTIME, Run
-from world_models.runs.lineage import input_of
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
-from world_models.runs.schedule import EarlyStopping, plateau
+from world_models.runs.schedule import EarlyStopping, check_factor, plateau
 from world_models.runs.training import Training
 from world_models.worlds.latent import WorldModel, load_vae, load_world_model
 
@@ -100,16 +99,12 @@ class MDRNNConfig:
             raise ValueError(
                 f"stage.dataset_fraction is {self.dataset_fraction}; it must be at most 1, all episodes"
             )
-        if not 0 < self.scheduler_factor < 1:
-            raise ValueError(
-                f"stage.scheduler_factor is {self.scheduler_factor}; it must lie between 0 and 1"
-            )
+        check_factor(self.scheduler_factor)
 
 
 def execute(cfg: MDRNNConfig, run: Run) -> None:
     """Train on the upstream VAE's latents; leaves `best.pt`, how good it is, and a dream beside the truth."""
-    assert run.upstream is not None
-    vae = load_vae(run.upstream / "checkpoints" / "best.pt", run.device.value)
+    vae = load_vae(run.feeder.best, run.device.value)
     store, latents = open_latents(cfg, run, vae)
     train, validation = data_sets(cfg, run, store, latents)
     training = build(cfg, run, latents.latent_size)
@@ -117,25 +112,21 @@ def execute(cfg: MDRNNConfig, run: Run) -> None:
         metrics = keep_untrained(cfg, run, training, validation)
     else:
         metrics = train_on(cfg, run, training, train, validation, vae)
-    env = EnvSpec.from_dict(run.env)
-    world = load_world_model(
-        run.upstream / "checkpoints" / "best.pt", run.best, env, device=run.device.value
-    )
+    world = load_world_model(run.feeder.best, run.best, run.env, device=run.device.value)
     judge_best(cfg, run, world, train, validation, metrics)
     show_dreams(cfg, run, world, store)
 
 
 def open_latents(cfg: MDRNNConfig, run: Run, vae: ConvVAE) -> tuple[EpisodeStore, LatentSource]:
     """The episodes that the upstream VAE was trained on, and their latents; every byte that is read is checked."""
-    assert run.upstream is not None
-    vae_hash = run.add_input("vae", run.upstream / "checkpoints" / "best.pt")
-    manifest = input_of(run.upstream, "episodes")
+    vae_hash = run.add_input("vae", run.feeder.best)
+    manifest = run.feeder.input("episodes")
     run.add_input("episodes", manifest)
     store = EpisodeStore.open(manifest.parent)
     if cfg.latents is Latents.online:
         store.verify()
         return store, online_latents(store, vae, run.device.value)
-    latents = LatentStore.open(run.upstream / "latents", vae=vae_hash, data=store.digest())
+    latents = LatentStore.open(run.feeder.path / "latents", vae=vae_hash, data=store.digest())
     store.verify()
     latents.verify()
     return store, latents
@@ -154,7 +145,7 @@ def data_sets(
     cfg: MDRNNConfig, run: Run, store: EpisodeStore, latents: LatentSource
 ) -> tuple[LatentSequenceDataset, LatentSequenceDataset]:
     """What is trained on, and what is watched: the validation split, or the training episodes where there is none."""
-    to_model = EnvSpec.from_dict(run.env).action_space.to_model
+    to_model = run.env.action_space.to_model
     stride = 1 if cfg.sequences is Sequences.windows else cfg.seq_len
 
     def of(split: str, stride: int, fraction: float) -> LatentSequenceDataset:
@@ -176,7 +167,7 @@ def data_sets(
 
 def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training:
     """Model, optimizer and schedules at step 0."""
-    actions = EnvSpec.from_dict(run.env).action_space.size
+    actions = run.env.action_space.size
     sizes = (latent_size, actions, cfg.hidden_size, cfg.gmm_components)
     with seeding.seeded_weights(run.seed, "mdrnn", "weights"):
         model = MDRNN(*sizes, mixture=cfg.mixture.value, sigma_floor=cfg.sigma_floor)
@@ -305,7 +296,7 @@ def finish_epoch(
         training.save_best(run, validation)
     if training.epoch % cfg.sample_interval == 0:
         assert isinstance(training.model, MDRNN), type(training.model)
-        world = WorldModel(vae, training.model, EnvSpec.from_dict(run.env))
+        world = WorldModel(vae, training.model, run.env)
         show_dream(cfg, run, world, data.store, f"dream_{training.epoch:04d}")
     training.save(run, metrics)
 
@@ -386,3 +377,12 @@ def save_strip(run: Run, name: str, panels: Panels) -> None:
     picks = np.unique(np.linspace(0, len(panels["truth"]) - 1, 10).astype(int))
     strip = labelled_rows({label: frames[picks] for label, frames in panels.items()})
     save_png(run.path / "images" / f"{name}.png", strip)
+
+
+STAGE = Stage(
+    "mdrnn",
+    MDRNNConfig,
+    execute,
+    needs=("vae",),
+    gives=Product("mdrnn", "checkpoints/best.pt"),
+)

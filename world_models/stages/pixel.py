@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch.nn import functional
 
+from world_models.config.stage import Product, Setting, Stage
 from world_models.data.batch import SequenceBatch
 from world_models.data.datasets import ObservationDataset, SequenceDataset
 from world_models.data.episode import TERMINATED
@@ -185,10 +186,10 @@ class PixelConfig:
         return View(self.image_size, self.grayscale)
 
 
-def settled(cfg: PixelConfig, spec: EnvSpec, device: Device) -> PixelConfig:
+def resolve(cfg: PixelConfig, setting: Setting) -> PixelConfig:
     """The same; what only a GPU has is refused without one, and so are pictures that the model cannot take."""
-    cfg.data.check_device(device)
-    size = cfg.image_size or spec.preprocessing.size
+    cfg.data.check_device(setting.device)
+    size = cfg.image_size or setting.env.preprocessing.size
     if cfg.model is Architecture.pixel_unet and size % FOLD:
         raise ValueError(
             f"stage.model=pixel_unet takes pictures with an even side, not {size}: set stage.image_size"
@@ -227,7 +228,7 @@ def execute(cfg: PixelConfig, run: Run) -> None:
 
 def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
     """Windows of the validation split, or of the training episodes where there is none, and the baselines; few are told."""
-    space, horizon = EnvSpec.from_dict(run.env).action_space, cfg.val_rollout_horizon
+    space, horizon = run.env.action_space, cfg.val_rollout_horizon
     split = "validation" if store.episodes("validation") else "train"
     if split == "train":
         log.warning(
@@ -256,7 +257,7 @@ def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
 def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines) -> Training:
     """Model, optimizer and schedules at step 0; minutes are turned into steps here, once."""
     with seeding.seeded_weights(run.seed, "pixel", "weights"):
-        model = make_model(cfg, EnvSpec.from_dict(run.env))
+        model = make_model(cfg, run.env)
     model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
     if run.last.is_file():
         steps = load_checkpoint(run.last, "pixel")["total_steps"]
@@ -274,7 +275,7 @@ def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines)
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
     facts = {
         "architecture": cfg.model.value,
-        "env": run.env,
+        "env": run.env.to_dict(),
         "view": cfg.view.to_dict(),
         "total_steps": steps,
     }
@@ -381,7 +382,7 @@ def loss_terms(
     frames = cfg.view(batch.frames, device)
     draw = seeding.torch_generator(run.seed, "pixel", "noise", step, device=device)
     context, truth = noisy(frames[:, : known + 1], cfg.context_noise, draw), frames[:, known + 1 :]
-    space = EnvSpec.from_dict(run.env).action_space
+    space = run.env.action_space
     with autocast(cfg.precision, run.device):
         found = roll_out(model, context, model_actions(space, batch.actions, device))
     shown, mask = frames_of(found), batch.next_mask[:, known:].to(device, non_blocking=True)
@@ -478,3 +479,14 @@ def validate(
     if training.stopper.update(watched):
         training.save_best(run, values)
     model.train()
+
+
+STAGE = Stage(
+    "pixel",
+    PixelConfig,
+    execute,
+    needs=("rollout",),
+    gives=Product("pixel", "checkpoints/best.pt"),
+    resolve=resolve,
+    evaluated_by="evaluate",
+)

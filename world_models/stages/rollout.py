@@ -18,7 +18,8 @@ from world_models.agents.policy import (
     brownian_noise,
 )
 from world_models.agents.rollout import collect
-from world_models.agents.trained import find_agent, settled_agent
+from world_models.agents.trained import find_agent, resolve_agent
+from world_models.config.stage import Product, Setting, Stage
 from world_models.data.overview import write_overview
 from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
 from world_models.envs.actions import ActionSpace
@@ -26,7 +27,7 @@ from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.envs.procgen import has_one_level
 from world_models.pools.choose import Workers, open_pool
 from world_models.pools.processes import DEADLINE
-from world_models.runs.folder import RUNTIME, Run
+from world_models.runs.folder import PATH, RUNTIME, Run
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import num_workers, require_positive
 from world_models.runs.progress import ProgressBar
@@ -60,7 +61,7 @@ class RolloutConfig:
     policy: PolicyName = PolicyName.auto
     val_fraction: float = 0.1
     # who plays, for policy=agent: a name, an agent.pt or the run folder that holds one
-    agent: str | None = None
+    agent: str | None = field(default=None, metadata=PATH)
     noise: float = 0.8  # of policy=agent: each episode explores with its own part of it
 
     def __post_init__(self) -> None:
@@ -88,14 +89,14 @@ class Shard:
 
 def execute(cfg: RolloutConfig, run: Run) -> None:
     """Write `episodes/`; shards that are there already are kept."""
-    spec = EnvSpec.from_dict(run.env)
+    spec = run.env
     folder = run.path / "episodes"
     if cfg.agent is not None:
         run.add_input("agent", find_agent(cfg.agent))
     writer = StoreWriter(folder, _meta(cfg, run, spec))
     finished = writer.finished_shards()
     missing = [shard for shard in plan(cfg, run.seed) if shard.index not in finished]
-    args = (cfg, run.env, run.backend, folder)
+    args = (cfg, run.env.to_dict(), run.backend.value, folder)
     total = sum(len(shard.seeds) for shard in missing)
     with (
         open_pool(
@@ -119,9 +120,13 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
     write_overview(EpisodeStore.open(folder), run, timing)
 
 
-def settled(cfg: RolloutConfig, spec: EnvSpec) -> RolloutConfig:
-    """A copy in which `policy=auto` is decided and `agent` a name or an absolute path; a policy that does not fit is refused."""
-    agent = None if cfg.agent is None else settled_agent(cfg.agent, spec)
+def resolve(cfg: RolloutConfig, setting: Setting) -> RolloutConfig:
+    """A copy in which `policy=auto` is decided and `agent` a name or an absolute path.
+
+    A policy that does not fit is refused.
+    """
+    spec = setting.env
+    agent = None if cfg.agent is None else resolve_agent(cfg.agent, spec)
     if cfg.val_fraction and has_one_level(spec.id, spec.kwargs):
         raise ValueError(
             "env.distribution_mode=exploration has a single level, none can be held out: set stage.val_fraction=0"
@@ -182,6 +187,15 @@ def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
 
 
 def _meta(cfg: RolloutConfig, run: Run, spec: EnvSpec) -> dict[str, Any]:
-    has_final_frame = make_vector_env(spec, Backend(run.backend), 1).has_final_frame
+    has_final_frame = make_vector_env(spec, run.backend, 1).has_final_frame
     facts = {"policy": cfg.policy.value, "seed": run.seed, "has_final_frame": has_final_frame}
-    return {"env": run.env, "backend": run.backend, **facts, "versions": versions()}
+    return {"env": run.env.to_dict(), "backend": run.backend.value, **facts, "versions": versions()}
+
+
+STAGE = Stage(
+    "rollout",
+    RolloutConfig,
+    execute,
+    gives=Product("episodes", "episodes/manifest.json"),
+    resolve=resolve,
+)

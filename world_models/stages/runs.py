@@ -7,10 +7,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from world_models.config.stage import Look, Stage
 from world_models.figures.wording import WIDTH
 from world_models.report.headline import SKILL, headline
-from world_models.runs.folder import read_manifest
-from world_models.runs.lineage import all_runs, status
+from world_models.runs.past import PastRun, all_runs
 
 
 @dataclass
@@ -27,14 +27,14 @@ def list_runs(outputs: Path, console: Console | None = None) -> None:
             justify="right" if column in ("score", "minutes", "MB") else "left",
             overflow="fold",
         )
-    for path in all_runs(outputs):
-        table.add_row(*describe(path, outputs))
+    for run in all_runs(outputs):
+        table.add_row(*describe(run, outputs))
     (console or Console(width=WIDTH)).print(table if table.row_count else f"no runs in {outputs}")
 
 
-def describe(path: Path, outputs: Path) -> list[str]:
+def describe(run: PastRun, outputs: Path) -> list[str]:
     """One row of the table."""
-    manifest = read_manifest(path)
+    path, manifest = run.path, run.manifest
     size = sum(map(_size, path.rglob("*"))) / 1e6
     sources = [manifest["upstream"]] if manifest.get("upstream") else []
     sources += [entry["path"] for entry in (manifest.get("reused") or {}).values()]
@@ -43,7 +43,7 @@ def describe(path: Path, outputs: Path) -> list[str]:
     return [
         name,
         manifest["stage"],
-        status(path),
+        run.status,
         score(path),
         f"{manifest['wall_seconds'] / 60:.1f}",
         f"{size:.1f}",
@@ -69,3 +69,11 @@ def score(path: Path) -> str:
     if found.name == SKILL:
         return f"skill {found.value:.2f}"
     return f"{found.value:.1f}" if found.larger_is_better else f"loss {found.value:.3f}"
+
+
+def look(cfg: RunsConfig) -> Look:
+    """The table is all that this stage does."""
+    return list_runs
+
+
+STAGE = Stage("runs", RunsConfig, look=look)

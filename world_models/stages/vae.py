@@ -7,26 +7,26 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from world_models.config.stage import Product, Setting, Stage
 from world_models.data.datasets import ObservationDataset, batches, to_float
 from world_models.data.latents import encode_store
 from world_models.data.loading import upstream_episodes
 from world_models.data.store import EpisodeStore
-from world_models.envs.spec import EnvSpec
 from world_models.figures.media import labelled_rows, save_png
 from world_models.losses import free_bits, vae_terms
 from world_models.measures.vision import HeldOut, Judgement, Row, moving_pixels, quality
 from world_models.measures.vision_baselines import Sample, baselines
 from world_models.measures.vision_pictures import prior_samples, reconstructions, traversals
-from world_models.models.convvae import ConvVAE
+from world_models.models.convvae import IMAGE_SIZE, ConvVAE
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import Device, Precision, autocast
 from world_models.runs.files import sha256, write_json
-from world_models.runs.folder import BUDGET, RUNTIME, Run
+from world_models.runs.folder import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
-from world_models.runs.schedule import EarlyStopping, plateau
+from world_models.runs.schedule import EarlyStopping, check_factor, plateau
 from world_models.runs.training import Training
 
 log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class VAEConfig:
     kl_tolerance: float = 0.0  # free bits of each latent, in nats
     horizontal_flip: bool = False  # mirror half of the training frames, drawn anew each time
     # vae run folder, or its checkpoint, whose weights are the first ones
-    start_from: str | None = None
+    start_from: str | None = field(default=None, metadata=PATH)
     scheduler_patience: int = 5
     scheduler_factor: float = 0.5
     early_stopping_patience: int = 30
@@ -69,19 +69,30 @@ class VAEConfig:
             "sample_interval",
         )
         require_positive("stage", self, "checkpoint_interval", "early_stopping_patience")
-        for name in ("kl_weight", "kl_tolerance"):
+        for name in ("kl_weight", "kl_tolerance", "scheduler_patience"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
+        check_factor(self.scheduler_factor)
 
 
-def settled(cfg: VAEConfig, spec: EnvSpec) -> VAEConfig:
-    """A copy in which `start_from` is the absolute path of a checkpoint; weights that do not fit are refused."""
+def resolve(cfg: VAEConfig, setting: Setting) -> VAEConfig:
+    """A copy in which `start_from` is the absolute path of a checkpoint.
+
+    Weights that do not fit, and frames of another size than V's, are refused.
+    """
+    pre = setting.env.preprocessing
+    if pre.size != IMAGE_SIZE:
+        side, own = f"{pre.size}x{pre.size}", f"{IMAGE_SIZE}x{IMAGE_SIZE}"
+        raise ValueError(
+            f"stage=vae takes {own} frames and these are {side}: "
+            f"collect episodes with env.size={IMAGE_SIZE}"
+        )
     if cfg.start_from is None:
         return cfg
     path = Path(cfg.start_from).absolute()
     path = path / "checkpoints" / "best.pt" if path.is_dir() else path
     found = load_checkpoint(path, "vae")["config"]
-    needed = {"img_channels": spec.preprocessing.channels, "latent_size": cfg.latent_size}
+    needed = {"img_channels": pre.channels, "latent_size": cfg.latent_size}
     if found != needed:
         raise ValueError(
             f"stage.start_from={path} does not fit: it has {_words(found)} and this run {_words(needed)}; "
@@ -96,7 +107,7 @@ def _words(config: dict[str, int]) -> str:
 
 def execute(cfg: VAEConfig, run: Run) -> None:
     """Train on the upstream episodes' train split; leaves `best.pt`, how good it is, and `latents/` made with it."""
-    store = open_episodes(run)
+    store = upstream_episodes(run)
     train, held_out = ObservationDataset(store, "train"), HeldOut(store)
     if held_out.split == "train":
         log.warning(
@@ -118,17 +129,6 @@ def execute(cfg: VAEConfig, run: Run) -> None:
     encode_episodes(run, model, store)
 
 
-def open_episodes(run: Run) -> EpisodeStore:
-    """The upstream's episodes, every byte checked; frames that V cannot take are refused."""
-    store = upstream_episodes(run)
-    size = run.env["preprocessing"]["size"]
-    if size != 64:
-        raise ValueError(
-            f"stage=vae takes 64x64 frames and these are {size}x{size}: collect episodes with env.size=64"
-        )
-    return store
-
-
 def judge_baselines(
     cfg: VAEConfig, run: Run, train: ObservationDataset, held_out: HeldOut
 ) -> list[Row]:
@@ -143,7 +143,7 @@ def judge_baselines(
 
 def build(cfg: VAEConfig, run: Run) -> Training:
     """Model, optimizer and schedules at step 0."""
-    channels = 1 if run.env["preprocessing"]["grayscale"] else 3
+    channels = run.env.preprocessing.channels
     with seeding.seeded_weights(run.seed, "vae", "weights"):
         model = ConvVAE(channels, cfg.latent_size)
     if cfg.start_from is not None and not run.last.is_file():
@@ -303,3 +303,13 @@ def encode_episodes(run: Run, model: ConvVAE, store: EpisodeStore) -> None:
     rows = store.num_frames(None) + len(store.rows) * (not store.has_final_frame)
     with ProgressBar("latents", rows, 0, "frames") as bar:
         encode_store(encode, store, run.path / "latents", key, progress=bar.advance)
+
+
+STAGE = Stage(
+    "vae",
+    VAEConfig,
+    execute,
+    needs=("rollout",),
+    gives=Product("vae", "checkpoints/best.pt"),
+    resolve=resolve,
+)

@@ -1,9 +1,9 @@
-"""stage=pixel_seed84 as it composes: four grey frames of 84x84 and the number of an action to the next grey frame."""
+"""stage=pixel_gray84 as it composes: four grey frames of 84x84 and the number of an action to the next grey frame."""
 
 import numpy as np
 import torch
 
-from world_models.chains.pipeline import SCHEMAS
+from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
 from world_models.config.schema import register
 from world_models.envs.make import ProcgenConfig, make_spec
@@ -12,8 +12,8 @@ from world_models.stages.pixel import PixelConfig, make_model
 
 
 def test_stored_frames_and_numbered_actions_become_the_next_grey_frame() -> None:
-    register(SCHEMAS)
-    config = compose_config(["stage=pixel_seed84", "env=coinrun"]).config
+    register(schemas())
+    config = compose_config(["stage=pixel_gray84", "env=coinrun"]).config
     cfg, env = config.stage, config.env
     assert isinstance(cfg, PixelConfig) and isinstance(env, ProcgenConfig)
     torch.manual_seed(0)

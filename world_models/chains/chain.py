@@ -1,0 +1,170 @@
+"""Running a stage in its folder, and a chain of stages each in a folder of its own inside one."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from world_models.chains import reuse
+from world_models.config.schema import Config, flatten, to_yaml
+from world_models.config.stage import Chain, ChainPart, Stage, feeder_of
+from world_models.config.stored import stored_config
+from world_models.envs.make import Backend
+from world_models.report.report import write_report
+from world_models.runs.folder import Run, begin
+from world_models.runs.past import PastRun
+
+log = logging.getLogger(__name__)
+
+OWN_IMPLEMENTATION = {Backend.envpool: Backend.gymnasium}
+"""Final scores are on the environment's own implementation, not on a faster copy of it."""
+
+
+@dataclass(frozen=True)
+class PartRun:
+    """A part of a chain, its configuration as a whole one, and its run."""
+
+    part: ChainPart
+    config: Config
+    run: Run
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether its folder is filled."""
+        return (self.run.path / "manifest.json").is_file()
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether nothing is left to do."""
+        return self.is_begun and PastRun(self.run.path).status == "finished"
+
+
+def execute(chain: Chain, cfg: Config, run: Run) -> None:
+    """Run every stage in its folder inside `run`; finished ones are skipped, begun ones resumed.
+
+    With `reuse=true` a stage that is not begun is taken from elsewhere, if it was finished there
+    just as it would be here.
+    """
+    parts = chain.parts(cfg.stage)
+    run.manifest["parts"] = [{"folder": part.folder, "stage": part.stage.name} for part in parts]
+    run.save_manifest()
+    for number in range(len(parts)):
+        one = part_run(parts, number, cfg, run)
+        reuse.check(run, one.run)
+        if cfg.reuse and not one.is_begun:
+            _take_or_run(parts[:number], one, run)
+        else:
+            _run_part(one, run)
+
+
+def _take_or_run(earlier: Sequence[ChainPart], one: PartRun, whole: Run) -> None:
+    given = reuse.products({whole.path / part.folder: part.stage for part in earlier})
+    wanted = reuse.Wanted(one.part.stage, one.config, one.run, given)
+    with wanted.turn():
+        source = wanted.find()
+        if source is None:
+            _run_part(one, whole)
+        else:
+            reuse.take(whole, one.run, source)
+
+
+def _run_part(one: PartRun, whole: Run) -> None:
+    if one.is_finished:
+        _require_unchanged(one)
+        log.info("%s: finished already", one.part.folder)
+    else:
+        _open(one, whole)
+        run_stage(one.part.stage, one.config, one.run)
+
+
+def part_run(parts: Sequence[ChainPart], number: int, cfg: Config, whole: Run) -> PartRun:
+    """Configuration and run of one part of a chain."""
+    part, feeder = parts[number], feeder_of(parts, number)
+    backend = backend_for(part.stage, cfg.env.backend)
+    config = replace(
+        cfg,
+        stage=getattr(cfg.stage, part.key),
+        env=replace(cfg.env, backend=backend),
+        upstream=f"../{feeder.folder}" if feeder else "latest",
+        reuse=False,
+    )
+    run = replace(
+        whole,
+        path=whole.path / part.folder,
+        upstream=PastRun(whole.path / feeder.folder) if feeder else None,
+        manifest={},
+        backend=backend,
+    )
+    return PartRun(part, config, run)
+
+
+def _open(one: PartRun, whole: Run) -> None:
+    """Fill the folder of a new part; note in that of a begun one which budgets have grown."""
+    run, name = one.run, one.part.stage.name
+    if not one.is_begun:
+        run.path.mkdir(exist_ok=True)
+        lines = (whole.path / "overrides.yaml").read_text().splitlines()
+        overrides = [line.removeprefix("- ") for line in lines]
+        choices = {**whole.manifest["choices"], "stage": name}
+        begin(run, name, to_yaml(one.config), overrides, choices, one.part.stage.evaluated_by)
+        return
+    run.manifest = PastRun(run.path).manifest
+    grown = [f"stage.{key}={value}" for key, (_, value) in _changes(one).items()]
+    if grown:
+        entry = {**whole.manifest["resumed"][-1], "overrides": grown}
+        run.manifest["resumed"] = [*run.manifest["resumed"], entry]
+
+
+def _require_unchanged(one: PartRun) -> None:
+    """What follows a finished stage was built on it, so its keys cannot change."""
+    for key, (before, after) in _changes(one).items():
+        raise ValueError(
+            f"stage.{one.part.key}.{key} cannot change from {before} to {after}: "
+            f"{one.part.folder} is finished; start a new pipeline"
+        )
+
+
+def _changes(one: PartRun) -> dict[str, tuple[Any, Any]]:
+    """Keys of a begun part whose values are not those it was last run with: (before, now).
+
+    Run-time keys are left out.
+    """
+    stored = stored_config(PastRun(one.run.path), one.part.stage.config)
+    before = {key: value for key, value, _ in flatten(stored.stage)}
+    now = [(key, value) for key, value, rule in flatten(one.config.stage) if rule != "free"]
+    return {key: (before[key], value) for key, value in now if before[key] != value}
+
+
+def backend_for(stage: Stage | Chain, backend: Backend) -> Backend:
+    """The backend that a stage plays on."""
+    own = isinstance(stage, Stage) and stage.on_own_backend
+    return OWN_IMPLEMENTATION.get(backend, backend) if own else backend
+
+
+def run_stage(stage: Stage, config: Config, run: Run) -> None:
+    """Execute one stage in its run folder; its report is written, also where it ends early."""
+    assert stage.execute is not None, stage.name
+    log.info("%s in %s", stage.name, run.name)
+    try:
+        with run.recording():
+            stage.execute(config.stage, run)
+    finally:
+        report(run)
+
+
+def run_chain(chain: Chain, config: Config, run: Run) -> None:
+    """Execute a chain in its run folder; its report is written, also where it ends early."""
+    try:
+        with run.recording():
+            execute(chain, config, run)
+    finally:
+        report(run)
+    log.info("done; look at %s", run.name + "/report.html")
+
+
+def report(run: Run) -> None:
+    """Write report.html; that it cannot be written is said, and ends no run."""
+    try:
+        log.debug("wrote %s", write_report(run.path))
+    except (ValueError, OSError) as error:
+        log.warning("no report of %s: %s", run.name, error)

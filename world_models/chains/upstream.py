@@ -1,0 +1,124 @@
+"""Which run feeds which: the one that is named, or the newest that fits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from world_models.chains import catalogue
+from world_models.config.schema import Config
+from world_models.config.stage import Chain, Stage
+from world_models.envs.spec import EnvSpec
+from world_models.runs.lineage import difference
+from world_models.runs.past import PastRun, all_runs
+
+
+@dataclass(frozen=True)
+class Upstream:
+    """The run that feeds a stage, and the stage that it is a run of or stands for."""
+
+    run: PastRun
+    stage: str
+
+
+def find_upstream(
+    config: Config, row: Stage | Chain, env: EnvSpec, experiment: str | None, before: str
+) -> Upstream | None:
+    """The run that feeds this stage, None where none does; a missing or unfitting one is a ValueError."""
+    needs = row.needs if isinstance(row, Stage) else ()
+    named = config.upstream != "latest"
+    if config.agent is not None:
+        if named:
+            raise ValueError(
+                f"agent={config.agent} and upstream={config.upstream} both name what to play: "
+                "give one"
+            )
+        return None
+    if not needs:
+        if named:
+            raise ValueError(
+                f"upstream={config.upstream} is of no use: stage={row.name} reads no other run"
+            )
+        return None
+    if named:
+        return check_upstream(Path(config.upstream).absolute(), row.name, needs, env)
+    return _newest(config, row.name, needs[0], env, experiment, before)
+
+
+def _newest(
+    config: Config, stage: str, wanted: str, env: EnvSpec, experiment: str | None, before: str
+) -> Upstream:
+    outputs = Path(config.outputs).absolute()
+    found = latest(outputs, wanted, env, experiment, before)
+    if found is None:
+        raise ValueError(
+            f"stage={stage} needs a finished {wanted} run of {env.id} with the same env settings and "
+            f"experiment in {config.outputs}, and there is none: run stage={wanted} first, or name "
+            "one with upstream=<run folder>"
+        )
+    return Upstream(found, wanted)
+
+
+def latest(
+    outputs: Path, stage: str, env: EnvSpec, experiment: str | None, before: str
+) -> PastRun | None:
+    """The newest finished run that serves as one of `stage`, with this env and experiment.
+
+    It ended before `before` (a time as manifests hold it). Jobs of sweeps are left out.
+    """
+    for run in reversed(all_runs(outputs)):
+        manifest = run.manifest
+        swept = (outputs / "sweeps") in run.path.parents
+        if swept or manifest["status"] != "finished" or manifest["ended"] > before:
+            continue
+        same = manifest["env"] == env.to_dict() and manifest["experiment"] == experiment
+        if same and serves(run, stage):
+            return run
+    return None
+
+
+def serves(run: PastRun, stage: str) -> bool:
+    """Whether a run gives what runs of `stage` give: converted episodes stand for collected ones."""
+    if run.stage == stage:
+        return True
+    if run.stage not in catalogue.names():
+        return False
+    row = catalogue.row(run.stage)
+    if not isinstance(row, Stage) or row.stands_for != stage or row.gives is None:
+        return False
+    return (run.path / row.gives.file).is_file()
+
+
+def check_upstream(path: Path, stage: str, needs: Sequence[str], env: EnvSpec) -> Upstream:
+    """A named upstream must be a finished run of one of the stages, and of the env.
+
+    A chain stands for its last part that is a run of one of them.
+    """
+    if not path.is_dir():
+        raise ValueError(f"upstream={PastRun(path).name} does not exist")
+    run = part_of_chain(PastRun(path), needs)
+    served = [name for name in needs if serves(run, name)]
+    if not served:
+        wanted = " or ".join(needs)
+        raise ValueError(
+            f"upstream={run.name} is a {run.stage} run; stage={stage} needs a {wanted} run"
+        )
+    if run.status != "finished":
+        raise ValueError(
+            f"upstream={run.name} is not finished ({run.status}): continue it with resume={run.name}"
+        )
+    if run.manifest["env"] != env.to_dict():
+        what = difference(run.manifest["env"], env.to_dict())
+        raise ValueError(f"upstream={run.name} was made with another env: {what}")
+    return Upstream(run, served[0])
+
+
+def part_of_chain(run: PastRun, needs: Sequence[str]) -> PastRun:
+    """The last part of a chain that is a run of one of these stages; the run itself where it has none."""
+    folders = [part.folder for part in run.parts if part.stage in needs]
+    if not folders:
+        return run
+    path = run.path / folders[-1]
+    if path.is_symlink() and not path.exists():
+        gone = PastRun(path.resolve()).name
+        raise ValueError(f"upstream={run.name} took its {path.name} from {gone}, which is gone")
+    return PastRun(path) if path.is_dir() else run

@@ -1,0 +1,92 @@
+"""What a command line asks for: a run, a resumption, a sweep, or a look at the configuration."""
+
+import os
+import sys
+from pathlib import Path
+
+import hydra
+from hydra.errors import HydraException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from world_models.chains import catalogue
+from world_models.cli import sweep
+from world_models.cli.launch import resume, set_up_logging, start
+from world_models.config.compose import addable, compose_config, explain, quoted
+from world_models.config.groups import config_folder, stage_of
+from world_models.config.schema import register
+from world_models.runs.sweeps import is_sweep
+
+MULTIRUN = ("-m", "--multirun")
+# what --info can be about
+ABOUT = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+HYDRA_FLAGS = ("-c", "--cfg", "-p", "--package", "-i", "--info", "--resolve", "--version")
+
+
+def dispatch(arguments: list[str]) -> None:
+    """Do what a command line asks for; mistakes are ValueErrors, OSErrors or RuntimeErrors."""
+    set_up_logging()
+    register(_schemas_for(arguments))
+    folders = [Path(item.partition("=")[2]) for item in arguments if item.startswith("resume=")]
+    overrides = [item for item in arguments if not item.startswith("resume=")]
+    if set(MULTIRUN) & set(arguments):
+        _sweep(arguments)
+    elif set(arguments) & set(HYDRA_FLAGS):
+        _leave_to_hydra(arguments)
+    elif folders:
+        (sweep.resume if is_sweep(folders[-1]) else resume)(
+            folders[-1], [quoted(item) for item in overrides]
+        )
+    else:
+        start(compose_config([quoted(item) for item in overrides]))
+
+
+def _sweep(arguments: list[str]) -> None:
+    overrides = [item for item in arguments if item not in MULTIRUN]
+    for item in overrides:
+        if item.startswith(("-", "resume=")):
+            raise ValueError(f"{item} and -m do not go together")
+    sweep.start([addable(quoted(item, several=True)) for item in overrides], arguments)
+
+
+def _leave_to_hydra(arguments: list[str]) -> None:
+    """Hydra's own flags: what they show."""
+    sys.argv = [sys.argv[0], *_flags_first(arguments)]
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # errors come here instead of being printed at length
+    try:
+        hydra.main(
+            config_path=str(config_folder().resolve()), config_name="config", version_base="1.3"
+        )(_no_run)()
+    except (HydraException, OmegaConfBaseException) as error:
+        raise ValueError(
+            explain(error, [item for item in arguments if not item.startswith("-")])
+        ) from None
+
+
+def _flags_first(arguments: list[str]) -> list[str]:
+    """Hydra's parser stops taking overrides at a flag that stands between them."""
+    flags, overrides, values = [], [], iter(arguments)
+    for item in values:
+        if item in ("-c", "--cfg", "-p", "--package"):
+            flags += [item, next(values, "")]
+        elif item.startswith("-") or item in ABOUT:
+            flags.append(item)
+        else:
+            overrides.append(addable(quoted(item)))
+    # or it would take an override for what it is about
+    about = ["all"] if flags[-1] in ("-i", "--info") else []
+    return [*flags, *about, *overrides]
+
+
+def _no_run(_: DictConfig) -> None:
+    """Hydra's flags show something and run nothing."""
+    raise ValueError("--package and --resolve go with --cfg: --cfg job shows every key")
+
+
+def _schemas_for(arguments: list[str]) -> dict[str, type]:
+    """The schema of the stage that is typed, or all where an experiment or a sweep may choose one."""
+    typed = [item.partition("=")[2] for item in arguments if item.startswith("stage=")]
+    free = any(item.startswith("experiment=") or item in MULTIRUN for item in arguments)
+    if free or len(typed) != 1:
+        return catalogue.schemas()
+    return catalogue.schemas(["runs", stage_of(typed[0])])
