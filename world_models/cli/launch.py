@@ -13,7 +13,7 @@ from world_models.agents.trained import find_agent, resolve_agent
 from world_models.chains import catalogue
 from world_models.chains.catalogue import Row
 from world_models.chains.chain import backend_for, run_chain, run_stage
-from world_models.chains.upstream import find_upstream
+from world_models.chains.upstream import Upstream, find_upstream
 from world_models.config.compose import Composed
 from world_models.config.schema import (
     Config,
@@ -92,8 +92,7 @@ def prepare(composed: Composed, before: str) -> Prepared:
     env = make_spec(config.env)
     check_root_keys(config, row, env)
     upstream = find_upstream(config, row, env, composed.choices["experiment"], before)
-    fed_by = None if upstream is None else upstream.stage
-    config = resolve(config, row, env, fed_by)
+    config = resolve(config, row, env, upstream)
     return Prepared(config, row, env, None if upstream is None else upstream.run)
 
 
@@ -136,7 +135,7 @@ def check_root_keys(config: Config, row: Row, env: EnvSpec) -> None:
         )
 
 
-def resolve(config: Config, row: Row, env: EnvSpec, fed_by: str | None) -> Config:
+def resolve(config: Config, row: Row, env: EnvSpec, upstream: Upstream | None) -> Config:
     """A copy in which every automatic choice is a fact; what cannot work is refused."""
     if config.agent is not None:
         config = replace(config, agent=resolve_agent(config.agent, env))
@@ -144,7 +143,10 @@ def resolve(config: Config, row: Row, env: EnvSpec, fed_by: str | None) -> Confi
     backend = resolve_backend(config.env.backend, env)
     if config.env.backend is Backend.auto:
         backend = backend_for(row, backend)
-    stage = row.resolve(resolve_precisions(config.stage, device), Setting(env, device, fed_by))
+    setting = Setting(env, device)
+    if upstream is not None:
+        setting = Setting(env, device, upstream.stage, upstream.run)
+    stage = row.resolve(resolve_precisions(config.stage, device), setting)
     own_env = replace(config.env, backend=backend)
     return replace(config, device=device, env=own_env, stage=stage)
 

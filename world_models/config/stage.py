@@ -8,6 +8,7 @@ from typing import Any
 from world_models.envs.spec import EnvSpec
 from world_models.runs.device import Device
 from world_models.runs.folder import Run
+from world_models.runs.past import PastRun
 
 Look = Callable[[Path], None]
 """Shows something of what lies below a folder of outputs, and makes no run."""
@@ -23,11 +24,16 @@ class Product:
 
 @dataclass(frozen=True)
 class Setting:
-    """What a stage's configuration is resolved for. `fed_by` is the stage whose run feeds it."""
+    """What a stage's configuration is resolved for.
+
+    `fed_by` is the stage whose run feeds it; `upstream` is that run, where it exists already: in
+    a chain it does not.
+    """
 
     env: EnvSpec
     device: Device
     fed_by: str | None = None
+    upstream: PastRun | None = None
 
 
 def as_given(cfg: Any, setting: Setting) -> Any:

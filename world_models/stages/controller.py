@@ -13,7 +13,7 @@ from world_models.agents.agent import Agent
 from world_models.agents.rollout import Score
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
-from world_models.models.controller import Features, Latent, Sight, num_parameters
+from world_models.models.controller import Features, Latent, Sight, num_features, num_parameters
 from world_models.pools.choose import Workers, choose_crew, open_pool
 from world_models.pools.processes import DEADLINE, Pool, WorkerError
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
@@ -160,7 +160,14 @@ class ControllerConfig:
 
 
 def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
-    """A copy in which `start_from` is an absolute path; a search that cannot go on here is refused."""
+    """A copy in which `start_from` is an absolute path.
+
+    A search that cannot go on here, and more components than C sees features, are refused.
+    """
+    if setting.upstream is not None:
+        sizes = load_checkpoint(setting.upstream.best, "mdrnn")["config"]
+        features = num_features(sizes["latents"], sizes["hiddens"], cfg.features.value)
+        check_components(cfg.components, features)
     if cfg.start_from is None:
         return cfg
     path = part_folder(Path(cfg.start_from).absolute(), "controller")
