@@ -13,7 +13,7 @@ from world_models.cli.multirun import expand
 from world_models.config.compose import CONFIG_FOLDERS, compose_config, options
 from world_models.config.schema import Config, check_resumable, register, to_yaml
 from world_models.config.stored import env_keys, stored_config
-from world_models.envs.make import ProcgenConfig
+from world_models.envs.procgen import ProcgenConfig
 from world_models.main import main
 from world_models.runs.device import Device
 from world_models.stages.controller import ControllerConfig
