@@ -6,17 +6,16 @@ import torch
 
 from world_models.agents.agent import WorldModelPolicy
 from world_models.agents.policy import (
-    DRIVING,
     BrownianPolicy,
     CarRacingExplorer,
     MixedPolicy,
-    Noise,
     Policy,
     RandomPolicy,
     RightwardPolicy,
     StickyPolicy,
 )
-from world_models.envs.actions import ActionSpace
+from world_models.envs.actions import ActionSpace, Noise
+from world_models.envs.gymnasium_family import DRIVING
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
 from world_models.models.controller import Controller, Features, Latent, Sight, load_parameters

@@ -17,7 +17,7 @@ from world_models.config.compose import compose_config
 from world_models.config.groups import CONFIG_FOLDERS, options
 from world_models.config.schema import Config, check_resumable, register, to_yaml
 from world_models.config.stored import env_keys, stored_config
-from world_models.envs.make import ProcgenConfig
+from world_models.envs.procgen import ProcgenConfig
 from world_models.main import main
 from world_models.runs.device import Device
 from world_models.runs.files import write_json

@@ -10,7 +10,8 @@ import dataclasses
 import numpy as np
 import pytest
 
-from world_models.envs.make import Backend, Crop, EnvConfig, EnvSpec, make_spec, make_vector_env
+from world_models.envs.make import Backend, EnvConfig, EnvSpec, make_spec, make_vector_env
+from world_models.envs.preprocess import Crop
 
 pytest.importorskip("envpool")
 

@@ -15,19 +15,17 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from world_models.envs.actions import Squash
+from world_models.envs.gymnasium_family import shows_pixels
 from world_models.envs.make import (
     Backend,
-    Crop,
-    DistributionMode,
     EnvConfig,
     EnvSpec,
-    Game,
-    ProcgenConfig,
     make_spec,
     make_vector_env,
     resolve_backend,
-    shows_pixels,
 )
+from world_models.envs.preprocess import Crop
+from world_models.envs.procgen import DistributionMode, Game, ProcgenConfig
 
 CONF = Path(__file__).parents[2] / "conf"
 
@@ -96,7 +94,7 @@ def test_unsupported_action_spaces_are_refused(space: gymnasium.Space) -> None:
         ({"num_levels": -1}, "num_levels=-1"),
         ({"num_levels": 2, "start_level": 2**31 - 3}, "start_level"),
         ({"distribution_mode": DistributionMode.memory}, "coinrun has no distribution_mode memory"),
-        ({"id": "Acrobot-v1"}, "no Procgen game"),
+        ({"id": "Acrobot-v1"}, "does not go with env.game, env.num_levels"),
     ],
 )
 def test_procgen_configuration_errors(values: dict[str, Any], words: str) -> None:
@@ -186,7 +184,7 @@ def composed(*overrides: str) -> Any:
     store = ConfigStore.instance()
     root = {"defaults": ["_self_", {"env": "car_racing"}], "env": MISSING}
     store.store(name="envs_test_root", node=root)
-    store.store(group="schema/env", name="env", node=EnvConfig)
+    store.store(group="schema/env", name="gymnasium", node=EnvConfig)
     store.store(group="schema/env", name="procgen", node=ProcgenConfig)
     with initialize_config_dir(str(CONF), version_base="1.3"):
         return OmegaConf.to_object(compose("envs_test_root", list(overrides)).env)

@@ -13,16 +13,17 @@ from world_models.data.view import View
 from world_models.data.windows import PixelWindows
 from world_models.envs import procgen
 from world_models.envs.actions import ActionSpace
-from world_models.envs.make import (
-    Backend,
+from world_models.envs.make import Backend, EnvSpec, make_spec, make_vector_env
+from world_models.envs.procgen import (
+    NUM_LEVELS,
     DistributionMode,
-    EnvSpec,
     Game,
     ProcgenConfig,
-    make_spec,
-    make_vector_env,
+    checked_kwargs,
+    level_of,
+    make_gym3,
+    time_limit,
 )
-from world_models.envs.procgen import NUM_LEVELS, checked_kwargs, level_of, make_gym3, time_limit
 from world_models.main import main
 from world_models.runs.metrics import read_csv
 from world_models.runs.seeding import HELD_OUT

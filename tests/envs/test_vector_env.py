@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from gymnasium.vector import AutoresetMode
 
-from world_models.envs.make import Backend, Crop, EnvConfig, EnvSpec, make_spec, make_vector_env
+from world_models.envs.make import Backend, EnvConfig, EnvSpec, make_spec, make_vector_env
+from world_models.envs.preprocess import Crop
 from world_models.envs.vector import PixelVectorEnv
 
 CASES = {

@@ -13,6 +13,8 @@ from world_models.data.store import EpisodeStore, StoreWriter
 from world_models.data.view import View
 from world_models.data.windows import PixelWindows, spread
 from world_models.envs.actions import ActionSpace
+from world_models.envs.preprocess import Preprocessing
+from world_models.envs.spec import EnvSpec
 from world_models.measures import pixel_heads
 from world_models.measures.pixel import horizon_rows, pixel_errors, squared, strangers
 from world_models.measures.pixel_baselines import Baselines, fitted_baselines
@@ -20,8 +22,9 @@ from world_models.measures.pixel_heads import HeldOutSteps, judge_heads
 from world_models.models.pixel import PixelModel, PixelPrediction
 
 SPACE = ActionSpace("discrete", 4, (), (), (), start=1)
+ENV = EnvSpec("Toy-v0", {}, Preprocessing((0, 0, 0, 0), 16, False), 1, SPACE, 100)
 META = {
-    "env": {"id": "Toy-v0"},
+    "env": ENV.to_dict(),
     "backend": "gymnasium",
     "policy": "random",
     "seed": 0,

@@ -14,12 +14,22 @@ from world_models.data.store import EpisodeStore, StoreWriter
 from world_models.data.view import View
 from world_models.data.windows import PixelWindows
 from world_models.envs.actions import ActionSpace
+from world_models.envs.preprocess import Preprocessing
+from world_models.envs.spec import EnvSpec
 from world_models.figures.media import LABEL_STRIP, labelled_rows, side_by_side
 from world_models.measures.pixel_pictures import save_rollout_gif, save_rollout_video, save_strip
 from world_models.models.pixel import PixelModel, PixelPrediction
 
+ENV = EnvSpec(
+    "Toy-v0",
+    {},
+    Preprocessing((0, 0, 0, 0), 16, False),
+    1,
+    ActionSpace("discrete", 4, (), (), ()),
+    100,
+)
 META = {
-    "env": {"id": "Toy-v0"},
+    "env": ENV.to_dict(),
     "backend": "gymnasium",
     "policy": "random",
     "seed": 0,

@@ -6,7 +6,8 @@ import torch
 from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
 from world_models.config.schema import register
-from world_models.envs.make import ProcgenConfig, make_spec
+from world_models.envs.make import make_spec
+from world_models.envs.procgen import ProcgenConfig
 from world_models.models.pixel_world_model import PixelWorldModel
 from world_models.stages.pixel import PixelConfig, make_model
 

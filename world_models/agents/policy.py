@@ -1,26 +1,12 @@
 """Policies: batched, frames in, actions out. Scripted explorers here; the trained agent's is `WorldModelPolicy`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from world_models.envs.actions import ActionSpace
+from world_models.envs.actions import ActionSpace, Noise
 from world_models.runs import seeding
-
-
-@dataclass(frozen=True)
-class Noise:
-    """Mean and standard deviation, per action, of the brownian policy's raw actions (before squashing)."""
-
-    mean: tuple[float, ...]
-    std: tuple[float, ...]
-
-
-DRIVING = {"CarRacing-v3": Noise(mean=(0.0, -0.8, -1.5), std=(0.3, 0.7, 1.0))}
-"""Steer, gas, brake: more gas than brake, and gentle steering. Full gas or full lock spins the car off the road at once;
-so driven, it is on the road in 15 % of the frames instead of 3 %."""
 
 
 class Policy(Protocol):
@@ -102,15 +88,20 @@ class StickyPolicy:
 
 
 class RightwardPolicy(StickyPolicy):
-    """For Procgen's platform games: sticky, and a new action goes right, straight or with a jump, with probability `bias`."""
+    """For platform games of CoinRun's kind: sticky, but a new action often leads to the right.
 
-    moves = np.array([7, 8])  # of Procgen's fifteen: right, right and up
+    With probability `bias` it goes right, straight or with a jump.
+    """
+
+    # of CoinRun's fifteen: right, right and up
+    moves = np.array([7, 8])
 
     def __init__(self, space: ActionSpace, stickiness: float = 0.75, bias: float = 0.7) -> None:
         super().__init__(space, stickiness)
         if (space.size, space.start) != (15, 0):
             raise ValueError(
-                "stage.policy=rightward and mixed know Procgen's fifteen actions, and this environment has others: use sticky"
+                "stage.policy=rightward and mixed know CoinRun's fifteen actions, "
+                "and this environment has others: use sticky"
             )
         self.bias = bias
 
@@ -179,8 +170,3 @@ class CarRacingExplorer:
         if step < 60:
             return self.space.sample(generator, 1)[0] if step % 5 == 4 else self.moves[1]
         return self.moves[generator.choice(5, p=self.weights)] if step % 5 == 0 else self.held[row]
-
-
-def brownian_noise(env_id: str, size: int) -> Noise:
-    """How the brownian policy moves in this environment: driving in CarRacing, else standard normal."""
-    return DRIVING.get(env_id, Noise((0.0,) * size, (1.0,) * size))

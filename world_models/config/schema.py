@@ -9,12 +9,10 @@ from typing import Any, get_type_hints
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
-from world_models.envs.make import EnvConfig, ProcgenConfig
+from world_models.envs import families
 from world_models.pools.choose import Workers
 from world_models.runs.device import Device, Precision, resolve_precision
 from world_models.runs.folder import PATH, RUNTIME
-
-ENV_SCHEMAS: dict[str, type] = {"env": EnvConfig, "procgen": ProcgenConfig}
 
 
 class Verbosity(Enum):
@@ -77,8 +75,8 @@ def register(stages: dict[str, type]) -> None:
     store.store(group="schema", name="root", node=Config)
     for name, node in stages.items():
         store.store(group="schema/stage", name=name, node=node)
-    for name, node in ENV_SCHEMAS.items():
-        store.store(group="schema/env", name=name, node=node)
+    for family in families.FAMILIES:
+        store.store(group="schema/env", name=family.name, node=family.config)
     _registered.update(stages)
 
 

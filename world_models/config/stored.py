@@ -1,34 +1,51 @@
-"""The configuration of an earlier run: read back, changed where that is allowed, typed again as a command."""
+"""The configuration of an earlier run: read back, changed where allowed, typed again."""
 
+from dataclasses import fields, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any, cast
 
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from world_models.config.compose import compose_config, explain
 from world_models.config.schema import Config, flatten, with_home
-from world_models.envs.make import EnvConfig, ProcgenConfig
+from world_models.envs.config import EnvConfig
+from world_models.envs.families import family_of
 from world_models.runs.past import PastRun
 
 
 def stored_config(run: PastRun, stage: type) -> Config:
-    """The configuration of an earlier run: its config.yaml and what was given whenever it was resumed."""
+    """An earlier run's config.yaml, with what was given whenever it was resumed."""
+    path = run.path / "config.yaml"
     try:
-        stored = OmegaConf.load(run.path / "config.yaml")
-        env = ProcgenConfig if "game" in stored.env else EnvConfig
+        stored = OmegaConf.load(path)
+        env = _env_schema(stored.env, path)
         config = OmegaConf.to_object(
             OmegaConf.merge(OmegaConf.structured(Config(stage=stage, env=env)), stored)
         )
     except (OmegaConfBaseException, YAMLError, AttributeError, TypeError, OSError) as error:
-        raise ValueError(
-            f"{run.path / 'config.yaml'} is damaged: {str(error).splitlines()[0]}"
-        ) from None
+        raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     assert isinstance(config, Config), type(config)
     return merged(
         config, [override for entry in run.manifest["resumed"] for override in entry["overrides"]]
     )
+
+
+def _env_schema(env: Any, path: Path) -> type[EnvConfig]:
+    """The dataclass of a stored environment: its id says of which family, its keys whether plain."""
+    if not isinstance(env, DictConfig) or not isinstance(env.get("id"), str):
+        raise ValueError(f"{path} is damaged: it has no env.id, which says what was played")
+    family = family_of(env.id)
+    foreign = family.foreign_keys(map(str, env))
+    if foreign:
+        raise ValueError(
+            f"{path} has env.{', env.'.join(foreign)}, which this version does not have for "
+            f"{env.id}: resume the run with the version that made it"
+        )
+    plain = {item.name for item in fields(EnvConfig)}
+    return EnvConfig if plain.issuperset(env) else family.config
 
 
 def merged(config: Config, overrides: list[str]) -> Config:
@@ -46,7 +63,7 @@ def merged(config: Config, overrides: list[str]) -> Config:
 
 
 def env_keys(env: Any, choice: str) -> list[str]:
-    """Overrides that turn the config group's choice into `env`; the backend is left to whoever uses them."""
+    """Overrides that turn the config group's choice into `env`; the backend is left open."""
     plain = compose_config(
         ["stage=runs", f"env={choice}", *(["env.id=any"] if choice == "gymnasium" else [])]
     ).config.env
@@ -54,12 +71,17 @@ def env_keys(env: Any, choice: str) -> list[str]:
     changed = [
         (key, value) for key, value, _ in flatten(env) if before[key] != value and key != "backend"
     ]
-    derived = isinstance(env, ProcgenConfig)  # its id follows from the game
     return [
         f"env.{key}={_hydra_value(value)}"
         for key, value in changed
-        if not (derived and key == "id")
+        if not (key == "id" and _id_follows(env))
     ]
+
+
+def _id_follows(env: EnvConfig) -> bool:
+    """Whether the other keys make the id, as a key may name the game."""
+    pattern = type(env).id
+    return "${" in pattern and OmegaConf.structured(replace(env, id=pattern)).id == env.id
 
 
 def _hydra_value(value: Any) -> str:

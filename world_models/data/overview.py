@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from world_models.data.store import EpisodeStore
-from world_models.envs.procgen import episode_level, is_procgen
 from world_models.figures.media import labelled_rows, save_png
 from world_models.runs.folder import Run
 from world_models.runs.metrics import Value
@@ -18,7 +17,7 @@ def write_overview(store: EpisodeStore, run: Run, timing: dict[str, Value]) -> N
     """Write timing.csv, episodes.csv and images/frames.png of the run that made `store`."""
     metrics = run.metrics(None)
     metrics.write("timing", timing)
-    env = store.manifest["env"]
+    env = store.env
     for row in store.rows:
         values: dict[str, Value] = {
             "seed": row.seed,
@@ -26,8 +25,8 @@ def write_overview(store: EpisodeStore, run: Run, timing: dict[str, Value]) -> N
             "length": row.length,
             "return": row.total_return,
         }
-        if is_procgen(env["id"]):
-            values["level"] = episode_level(row.seed, env["kwargs"])
+        if env.has_levels:
+            values["level"] = env.level_of(row.seed)
         metrics.write("episodes", {"episode": row.index, **values})
     returns = [row.total_return for row in store.rows]
     steps = sum(row.length for row in store.rows)

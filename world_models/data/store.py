@@ -12,7 +12,7 @@ import numpy.typing as npt
 from world_models.data import arrays
 from world_models.data.arrays import ShardedFolder, read_manifest
 from world_models.data.episode import Episode
-from world_models.envs.procgen import has_one_level
+from world_models.envs.spec import EnvSpec
 from world_models.runs.files import sha256
 
 KIND, SCHEMA = "episodes", 1
@@ -137,6 +137,11 @@ class EpisodeStore(ShardedFolder):
         """The store in `folder`; unfinished, or with a missing or truncated file, it is a ValueError naming the file."""
         return cls(folder, read_manifest(folder, KIND, SCHEMA, REMEDY))
 
+    @property
+    def env(self) -> EnvSpec:
+        """What was played."""
+        return EnvSpec.from_dict(self.manifest["env"])
+
     def verify(self) -> None:
         """Read every file; one altered since it was written is a ValueError naming it and its episodes."""
         for path, shard in self.altered():
@@ -156,14 +161,14 @@ class EpisodeStore(ShardedFolder):
 
         A ValueError where there is one level, or a limited range of them, which episodes of both splits would share.
         """
-        env = self.manifest["env"]
-        if has_one_level(env["id"], env["kwargs"]):
+        env = self.env
+        if env.has_one_level:
             raise ValueError(
                 f"the episodes of {self.folder} are all of one level, none can be held out: leave val_ratio=null"
             )
-        if env["kwargs"].get("num_levels"):
+        if env.level_limit:
             raise ValueError(
-                f"the episodes of {self.folder} come from env.num_levels={env['kwargs']['num_levels']}, and only "
+                f"the episodes of {self.folder} come from {env.level_limit} levels, and only "
                 "their own split keeps the levels apart: leave val_ratio=null, or set stage.val_fraction when you collect"
             )
         again = EpisodeStore(self.folder, self.manifest)

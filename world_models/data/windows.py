@@ -11,7 +11,6 @@ from torch import Tensor
 from world_models.data.datasets import SequenceDataset
 from world_models.data.view import View
 from world_models.envs.actions import ActionSpace
-from world_models.envs.procgen import episode_level, is_procgen
 
 WIDTH = 32
 """Windows rolled on side by side."""
@@ -30,7 +29,8 @@ class Window:
 class PixelWindows:
     """Up to `count` windows of a split, each whole inside an episode, evenly spread over its episodes; always the same.
 
-    `levels` (n,) says which of them are of one world: of one level of a Procgen game, elsewhere of one episode.
+    `levels` (n,) says which of them are of one world: of one level where the environment has levels,
+    elsewhere of one episode.
     """
 
     def __init__(
@@ -48,10 +48,11 @@ class PixelWindows:
             )
         first = self.data.windows_per_episode.cumsum() - self.data.windows_per_episode
         self.items, episodes = spread(np.array(whole), first, count)
-        env, rows = store.manifest["env"], [data.rows[episode] for episode in episodes]
         self.levels = episodes
-        if is_procgen(env["id"]):
-            self.levels = np.array([episode_level(row.seed, env["kwargs"]) for row in rows])
+        env = store.env
+        if env.has_levels:
+            seeds = [data.rows[episode].seed for episode in episodes]
+            self.levels = np.array([env.level_of(seed) for seed in seeds])
 
     def __len__(self) -> int:
         return len(self.items)

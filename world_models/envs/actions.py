@@ -21,6 +21,19 @@ class Squash(Enum):
 
 
 @dataclass(frozen=True)
+class Noise:
+    """Mean and standard deviation, per action, of raw actions (before squashing)."""
+
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def standard(cls, size: int) -> "Noise":
+        """Standard normal for `size` actions."""
+        return cls((0.0,) * size, (1.0,) * size)
+
+
+@dataclass(frozen=True)
 class ActionSpace:
     """A one-dimensional box or a discrete space."""
 

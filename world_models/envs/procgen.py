@@ -2,13 +2,18 @@
 
 import importlib.util
 from collections.abc import Sequence
+from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
+import gymnasium
 import numpy as np
 
+from world_models.envs.actions import ActionSpace
+from world_models.envs.config import EnvConfig
+from world_models.envs.preprocess import Preprocessing
 from world_models.envs.quiet import quiet_gym
-from world_models.envs.spec import EnvSpec
+from world_models.envs.spec import HELD_OUT, EnvSpec
 from world_models.envs.vector import PixelVectorEnv, Transitions
 
 PREFIX = "WorldModels/Procgen-"
@@ -76,6 +81,19 @@ DEFAULT_KWARGS: dict[str, Any] = {
 }
 
 
+@dataclass
+class ProcgenConfig(EnvConfig):
+    """A Procgen game."""
+
+    id: str = "WorldModels/Procgen-${.game}-v0"
+    game: Game = Game.coinrun
+    # 0: all there are
+    num_levels: int = 0
+    start_level: int = 0
+    rand_seed: int = 0
+    distribution_mode: DistributionMode = DistributionMode.easy
+
+
 def is_procgen(env_id: str) -> bool:
     """Whether this is one of the Procgen environments registered here."""
     return env_id.startswith(PREFIX)
@@ -86,7 +104,8 @@ def game_of(env_id: str) -> str:
     name = env_id.removeprefix(PREFIX).removesuffix("-v0")
     if name not in Game.__members__ or env_id != f"{PREFIX}{name}-v0":
         raise ValueError(
-            f"env.id={env_id} is no Procgen game: use {PREFIX}<game>-v0 with one of {', '.join(Game.__members__)}"
+            f"env.id={env_id} is no Procgen game: "
+            f"use {PREFIX}<game>-v0 with one of {', '.join(Game.__members__)}"
         )
     return name
 
@@ -114,7 +133,8 @@ def checked_kwargs(game: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     mode, start, count = kwargs["distribution_mode"], kwargs["start_level"], kwargs["num_levels"]
     if mode not in DistributionMode.__members__:
         raise ValueError(
-            f"env.distribution_mode={mode} does not exist: use {', '.join(DistributionMode.__members__)}"
+            f"env.distribution_mode={mode} does not exist: "
+            f"use {', '.join(DistributionMode.__members__)}"
         )
     if game not in GAMES_OF_MODE.get(mode, [game]):
         raise ValueError(
@@ -122,21 +142,47 @@ def checked_kwargs(game: str, kwargs: dict[str, Any]) -> dict[str, Any]:
         )
     if start < 0 or count < 0 or start + count >= NUM_LEVELS:
         raise ValueError(
-            f"env.start_level={start} and env.num_levels={count} must lie in [0, {NUM_LEVELS}) together"
+            f"env.start_level={start} and env.num_levels={count} "
+            f"must lie in [0, {NUM_LEVELS}) together"
         )
     return kwargs
 
 
-def has_one_level(env_id: str, kwargs: dict[str, Any]) -> bool:
+def make_spec(cfg: EnvConfig, preprocessing: Preprocessing) -> EnvSpec:
+    """The description of a game; ValueError for what cannot be used."""
+    game = game_of(cfg.id)
+    preprocessing.check(PICTURE_SIZE, PICTURE_SIZE)
+    actions = ActionSpace.from_gymnasium(gymnasium.spaces.Discrete(NUM_ACTIONS), cfg.squash)
+    kwargs = checked_kwargs(game, {**_typed_kwargs(cfg), **cfg.kwargs})
+    return EnvSpec(cfg.id, kwargs, preprocessing, cfg.frame_skip, actions, time_limit(game))
+
+
+def _typed_kwargs(cfg: EnvConfig) -> dict[str, Any]:
+    if not isinstance(cfg, ProcgenConfig):
+        return {}
+    return {
+        "num_levels": cfg.num_levels,
+        "start_level": cfg.start_level,
+        "rand_seed": cfg.rand_seed,
+        "distribution_mode": cfg.distribution_mode.value,
+    }
+
+
+def has_one_level(spec: EnvSpec) -> bool:
     """Whether every episode is of the same level, so that none can be held out."""
-    return is_procgen(env_id) and kwargs["distribution_mode"] == DistributionMode.exploration.value
+    return spec.kwargs["distribution_mode"] == DistributionMode.exploration.value
 
 
-def episode_level(seed: int, kwargs: dict[str, Any]) -> int:
-    """The level that an episode of this seed has in a game of these arguments; 0 where there is but one."""
-    if kwargs["distribution_mode"] == DistributionMode.exploration.value:
+def level_limit(spec: EnvSpec) -> int:
+    """From how many levels the seeds below `HELD_OUT` draw, 0 where from all there are."""
+    return spec.kwargs["num_levels"]
+
+
+def episode_level(spec: EnvSpec, seed: int) -> int:
+    """The level that an episode of this seed has; 0 where there is but one."""
+    if has_one_level(spec):
         return 0
-    return level_of(seed, kwargs["start_level"], kwargs["num_levels"])
+    return level_of(seed, spec.kwargs["start_level"], spec.kwargs["num_levels"])
 
 
 def level_of(seed: int, start_level: int, num_levels: int) -> int:
@@ -144,8 +190,6 @@ def level_of(seed: int, start_level: int, num_levels: int) -> int:
 
     Held-out seeds have levels outside [start_level, start_level + num_levels).
     """
-    from world_models.runs.seeding import HELD_OUT
-
     if num_levels == 0:
         return seed % NUM_LEVELS
     if seed < HELD_OUT:
@@ -157,7 +201,10 @@ def level_of(seed: int, start_level: int, num_levels: int) -> int:
 def make_gym3(
     game: str, *, distribution_mode: str, rand_seed: int, start_level: int, num_levels: int
 ) -> Any:
-    """One Procgen game as a gym3 environment without threads of its own; exploration mode has one level of its own."""
+    """One Procgen game as a gym3 environment without threads of its own.
+
+    Exploration mode has one level of its own.
+    """
     levels = {"start_level": start_level, "num_levels": num_levels}
     with quiet_gym():
         from procgen import ProcgenGym3Env
@@ -213,3 +260,8 @@ class ProcgenVectorEnv(PixelVectorEnv):
     def close_extras(self, **kwargs: Any) -> None:
         """Let every game go."""
         self._games.clear()
+
+
+def make_slots(spec: EnvSpec, num_envs: int, threads: int) -> ProcgenVectorEnv:
+    """`num_envs` games, on one thread whatever `threads` says."""
+    return ProcgenVectorEnv(spec, num_envs)

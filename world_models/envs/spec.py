@@ -1,15 +1,24 @@
 """EnvSpec: everything about an environment that is stored with its data and its agents."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 
+if TYPE_CHECKING:
+    from world_models.envs.families import Family
+
+HELD_OUT = 1 << 30
+"""Episode seeds from here on are never trained or searched on."""
+
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """An environment as plain values; two equal specs give equal episodes for equal seeds and actions."""
+    """An environment as plain values.
+
+    Two equal specs give equal episodes for equal seeds and actions.
+    """
 
     id: str  # Gymnasium id
     kwargs: dict[str, Any]  # arguments of the environment
@@ -22,6 +31,41 @@ class EnvSpec:
     def folder_name(self) -> str:
         """The id as the name of a folder."""
         return self.id.replace("/", "-")
+
+    @property
+    def family(self) -> "Family":
+        """The row of `FAMILIES` that this environment belongs to."""
+        from world_models.envs.families import family_of  # which imports this module
+
+        return family_of(self.id)
+
+    @property
+    def has_levels(self) -> bool:
+        """Whether episodes of different seeds may be of one level."""
+        return self.family.levels is not None
+
+    @property
+    def has_one_level(self) -> bool:
+        """Whether every episode is of the same level, so that none can be held out."""
+        levels = self.family.levels
+        return levels is not None and levels.has_one_level(self)
+
+    @property
+    def level_limit(self) -> int:
+        """From how many levels the seeds below `HELD_OUT` draw, 0 where there is no limit."""
+        levels = self.family.levels
+        return 0 if levels is None else levels.limit(self)
+
+    @property
+    def level_kwargs(self) -> tuple[str, ...]:
+        """Arguments that say which levels are played, not how the environment looks."""
+        levels = self.family.levels
+        return () if levels is None else levels.kwargs
+
+    def level_of(self, seed: int) -> int:
+        """The level of an episode of this seed; the seed itself where there are no levels."""
+        levels = self.family.levels
+        return seed if levels is None else levels.level_of(self, seed)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""

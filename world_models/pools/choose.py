@@ -52,7 +52,7 @@ class Crew:
 def choose_crew(device: str, backend: str, where: Workers, workers: int, width: int) -> Crew:
     """`workers` with `width` slots each; but instead of -1, one per core, a GPU has one process that serves all environments,
     where its backend can step them in threads (envpool): its batches are as wide as all of theirs, and V and M are there once.
-    Gymnasium and Procgen step on one thread of each process, so there each core's process has them. The actors of a Ray
+    Other backends step on one thread of each process, so there each core's process has them. The actors of a Ray
     cluster have a core each and no GPU, whatever the machine has that this runs on."""
     if where is Workers.ray:
         return Crew(workers, width)

@@ -9,17 +9,8 @@ from typing import Any
 
 import torch
 
-PACKAGES = (
-    "torch",
-    "numpy",
-    "gymnasium",
-    "envpool",
-    "procgen-mirror",
-    "cma",
-    "hydra-core",
-    "omegaconf",
-    "world-models",
-)
+from world_models.envs import families
+
 SOURCE = Path(__file__).resolve().parents[2]
 
 
@@ -41,10 +32,17 @@ def provenance() -> dict[str, Any]:
     }
 
 
+def packages() -> list[str]:
+    """What decides the numbers of a run, the packages of all environments among it."""
+    environments = sorted(name for family in families.FAMILIES for name in family.packages)
+    others = ["cma", "hydra-core", "omegaconf", "world-models"]
+    return ["torch", "numpy", "gymnasium", *environments, *others]
+
+
 def versions() -> dict[str, str]:
     """Python's and each installed package's version."""
     found = {"python": platform.python_version()}
-    for package in PACKAGES:
+    for package in packages():
         try:
             found[package] = version(package)
         except PackageNotFoundError:

@@ -13,6 +13,7 @@ from world_models.agents.rollout import Score, interact
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
 from world_models.envs.make import make_vector_env
+from world_models.envs.spec import EnvSpec
 from world_models.figures.media import save_video, side_by_side
 from world_models.measures.pixel_evaluation import evaluate_pixel_world
 from world_models.pools.choose import Workers, choose_crew, open_pool
@@ -63,9 +64,6 @@ class EvaluateConfig:
         num_workers(self.workers)
 
 
-LEVEL_KWARGS = ("num_levels", "start_level", "rand_seed", "max_episode_steps")
-
-
 def resolve(cfg: EvaluateConfig, setting: Setting) -> EvaluateConfig:
     """A copy with an absolute `source`; episodes of another environment are a ValueError."""
     if cfg.source is None:
@@ -81,7 +79,7 @@ def resolve(cfg: EvaluateConfig, setting: Setting) -> EvaluateConfig:
         raise ValueError(
             f"stage.source={cfg.source} has no validation episodes: collect some with stage.val_fraction"
         )
-    theirs, ours = _shown(store.manifest["env"]), _shown(spec.to_dict())
+    theirs, ours = _shown(store.env), _shown(spec)
     differing = [name for name in ours if theirs.get(name) != ours[name]]
     if differing:
         raise ValueError(
@@ -91,9 +89,10 @@ def resolve(cfg: EvaluateConfig, setting: Setting) -> EvaluateConfig:
     return replace(cfg, source=str(path))
 
 
-def _shown(env: dict[str, Any]) -> dict[str, Any]:
+def _shown(spec: EnvSpec) -> dict[str, Any]:
     """What decides how an environment looks and what actions do; which levels are played, and for how long, does not."""
-    kwargs = {name: value for name, value in env["kwargs"].items() if name not in LEVEL_KWARGS}
+    env, left_out = spec.to_dict(), (*spec.level_kwargs, "max_episode_steps")
+    kwargs = {name: value for name, value in env["kwargs"].items() if name not in left_out}
     parts = {name: env[name] for name in ("id", "preprocessing", "frame_skip", "action_space")}
     return {**parts, **{f"env.{name}": value for name, value in kwargs.items()}}
 

@@ -15,7 +15,6 @@ from world_models.agents.policy import (
     RandomPolicy,
     RightwardPolicy,
     StickyPolicy,
-    brownian_noise,
 )
 from world_models.agents.rollout import collect
 from world_models.agents.trained import find_agent, resolve_agent
@@ -24,7 +23,6 @@ from world_models.data.overview import write_overview
 from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
 from world_models.envs.actions import ActionSpace
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
-from world_models.envs.procgen import has_one_level
 from world_models.pools.choose import Workers, open_pool
 from world_models.pools.processes import DEADLINE
 from world_models.runs.folder import PATH, RUNTIME, Run
@@ -42,8 +40,8 @@ class PolicyName(Enum):
     random = "random"
     brownian = "brownian"
     sticky = "sticky"
-    rightward = "rightward"  # Procgen: sticky, mostly to the right
-    mixed = "mixed"  # Procgen: half of the episodes sticky, half rightward
+    rightward = "rightward"  # in platform games: sticky, mostly to the right
+    mixed = "mixed"  # half of the episodes sticky, half rightward
     car_racing = "car_racing"
     agent = "agent"
 
@@ -127,9 +125,10 @@ def resolve(cfg: RolloutConfig, setting: Setting) -> RolloutConfig:
     """
     spec = setting.env
     agent = None if cfg.agent is None else resolve_agent(cfg.agent, spec)
-    if cfg.val_fraction and has_one_level(spec.id, spec.kwargs):
+    if cfg.val_fraction and spec.has_one_level:
         raise ValueError(
-            "env.distribution_mode=exploration has a single level, none can be held out: set stage.val_fraction=0"
+            f"with these env keys {spec.id} has a single level, none can be held out: "
+            "set stage.val_fraction=0"
         )
     by_default = PolicyName.brownian if spec.action_space.kind == "box" else PolicyName.sticky
     cfg = replace(
@@ -174,7 +173,7 @@ def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
         assert cfg.agent is not None
         return load_agent(find_agent(cfg.agent)).policy(cfg.noise)
     if name is PolicyName.brownian:
-        return BrownianPolicy(space, brownian_noise(spec.id, space.size))
+        return BrownianPolicy(space, spec.family.brownian_noise(spec))
     if name is PolicyName.mixed:
         return MixedPolicy([StickyPolicy(space), RightwardPolicy(space)])
     scripted: dict[PolicyName, Callable[[ActionSpace], Policy]] = {
@@ -187,8 +186,11 @@ def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
 
 
 def _meta(cfg: RolloutConfig, run: Run, spec: EnvSpec) -> dict[str, Any]:
-    has_final_frame = make_vector_env(spec, run.backend, 1).has_final_frame
-    facts = {"policy": cfg.policy.value, "seed": run.seed, "has_final_frame": has_final_frame}
+    facts = {
+        "policy": cfg.policy.value,
+        "seed": run.seed,
+        "has_final_frame": spec.family.has_final_frame,
+    }
     return {"env": run.env.to_dict(), "backend": run.backend.value, **facts, "versions": versions()}
 
 
