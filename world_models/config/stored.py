@@ -34,7 +34,7 @@ def stored_config(run: PastRun, stage: type) -> Config:
 
 
 def _env_schema(env: Any, path: Path) -> type[EnvConfig]:
-    """The dataclass of a stored environment: its id says of which family, its keys whether plain."""
+    """The dataclass of a stored environment: its family's, or the plain one if no key is more."""
     if not isinstance(env, DictConfig) or not isinstance(env.get("id"), str):
         raise ValueError(f"{path} is damaged: it has no env.id, which says what was played")
     family = family_of(env.id)
