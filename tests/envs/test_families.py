@@ -10,7 +10,7 @@ from commands import newest
 from equality import fails_at
 from omegaconf import OmegaConf
 
-from world_models.config import compose
+from world_models.config import groups
 from world_models.config.stored import stored_config
 from world_models.data.datasets import SequenceDataset
 from world_models.data.store import EpisodeStore
@@ -28,6 +28,7 @@ from world_models.envs.spec import HELD_OUT, EnvSpec
 from world_models.main import main
 from world_models.runs.files import read_json
 from world_models.runs.metrics import read_csv
+from world_models.runs.past import PastRun
 from world_models.runs.provenance import packages
 from world_models.stages import rollout
 
@@ -78,9 +79,9 @@ CHOICE = "defaults:\n  - /schema/env/toy@_here_\n  - _self_\n"
 def _toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One row, and a choice in conf/env."""
     monkeypatch.setattr(families, "FAMILIES", (TOY, *families.FAMILIES))
-    shutil.copytree(compose.config_folder(), tmp_path / "conf")
+    shutil.copytree(groups.config_folder(), tmp_path / "conf")
     (tmp_path / "conf" / "env" / "toy.yaml").write_text(CHOICE)
-    monkeypatch.setattr(compose, "CONFIG_FOLDERS", (tmp_path / "conf",))
+    monkeypatch.setattr(groups, "CONFIG_FOLDERS", (tmp_path / "conf",))
 
 
 def collect(outputs: Path, *more: str) -> int:
@@ -149,7 +150,7 @@ def test_a_plain_environment_of_a_family_stays_plain(tmp_path: Path) -> None:
     keys = ["env=gymnasium", "env.id=WorldModels/Procgen-maze-v0", "stage.max_steps=4"]
     assert collect(tmp_path, *keys) == 0
     run = newest(tmp_path)
-    config = stored_config(run, read_json(run / "manifest.json"), rollout.RolloutConfig)
+    config = stored_config(PastRun(run), rollout.RolloutConfig)
     assert type(config.env) is EnvConfig and config.env.id == "WorldModels/Procgen-maze-v0"
     assert "level" in read_csv(run / "episodes.csv")[0]
 
