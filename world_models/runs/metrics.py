@@ -23,7 +23,8 @@ class MetricsLog:
         self._folder = folder
         self._offsets: dict[str, int] = dict(offsets or {})
         self._mirror = mirror
-        for path in {*folder.glob("*.csv"), *(folder / f"{name}.csv" for name in self._offsets)}:
+        self._headers: dict[str, list[str]] = {}
+        for path in {*folder.glob("*.csv"), *map(self._path, self._offsets)}:
             self._cut(path, self._offsets.get(path.stem, 0))
 
     def _cut(self, path: Path, offset: int) -> None:
@@ -41,18 +42,34 @@ class MetricsLog:
         return dict(self._offsets)
 
     def write(self, name: str, row: dict[str, Value]) -> None:
-        """Append a row to `<name>.csv`; the first row of a file also writes its header."""
+        """Append a row to `<name>.csv`; the first row of a file also writes its header.
+
+        A row whose keys are not the columns of the header is a ValueError.
+        """
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
+        writer = csv.DictWriter(text, fieldnames=self._header(name, row), lineterminator="\n")
         if self._offsets.get(name, 0) == 0:
             writer.writeheader()
         writer.writerow(row)
         data = text.getvalue().encode()
-        with (self._folder / f"{name}.csv").open("ab") as file:
+        with self._path(name).open("ab") as file:
             file.write(data)
         self._offsets[name] = self._offsets.get(name, 0) + len(data)
         if self._mirror is not None:
             self._mirror(name, {**row})
+
+    def _header(self, name: str, row: dict[str, Value]) -> list[str]:
+        """The columns of `<name>.csv`: those that it has, also from before a resumption, else the row's."""
+        if name not in self._headers:
+            begun = self._offsets.get(name, 0) > 0
+            self._headers[name] = _first_line(self._path(name)) if begun else list(row)
+        header = self._headers[name]
+        if set(header) != set(row):
+            raise ValueError(_misfit(self._path(name), header, row))
+        return header
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.csv"
 
     def picture(self, name: str, path: Path) -> None:
         """Hand a picture that was just written on to the mirror, where there is one."""
@@ -66,3 +83,20 @@ def read_csv(path: Path) -> list[dict[str, str]]:
         return []
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def _first_line(path: Path) -> list[str]:
+    with path.open(newline="") as file:
+        return next(csv.reader(file))
+
+
+def _misfit(path: Path, header: list[str], row: dict[str, Value]) -> str:
+    """What is wrong with a row for a file with this header, and what to do."""
+    missing = [name for name in header if name not in row]
+    new = [name for name in row if name not in header]
+    parts = [("no longer written", missing), ("new", new)]
+    named = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
+    return (
+        f"{path} has other columns than the rows that are now written ({named}): "
+        "start a new run, or resume with the version that began this one"
+    )
