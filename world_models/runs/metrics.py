@@ -3,8 +3,18 @@
 import csv
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from world_models.runs.rows import as_float, cells, columns, required_columns, rows_of
+
+if TYPE_CHECKING:
+    from world_models.runs.rows import Row
+
+T = TypeVar("T")
 
 Value = int | float | str
 Mirror = Callable[[str, dict[str, Value | Path]], None]
@@ -41,22 +51,23 @@ class MetricsLog:
         """Bytes written so far to each file."""
         return dict(self._offsets)
 
-    def write(self, name: str, row: dict[str, Value]) -> None:
-        """Append a row to `<name>.csv`; the first row of a file also writes its header.
+    def write(self, name: str, row: "Row") -> None:
+        """Append a row, a dataclass or a mapping, to `<name>.csv`; the first row of a file also writes its header.
 
-        A row whose keys are not the columns of the header is a ValueError.
+        A row whose columns are not those of the header is a ValueError.
         """
+        values = cells(row)
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=self._header(name, row), lineterminator="\n")
+        writer = csv.DictWriter(text, fieldnames=self._header(name, values), lineterminator="\n")
         if self._offsets.get(name, 0) == 0:
             writer.writeheader()
-        writer.writerow(row)
+        writer.writerow(values)
         data = text.getvalue().encode()
         with self._path(name).open("ab") as file:
             file.write(data)
         self._offsets[name] = self._offsets.get(name, 0) + len(data)
         if self._mirror is not None:
-            self._mirror(name, {**row})
+            self._mirror(name, {**values})
 
     def _header(self, name: str, row: dict[str, Value]) -> list[str]:
         """The columns of `<name>.csv`: those that it has, also from before a resumption, else the row's."""
@@ -100,3 +111,30 @@ def _misfit(path: Path, header: list[str], row: dict[str, Value]) -> str:
         f"{path} has other columns than the rows that are now written ({named}): "
         "start a new run, or resume with the version that began this one"
     )
+
+
+def read_rows(path: Path, kind: type[T]) -> list[T]:
+    """The rows of a CSV file; none where the file does not exist.
+
+    Cut-off rows are left out, see `rows_of`. A file that lacks a column is a ValueError.
+    """
+    records = read_csv(path)
+    if records:
+        _require_columns(path, kind, records[0])
+    return list(rows_of(kind, records))
+
+
+def _require_columns(path: Path, kind: type, record: Mapping[str, Any]) -> None:
+    missing = [name for name in required_columns(kind) if name not in record]
+    if missing:
+        raise ValueError(
+            f"{path.name} has no column {', '.join(missing)}: another version wrote it, "
+            "so make the run again, or read it with that version"
+        )
+
+
+def read_column(path: Path, kind: type, name: str) -> np.ndarray:
+    """The finite numbers of one column of a CSV file, also of a file that lacks others; empty without the column."""
+    assert name in columns(kind), (kind, name)
+    values = np.array([as_float(record.get(name)) for record in read_csv(path)])
+    return values[np.isfinite(values)]
