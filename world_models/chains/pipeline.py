@@ -135,6 +135,9 @@ def execute(cfg: Config, run: Run) -> None:
 
     With `reuse=true` a stage that is not begun is taken from elsewhere, if it was finished there just as it would be here.
     """
+    names = [item.name for item in fields(cfg.stage)]
+    run.manifest["parts"] = [{"folder": name, "stage": name} for name in names]
+    run.save_manifest()
     parts: dict[str, Path] = {}
     for item in fields(cfg.stage):
         config, part = part_of(cfg, run, item.name, next(reversed(parts.values()), None))

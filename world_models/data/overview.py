@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from world_models.data.store import EpisodeStore
+from world_models.data.tables import EpisodeLine
 from world_models.envs.procgen import episode_level, is_procgen
 from world_models.figures.media import labelled_rows, save_png
 from world_models.runs.folder import Run
@@ -20,15 +21,15 @@ def write_overview(store: EpisodeStore, run: Run, timing: dict[str, Value]) -> N
     metrics.write("timing", timing)
     env = store.manifest["env"]
     for row in store.rows:
-        values: dict[str, Value] = {
-            "seed": row.seed,
-            "split": row.split,
-            "length": row.length,
-            "return": row.total_return,
-        }
-        if is_procgen(env["id"]):
-            values["level"] = episode_level(row.seed, env["kwargs"])
-        metrics.write("episodes", {"episode": row.index, **values})
+        line = EpisodeLine(
+            episode=row.index,
+            seed=row.seed,
+            split=row.split,
+            length=row.length,
+            total_return=row.total_return,
+            level=episode_level(row.seed, env["kwargs"]) if is_procgen(env["id"]) else None,
+        )
+        metrics.write("episodes", line)
     returns = [row.total_return for row in store.rows]
     steps = sum(row.length for row in store.rows)
     log.info(

@@ -89,11 +89,14 @@ class MetricsLog:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file as text; none when the file does not exist."""
+    """The rows of a CSV file as text; none when the file does not exist. A damaged one is a ValueError."""
     if not path.is_file():
         return []
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
 
 
 def _first_line(path: Path) -> list[str]:
@@ -128,7 +131,7 @@ def _require_columns(path: Path, kind: type, record: Mapping[str, Any]) -> None:
     missing = [name for name in required_columns(kind) if name not in record]
     if missing:
         raise ValueError(
-            f"{path.name} has no column {', '.join(missing)}: another version wrote it, "
+            f"{path} has no column {', '.join(missing)}: another version wrote it, "
             "so make the run again, or read it with that version"
         )
 
