@@ -14,7 +14,9 @@ import matplotlib
 import numpy as np
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from world_models.measures.search_rows import PublishedRow
 from world_models.runs.metrics import read_csv
+from world_models.runs.rows import columns as columns_of
 from world_models.search.reference import published
 
 matplotlib.use("Agg")
@@ -43,7 +45,7 @@ def main() -> None:
     ]
     colours = dict(zip(dict.fromkeys(label for label, _ in searches), COLOURS, strict=False))
     rows = published("CarRacing-v3")
-    theirs = {name: [row[name] for row in rows] for name in rows[0]}
+    theirs = {name: [getattr(row, name) for row in rows] for name in columns_of(PublishedRow)}
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
     for panel, name in zip(panels, ("episodes", "hours"), strict=True):
         panel.plot(

@@ -19,6 +19,7 @@ from world_models.measures.judge import OneStep, fit_training, judge, one_step_a
 from world_models.measures.likelihood import pairs_of
 from world_models.models.mdrnn import MDRNN, MDRNNCell
 from world_models.runs.files import read_json, sha256
+from world_models.runs.rows import cells
 from world_models.worlds.latent import load_world_model
 
 MakeEpisodes = Callable[..., LatentEpisodes]
@@ -158,7 +159,7 @@ def test_tables_are_finite_and_a_function_of_their_arguments(
     tables = judged(world, episodes)
     assert repr(judged(world, episodes)) == repr(tables)
     assert repr(judged(world, episodes, seed=4)) != repr(tables)
-    assert [row["name"] for row in tables["likelihood"]] == [
+    assert [row.name for row in tables.likelihood] == [
         "M",
         "last",
         "linear",
@@ -166,31 +167,31 @@ def test_tables_are_finite_and_a_function_of_their_arguments(
         "floor",
     ]
     assert all(
-        row["split"] == "validation" and row["pairs"] == (21 if has_final_frame else 18)
-        for row in tables["likelihood"]
+        row.split == "validation" and row.pairs == (21 if has_final_frame else 18)
+        for row in tables.likelihood
     )
-    assert all(abs(float(row["nats"])) < 1e4 for row in tables["likelihood"]), (
+    assert all(abs(float(row.nats)) < 1e4 for row in tables.likelihood), (
         "no invalid final frame was read"
     )
-    assert all(float(row["latent_mse"]) < 1e4 for row in tables["open_loop"])
-    assert {row["quantity"] for row in tables["calibration"]} == {"done", "reward"}
+    assert all(float(row.latent_mse) < 1e4 for row in tables.open_loop)
+    assert {row.quantity for row in tables.calibration} == {"done", "reward"}
     names = ["done_brier", "done_auroc", "reward_mse", "reward_r2"]
-    assert [row["name"] for row in tables["calibration_scores"]] == names
+    assert [row.name for row in tables.calibration_scores] == names
 
 
 def test_rewards_that_were_not_trained_are_left_out(
     make_episodes: MakeEpisodes, make_world: MakeWorld
 ) -> None:
     tables = judged(make_world(), make_episodes(), include_reward=False)
-    assert {row["quantity"] for row in tables["calibration"]} == {"done"}
-    assert [row["name"] for row in tables["calibration_scores"]] == ["done_brier", "done_auroc"]
+    assert {row.quantity for row in tables.calibration} == {"done"}
+    assert [row.name for row in tables.calibration_scores] == ["done_brier", "done_auroc"]
 
 
 def test_without_validation_episodes_the_table_says_so(
     make_episodes: MakeEpisodes, make_world: MakeWorld
 ) -> None:
     tables = judged(make_world(), make_episodes([("train", 9), ("train", 5)]))
-    assert {row["split"] for row in tables["likelihood"]} == {"train"}
+    assert {row.split for row in tables.likelihood} == {"train"}
 
 
 def test_latents_made_from_the_frames_are_judged_as_stored_ones(
@@ -208,8 +209,9 @@ def test_latents_made_from_the_frames_are_judged_as_stored_ones(
         OnlineLatents(episodes.store, encode, 3),
     ]
     tables = [judged(world, dataclasses.replace(episodes, latents=source)) for source in sources]
-    for table in tables[0]:
-        for stored, online in zip(tables[0][table], tables[1][table], strict=True):
+    for table in dataclasses.fields(tables[0]):
+        both = (map(cells, getattr(found, table.name)) for found in tables)
+        for stored, online in zip(*both, strict=True):
             text = {name: value for name, value in stored.items() if isinstance(value, str)}
             assert text.items() <= online.items()
             numbers = {name: value for name, value in stored.items() if name not in text}

@@ -116,8 +116,8 @@ def test_rows_are_means_over_pairs_not_over_episodes() -> None:
         {"M": m, "last": other}, pairs, latent_size=2, split="validation"
     )
     bit = 2 * math.log(2)
-    assert first["nats"] == 1.0 and first["bits_per_dim"] == 1 / bit and first["worse"] == 0.0
-    assert second["nats"] == 2.0 and second["bits_per_dim"] == 2 / bit
-    found = [second[name] for name in ("worse", "low", "high")]
+    assert first.nats == 1.0 and first.bits_per_dim == 1 / bit and first.worse == 0.0
+    assert second.nats == 2.0 and second.bits_per_dim == 2 / bit
+    found = [second.worse, second.low, second.high]
     assert found == pytest.approx([1 / bit] * 3), "one nat more in every pair"
-    assert second["pairs"] == 20 and second["episodes"] == 5
+    assert second.pairs == 20 and second.episodes == 5

@@ -18,6 +18,7 @@ from world_models.measures.open_loop import (
 )
 from world_models.measures.open_loop import start_points as all_start_points
 from world_models.models.mdrnn import sample_latent
+from world_models.runs.rows import cells
 
 MakeEpisodes = Callable[..., LatentEpisodes]
 MakeWorld = Callable[..., Any]
@@ -68,7 +69,7 @@ def test_errors_equal_a_loop_over_the_starts(
 ) -> None:
     episodes, world = make_episodes(has_final_frame=has_final_frame), make_world(mixture)
     table = {
-        (row["horizon"], row["predictor"]): row
+        (row.horizon, row.predictor): row
         for row in open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0)
     }
     assert {horizon for horizon, _ in table} == {1, 2, 3, 5, 7, 10}, (
@@ -84,17 +85,17 @@ def test_errors_equal_a_loop_over_the_starts(
         for predictor in ("mean", "copy", "marginal", "seen"):
             found = table[horizon, predictor]
             latent, pixel = np.mean([error[predictor] for error in errors], axis=0)
-            assert found["starts"] == len(starts) and found["episodes"] == len(
+            assert found.starts == len(starts) and found.episodes == len(
                 {row.index for row, _ in starts}
             )
-            assert found["latent_mse"] == pytest.approx(latent, rel=1e-4)
-            assert found["pixel_mse"] == pytest.approx(pixel, rel=1e-4)
-            assert found["psnr"] == pytest.approx(10 * np.log10(1 / pixel), rel=1e-4)
-            assert found["latent_ratio"] == pytest.approx(
-                latent / float(table[horizon, "copy"]["latent_mse"]), rel=1e-4
+            assert found.latent_mse == pytest.approx(latent, rel=1e-4)
+            assert found.pixel_mse == pytest.approx(pixel, rel=1e-4)
+            assert found.psnr == pytest.approx(10 * np.log10(1 / pixel), rel=1e-4)
+            assert found.latent_ratio == pytest.approx(
+                latent / float(table[horizon, "copy"].latent_mse), rel=1e-4
             )
-            assert found["pixel_ratio"] == pytest.approx(
-                pixel / float(table[horizon, "copy"]["pixel_mse"]), rel=1e-4
+            assert found.pixel_ratio == pytest.approx(
+                pixel / float(table[horizon, "copy"].pixel_mse), rel=1e-4
             )
 
 
@@ -107,9 +108,9 @@ def test_more_starts_than_fit_side_by_side(
     for whole, chunked in zip(
         at_once, open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0), strict=True
     ):
-        if whole["predictor"] != "sampled":  # whose noise belongs to its place in a chunk
-            numbers = {name: value for name, value in whole.items() if name != "predictor"}
-            assert {name: chunked[name] for name in numbers} == pytest.approx(
+        if whole.predictor != "sampled":  # whose noise belongs to its place in a chunk
+            numbers = {name: value for name, value in cells(whole).items() if name != "predictor"}
+            assert {name: cells(chunked)[name] for name in numbers} == pytest.approx(
                 numbers, rel=1e-4, nan_ok=True
             )
 
@@ -169,11 +170,11 @@ def test_the_interval_is_over_episodes(make_episodes: MakeEpisodes, make_world: 
     for lengths, known in ((few, False), (many, True)):
         episodes = make_episodes(lengths)
         rows = open_loop_rows(make_world(), episodes, validation(episodes), MARGINAL, 0)
-        row = next(row for row in rows if row["predictor"] == "mean")
-        assert (row["latent_low"] < row["latent_ratio"] < row["latent_high"]) is known
-        assert (row["pixel_low"] < row["pixel_ratio"] < row["pixel_high"]) is known
-        copy = next(row for row in rows if row["predictor"] == "copy")
-        assert not known or copy["latent_low"] == copy["latent_high"] == 1.0
+        row = next(row for row in rows if row.predictor == "mean")
+        assert (row.latent_low < row.latent_ratio < row.latent_high) is known
+        assert (row.pixel_low < row.pixel_ratio < row.pixel_high) is known
+        copy = next(row for row in rows if row.predictor == "copy")
+        assert not known or copy.latent_low == copy.latent_high == 1.0
 
 
 def test_frames_that_stand_still_have_no_ratio(
@@ -181,5 +182,5 @@ def test_frames_that_stand_still_have_no_ratio(
 ) -> None:
     start = open_loop.Start(validation(make_episodes())[0], 0)
     rows = open_loop._horizon_rows(1, [start], np.zeros((1, 2, 5)))
-    assert [row["predictor"] for row in rows] == list(PREDICTORS)
-    assert all(np.isnan(row["latent_ratio"]) and np.isnan(row["pixel_low"]) for row in rows)
+    assert [row.predictor for row in rows] == list(PREDICTORS)
+    assert all(np.isnan(row.latent_ratio) and np.isnan(row.pixel_low) for row in rows)

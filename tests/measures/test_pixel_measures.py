@@ -100,8 +100,8 @@ def test_heads_are_judged_on_every_step_that_has_its_frames_before_it(
     monkeypatch.setattr(pixel_heads, "STEPS", most)
     monkeypatch.setattr(pixel_heads, "WIDTH", 7)
     steps = HeldOutSteps.of(store, "validation", 3, SPACE, View())
-    found = judge_heads(Sayer(), steps, "cpu")["calibration_scores"]
-    scores = {str(row["name"]): (row["value"], row["baseline"]) for row in found}
+    found = judge_heads(Sayer(), steps, "cpu")[1]
+    scores = {str(row.name): (row.value, row.baseline) for row in found}
     played = {
         split: [store.episode(row) for row in store.episodes(split)]
         for split in ("train", "validation")
@@ -206,31 +206,33 @@ def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
     window = chosen.load(np.arange(len(chosen)), "cpu")
     drawn = Oracle(lag=2)(window.context, window.actions[:, 3:6]).frame
     truth = window.future[:, 3]
-    assert found["psnr"] == pytest.approx(
+    assert found.psnr == pytest.approx(
         float(PeakSignalNoiseRatio(data_range=1.0)(drawn, truth)), abs=1e-4
     )
-    assert found["ssim"] == pytest.approx(
+    assert found.ssim == pytest.approx(
         float(StructuralSimilarityIndexMeasure(data_range=1.0)(drawn, truth)), abs=1e-4
     )
     copied = window.context[:, -1]
-    assert found["copy_mse"] == pytest.approx(float((copied - truth).square().mean()), rel=1e-5)
-    assert found["mean_mse"] == pytest.approx(float((0.5 - truth).square().mean()), rel=1e-5)
+    assert found.copy_mse == pytest.approx(float((copied - truth).square().mean()), rel=1e-5)
+    assert found.mean_mse == pytest.approx(float((0.5 - truth).square().mean()), rel=1e-5)
     faded = 0.25 * copied + 0.75 * 0.5
-    assert found["fade_mse"] == pytest.approx(float((faded - truth).square().mean()), rel=1e-5)
+    assert found.fade_mse == pytest.approx(float((faded - truth).square().mean()), rel=1e-5)
     for name, guess in (("copy", copied), ("mean", torch.full_like(truth, 0.5)), ("fade", faded)):
-        assert found[f"{name}_psnr"] == pytest.approx(
+        assert getattr(found, f"{name}_psnr") == pytest.approx(
             float(PeakSignalNoiseRatio(data_range=1.0)(guess, truth)), abs=1e-4
         )
         ssim = float(StructuralSimilarityIndexMeasure(data_range=1.0)(guess, truth))
-        assert found[f"{name}_ssim"] == pytest.approx(ssim, abs=1e-4)
+        assert getattr(found, f"{name}_ssim") == pytest.approx(ssim, abs=1e-4)
     each = [
         min(60.0, float(PeakSignalNoiseRatio(data_range=1.0)(one, two)))
         for one, two in zip(drawn, truth, strict=True)
     ]
-    assert found["psnr_per_image"] == pytest.approx(np.mean(each), abs=1e-3) and max(each) == 60
-    assert found["skill_fade"] == pytest.approx(1 - found["mse"] / found["fade_mse"])
-    assert found["skill_fade_low"] < found["skill_fade"] < found["skill_fade_high"]
-    assert found["skill_best"] == min(found[f"skill_{name}"] for name in ("copy", "mean", "fade"))
+    assert found.psnr_per_image == pytest.approx(np.mean(each), abs=1e-3) and max(each) == 60
+    assert found.skill_fade == pytest.approx(1 - found.mse / found.fade_mse)
+    assert found.skill_fade_low < found.skill_fade < found.skill_fade_high
+    assert found.skill_best == min(
+        getattr(found, f"skill_{name}") for name in ("copy", "mean", "fade")
+    )
     errors = [float((guess - truth[row]).square().mean()) for row, guess in enumerate(drawn)]
     beats = [
         0.5 if mine == theirs else float(mine < theirs)
@@ -240,7 +242,7 @@ def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
             strict=True,
         )
     ]
-    assert found["win_rate"] == pytest.approx(np.mean(beats)) and found["mse"] == pytest.approx(
+    assert found.win_rate == pytest.approx(np.mean(beats)) and found.mse == pytest.approx(
         np.mean(errors), rel=1e-5
     )
 

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from world_models.measures import vision
+from world_models.measures.rows import BaselineRow
 from world_models.measures.vision import (
     HeldOut,
     Judgement,
@@ -122,8 +123,9 @@ def test_without_validation_episodes_the_training_frames_are_watched(
 
 def judgement() -> Judgement:
     found = Judgement()
-    found.add_terms({"loss": torch.tensor(3.0), "kl": torch.tensor(1.0)}, 1)
-    found.add_terms({"loss": torch.tensor(6.0), "kl": torch.tensor(1.0)}, 2)
+    terms = {"reconstruction": torch.tensor(2.0), "kl": torch.tensor(1.0)}
+    found.add_terms({"loss": torch.tensor(3.0), **terms}, 1)
+    found.add_terms({"loss": torch.tensor(6.0), **terms}, 2)
     mu = torch.tensor([[0.0, 2.0], [0.0, 3.0], [0.0, 4.0]])
     found.latents.add(mu, torch.zeros_like(mu))
     found.pictures.add(
@@ -136,15 +138,13 @@ def judgement() -> Judgement:
 
 def test_a_judgement_in_a_row() -> None:
     row = judgement().row(tolerance=0.0)
-    assert list(row) == ["loss", "kl", "psnr", "psnr_moving", "active", "at_floor"]
-    assert (row["loss"], row["kl"], row["active"], row["at_floor"]) == (5.0, 1.0, 1, 0.5)
-    assert row["psnr"] == pytest.approx(20) and math.isnan(row["psnr_moving"])
+    assert (row.loss, row.reconstruction, row.kl) == (5.0, 2.0, 1.0)
+    assert (row.active, row.at_floor) == (1, 0.5)
+    assert row.psnr == pytest.approx(20) and math.isnan(row.psnr_moving)
 
 
 def test_quality_is_plain_json() -> None:
-    table = [
-        {"name": "PCA", "components": 2, "mse": 0.0, "psnr": math.inf, "psnr_moving": math.nan}
-    ]
+    table = [BaselineRow(name="PCA", components=2, mse=0.0, psnr=math.inf, psnr_moving=math.nan)]
     found = quality(judgement(), table, tolerance=0.0)
     assert found["pictures"][0] == {
         "name": "V",

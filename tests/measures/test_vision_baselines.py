@@ -92,16 +92,14 @@ def test_baselines_are_of_the_training_frames_and_judged_on_the_held_out_ones() 
         .repeat(3, -1)
         .reshape(50, -1)
     )
-    assert [row["name"] for row in table] == ["PCA", "mean image"] and [
-        row["components"] for row in table
+    assert [row.name for row in table] == ["PCA", "mean image"] and [
+        row.components for row in table
     ] == [4, 0]
     for row, drawn in zip(table, (kept, mean), strict=True):
         squared = np.square(drawn - x)
-        assert row["mse"] == pytest.approx(squared.mean(), rel=1e-3)
-        assert row["psnr"] == pytest.approx(-10 * np.log10(squared.mean()), abs=0.005)
-        assert row["psnr_moving"] == pytest.approx(
-            -10 * np.log10(squared[moving].mean()), abs=0.005
-        )
+        assert row.mse == pytest.approx(squared.mean(), rel=1e-3)
+        assert row.psnr == pytest.approx(-10 * np.log10(squared.mean()), abs=0.005)
+        assert row.psnr_moving == pytest.approx(-10 * np.log10(squared[moving].mean()), abs=0.005)
 
 
 class Frames:

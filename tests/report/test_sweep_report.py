@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from report.test_report import (
+from report.fabricated import (
     Page,
-    write_csv,
+    selection_row,
     write_evaluate,
-    write_pipeline,
     write_rollout,
+    write_rows,
     write_run,
     write_training,
 )
@@ -32,15 +32,12 @@ def group(scores: list[float], larger_is_better: bool = True, **values: str) -> 
 
 
 def test_a_headline_is_the_best_of_what_the_stage_measures(tmp_path: Path) -> None:
-    write_training(tmp_path / "vae", "vae", {"loss": 38.0})
-    losses = [
-        float(line.split(",")[2])
-        for line in (tmp_path / "vae/val_metrics.csv").read_text().splitlines()[1:]
-    ]
-    assert headline(tmp_path / "vae") == Headline("validation loss", min(losses), False)
+    write_training(tmp_path / "vae", "vae", [90.0, 38.5, 40.0])
+    assert headline(tmp_path / "vae") == Headline("validation loss", 38.5, False)
     write_run(tmp_path / "controller", "controller")
     assert headline(tmp_path / "controller") is None
-    write_csv(tmp_path / "controller/selection.csv", {"generation": [1, 2, 3], "mean": [4, 9, 7]})
+    tests = [selection_row(1, 4.0), selection_row(2, 9.0), selection_row(3, 7.0)]
+    write_rows(tmp_path / "controller/selection.csv", tests)
     assert headline(tmp_path / "controller") == Headline("selection score", 9.0, True)
     scores = json.loads((write_evaluate(tmp_path / "evaluate") / "scores.json").read_text())
     assert headline(tmp_path / "evaluate") == Headline(
@@ -51,9 +48,6 @@ def test_a_headline_is_the_best_of_what_the_stage_measures(tmp_path: Path) -> No
     assert headline(tmp_path / "rollout") == Headline(
         "mean return", np.mean(returns), True, np.std(returns)
     )
-    write_pipeline(tmp_path / "whole", ("vae", "evaluate"))
-    assert headline(tmp_path / "whole") == headline(tmp_path / "evaluate")
-    assert headline(write_pipeline(tmp_path / "part", ("vae",))) is None
     assert headline(write_run(tmp_path / "other", "anything")) is None
 
 
@@ -131,10 +125,8 @@ def sweep(tmp_path: Path) -> Path:
     )
     for number, loss in ((0, 3.0), (1, 5.0), (2, 2.0)):
         inputs = [{"kind": "episodes", "path": "../../data/manifest.json", "sha256": "beef" * 16}]
-        write_training(
-            tmp_path / f"{number}", "mdrnn", {"loss": loss}, inputs=inputs, wall_seconds=60.0
-        )
-        write_csv(tmp_path / f"{number}/val_metrics.csv", {"epoch": [1, 2], "loss": [9.0, loss]})
+        changes = {"inputs": inputs, "wall_seconds": 60.0}
+        write_training(tmp_path / f"{number}", "mdrnn", [9.0, loss], **changes)
     note_failure(tmp_path / "3", "the first line\nthe second")
     return tmp_path
 

@@ -98,6 +98,24 @@ def test_resumed_logs_have_no_gap_and_no_double_row(tmp_path: Path) -> None:
     assert read_csv(tmp_path / "val_metrics.csv") == [{"epoch": "1", "loss": "2.0"}]
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_row_that_does_not_fit_the_header_is_refused(tmp_path: Path, resumed: bool) -> None:
+    log = MetricsLog(tmp_path)
+    log.write("metrics", {"epoch": 1, "loss": 2.5, "psnr": 30.0})
+    if resumed:
+        log = MetricsLog(tmp_path, log.offsets)
+    before = (tmp_path / "metrics.csv").read_bytes()
+    with pytest.raises(ValueError, match=r"metrics\.csv has other columns") as refusal:
+        log.write("metrics", {"epoch": 2, "ssim": 9.9, "loss": 1.5})
+    assert "no longer written: psnr; new: ssim" in str(refusal.value)
+    assert "start a new run" in str(refusal.value)
+    with pytest.raises(ValueError, match=r"\(new: ssim\)"):
+        log.write("metrics", {"epoch": 2, "ssim": 9.9, "loss": 1.5, "psnr": 31.0})
+    assert (tmp_path / "metrics.csv").read_bytes() == before
+    log.write("metrics", {"psnr": 31.0, "loss": 1.5, "epoch": 2})
+    assert read_csv(tmp_path / "metrics.csv")[1] == {"epoch": "2", "loss": "1.5", "psnr": "31.0"}
+
+
 def test_the_mirror_sees_every_row(tmp_path: Path) -> None:
     seen: list[tuple[str, dict[str, float]]] = []
     MetricsLog(tmp_path, mirror=lambda name, row: seen.append((name, row))).write(

@@ -14,11 +14,13 @@ from world_models.agents.rollout import play
 from world_models.data.store import EpisodeStore
 from world_models.envs.procgen import make_gym3
 from world_models.main import main
+from world_models.measures.horizons import best_rollout, skill
+from world_models.measures.rows import HorizonRow
 from world_models.models.pixel import roll_out
 from world_models.report.headline import headline
-from world_models.report.pixel import ROLLOUTS, best_rollout, skill
+from world_models.report.pixel import ROLLOUTS
 from world_models.runs.files import read_json, sha256
-from world_models.runs.metrics import read_csv
+from world_models.runs.metrics import read_csv, read_rows
 from world_models.runs.training import Training
 from world_models.stages.runs import score
 from world_models.worlds.pixel import load_pixel_world
@@ -67,7 +69,7 @@ def test_a_run_leaves_what_it_promises(run: Path) -> None:
 
 def test_its_report_tells_the_skill_and_shows_film_and_table(run: Path) -> None:
     page = (run / "report.html").read_text()
-    shown = skill(best_rollout(read_csv(run / "val_rollout_metrics.csv")))
+    shown = skill(best_rollout(read_rows(run / "val_rollout_metrics.csv", HorizonRow)))
     assert (
         f"{abs(shown):.0%}" in page
         and "error than a copy of the last frame, 1 to 4 frames ahead" in page

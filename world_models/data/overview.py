@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from world_models.data.store import EpisodeStore
+from world_models.data.tables import EpisodeLine
 from world_models.figures.media import labelled_rows, save_png
 from world_models.runs.folder import Run
 from world_models.runs.metrics import Value
@@ -19,15 +20,15 @@ def write_overview(store: EpisodeStore, run: Run, timing: dict[str, Value]) -> N
     metrics.write("timing", timing)
     env = store.env
     for row in store.rows:
-        values: dict[str, Value] = {
-            "seed": row.seed,
-            "split": row.split,
-            "length": row.length,
-            "return": row.total_return,
-        }
-        if env.has_levels:
-            values["level"] = env.level_of(row.seed)
-        metrics.write("episodes", {"episode": row.index, **values})
+        line = EpisodeLine(
+            episode=row.index,
+            seed=row.seed,
+            split=row.split,
+            length=row.length,
+            total_return=row.total_return,
+            level=env.level_of(row.seed) if env.has_levels else None,
+        )
+        metrics.write("episodes", line)
     returns = [row.total_return for row in store.rows]
     steps = sum(row.length for row in store.rows)
     log.info(

@@ -6,15 +6,15 @@ import itertools
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from markupsafe import Markup, escape
-from matplotlib import rc_context
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_svg import FigureCanvasSVG
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullFormatter
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
 # a CSV file's columns, float64 (rows,), NaN where a cell is no number
 Table = dict[str, np.ndarray]
@@ -62,7 +62,7 @@ def curves(lines: Sequence[Line], xlabel: str, size: tuple[int, int], title: str
     if not lines:
         return None
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: "Axes") -> None:
         for line in lines:
             style: dict[str, Any] = (
                 {"marker": "o", "markersize": 3.5} if line.marked or line.y.size == 1 else {}
@@ -76,50 +76,53 @@ def curves(lines: Sequence[Line], xlabel: str, size: tuple[int, int], title: str
     return as_svg(draw, size, title)
 
 
-def search(metrics: Table, selection: Table, title: str) -> Markup | None:
-    """Best, mean and worst of each generation as a band, with the selection scores and their intervals."""
-    names = ("generation", "worst", "mean", "best")
-    if (
-        not set(names) <= set(metrics)
-        or not (keep := np.isfinite([metrics[name] for name in names]).all(0)).any()
-    ):
-        return None
-    generation, worst, mean, best = (metrics[name][keep] for name in names)
+@dataclass(frozen=True)
+class Band:
+    """Values in the middle with what is below and above them, each (N,)."""
 
-    def draw(axes: Axes) -> None:
-        axes.fill_between(generation, worst, best, color=BLUE, alpha=0.12, linewidth=0)
+    x: np.ndarray
+    low: np.ndarray
+    middle: np.ndarray
+    high: np.ndarray
+
+    @property
+    def finite(self) -> "Band":
+        """The points of which all is known."""
+        parts = (self.x, self.low, self.middle, self.high)
+        keep = np.isfinite(parts).all(0)
+        return Band(*(part[keep] for part in parts))
+
+
+def search(returns: Band, tests: Band, title: str) -> Markup | None:
+    """Worst, mean and best of each generation as a band, with the selection scores and their intervals."""
+    band, tests = returns.finite, tests.finite
+    if not band.x.size:
+        return None
+
+    def draw(axes: "Axes") -> None:
+        axes.fill_between(band.x, band.low, band.high, color=BLUE, alpha=0.12, linewidth=0)
         ends = []
         for name, values, width in (
-            ("best", best, 0.8),
-            ("mean", mean, 1.8),
-            ("worst", worst, 0.8),
+            ("best", band.high, 0.8),
+            ("mean", band.middle, 1.8),
+            ("worst", band.low, 0.8),
         ):
-            axes.plot(
-                generation,
-                values,
-                color=BLUE,
-                linewidth=width,
-                marker="o" if keep.sum() == 1 else None,
-            )
-            ends.append((name, BLUE, generation[-1], values[-1]))
+            marker = "o" if band.x.size == 1 else None
+            axes.plot(band.x, values, color=BLUE, linewidth=width, marker=marker)
+            ends.append((name, BLUE, band.x[-1], values[-1]))
         axes.set_xlabel("generation")
-        axes.xaxis.set_major_locator(MaxNLocator(8, integer=True, steps=ROUND))
-        _name_ends(axes, [*ends, *_draw_selection(axes, selection)])
+        axes.xaxis.set_major_locator(round_ticks(8, integer=True))
+        _name_ends(axes, [*ends, *_draw_tests(axes, tests)])
 
     return as_svg(draw, WIDE, title)
 
 
-def _draw_selection(axes: Axes, selection: Table) -> list[tuple[str, str, float, float]]:
-    names = ("generation", "mean", "low", "high")
-    if (
-        not set(names) <= set(selection)
-        or not (keep := np.isfinite([selection[name] for name in names]).all(0)).any()
-    ):
+def _draw_tests(axes: "Axes", tests: Band) -> list[tuple[str, str, float, float]]:
+    if not tests.x.size:
         return []
-    generation, mean, low, high = (selection[name][keep] for name in names)
-    axes.vlines(generation, low, high, color=ORANGE, linewidth=1.4)
-    axes.plot(generation, mean, color=ORANGE, linewidth=0, marker="o", markersize=4)
-    return [("selection", ORANGE, generation[-1], mean[-1])]
+    axes.vlines(tests.x, tests.low, tests.high, color=ORANGE, linewidth=1.4)
+    axes.plot(tests.x, tests.middle, color=ORANGE, linewidth=0, marker="o", markersize=4)
+    return [("selection", ORANGE, tests.x[-1], tests.middle[-1])]
 
 
 def beside_published(
@@ -127,7 +130,9 @@ def beside_published(
 ) -> Markup:
     """Scores against what they cost, (x, y) each, ours and those of a published search; costs on a logarithmic axis."""
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: "Axes") -> None:
+        from matplotlib.ticker import FuncFormatter, NullFormatter
+
         for (x, y), colour in ((theirs, GREY), (ours, ORANGE)):
             axes.plot(x, y, color=colour, marker="o", markersize=3.5)
         axes.set_xscale("log")
@@ -145,7 +150,7 @@ def histogram(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str
     if not values.size:
         return None
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: "Axes") -> None:
         axes.hist(
             values,
             bins=min(30, max(5, round(np.sqrt(values.size) * 1.5))),
@@ -153,8 +158,8 @@ def histogram(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str
             alpha=0.75,
             rwidth=0.9,
         )
-        axes.yaxis.set_major_locator(MaxNLocator(4, integer=True, steps=ROUND))
-        axes.xaxis.set_major_locator(MaxNLocator(6, steps=ROUND))
+        axes.yaxis.set_major_locator(round_ticks(4, integer=True))
+        axes.xaxis.set_major_locator(round_ticks(6))
         axes.set_xlabel(xlabel)
 
     return as_svg(draw, size, title)
@@ -168,12 +173,12 @@ def bars(
     if not values.size:
         return None
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: "Axes") -> None:
         axes.bar(np.arange(1, values.size + 1), values, color=BLUE, alpha=0.75, width=0.8)
         if level > 0:
             axes.axhline(level, color=ORANGE)
-        axes.yaxis.set_major_locator(MaxNLocator(4, steps=ROUND))
-        axes.xaxis.set_major_locator(MaxNLocator(6, integer=True, steps=ROUND))
+        axes.yaxis.set_major_locator(round_ticks(4))
+        axes.xaxis.set_major_locator(round_ticks(6, integer=True))
         axes.set_xlabel(xlabel)
 
     return as_svg(draw, size, title)
@@ -189,7 +194,7 @@ def strip(
     if not any(values.size for _, _, values, _ in groups):
         return None
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: "Axes") -> None:
         for row, (_, colour, values, (mean, low, high)) in enumerate(groups):
             # golden ratio: even and the same every time
             spread = (np.arange(values.size) * 0.618034) % 1 - 0.5
@@ -214,6 +219,13 @@ def strip(
     return as_svg(draw, (WIDE[0], 60 + 62 * len(groups)), title, left=104)
 
 
+def round_ticks(most: int, integer: bool = False) -> "MaxNLocator":
+    """At most so many ticks, at round numbers."""
+    from matplotlib.ticker import MaxNLocator
+
+    return MaxNLocator(most, integer=integer, steps=ROUND)
+
+
 def _thinned(line: Line) -> Line:
     keep = np.isfinite(line.x) & np.isfinite(line.y)
     x, y = line.x[keep], line.y[keep]
@@ -223,8 +235,10 @@ def _thinned(line: Line) -> Line:
     return Line(line.name, line.colour, x, y, line.marked)
 
 
-def scale_y(axes: Axes, values: np.ndarray) -> None:
+def scale_y(axes: "Axes", values: np.ndarray) -> None:
     """Ticks of a y axis for `values`; logarithmic where all are positive and span a factor of 8."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
     low, high = values.min(), values.max()
     if low > 0 and high >= 8 * low:
         axes.set_yscale("log")
@@ -232,13 +246,13 @@ def scale_y(axes: Axes, values: np.ndarray) -> None:
         axes.yaxis.set_major_formatter(FuncFormatter(tick))
         axes.yaxis.set_minor_formatter(NullFormatter())
         return
-    axes.yaxis.set_major_locator(MaxNLocator(5, steps=ROUND))
+    axes.yaxis.set_major_locator(round_ticks(5))
     usual = np.percentile(values, 98)  # the first steps of a training may lie far above the rest
     if values.size > 50 and high - low > 3 * (usual - low) > 0:
         axes.set_ylim(low - 0.08 * (usual - low), usual + 0.15 * (usual - low))
 
 
-def _name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
+def _name_ends(axes: "Axes", ends: list[tuple[str, str, float, float]]) -> None:
     """Write names right of the plot at the height of each line's end, kept apart by a line's height."""
     axes.get_xlim(), axes.get_ylim()  # brings the limits, and so the transform, up to date
     to_axes = axes.transData + axes.transAxes.inverted()
@@ -258,9 +272,12 @@ def _name_ends(axes: Axes, ends: list[tuple[str, str, float, float]]) -> None:
 
 
 def as_svg(
-    draw: Callable[[Axes], None], size: tuple[int, int], title: str, left: int = 52, top: int = 10
+    draw: Callable[["Axes"], None], size: tuple[int, int], title: str, left: int = 52, top: int = 10
 ) -> Markup:
     """What `draw` draws, for the page; sizes and margins in CSS pixels."""
+    from matplotlib import rc_context
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
     with rc_context(STYLE):
         figure = _drawn(draw, size, left, top)
         FigureCanvasSVG(figure)
@@ -270,16 +287,21 @@ def as_svg(
 
 
 def as_png(
-    draw: Callable[[Axes], None], size: tuple[int, int], left: int = 52, top: int = 10
+    draw: Callable[["Axes"], None], size: tuple[int, int], left: int = 52, top: int = 10
 ) -> bytes:
     """The same as a PNG file on white, two pixels to the CSS pixel."""
+    from matplotlib import rc_context
+
     with rc_context(STYLE):
         file = io.BytesIO()
         _drawn(draw, size, left, top).savefig(file, format="png", dpi=144, facecolor="white")
     return file.getvalue()
 
 
-def _drawn(draw: Callable[[Axes], None], size: tuple[int, int], left: int, top: int) -> Figure:
+def _drawn(draw: Callable[["Axes"], None], size: tuple[int, int], left: int, top: int) -> "Figure":
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import FuncFormatter
+
     width, height = size
     # 72 SVG units to the inch: one unit is one CSS pixel
     figure = Figure((width / 72, height / 72))
@@ -288,7 +310,7 @@ def _drawn(draw: Callable[[Axes], None], size: tuple[int, int], left: int, top: 
         (left / width, 44 / height, 1 - (left + right) / width, 1 - (44 + top) / height)
     )
     axes.margins(x=0.015)
-    axes.xaxis.set_major_locator(MaxNLocator(8 if width == WIDE[0] else 5, steps=ROUND))
+    axes.xaxis.set_major_locator(round_ticks(8 if width == WIDE[0] else 5))
     for axis in (axes.xaxis, axes.yaxis):
         axis.set_major_formatter(FuncFormatter(tick))
     draw(axes)

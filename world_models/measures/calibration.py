@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from world_models.measures.bootstrap import Doubles
-from world_models.runs.metrics import Value
+from world_models.measures.rows import CalibrationBin, HeadScore
 
 # of predicted probability: ends are rare
 EDGES = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0)
@@ -14,70 +14,64 @@ QUANTILES = 10  # bins of predicted reward with equally many steps
 Z = 1.959964  # 97.5 % of a standard normal distribution lie below
 
 Bools = npt.NDArray[np.bool_]
-Row = dict[str, Value]
 
 
-def done_rows(probability: Doubles, ended: Bools) -> list[Row]:
+def done_rows(probability: Doubles, ended: Bools) -> list[CalibrationBin]:
     """Reliability of the predicted ends, both (N,): per bin of probability the mean predicted and the observed frequency.
 
     The interval is Wilson's (1927), 95 %. Empty bins are left out.
     """
     bins = np.clip(np.searchsorted(EDGES, probability, side="right"), 1, len(EDGES) - 1)
-    rows = []
-    for index in np.unique(bins):
-        inside = bins == index
-        count, observed = int(inside.sum()), float(ended[inside].mean())
-        predicted = float(probability[inside].mean())
-        rows.append(
-            _row(
-                "done",
-                EDGES[index - 1],
-                EDGES[index],
-                count,
-                predicted,
-                observed,
-                wilson(observed, count),
-            )
-        )
-    return rows
+    return [
+        _done_bin(int(index), probability[bins == index], ended[bins == index])
+        for index in np.unique(bins)
+    ]
 
 
-def reward_rows(predicted: Doubles, rewards: Doubles) -> list[Row]:
+def _done_bin(index: int, probability: Doubles, ended: Bools) -> CalibrationBin:
+    """The steps (n,) whose probability is between the edges before and at `index`."""
+    count = len(ended)
+    observed = float(ended.mean())
+    low, high = wilson(observed, count)
+    return CalibrationBin(
+        quantity="done",
+        start=EDGES[index - 1],
+        stop=EDGES[index],
+        count=count,
+        predicted=float(probability.mean()),
+        observed=observed,
+        low=low,
+        high=high,
+    )
+
+
+def reward_rows(predicted: Doubles, rewards: Doubles) -> list[CalibrationBin]:
     """Predicted beside actual reward, both (N,), in bins of equally many steps in the order of the prediction.
 
     The interval is that of a mean of independent steps, 95 %.
     """
     inner = np.unique(np.quantile(predicted, np.linspace(0, 1, QUANTILES + 1)[1:-1]))
     bins = np.searchsorted(inner, predicted, side="right")
-    rows = []
-    for index in np.unique(bins):
-        inside = bins == index
-        count, observed, guess = int(inside.sum()), float(rewards[inside].mean()), predicted[inside]
-        half = Z * float(rewards[inside].std()) / math.sqrt(count)
-        interval = (observed - half, observed + half)
-        ends = float(guess.min()), float(guess.max())
-        rows.append(_row("reward", *ends, count, float(guess.mean()), observed, interval))
-    return rows
+    return [
+        _reward_bin(predicted[bins == index], rewards[bins == index]) for index in np.unique(bins)
+    ]
 
 
-def _row(
-    quantity: str,
-    start: float,
-    stop: float,
-    count: int,
-    predicted: float,
-    observed: float,
-    interval: tuple[float, float],
-) -> Row:
-    """A row of calibration.csv: predictions from `start` to `stop`."""
-    place: Row = {"quantity": quantity, "from": start, "to": stop, "count": count}
-    return {
-        **place,
-        "predicted": predicted,
-        "observed": observed,
-        "low": interval[0],
-        "high": interval[1],
-    }
+def _reward_bin(predicted: Doubles, rewards: Doubles) -> CalibrationBin:
+    """The steps (n,) of one bin."""
+    count = len(rewards)
+    observed = float(rewards.mean())
+    half = Z * float(rewards.std()) / math.sqrt(count)
+    return CalibrationBin(
+        quantity="reward",
+        start=float(predicted.min()),
+        stop=float(predicted.max()),
+        count=count,
+        predicted=float(predicted.mean()),
+        observed=observed,
+        low=observed - half,
+        high=observed + half,
+    )
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
@@ -87,7 +81,7 @@ def wilson(share: float, count: int) -> tuple[float, float]:
     return max(0.0, (centre - half) / widen), min(1.0, (centre + half) / widen)
 
 
-def done_scores(probability: Doubles, ended: Bools, rate: float) -> list[Row]:
+def done_scores(probability: Doubles, ended: Bools, rate: float) -> list[HeadScore]:
     """Brier score beside that of always saying the training data's rate, and AUROC beside chance (NaN without both classes)."""
     brier, constant = (float(np.square(guess - ended).mean()) for guess in (probability, rate))
     return [
@@ -96,7 +90,7 @@ def done_scores(probability: Doubles, ended: Bools, rate: float) -> list[Row]:
     ]
 
 
-def reward_scores(predicted: Doubles, rewards: Doubles, mean: float) -> list[Row]:
+def reward_scores(predicted: Doubles, rewards: Doubles, mean: float) -> list[HeadScore]:
     """Squared error and R^2, each beside that of always saying the training data's mean; R^2 is NaN for constant rewards."""
     errors = [float(np.square(guess - rewards).mean()) for guess in (predicted, mean)]
     variance = float(rewards.var())
@@ -104,13 +98,13 @@ def reward_scores(predicted: Doubles, rewards: Doubles, mean: float) -> list[Row
     return [_score("reward_mse", *errors), _score("reward_r2", *explained)]
 
 
-def _score(name: str, value: float, baseline: float) -> Row:
-    return {"name": name, "value": value, "baseline": baseline}
+def _score(name: str, value: float, baseline: float) -> HeadScore:
+    return HeadScore(name=name, value=value, baseline=baseline)
 
 
-def told(scores: list[Row]) -> str:
+def log_line(scores: list[HeadScore]) -> str:
     """The scores in a line for people."""
-    shown = ", ".join(f"{row['name']} {row['value']:.4f} ({row['baseline']:.4f})" for row in scores)
+    shown = ", ".join(f"{row.name} {row.value:.4f} ({row.baseline:.4f})" for row in scores)
     return f"reward and end of episode, beside always saying the training mean: {shown}"
 
 

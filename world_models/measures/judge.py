@@ -12,12 +12,11 @@ from world_models.losses import gmm_loss
 from world_models.measures.bootstrap import Doubles
 from world_models.measures.calibration import (
     Bools,
-    Row,
     done_rows,
     done_scores,
+    log_line,
     reward_rows,
     reward_scores,
-    told,
 )
 from world_models.measures.episodes import (
     Floats,
@@ -36,11 +35,26 @@ from world_models.measures.likelihood import (
     posterior_nll,
 )
 from world_models.measures.open_loop import Marginal, open_loop_rows
+from world_models.measures.rows import (
+    OPEN_LOOP_SHOWN,
+    CalibrationBin,
+    HeadScore,
+    LikelihoodRow,
+    OpenLoopRow,
+)
 from world_models.measures.vision_baselines import mean_picture
 from world_models.models.mdrnn import MDRNNCell
 from world_models.worlds.latent import WorldModel
 
-LOGGED = (1, 5, 15, 50)  # steps ahead
+
+@dataclass(frozen=True)
+class Tables:
+    """All that is judged of M, by the names of the CSV files."""
+
+    likelihood: list[LikelihoodRow]
+    open_loop: list[OpenLoopRow]
+    calibration: list[CalibrationBin]
+    calibration_scores: list[HeadScore]
 
 
 @dataclass
@@ -79,8 +93,8 @@ def judge(
     held_out: list[EpisodeRow],
     seed: int,
     include_reward: bool,
-) -> dict[str, list[Row]]:
-    """The rows of likelihood, open_loop, calibration and calibration_scores, by name of their table.
+) -> Tables:
+    """The rows of likelihood, open_loop, calibration and calibration_scores.
 
     A pure function of its arguments. `train` are the episodes that M was trained on and the baselines are fitted to,
     `held_out` those on which all are judged; the column `split` says what these are. Without `include_reward` M's
@@ -88,11 +102,13 @@ def judge(
     """
     fitted = fit_training(episodes, train, seed)
     nats, pairs, heads = one_step_ahead(world.cell, episodes, held_out, fitted.baselines, seed)
-    return {
-        "likelihood": likelihood_rows(nats, pairs, episodes.latents.latent_size, held_out[0].split),
-        "open_loop": open_loop_rows(world, episodes, held_out, fitted.marginal, seed),
-        **calibration(heads, fitted, include_reward),
-    }
+    bins, scores = calibration(heads, fitted, include_reward)
+    return Tables(
+        likelihood_rows(nats, pairs, episodes.latents.latent_size, held_out[0].split),
+        open_loop_rows(world, episodes, held_out, fitted.marginal, seed),
+        bins,
+        scores,
+    )
 
 
 def fit_training(episodes: LatentEpisodes, rows: list[EpisodeRow], seed: int) -> Fitted:
@@ -160,36 +176,33 @@ def predict(cell: MDRNNCell, group: list[LatentEpisode], drawn: list[Floats]) ->
     ]
 
 
-def calibration(heads: Heads, fitted: Fitted, include_reward: bool) -> dict[str, list[Row]]:
+def calibration(
+    heads: Heads, fitted: Fitted, include_reward: bool
+) -> tuple[list[CalibrationBin], list[HeadScore]]:
     """The tables of M's two heads."""
-    ends, actual_ends = (
-        np.concatenate(heads.ends, dtype=np.float64),
-        np.concatenate(heads.actual_ends),
-    )
-    bins, scores = done_rows(ends, actual_ends), done_scores(ends, actual_ends, fitted.ends)
+    ends = np.concatenate(heads.ends, dtype=np.float64)
+    ended = np.concatenate(heads.actual_ends)
+    bins = done_rows(ends, ended)
+    scores = done_scores(ends, ended, fitted.ends)
     if include_reward:
-        rewards, actual = (
-            np.concatenate(parts, dtype=np.float64)
-            for parts in (heads.rewards, heads.actual_rewards)
-        )
-        bins, scores = (
-            bins + reward_rows(rewards, actual),
-            scores + reward_scores(rewards, actual, fitted.reward),
-        )
-    return {"calibration": bins, "calibration_scores": scores}
+        rewards = np.concatenate(heads.rewards, dtype=np.float64)
+        actual = np.concatenate(heads.actual_rewards, dtype=np.float64)
+        bins += reward_rows(rewards, actual)
+        scores += reward_scores(rewards, actual, fitted.reward)
+    return bins, scores
 
 
-def summary(tables: dict[str, list[Row]]) -> list[str]:
+def summary(tables: Tables) -> list[str]:
     """What the log says of the tables."""
-    bits = ", ".join(f"{row['name']} {row['bits_per_dim']:.3f}" for row in tables["likelihood"])
-    open_loop = [
+    bits = ", ".join(f"{row.name} {row.bits_per_dim:.3f}" for row in tables.likelihood)
+    shown = [
         row
-        for row in tables["open_loop"]
-        if row["predictor"] == "mean" and row["horizon"] in LOGGED
+        for row in tables.open_loop
+        if row.predictor == "mean" and row.horizon in OPEN_LOOP_SHOWN
     ]
-    ratios = ", ".join(f"{row['horizon']}: {row['latent_ratio']:.2f}" for row in open_loop)
+    ratios = ", ".join(f"{row.horizon}: {row.latent_ratio:.2f}" for row in shown)
     return [
         f"next latent, bits per dimension: {bits}",
         f"open loop, error of the latent over copying the last one's, by steps ahead: {ratios}",
-        told(tables["calibration_scores"]),
+        log_line(tables.calibration_scores),
     ]

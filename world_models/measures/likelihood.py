@@ -7,7 +7,7 @@ import numpy as np
 
 from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
 from world_models.measures.episodes import Floats
-from world_models.runs.metrics import Value
+from world_models.measures.rows import LikelihoodRow
 
 LEAST_VARIANCE = 1e-12  # keeps logarithms finite where a latent is constant
 # of the mean square of the inputs: one-hot actions and the constant are linearly dependent
@@ -89,18 +89,28 @@ def posterior_nll(latents: Floats, mu: Floats, logsigma: Floats) -> Doubles:
 
 def likelihood_rows(
     nats: dict[str, Doubles], pairs: Doubles, latent_size: int, split: str
-) -> list[dict[str, Value]]:
+) -> list[LikelihoodRow]:
     """One row per model, from its nats summed over each episode (E,) and the pairs of each episode (E,).
 
     nats is the mean per pair, bits_per_dim = nats / (L ln 2). `worse` says how many bits per dimension more than "M" a
     model needs, with its 95 % interval over episodes: above 0, M is the better one.
     """
     scale = latent_size * math.log(2)
-    rows: list[dict[str, Value]] = []
+    rows = []
     for name, sums in nats.items():
-        mean, difference = ratio(sums, pairs), (sums - nats["M"]) / scale
+        mean = ratio(sums, pairs)
+        difference = (sums - nats["M"]) / scale
         low, high = ratio_interval(difference, pairs)
-        row: dict[str, Value] = {"name": name, "nats": mean, "bits_per_dim": mean / scale}
-        row |= {"worse": ratio(difference, pairs), "low": low, "high": high}
-        rows.append({**row, "pairs": int(pairs.sum()), "episodes": len(pairs), "split": split})
+        row = LikelihoodRow(
+            name=name,
+            nats=mean,
+            bits_per_dim=mean / scale,
+            worse=ratio(difference, pairs),
+            low=low,
+            high=high,
+            pairs=int(pairs.sum()),
+            episodes=len(pairs),
+            split=split,
+        )
+        rows.append(row)
     return rows

@@ -12,17 +12,14 @@ from world_models.data.datasets import to_float
 from world_models.data.store import EpisodeRow
 from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
 from world_models.measures.episodes import WIDTH, Hidden, LatentEpisodes, groups, play
+from world_models.measures.rows import PREDICTORS, OpenLoopRow
 from world_models.measures.vision import psnr
 from world_models.models.mdrnn import sample_latent
 from world_models.runs import seeding
-from world_models.runs.metrics import Value
 from world_models.worlds.latent import WorldModel
 
 HORIZONS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
 STARTS = 256  # per horizon, where the episodes have so many
-PREDICTORS = ("mean", "sampled", "copy", "marginal", "seen")
-"""What M predicts feeding back its mean, or one sample; the last true frame; the mean of all training frames, the same at
-every horizon; V's picture of the true frame itself."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +52,7 @@ def open_loop_rows(
     rows: list[EpisodeRow],
     marginal: Marginal,
     seed: int,
-) -> list[dict[str, Value]]:
+) -> list[OpenLoopRow]:
     """One row per horizon that fits into an episode and per predictor: mean squared errors of latents and pictures.
 
     Latents are compared with V's mu of the true frame, pictures (in [0, 1]) with the true frame. The ratios are to
@@ -196,30 +193,47 @@ def _squared(guesses: list[Tensor], target: Tensor) -> Tensor:
     return torch.stack([(guess - target).square().flatten(1).mean(1) for guess in guesses], dim=1)
 
 
-def _horizon_rows(horizon: int, starts: list[Start], errors: Doubles) -> list[dict[str, Value]]:
+def _horizon_rows(horizon: int, starts: list[Start], errors: Doubles) -> list[OpenLoopRow]:
     """The rows of one horizon from the errors (N, 2, 5) of its starts."""
     episode = np.unique([start.row.index for start in starts], return_inverse=True)[1]
     sums = np.zeros((episode.max() + 1, *errors.shape[1:]))
     np.add.at(sums, episode, errors)
-    place = {"horizon": horizon, "starts": len(starts), "episodes": len(sums)}
-    rows: list[dict[str, Value]] = []
+    rows = []
     for column, predictor in enumerate(PREDICTORS):
-        latent = _beside_copy("latent", sums[:, 0], column, len(starts))
-        pixel = _beside_copy("pixel", sums[:, 1], column, len(starts))
-        rows.append(
-            {"predictor": predictor, **place, **latent, **pixel, "psnr": psnr(pixel["pixel_mse"])}
+        latent = _beside_copy(sums[:, 0], column, len(starts))
+        pixel = _beside_copy(sums[:, 1], column, len(starts))
+        row = OpenLoopRow(
+            predictor=predictor,
+            horizon=horizon,
+            starts=len(starts),
+            episodes=len(sums),
+            latent_mse=latent.mse,
+            latent_ratio=latent.ratio,
+            latent_low=latent.low,
+            latent_high=latent.high,
+            pixel_mse=pixel.mse,
+            pixel_ratio=pixel.ratio,
+            pixel_low=pixel.low,
+            pixel_high=pixel.high,
+            psnr=psnr(pixel.mse),
         )
+        rows.append(row)
     return rows
 
 
-def _beside_copy(space: str, sums: Doubles, column: int, count: int) -> dict[str, float]:
-    """A predictor's mean error and its ratio to copy's with the interval, from sums per episode (E, 5)."""
-    mine, copied = sums[:, column], sums[:, PREDICTORS.index("copy")]
+@dataclass(frozen=True)
+class _BesideCopy:
+    """A predictor's mean error, and its ratio to copy's with the interval."""
+
+    mse: float
+    ratio: float
+    low: float
+    high: float
+
+
+def _beside_copy(sums: Doubles, column: int, count: int) -> _BesideCopy:
+    """From sums per episode (E, 5) over `count` starts."""
+    mine = sums[:, column]
+    copied = sums[:, PREDICTORS.index("copy")]
     low, high = ratio_interval(mine, copied)
-    values = {
-        "mse": float(mine.sum()) / count,
-        "ratio": ratio(mine, copied),
-        "low": low,
-        "high": high,
-    }
-    return {f"{space}_{name}": value for name, value in values.items()}
+    return _BesideCopy(float(mine.sum()) / count, ratio(mine, copied), low, high)

@@ -11,13 +11,12 @@ from torchmetrics.functional.image import structural_similarity_index_measure
 from world_models.data.windows import WIDTH, PixelWindows
 from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
 from world_models.measures.pixel_baselines import Baselines
+from world_models.measures.rows import GUESSES, HORIZONS_SHOWN, HorizonRow
 from world_models.measures.vision import psnr
 from world_models.models.pixel import PixelModel, PixelPrediction, roll_out
-from world_models.runs.metrics import Value
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Frames and truth (B, T, C, H, W) -> (B, T)."""
-GUESSES = ("copy", "mean", "fade")
 AT_ONCE = 16
 """Pictures whose SSIM is taken at once. With more, what lies between is taken from the system and given back each time."""
 MOST_DB = 60.0
@@ -113,7 +112,7 @@ def _similarity(pictures: Tensor, truth: Tensor) -> Tensor:
     return found.view(-1)
 
 
-def horizon_rows(errors: PixelErrors) -> list[dict[str, Value]]:
+def horizon_rows(errors: PixelErrors) -> list[HorizonRow]:
     """One row per horizon: errors, PSNR of the pooled error in dB, SSIM, and skill 1 - mse/baseline.
 
     Intervals are 95 %, bootstrap over levels. `win_rate`: windows that beat the copy, ties counted half.
@@ -123,45 +122,51 @@ def horizon_rows(errors: PixelErrors) -> list[dict[str, Value]]:
     return [_row(errors, level, step) for step in range(errors.squares["model"].shape[1])]
 
 
-def _row(errors: PixelErrors, level: np.ndarray, step: int) -> dict[str, Value]:
+def _row(errors: PixelErrors, level: np.ndarray, step: int) -> HorizonRow:
     at = {name: values[:, step] for name, values in errors.squares.items()}
+    mse = {name: float(values.mean()) for name, values in at.items()}
+    ssim = {name: float(values[:, step].mean()) for name, values in errors.ssim.items()}
+    guesses = {}
+    for name in GUESSES:
+        guesses[f"{name}_mse"] = mse[name]
+        guesses[f"{name}_psnr"] = psnr(mse[name])
+        guesses[f"{name}_ssim"] = ssim[name]
+    skills = _skills(at, level)
+    best = min(GUESSES, key=lambda name: mse[name])
+    per_image = -10 * np.log10(np.maximum(at["model"], 1e-12))
+    return HorizonRow(
+        horizon=step + 1,
+        n=len(level),
+        levels=int(level.max()) + 1,
+        mse=mse["model"],
+        psnr=psnr(mse["model"]),
+        ssim=ssim["model"],
+        psnr_per_image=float(np.minimum(per_image, MOST_DB).mean()),
+        skill_best=skills[f"skill_{best}"],
+        win_rate=float((np.sign(at["copy"] - at["model"]) + 1).mean() / 2),
+        shuffled_action_mse=mse["shuffled"],
+        delta_psnr=psnr(mse["model"]) - psnr(mse["shuffled"]),
+        **guesses,  # type: ignore[arg-type]
+        **skills,  # type: ignore[arg-type]
+    )
+
+
+def _skills(at: dict[str, Doubles], level: np.ndarray) -> dict[str, float]:
+    """Skill beside each guess, with its interval, from the errors (N,) at one horizon."""
     sums: dict[str, Doubles] = {
         name: np.bincount(level, values).astype(np.float64) for name, values in at.items()
     }
-    mse = {name: float(values.mean()) for name, values in at.items()}
-    ssim = {name: float(values[:, step].mean()) for name, values in errors.ssim.items()}
-    row: dict[str, Value] = {"horizon": step + 1, "n": len(level), "levels": int(level.max()) + 1}
-    row |= {"mse": mse["model"], "psnr": psnr(mse["model"]), "ssim": ssim["model"]}
-    row |= {
-        "psnr_per_image": float(
-            np.minimum(-10 * np.log10(np.maximum(at["model"], 1e-12)), MOST_DB).mean()
-        )
-    }
-    for name in GUESSES:
-        row |= {
-            f"{name}_mse": mse[name],
-            f"{name}_psnr": psnr(mse[name]),
-            f"{name}_ssim": ssim[name],
-        }
+    found = {}
     for name in GUESSES:
         low, high = ratio_interval(sums["model"], sums[name])
-        row |= {
-            f"skill_{name}": 1 - ratio(sums["model"], sums[name]),
-            f"skill_{name}_low": 1 - high,
-        }
-        row |= {f"skill_{name}_high": 1 - low}
-    best = min(GUESSES, key=lambda name: mse[name])
-    row |= {"skill_best": row[f"skill_{best}"]}
-    row |= {"win_rate": float((np.sign(at["copy"] - at["model"]) + 1).mean() / 2)}
-    row |= {
-        "shuffled_action_mse": mse["shuffled"],
-        "delta_psnr": psnr(mse["model"]) - psnr(mse["shuffled"]),
-    }
-    return row
+        found[f"skill_{name}"] = 1 - ratio(sums["model"], sums[name])
+        found[f"skill_{name}_low"] = 1 - high
+        found[f"skill_{name}_high"] = 1 - low
+    return found
 
 
-def told(rows: list[dict[str, Value]]) -> str:
+def log_line(rows: list[HorizonRow]) -> str:
     """A judgement in a line for people: error over that of copying the last frame."""
-    shown = [row for row in rows if row["horizon"] in (1, 2, 4, 8, 16, 32)]
-    ratios = ", ".join(f"{1 - float(row['skill_copy']):.2f} at {row['horizon']}" for row in shown)
-    return f"{rows[0]['psnr']:.2f} dB one frame ahead; error over that of copying: {ratios}"
+    shown = [row for row in rows if row.horizon in HORIZONS_SHOWN]
+    ratios = ", ".join(f"{1 - row.skill_copy:.2f} at {row.horizon}" for row in shown)
+    return f"{rows[0].psnr:.2f} dB one frame ahead; error over that of copying: {ratios}"

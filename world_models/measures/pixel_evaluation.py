@@ -1,6 +1,7 @@
 """A trained pixel model judged: its checkpoint says what environment it is of and how frames are seen; tables, plot, video, GIF."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,8 +9,8 @@ from world_models.data.datasets import SequenceDataset
 from world_models.data.store import EpisodeStore
 from world_models.data.windows import PixelWindows
 from world_models.losses import PixelLoss, pixel_error
-from world_models.measures.calibration import told as told_heads
-from world_models.measures.pixel import horizon_rows, pixel_errors, told
+from world_models.measures.calibration import log_line as heads_line
+from world_models.measures.pixel import horizon_rows, log_line, pixel_errors
 from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
 from world_models.measures.pixel_heads import HeldOutSteps, judge_heads
 from world_models.measures.pixel_pictures import (
@@ -17,9 +18,11 @@ from world_models.measures.pixel_pictures import (
     save_rollout_plot,
     save_rollout_video,
 )
+from world_models.measures.rows import HorizonRow
 from world_models.runs.files import write_json
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.provenance import versions
+from world_models.runs.rows import cells
 from world_models.worlds.pixel import PixelWorld
 
 log = logging.getLogger(__name__)
@@ -61,8 +64,8 @@ def evaluate_pixel_world(
         )
     )
     for row in rows:
-        metrics.write("rollout_metrics", {"split": split, **row})
-    log.info("%d windows of the %s episodes: %s", len(windows), split, told(rows))
+        metrics.write("rollout_metrics", replace(row, split=split))
+    log.info("%d windows of the %s episodes: %s", len(windows), split, log_line(rows))
     save_rollout_plot(folder / "plots" / "rollout_metrics_vs_horizon.png", rows)
     save_rollout_video(folder / "videos" / "rollout.mp4", world.model, windows, device, fps)
     save_rollout_gif(folder / "videos" / "rollout.gif", world.model, windows, device, fps)
@@ -71,12 +74,13 @@ def evaluate_pixel_world(
         steps = HeldOutSteps.of(
             store, split, world.model.context, world.env.action_space, world.view
         )
-        found = judge_heads(world.model, steps, device)
-        for name, lines in found.items():
-            for line in lines:
-                metrics.write(name, {"split": split, **line})
-        table["heads"] = found["calibration_scores"]
-        log.info("%s", told_heads(found["calibration_scores"]))
+        bins, found = judge_heads(world.model, steps, device)
+        for one in bins:
+            metrics.write("calibration", replace(one, split=split))
+        for score in found:
+            metrics.write("calibration_scores", replace(score, split=split))
+        table["heads"] = [cells(score) for score in found]
+        log.info("%s", heads_line(found))
     write_json(folder / "scores.json", table)
 
 
@@ -89,7 +93,7 @@ def pixel_windows(
     return PixelWindows(data, context, count, world.env.action_space, world.view)
 
 
-def scores(world: PixelWorld, rows: list[dict[str, Any]], split: str) -> dict[str, Any]:
+def scores(world: PixelWorld, rows: list[HorizonRow], split: str) -> dict[str, Any]:
     """The content of scores.json: the model beside its baselines at every horizon."""
     facts = {
         "env": world.env.id,
@@ -99,8 +103,8 @@ def scores(world: PixelWorld, rows: list[dict[str, Any]], split: str) -> dict[st
     }
     return {
         **facts,
-        "windows": rows[0]["n"],
-        "levels": rows[0]["levels"],
-        "horizons": rows,
+        "windows": rows[0].n,
+        "levels": rows[0].levels,
+        "horizons": [cells(row) for row in rows],
         "versions": versions(),
     }

@@ -14,12 +14,12 @@ from world_models.envs.actions import ActionSpace
 from world_models.measures.bootstrap import Doubles
 from world_models.measures.calibration import (
     Bools,
-    Row,
     done_rows,
     done_scores,
     reward_rows,
     reward_scores,
 )
+from world_models.measures.rows import CalibrationBin, HeadScore
 from world_models.models.pixel import PixelModel
 
 STEPS = 8192
@@ -68,7 +68,9 @@ class HeldOutSteps:
 
 
 @torch.inference_mode()
-def judge_heads(model: PixelModel, steps: HeldOutSteps, device: str) -> dict[str, list[Row]]:
+def judge_heads(
+    model: PixelModel, steps: HeldOutSteps, device: str
+) -> tuple[list[CalibrationBin], list[HeadScore]]:
     """The rows of calibration and calibration_scores; none of a head that the model does not have."""
     model.eval()
     found: dict[str, list[torch.Tensor]] = {"reward": [], "end": []}
@@ -85,8 +87,8 @@ def judge_heads(model: PixelModel, steps: HeldOutSteps, device: str) -> dict[str
             found["reward"].append(said.reward.float().cpu())
         if said.done is not None:
             found["end"].append(said.done.float().sigmoid().cpu())
-    bins: list[Row] = []
-    scores: list[Row] = []
+    bins: list[CalibrationBin] = []
+    scores: list[HeadScore] = []
     if found["end"]:
         probability, happened = _doubles(found["end"]), _bools(ended)
         bins += done_rows(probability, happened)
@@ -95,7 +97,7 @@ def judge_heads(model: PixelModel, steps: HeldOutSteps, device: str) -> dict[str
         predicted, actual = _doubles(found["reward"]), _doubles(rewards)
         bins += reward_rows(predicted, actual)
         scores += reward_scores(predicted, actual, steps.mean_reward)
-    return {"calibration": bins, "calibration_scores": scores}
+    return bins, scores
 
 
 def _doubles(parts: list[torch.Tensor]) -> Doubles:

@@ -14,9 +14,9 @@ from world_models.data.windows import PixelWindows
 from world_models.figures.media import labelled_rows, save_gif, save_png, save_video, side_by_side
 from world_models.figures.plots import BLUE, GREEN, GREY, ORANGE, STYLE
 from world_models.measures.pixel import frames_of
+from world_models.measures.rows import HorizonRow
 from world_models.models.pixel import PixelModel, roll_out
 from world_models.runs.files import replacing
-from world_models.runs.metrics import Value
 
 SHOWN = 4
 """Windows in a strip or a video: the middle ones of as many equal groups, from little change to much."""
@@ -78,27 +78,33 @@ def to_bytes(frames: Tensor) -> np.ndarray:
     return (frames.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
 
 
-def save_rollout_plot(path: Path, rows: list[dict[str, Value]]) -> None:
+def save_rollout_plot(path: Path, rows: list[HorizonRow]) -> None:
     """MSE, PSNR and SSIM against the horizon, the baselines drawn in."""
-    horizons = [row["horizon"] for row in rows]
+    horizons = [row.horizon for row in rows]
     with rc_context(STYLE):
         figure = Figure(figsize=(13, 3.8), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         mse, psnr, ssim = figure.subplots(1, 3)
         for name, (colour, label) in CURVES.items():
-            mse.plot(horizons, [row[f"{name}_mse"] for row in rows], color=colour, label=label)
-            psnr.plot(horizons, [row[f"{name}_psnr"] for row in rows], color=colour)
-            ssim.plot(horizons, [row[f"{name}_ssim"] for row in rows], color=colour)
+            mse.plot(
+                horizons, [getattr(row, f"{name}_mse") for row in rows], color=colour, label=label
+            )
+            psnr.plot(horizons, [getattr(row, f"{name}_psnr") for row in rows], color=colour)
+            ssim.plot(horizons, [getattr(row, f"{name}_ssim") for row in rows], color=colour)
         mse.plot(
             horizons,
-            [row["shuffled_action_mse"] for row in rows],
+            [row.shuffled_action_mse for row in rows],
             color=BLUE,
             linestyle=":",
             label="model, shuffled actions",
         )
         for axes, name in ((mse, "mse"), (psnr, "psnr"), (ssim, "ssim")):
             axes.plot(
-                horizons, [row[name] for row in rows], color=BLUE, linewidth=2.2, label="model"
+                horizons,
+                [getattr(row, name) for row in rows],
+                color=BLUE,
+                linewidth=2.2,
+                label="model",
             )
             axes.set_xlabel("frames ahead")
             axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))

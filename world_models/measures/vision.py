@@ -13,7 +13,8 @@ from torch import Tensor
 from world_models.data.datasets import ObservationDataset, batches
 from world_models.data.store import EpisodeStore
 from world_models.losses import latent_kl
-from world_models.runs.metrics import Value
+from world_models.measures.rows import BaselineRow, VisionRow
+from world_models.runs.rows import cells
 
 MOVING = 8  # of 255: by more than this a channel of a moving pixel differs from the frame before
 # variance of its posterior mean above which a latent is active (Burda et al. 2016, section 5.2)
@@ -21,7 +22,6 @@ ACTIVE = 0.01
 COLLAPSED = 0.01  # nats: a latent whose KL is no more says nothing
 WIDTH = 64  # frames in a batch
 
-Row = dict[str, Value]
 # batches of frames (B, H, W, C) uint8, each with the frames just before
 Successive = Iterable[tuple[Tensor, Tensor]]
 
@@ -151,34 +151,42 @@ class Judgement:
         for name, value in terms.items():
             self.sums[name] += float(value) * frames
 
-    def row(self, tolerance: float) -> dict[str, float]:
+    def row(self, tolerance: float) -> VisionRow:
         """The terms in nats per frame; psnr and psnr_moving in dB; number of active latents; share at the floor."""
         terms = {name: value / self.latents.frames for name, value in self.sums.items()}
-        quality = {"psnr": self.pictures.psnr, "psnr_moving": self.pictures.psnr_moving}
-        return {
-            **terms,
-            **quality,
-            "active": self.latents.active,
-            "at_floor": self.latents.at_floor(tolerance),
-        }
+        return VisionRow(
+            loss=terms["loss"],
+            reconstruction=terms["reconstruction"],
+            kl=terms["kl"],
+            psnr=self.pictures.psnr,
+            psnr_moving=self.pictures.psnr_moving,
+            active=self.latents.active,
+            at_floor=self.latents.at_floor(tolerance),
+        )
 
 
-def picture_row(name: str, components: int, errors: PictureErrors) -> Row:
+def baseline_row(name: str, components: int, errors: PictureErrors) -> BaselineRow:
     """One row of a table of errors."""
-    found = {"mse": errors.mse, "psnr": errors.psnr, "psnr_moving": errors.psnr_moving}
-    return {"name": name, "components": components, **found}
+    return BaselineRow(
+        name=name,
+        components=components,
+        mse=errors.mse,
+        psnr=errors.psnr,
+        psnr_moving=errors.psnr_moving,
+    )
 
 
-def quality(found: Judgement, table: list[Row], tolerance: float) -> dict[str, Any]:
+def quality(found: Judgement, table: list[BaselineRow], tolerance: float) -> dict[str, Any]:
     """All that is known of a V, in JSON's types: its pictures beside the rows of the baselines, its loss, its latents.
 
     NaN and infinity, which JSON has not, become None.
     """
     latents = found.latents
-    ours = picture_row("V", len(latents.kl), found.pictures)
-    pictures = [{name: _or_none(value) for name, value in row.items()} for row in [ours, *table]]
+    rows = [baseline_row("V", len(latents.kl), found.pictures), *table]
+    pictures = [{name: _or_none(value) for name, value in cells(row).items()} for row in rows]
     facts = {"frames": latents.frames, "moving": found.pictures.moving, "kl_tolerance": tolerance}
-    terms = {name: value for name, value in found.row(tolerance).items() if name not in ours}
+    scores = cells(found.row(tolerance))
+    terms = {name: value for name, value in scores.items() if name not in pictures[0]}
     vectors = {
         "kl_per_latent": latents.kl.tolist(),
         "variance_per_latent": latents.variance.tolist(),
@@ -186,5 +194,5 @@ def quality(found: Judgement, table: list[Row], tolerance: float) -> dict[str, A
     return {"pictures": pictures, **facts, **terms, "latent_size": len(latents.kl), **vectors}
 
 
-def _or_none(value: Value) -> Value | None:
+def _or_none(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -7,13 +7,13 @@ import torch
 from torch import Tensor
 
 from world_models.data.datasets import ObservationDataset
+from world_models.measures.rows import BaselineRow
 from world_models.measures.vision import (
     WIDTH,
     PictureErrors,
-    Row,
     Successive,
+    baseline_row,
     moving_pixels,
-    picture_row,
 )
 from world_models.runs import seeding
 
@@ -72,7 +72,7 @@ class Sample:
 @torch.inference_mode()
 def baselines(
     train: Iterable[Tensor], held_out: Successive, components: int, seed: int, device: str
-) -> list[Row]:
+) -> list[BaselineRow]:
     """What a PCA of the training frames with so many components, and their mean, lose of the held-out frames.
 
     Rows name, components (0 for the mean image), mse, psnr and psnr_moving in dB. `train` is read seven times.
@@ -87,4 +87,4 @@ def baselines(
         x = frames.to(device).float().div_(255)
         for name, part in kept.items():
             errors[name].add(projected(x, mean, part), x, moving)
-    return [picture_row(name, kept[name].shape[1], errors[name]) for name in kept]
+    return [baseline_row(name, kept[name].shape[1], errors[name]) for name in kept]

@@ -1,18 +1,18 @@
 """The parts of a report page: figures, and the section of a stage that gathers them."""
 
 import base64
-import csv
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from markupsafe import Markup
 
 from world_models.figures.plots import HALF, THIRD, WIDE, Table
-from world_models.runs.metrics import read_csv
+from world_models.runs.metrics import read_csv, read_rows
+from world_models.runs.rows import as_float
 
+T = TypeVar("T")
 MIME = {".png": "image/png", ".mp4": "video/mp4"}
 
 
@@ -57,6 +57,7 @@ class Section:
     notes: list[str] = field(default_factory=list)  # what is missing or damaged
     shown: set[Path] = field(default_factory=set)  # media files that need not appear under `more`
     taken: bool = False  # from elsewhere, with `reuse=true`
+    key: str = ""  # of the section on its page; a stage may occur twice in a chain
 
     @property
     def seconds(self) -> float:
@@ -78,9 +79,22 @@ class Section:
         """The rows of a CSV file as text; none when it is missing, damaged or empty."""
         try:
             return read_csv(self.folder / name)
-        except (ValueError, csv.Error) as error:
-            self.notes.append(f"{name} cannot be read: {error}")
+        except ValueError as error:
+            self.note(str(error))
             return []
+
+    def rows(self, name: str, kind: type[T]) -> list[T]:
+        """The typed rows of a CSV file; none, and a note, when it is damaged or lacks a column."""
+        try:
+            return read_rows(self.folder / name, kind)
+        except ValueError as error:
+            self.note(str(error))
+            return []
+
+    def note(self, text: str) -> None:
+        """Say once what is missing or damaged."""
+        if text not in self.notes:
+            self.notes.append(text)
 
     def table(self, name: str) -> Table:
         """The number columns of a CSV file; none when it is missing, damaged or empty."""
@@ -93,9 +107,10 @@ class Section:
     ) -> None:
         """Add a plot unless there was nothing to draw."""
         if source is not None:
-            self.plots.append(
-                Figure(source, caption, {WIDE: "wide", HALF: "half", THIRD: "third"}[size], note)
-            )
+            # ids of an SVG hold in the whole page, and other sections may have a plot of this title
+            own = Markup(source.replace("plot-", f"{self.key}-plot-"))
+            name = {WIDE: "wide", HALF: "half", THIRD: "third"}[size]
+            self.plots.append(Figure(own, caption, name, note))
 
     def show(self, path: Path, caption: str, where: list[Figure]) -> None:
         """Add a picture or video if its file is there."""
@@ -107,11 +122,3 @@ class Section:
                     caption,
                 )
             )
-
-
-def as_float(text: Any) -> float:
-    """The number that a cell holds; NaN for anything else."""
-    try:
-        return float(text)
-    except (TypeError, ValueError):
-        return math.nan

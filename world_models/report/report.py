@@ -1,6 +1,6 @@
 """The report: one self-contained page made from the files of a run folder."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -9,16 +9,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from world_models.figures.wording import duration
+from world_models.report.modules import heads_a_chain, report_of
 from world_models.report.page import Figure, Section
-from world_models.report.sections import TITLES, make_section
+from world_models.report.sections import make_section
 from world_models.runs.files import write_text
-from world_models.runs.folder import read_manifest
-from world_models.runs.lineage import status
-from world_models.runs.past import PastRun
+from world_models.runs.past import Part, PastRun
 
 TEMPLATE = "report.html.j2"
-# the stages whose headline may head the page of a pipeline
-SCORED = ("controller", "pixel", "evaluate")
 
 
 @dataclass(frozen=True)
@@ -70,14 +67,16 @@ def _templates() -> Environment:
 
 
 def _page(folder: Path) -> Page:
-    manifest = read_manifest(folder)
-    parts = [part.folder for part in PastRun(folder).parts]
+    run = PastRun(folder)
+    manifest = run.manifest
+    parts = [] if report_of(run.stage) else run.parts
     whole = bool(parts)
-    sections = _parts(folder, manifest, parts) if whole else [_part(folder, manifest["stage"])]
+    taken = manifest.get("reused") or {}
+    sections = _parts(folder, parts, taken) if whole else [_part(folder, run.stage)]
     heads = [
         section
         for section in sections
-        if section.headline and (section.stage in SCORED or not whole)
+        if section.headline and (heads_a_chain(section.stage) or not whole)
     ]
     hero = heads[-1] if heads else None
     return Page(
@@ -85,7 +84,7 @@ def _page(folder: Path) -> Page:
         experiment=manifest.get("experiment"),
         kind="World model" if whole else sections[0].title,
         date=date(str(manifest.get("created", ""))),
-        status=status(folder),
+        status=run.status,
         error=manifest.get("error") if whole else None,
         sections=sections,
         hero=hero,
@@ -93,43 +92,46 @@ def _page(folder: Path) -> Page:
         seconds=sum(section.seconds for section in sections),
         lineage=[
             *(row for section in sections for row in _lineage(section)),
-            *_whole_runs(manifest),
+            *_whole_runs(sections, taken),
         ],
         facts=facts(manifest),
         versions=[
             (str(name), str(value)) for name, value in (manifest.get("versions") or {}).items()
         ],
-        configs=_configs(folder, parts),
+        configs=_configs(folder, [part.folder for part in parts]),
     )
 
 
-def _parts(folder: Path, manifest: dict[str, Any], parts: Sequence[str]) -> list[Section]:
-    """The sections of a pipeline."""
-    taken = manifest.get("reused") or {}
-    sections = {name: _part(folder / name, name) for name in parts if name not in taken}
-    sections |= {name: _taken(folder / name, name, entry["path"]) for name, entry in taken.items()}
-    return [sections[name] for name in parts]
+def _parts(folder: Path, parts: Sequence[Part], taken: Mapping[str, Any]) -> list[Section]:
+    """The sections of a chain; `taken` says which of its parts other runs gave it."""
+    return [
+        _taken(folder / part.folder, part.stage, str(taken[part.folder]["path"]))
+        if part.folder in taken
+        else _part(folder / part.folder, part.stage, part.folder)
+        for part in parts
+    ]
 
 
-def _part(folder: Path, stage: str) -> Section:
+def _part(folder: Path, stage: str, key: str = "") -> Section:
     """The section of one stage; a folder that does not exist or is damaged gives one that says so."""
     if not (folder / "manifest.json").is_file():
-        return make_section(folder, stage, {}, "not started")
+        return make_section(folder, stage, {}, "not started", key)
     try:
-        return make_section(folder, stage, read_manifest(folder), status(folder))
+        run = PastRun(folder)
+        return make_section(folder, stage, run.manifest, run.status, key)
     except (ValueError, KeyError) as error:
-        section = make_section(folder, stage, {}, "damaged")
+        section = make_section(folder, stage, {}, "damaged", key)
         section.notes.append(f"manifest.json cannot be read: {error}")
         return section
 
 
 def _taken(folder: Path, stage: str, source: str) -> Section:
-    """The section of a pipeline's stage that another run gave it."""
+    """The section of a chain's part that another run gave it."""
     if folder.exists():
-        section = _part(folder, stage)
+        section = _part(folder, stage, folder.name)
         section.notes.append(f"Taken from {source} (reuse=true).")
     else:
-        section = make_section(folder, stage, {}, "damaged")
+        section = make_section(folder, stage, {}, "damaged", folder.name)
         section.notes.append(f"Taken from {source} (reuse=true), which is gone.")
     section.taken = True
     return section
@@ -148,12 +150,14 @@ def _lineage(section: Section) -> list[tuple[str, str, str, str]]:
     ]
 
 
-def _whole_runs(manifest: dict[str, Any]) -> list[tuple[str, str, str, str]]:
-    """Runs that a pipeline took as its stages."""
-    taken = (manifest.get("reused") or {}).items()
+def _whole_runs(
+    sections: Sequence[Section], taken: Mapping[str, Any]
+) -> list[tuple[str, str, str, str]]:
+    """Runs that a chain took as its parts."""
+    titles = {section.key: section.title for section in sections}
     return [
-        (TITLES[name][0], "a whole run", str(item["path"]), str(item["sha256"])[:12])
-        for name, item in taken
+        (titles.get(name, name), "a whole run", str(item["path"]), str(item["sha256"])[:12])
+        for name, item in taken.items()
     ]
 
 

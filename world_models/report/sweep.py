@@ -108,7 +108,7 @@ def write_sweep_report(folder: Path, jobs: list[Job], groups: list[Group]) -> Pa
 def _section(folder: Path, jobs: list[Job], groups: list[Group]) -> Section:
     states = [job.status for job in jobs]
     failed = {"error": f"{states.count('failed')} of {len(jobs)} jobs"}
-    section = Section("sweep", "Results", "", folder, _state(states), failed)
+    section = Section("sweep", "Results", "", folder, _state(states), failed, key="sweep")
     section.facts = [(name.capitalize(), f"{states.count(name)}") for name in dict.fromkeys(states)]
     best = best_of(groups)
     if best is not None:

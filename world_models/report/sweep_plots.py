@@ -2,14 +2,15 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
 
 from world_models.figures.plots import BLUE, INK, ORANGE, scale_y, tick
 from world_models.report.sweep_table import Group
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 SIZE = (920, 300)
 COLOURS = (BLUE, ORANGE, "#3b8a5a", "#8a5fa8", "#b8433a", "#3a96a0", "#a8893a", "#7a8087")
@@ -101,10 +102,10 @@ def _is_number(text: str) -> bool:
         return False
 
 
-def drawer(shown: Chart) -> Callable[[Axes], None]:
+def drawer(shown: Chart) -> Callable[["Axes"], None]:
     """What draws a chart: dots for jobs, a mark for their mean, a line for its 95 % interval."""
 
-    def draw(axes: Axes) -> None:
+    def draw(axes: "Axes") -> None:
         limits = _set_x(axes, shown)
         for index, series in enumerate(shown.series):
             _draw_series(axes, series, index, shown, limits)
@@ -126,7 +127,7 @@ def drawer(shown: Chart) -> Callable[[Axes], None]:
 
 
 def _draw_series(
-    axes: Axes, series: Series, index: int, shown: Chart, limits: tuple[float, float]
+    axes: "Axes", series: Series, index: int, shown: Chart, limits: tuple[float, float]
 ) -> None:
     colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
     aside = (index - (len(shown.series) - 1) / 2) * APART
@@ -162,8 +163,10 @@ def _moved(
     return places * (high / low) ** aside if shown.logarithmic else places + (high - low) * aside
 
 
-def _set_x(axes: Axes, shown: Chart) -> tuple[float, float]:
+def _set_x(axes: "Axes", shown: Chart) -> tuple[float, float]:
     """Scale, limits and ticks of the x axis; returns the limits."""
+    from matplotlib.ticker import NullLocator
+
     low, high = float(shown.places.min()), float(shown.places.max())
     if shown.logarithmic:
         axes.set_xscale("log")

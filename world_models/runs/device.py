@@ -3,8 +3,6 @@
 from contextlib import AbstractContextManager
 from enum import Enum
 
-import torch
-
 
 class Device(Enum):
     """Where models run."""
@@ -24,6 +22,8 @@ class Precision(Enum):
 
 def resolve_device(device: Device) -> Device:
     """`auto` becomes cuda where a GPU answers, else cpu; an explicit cuda without a GPU is a ValueError."""
+    import torch
+
     if device is Device.cuda and not torch.cuda.is_available():
         raise ValueError(
             "device=cuda was asked for, but torch finds no GPU here: use device=cpu or device=auto"
@@ -35,6 +35,8 @@ def resolve_device(device: Device) -> Device:
 
 def resolve_precision(precision: Precision, device: Device) -> Precision:
     """`auto` becomes bfloat16 where the hardware multiplies it natively, else float32."""
+    import torch
+
     if precision is not Precision.auto:
         return precision
     native = torch.cuda.is_bf16_supported() if device is Device.cuda else _cpu_has_bfloat16()
@@ -42,10 +44,14 @@ def resolve_precision(precision: Precision, device: Device) -> Precision:
 
 
 def _cpu_has_bfloat16() -> bool:
+    import torch
+
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
 def autocast(precision: Precision, device: Device) -> AbstractContextManager[None]:
     """The context in which a forward pass runs."""
+    import torch
+
     return torch.autocast(device.value, torch.bfloat16, enabled=precision is Precision.bfloat16)

@@ -3,8 +3,18 @@
 import csv
 import io
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+
+from world_models.runs.rows import as_float, cells, columns, required_columns, rows_of
+
+if TYPE_CHECKING:
+    from world_models.runs.rows import Row
+
+T = TypeVar("T")
 
 Value = int | float | str
 Mirror = Callable[[str, dict[str, Value | Path]], None]
@@ -23,7 +33,8 @@ class MetricsLog:
         self._folder = folder
         self._offsets: dict[str, int] = dict(offsets or {})
         self._mirror = mirror
-        for path in {*folder.glob("*.csv"), *(folder / f"{name}.csv" for name in self._offsets)}:
+        self._headers: dict[str, list[str]] = {}
+        for path in {*folder.glob("*.csv"), *map(self._path, self._offsets)}:
             self._cut(path, self._offsets.get(path.stem, 0))
 
     def _cut(self, path: Path, offset: int) -> None:
@@ -40,19 +51,36 @@ class MetricsLog:
         """Bytes written so far to each file."""
         return dict(self._offsets)
 
-    def write(self, name: str, row: dict[str, Value]) -> None:
-        """Append a row to `<name>.csv`; the first row of a file also writes its header."""
+    def write(self, name: str, row: "Row") -> None:
+        """Append a row, a dataclass or a mapping, to `<name>.csv`; the first row of a file also writes its header.
+
+        A row whose columns are not those of the header is a ValueError.
+        """
+        values = cells(row)
         text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(row), lineterminator="\n")
+        writer = csv.DictWriter(text, fieldnames=self._header(name, values), lineterminator="\n")
         if self._offsets.get(name, 0) == 0:
             writer.writeheader()
-        writer.writerow(row)
+        writer.writerow(values)
         data = text.getvalue().encode()
-        with (self._folder / f"{name}.csv").open("ab") as file:
+        with self._path(name).open("ab") as file:
             file.write(data)
         self._offsets[name] = self._offsets.get(name, 0) + len(data)
         if self._mirror is not None:
-            self._mirror(name, {**row})
+            self._mirror(name, {**values})
+
+    def _header(self, name: str, row: dict[str, Value]) -> list[str]:
+        """The columns of `<name>.csv`: those that it has, also from before a resumption, else the row's."""
+        if name not in self._headers:
+            begun = self._offsets.get(name, 0) > 0
+            self._headers[name] = _first_line(self._path(name)) if begun else list(row)
+        header = self._headers[name]
+        if set(header) != set(row):
+            raise ValueError(_misfit(self._path(name), header, row))
+        return header
+
+    def _path(self, name: str) -> Path:
+        return self._folder / f"{name}.csv"
 
     def picture(self, name: str, path: Path) -> None:
         """Hand a picture that was just written on to the mirror, where there is one."""
@@ -61,8 +89,55 @@ class MetricsLog:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file as text; none when the file does not exist."""
+    """The rows of a CSV file as text; none when the file does not exist. A damaged one is a ValueError."""
     if not path.is_file():
         return []
+    try:
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from None
+
+
+def _first_line(path: Path) -> list[str]:
     with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+        return next(csv.reader(file))
+
+
+def _misfit(path: Path, header: list[str], row: dict[str, Value]) -> str:
+    """What is wrong with a row for a file with this header, and what to do."""
+    missing = [name for name in header if name not in row]
+    new = [name for name in row if name not in header]
+    parts = [("no longer written", missing), ("new", new)]
+    named = "; ".join(f"{what}: {', '.join(names)}" for what, names in parts if names)
+    return (
+        f"{path} has other columns than the rows that are now written ({named}): "
+        "start a new run, or resume with the version that began this one"
+    )
+
+
+def read_rows(path: Path, kind: type[T]) -> list[T]:
+    """The rows of a CSV file; none where the file does not exist.
+
+    Cut-off rows are left out, see `rows_of`. A file that lacks a column is a ValueError.
+    """
+    records = read_csv(path)
+    if records:
+        _require_columns(path, kind, records[0])
+    return list(rows_of(kind, records))
+
+
+def _require_columns(path: Path, kind: type, record: Mapping[str, Any]) -> None:
+    missing = [name for name in required_columns(kind) if name not in record]
+    if missing:
+        raise ValueError(
+            f"{path} has no column {', '.join(missing)}: another version wrote it, "
+            "so make the run again, or read it with that version"
+        )
+
+
+def read_column(path: Path, kind: type, name: str) -> np.ndarray:
+    """The finite numbers of one column of a CSV file, also of a file that lacks others; empty without the column."""
+    assert name in columns(kind), (kind, name)
+    values = np.array([as_float(record.get(name)) for record in read_csv(path)])
+    return values[np.isfinite(values)]

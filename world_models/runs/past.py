@@ -66,14 +66,17 @@ class PastRun:
         """The stages of a chain in their order; none for a run of a single stage.
 
         A chain's manifest lists them. One that an earlier version wrote does not: there they are
-        the run folders inside, the oldest first.
+        what it took from elsewhere and is gone, then the run folders inside, the oldest first.
         """
         if "parts" in self.manifest:
             return [Part(**entry) for entry in self.manifest["parts"]]
         inside = [PastRun(path.parent) for path in self.path.glob("*/manifest.json")]
         runs = [run for run in inside if run.is_one]
         runs.sort(key=lambda run: str(run.manifest["created"]))
-        return [Part(run.path.name, run.stage) for run in runs]
+        found = [Part(run.path.name, run.stage) for run in runs]
+        taken = self.manifest.get("reused") or {}
+        gone = [Part(name, name) for name in taken if not (self.path / name).exists()]
+        return [*gone, *found]
 
     @property
     def is_one(self) -> bool:

@@ -7,8 +7,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from world_models.envs import families
 
 SOURCE = Path(__file__).resolve().parents[2]
@@ -16,6 +14,8 @@ SOURCE = Path(__file__).resolve().parents[2]
 
 def provenance() -> dict[str, Any]:
     """Manifest entries: git commit and dirty flag, versions, machine, threads."""
+    import torch
+
     commit = _git("rev-parse", "HEAD")
     return {
         "git": {"commit": commit.strip(), "dirty": bool(_git("status", "--porcelain"))}
@@ -57,6 +57,8 @@ def uncommitted_changes() -> str:
 
 def processor() -> str:
     """The processor's name, with a GPU's where there is one."""
+    import torch
+
     names = [platform.processor() or platform.machine()]
     cpuinfo = Path("/proc/cpuinfo")
     if cpuinfo.is_file():

@@ -13,6 +13,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.folder import Run
 from world_models.runs.metrics import MetricsLog, Value
+from world_models.runs.rows import TimingRow
 from world_models.runs.schedule import EarlyStopping
 
 
@@ -122,7 +123,7 @@ class Training:
         }
         save_checkpoint(run.last, self.kind, {**self._identity(run), **state})
 
-    def save_best(self, run: Run, validation: dict[str, float]) -> None:
+    def save_best(self, run: Run, validation: dict[str, Value]) -> None:
         """Write `best.pt`: weights and what they are, for the next stage."""
         weights = self.judged.state_dict()
         save_checkpoint(
@@ -196,14 +197,13 @@ class Training:
         many frames in a step also frames per second."""
         seconds = time.monotonic() - self.began
         rate = (self.step - self.first) / seconds
-        row: dict[str, Value] = {
-            "step": self.step,
-            "seconds": round(seconds, 3),
-            "rate": round(rate, 2),
-        }
-        metrics.write(
-            "timing", row if frames is None else {**row, "frames_per_s": round(rate * frames, 1)}
+        row = TimingRow(
+            step=self.step,
+            seconds=round(seconds, 3),
+            rate=round(rate, 2),
+            frames_per_s=None if frames is None else round(rate * frames, 1),
         )
+        metrics.write("timing", row)
         self.start_clock()
 
     def start_clock(self) -> None:

@@ -12,6 +12,7 @@ from world_models.agents.agent import WorldModelPolicy, load_agent
 from world_models.agents.policy import Policy, RandomPolicy
 from world_models.agents.rollout import Score, play
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
+from world_models.measures.search_rows import QuarantineRow
 from world_models.models.controller import Sight
 from world_models.pools.processes import Failure, Pool, WorkerError
 from world_models.runs.metrics import MetricsLog
@@ -180,15 +181,10 @@ def set_aside(
     for place, score in enumerate(scores):
         if score.failure:
             player = players[place * len(players) // len(scores)]
-            metrics.write(
-                "quarantine",
-                {
-                    "generation": generation,
-                    "player": player,
-                    "seed": score.seed,
-                    "cause": score.failure,
-                },
+            row = QuarantineRow(
+                generation=generation, player=player, seed=score.seed, cause=score.failure
             )
+            metrics.write("quarantine", row)
 
 
 def require_most(scores: list[Score], generation: int) -> None:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from world_models.measures.search_rows import PublishedRow
+
 
 @dataclass(frozen=True)
 class Reference:
@@ -44,11 +46,11 @@ EPISODES = 64 * 16
 """A generation of it."""
 
 
-def published(env_id: str) -> list[dict[str, float]]:
+def published(env_id: str) -> list[PublishedRow]:
     """The tests of the published search's mean vector: episodes played by then, hours, score. Empty where there is none."""
     rows = [row for row in SEARCHES.get(env_id, ()) if np.isfinite(row[2])]
     return [
-        {"episodes": at * EPISODES, "hours": hours, "mean_vector": score}
+        PublishedRow(episodes=at * EPISODES, hours=hours, mean_vector=score)
         for at, _, score, hours in rows
     ]
 

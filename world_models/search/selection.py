@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from world_models.measures.search_rows import FinalistRow, SelectionRow
 from world_models.pools.processes import Pool
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.seeding import Purpose, fixed_seeds
@@ -49,16 +50,16 @@ class Selection:
             "generation %d: mean vector %.1f (95%% interval %.1f to %.1f), best candidate %.1f, best so far %.1f",
             *(generation, mean.mean, mean.low, mean.high, champion.mean, search.best_score),
         )
-        values = {
-            "mean": mean.mean,
-            "std": mean.std,
-            "low": mean.low,
-            "high": mean.high,
-            "candidate": champion.mean,
-        }
-        self.metrics.write(
-            "selection", {"generation": generation, **values, "best": search.best_score}
+        row = SelectionRow(
+            generation=generation,
+            mean=mean.mean,
+            std=mean.std,
+            low=mean.low,
+            high=mean.high,
+            candidate=champion.mean,
+            best=search.best_score,
         )
+        self.metrics.write("selection", row)
 
     def decide(self, search: Search) -> None:
         """Play the finalists on twice as many further selection tracks; the best over all that it has played is the agent."""
@@ -72,21 +73,21 @@ class Selection:
             for one, row in zip(finalists, returns, strict=True)
         ]
         for place, (finalist, row) in enumerate(zip(finalists, returns, strict=True), start=1):
-            further = float(row.mean()) if len(row) else float("nan")
-            values = {
-                "place": place,
-                "test": finalist.score,
-                "further": further,
-                "overall": overall[place - 1],
-            }
-            self.metrics.write("finalists", {"generation": generation, **values})
+            result = FinalistRow(
+                generation=generation,
+                place=place,
+                test=finalist.score,
+                further=float(row.mean()) if len(row) else float("nan"),
+                overall=overall[place - 1],
+            )
+            self.metrics.write("finalists", result)
         search.decide(overall)
-        told = ", ".join(f"{score:.1f}" for score in overall)
+        listed = ", ".join(f"{score:.1f}" for score in overall)
         log.info(
             "finalists, with %d further tracks in %.0f s: %s",
             returns.shape[1],
             time.monotonic() - began,
-            told,
+            listed,
         )
 
     def _play(

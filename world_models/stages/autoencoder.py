@@ -15,6 +15,7 @@ from world_models.data.view import View
 from world_models.figures.media import labelled_rows, save_png
 from world_models.losses import VarianceForm, autoencoder_loss, variance_terms
 from world_models.measures.pixel import similarity
+from world_models.measures.rows import AutoencoderRow
 from world_models.measures.vision import psnr
 from world_models.measures.vision_baselines import Sample, mean_picture
 from world_models.measures.vision_pictures import compared
@@ -25,6 +26,7 @@ from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
+from world_models.runs.rows import cells
 from world_models.runs.schedule import EarlyStopping, warmup_cosine
 from world_models.runs.training import Training, adamw
 
@@ -213,39 +215,46 @@ def validate(
         for name, value in values.items():
             sums[name] = sums.get(name, 0.0) + float(value) * len(frames)
     means = {name: value / len(held_out.frames) for name, value in sums.items()}
-    named = (
-        "loss",
-        "recon_loss",
-        "var_reg_loss",
-        "mse",
-        "psnr",
-        "ssim",
-        "latent_var",
-        "latent_mean_norm",
-    )
-    means["psnr"] = psnr(means["mse"])
-    means["var_reg_loss"], means["latent_var"] = map(
-        float, variance_terms(torch.cat(latents), *cfg.variance)
-    )
-    means["loss"] = means["recon_loss"] + means["var_reg_loss"]
-    row = {f"val_{name}": means[name] for name in named}
-    beside = {"mean_mse": held_out.mean_mse, "mean_psnr": psnr(held_out.mean_mse)}
-    metrics.write("val_metrics", {"step": training.step, **row, **beside})
+    row = _row(cfg, training.step, means, torch.cat(latents), held_out)
+    metrics.write("val_metrics", row)
     log.info(
         "step %d: PSNR %.2f dB (mean image %.2f), SSIM %.3f, variance of the latents %.3f",
-        *(
-            training.step,
-            row["val_psnr"],
-            beside["mean_psnr"],
-            row["val_ssim"],
-            row["val_latent_var"],
-        ),
+        training.step,
+        row.val_psnr,
+        row.mean_psnr,
+        row.val_ssim,
+        row.val_latent_var,
     )
     save_reconstructions(
         cfg, run, model, held_out.frames, f"reconstructions_step_{training.step:08d}"
     )
-    if training.stopper.update(row["val_loss"]):
-        training.save_best(run, row)
+    if training.stopper.update(row.val_loss):
+        validation = {name: value for name, value in cells(row).items() if name.startswith("val_")}
+        training.save_best(run, validation)
+
+
+def _row(
+    cfg: AutoencoderConfig,
+    step: int,
+    means: dict[str, float],
+    latents: torch.Tensor,
+    held_out: HeldOutFrames,
+) -> AutoencoderRow:
+    """A row of val_metrics.csv from means over all frames, and all their latents (N, L, h, w)."""
+    penalty, variance = variance_terms(latents, *cfg.variance)
+    return AutoencoderRow(
+        step=step,
+        val_loss=means["recon_loss"] + float(penalty),
+        val_recon_loss=means["recon_loss"],
+        val_var_reg_loss=float(penalty),
+        val_mse=means["mse"],
+        val_psnr=psnr(means["mse"]),
+        val_ssim=means["ssim"],
+        val_latent_var=float(variance),
+        val_latent_mean_norm=means["latent_mean_norm"],
+        mean_mse=held_out.mean_mse,
+        mean_psnr=psnr(held_out.mean_mse),
+    )
 
 
 def save_reconstructions(

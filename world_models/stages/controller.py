@@ -13,15 +13,17 @@ from world_models.agents.agent import Agent
 from world_models.agents.rollout import Score
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
+from world_models.measures.search_rows import GenerationRow
 from world_models.models.controller import Features, Latent, Sight, num_features, num_parameters
 from world_models.pools.choose import Workers, choose_crew, open_pool
 from world_models.pools.processes import DEADLINE, Pool, WorkerError
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.folder import BUDGET, PATH, RUNTIME, Run
-from world_models.runs.metrics import MetricsLog, Value
+from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.past import PastRun, part_folder
 from world_models.runs.progress import ProgressBar
+from world_models.runs.rows import TimingRow
 from world_models.runs.seeding import Purpose, fresh_seeds
 from world_models.search.components import Components, check_components, principal_components
 from world_models.search.evolution import Evolution, Segment
@@ -211,7 +213,7 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
     metrics = run.metrics(resume(run, search))
     if "reference" not in metrics.offsets and not search.evolution.ancestors:
         for theirs in published(run.env.id):
-            metrics.write("reference", {**theirs})
+            metrics.write("reference", theirs)
     evolution = search.evolution
     crew = choose_crew(run.device.value, run.backend.value, Workers(run.workers), -1, cfg.num_envs)
     args = (models, run.backend.value, crew.width, crew.device, crew.threads)
@@ -239,7 +241,8 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
             began = time.monotonic()
             if evolution.generation % cfg.test_interval == 0:
                 selection.test(search)
-            metrics.write("timing", {**timing, "test_seconds": round(time.monotonic() - began, 3)})
+            test_seconds = round(time.monotonic() - began, 3)
+            metrics.write("timing", replace(timing, test_seconds=test_seconds))
             save(cfg, run, search, metrics)
         if search.tested != evolution.generation:
             selection.test(search)
@@ -360,7 +363,7 @@ def one_generation(
     width: int,
     metrics: MetricsLog,
     bar: ProgressBar,
-) -> dict[str, Value]:
+) -> TimingRow:
     """Ask, play every candidate on the fresh tracks of its heat, tell; returns what it took."""
     began, warm, setbacks, evolution = time.monotonic(), pool.warm, pool.setbacks, search.evolution
     generation = evolution.generation
@@ -379,11 +382,11 @@ def one_generation(
         "metrics",
         row(search, fitness(returns, cfg.heats), [score for score in scores if not score.failure]),
     )
-    return {
-        "generation": generation + 1,
-        "seconds": round(seconds, 3),
-        "rate": round(steps / seconds, 1),
-    }
+    return TimingRow(
+        generation=generation + 1,
+        seconds=round(seconds, 3),
+        rate=round(steps / seconds, 1),
+    )
 
 
 def play_candidates(
@@ -431,33 +434,31 @@ def play_candidates(
     return scores
 
 
-def tell_plan(cfg: ControllerConfig, run: Run, search: Search, timing: dict[str, Value]) -> None:
+def tell_plan(cfg: ControllerConfig, run: Run, search: Search, timing: TimingRow) -> None:
     """Log what the budget comes to, at the pace of the generation that `timing` is of."""
-    rate, seconds = timing["rate"], timing["seconds"]
-    assert isinstance(rate, float) and isinstance(seconds, float)
     # a test's episodes over a generation's
     share = cfg.selection_episodes / (cfg.pop_size * search.samples[-1])
     finals = 2 * cfg.finalists * share if cfg.finalists > 1 else 0.0
-    pace = Pace(rate, seconds, 2 * share / cfg.test_interval, finals)
+    pace = Pace(timing.rate, timing.seconds, 2 * share / cfg.test_interval, finals)
     log.info("plan: %s", cfg.budget.plan(search, run.env.id, pace))
 
 
-def row(search: Search, returns: np.ndarray, scores: list[Score]) -> dict[str, Any]:
+def row(search: Search, returns: np.ndarray, scores: list[Score]) -> GenerationRow:
     """A row of metrics.csv."""
-    return {
-        "generation": search.evolution.generation,
-        "episodes": sum(search.samples) * len(returns),
-        "env_steps": search.env_steps,
-        "best": float(returns.max()),
-        "mean": float(returns.mean()),
-        "median": float(np.median(returns)),
-        "worst": float(returns.min()),
-        "std": float(returns.std()),
-        "sigma": search.evolution.sigma,
-        "length": float(np.mean([score.length for score in scores])),
-        "n_samples": search.samples[-1],
-        "reliability": search.reliability[-1],
-    }
+    return GenerationRow(
+        generation=search.evolution.generation,
+        episodes=sum(search.samples) * len(returns),
+        env_steps=search.env_steps,
+        best=float(returns.max()),
+        mean=float(returns.mean()),
+        median=float(np.median(returns)),
+        worst=float(returns.min()),
+        std=float(returns.std()),
+        sigma=search.evolution.sigma,
+        length=float(np.mean([score.length for score in scores])),
+        n_samples=search.samples[-1],
+        reliability=search.reliability[-1],
+    )
 
 
 def resume(run: Run, search: Search) -> dict[str, int] | None:

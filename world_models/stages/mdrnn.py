@@ -1,8 +1,9 @@
 """Stage mdrnn: train M, the mixture-density RNN, on the latents of V."""
 
 import logging
+from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 
 import numpy as np
@@ -19,6 +20,7 @@ from world_models.losses import mdrnn_loss, mdrnn_total
 from world_models.measures.dreams import Panels, dream, dream_at_temperatures
 from world_models.measures.episodes import LatentEpisodes
 from world_models.measures.judge import judge, summary
+from world_models.measures.rows import MemoryRow
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN, Mixture
 from world_models.runs import seeding
@@ -26,6 +28,7 @@ from world_models.runs.folder import BUDGET, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
+from world_models.runs.rows import cells
 from world_models.runs.schedule import EarlyStopping, check_factor, plateau
 from world_models.runs.training import Training
 from world_models.worlds.latent import WorldModel, load_vae, load_world_model
@@ -190,8 +193,8 @@ def keep_untrained(
     run.save_manifest()
     metrics = run.metrics(None)
     losses = validate(cfg, run, training, validation)
-    metrics.write("val_metrics", {"epoch": 0, "step": 0, **losses})
-    training.save_best(run, losses)
+    metrics.write("val_metrics", replace(losses, epoch=0, step=0))
+    training.save_best(run, cells(losses))
     training.save(run, metrics)
     return metrics
 
@@ -286,14 +289,18 @@ def finish_epoch(
     """Validate, keep the best, show a dream now and then, save."""
     training.write_timing(metrics)
     validation = validate(cfg, run, training, data)
-    metrics.write("val_metrics", {"epoch": training.epoch + 1, "step": training.step, **validation})
+    row = replace(validation, epoch=training.epoch + 1, step=training.step)
+    metrics.write("val_metrics", row)
     log.info(
         "epoch %d: validation loss %.4f (gmm %.3f, bce %.4f, mse %.4f)",
         training.epoch + 1,
-        *validation.values(),
+        validation.loss,
+        validation.gmm,
+        validation.bce,
+        validation.mse,
     )
-    if training.end_epoch(validation["loss"]):
-        training.save_best(run, validation)
+    if training.end_epoch(validation.loss):
+        training.save_best(run, cells(validation))
     if training.epoch % cfg.sample_interval == 0:
         assert isinstance(training.model, MDRNN), type(training.model)
         world = WorldModel(vae, training.model, run.env)
@@ -304,14 +311,12 @@ def finish_epoch(
 @torch.inference_mode()
 def validate(
     cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset
-) -> dict[str, float]:
+) -> MemoryRow:
     """The loss and its terms, means over all steps of the data; the noise is the same in every epoch."""
     model = training.model.eval()
     assert isinstance(model, MDRNN), type(model)
-    sums, steps = (
-        dict.fromkeys(("gmm", "bce", "mse"), 0.0),
-        dict.fromkeys(("gmm", "bce", "mse"), 0.0),
-    )
+    sums: defaultdict[str, float] = defaultdict(float)
+    steps: defaultdict[str, float] = defaultdict(float)
     draw = seeding.torch_generator(run.seed, "mdrnn", "validation", device=run.device.value)
     carried: tuple[torch.Tensor, ...] = model.get_init_hidden(VALIDATION_ROWS)
     for chunks, batch in read_chunks(data, validation_order(cfg, data)):
@@ -322,10 +327,8 @@ def validate(
             sums[name] += float(term) * weight
             steps[name] += weight
     means = {name: total / max(steps[name], 1.0) for name, total in sums.items()}
-    return {
-        "loss": mdrnn_total(**means, latents=model.latents, include_reward=cfg.include_reward),
-        **means,
-    }
+    loss = mdrnn_total(**means, latents=model.latents, include_reward=cfg.include_reward)
+    return MemoryRow(loss=loss, gmm=means["gmm"], bce=means["bce"], mse=means["mse"])
 
 
 def validation_order(cfg: MDRNNConfig, data: LatentSequenceDataset) -> Iterator[Chunks]:
@@ -347,9 +350,9 @@ def judge_best(
     log.info("judging M on %d episodes, from their first frames", len(held_out.rows))
     episodes = LatentEpisodes(train.store, train.latents, train.to_model)
     tables = judge(world, episodes, train.rows, held_out.rows, run.seed, cfg.include_reward)
-    for name, rows in tables.items():
-        for row in rows:
-            metrics.write(name, row)
+    for table in fields(tables):
+        for row in getattr(tables, table.name):
+            metrics.write(table.name, row)
     for line in summary(tables):
         log.info(line)
 

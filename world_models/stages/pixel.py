@@ -4,7 +4,7 @@ import copy
 import logging
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import islice
 from typing import Any
@@ -24,9 +24,10 @@ from world_models.envs.preprocess import MIN_SIZE
 from world_models.envs.spec import EnvSpec
 from world_models.losses import PixelLoss, masked_mean, pixel_error, shift_error
 from world_models.measures import calibration, pixel_heads
-from world_models.measures.pixel import frames_of, horizon_rows, pixel_errors, told
+from world_models.measures.pixel import frames_of, horizon_rows, log_line, pixel_errors
 from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
 from world_models.measures.pixel_pictures import save_rollout_plot, save_rollout_video, save_strip
+from world_models.measures.rows import PixelRow
 from world_models.measures.vision_baselines import Sample, mean_picture
 from world_models.models.motion import REACH, motion
 from world_models.models.pixel import GROUP, Head, PixelModel, PixelPrediction, roll_out
@@ -39,6 +40,7 @@ from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
+from world_models.runs.rows import cells
 from world_models.runs.schedule import EarlyStopping, Phase, phases, warmup_cosine
 from world_models.runs.training import Average, Training, adamw
 
@@ -451,21 +453,26 @@ def validate(
 
     errors = pixel_errors(model, judged.windows, judged.baselines, run.device.value, loss)
     rows = horizon_rows(errors)
-    for row in rows:
-        metrics.write("val_rollout_metrics", {"step": training.step, "split": judged.split, **row})
+    for ahead in rows:
+        placed = replace(ahead, step=training.step, split=judged.split)
+        metrics.write("val_rollout_metrics", placed)
     first = rows[0]
-    values = {"val_loss": float(errors.loss[:, 0].mean())}
-    values |= {f"val_{key}": float(first[key]) for key in ("mse", "psnr", "ssim")}
-    beside = {key: first[key] for key in ("copy_mse", "copy_psnr")}
-    metrics.write("val_metrics", {"step": training.step, **values, **beside})
-    log.info("step %d: %s", training.step, told(rows))
+    row = PixelRow(
+        step=training.step,
+        val_loss=float(errors.loss[:, 0].mean()),
+        val_mse=first.mse,
+        val_psnr=first.psnr,
+        val_ssim=first.ssim,
+        copy_mse=first.copy_mse,
+        copy_psnr=first.copy_psnr,
+    )
+    metrics.write("val_metrics", row)
+    log.info("step %d: %s", training.step, log_line(rows))
     if judged.steps is not None:
-        scores = pixel_heads.judge_heads(model, judged.steps, run.device.value)[
-            "calibration_scores"
-        ]
-        for row in scores:
-            metrics.write("val_head_scores", {"step": training.step, "split": judged.split, **row})
-        log.info("%s", calibration.told(scores))
+        _, scores = pixel_heads.judge_heads(model, judged.steps, run.device.value)
+        for score in scores:
+            metrics.write("val_head_scores", replace(score, step=training.step, split=judged.split))
+        log.info("%s", calibration.log_line(scores))
     save_rollout_plot(run.path / "plots" / f"{name}.png", rows)
     show(run, training, judged, metrics, "val")
     save_rollout_video(
@@ -477,7 +484,8 @@ def validate(
     )
     watched = float(errors.squares["model"].mean())
     if training.stopper.update(watched):
-        training.save_best(run, values)
+        validation = {name: value for name, value in cells(row).items() if name.startswith("val_")}
+        training.save_best(run, validation)
     model.train()
 
 

@@ -14,7 +14,8 @@ from world_models.data.loading import upstream_episodes
 from world_models.data.store import EpisodeStore
 from world_models.figures.media import labelled_rows, save_png
 from world_models.losses import free_bits, vae_terms
-from world_models.measures.vision import HeldOut, Judgement, Row, moving_pixels, quality
+from world_models.measures.rows import BaselineRow, VisionRow
+from world_models.measures.vision import HeldOut, Judgement, moving_pixels, quality
 from world_models.measures.vision_baselines import Sample, baselines
 from world_models.measures.vision_pictures import prior_samples, reconstructions, traversals
 from world_models.models.convvae import IMAGE_SIZE, ConvVAE
@@ -23,15 +24,14 @@ from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import Device, Precision, autocast
 from world_models.runs.files import sha256, write_json
 from world_models.runs.folder import BUDGET, PATH, RUNTIME, Run
-from world_models.runs.metrics import MetricsLog, read_csv
+from world_models.runs.metrics import MetricsLog, read_rows
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
+from world_models.runs.rows import cells
 from world_models.runs.schedule import EarlyStopping, check_factor, plateau
 from world_models.runs.training import Training
 
 log = logging.getLogger(__name__)
-
-TYPES = {"name": str, "components": int}  # of the columns of baselines.csv; the others hold floats
 
 
 @dataclass
@@ -131,13 +131,12 @@ def execute(cfg: VAEConfig, run: Run) -> None:
 
 def judge_baselines(
     cfg: VAEConfig, run: Run, train: ObservationDataset, held_out: HeldOut
-) -> list[Row]:
+) -> list[BaselineRow]:
     """Rows of baselines.csv; a resumed run has them already."""
-    known = read_csv(run.path / "baselines.csv") if run.last.is_file() else []
+    path = run.path / "baselines.csv"
+    known = read_rows(path, BaselineRow) if run.last.is_file() else []
     if known:
-        return [
-            {name: TYPES.get(name, float)(value) for name, value in row.items()} for row in known
-        ]
+        return known
     return baselines(Sample(train, run.seed), held_out, cfg.latent_size, run.seed, run.device.value)
 
 
@@ -214,7 +213,7 @@ def finish_epoch(
     run: Run,
     training: Training,
     held_out: HeldOut,
-    table: list[Row],
+    table: list[BaselineRow],
     metrics: MetricsLog,
 ) -> None:
     """Validate, keep the best, save."""
@@ -222,24 +221,25 @@ def finish_epoch(
     model = training.model
     assert isinstance(model, ConvVAE), type(model)
     validation = validate(cfg, run, model, held_out).row(cfg.kl_tolerance)
-    metrics.write("val_metrics", {"epoch": training.epoch + 1, "step": training.step, **validation})
-    log.info("epoch %d: %s", training.epoch + 1, told(validation, table))
-    if training.end_epoch(validation["loss"]):
-        training.save_best(run, validation)
+    row = replace(validation, epoch=training.epoch + 1, step=training.step)
+    metrics.write("val_metrics", row)
+    log.info("epoch %d: %s", training.epoch + 1, log_line(validation, table))
+    if training.end_epoch(validation.loss):
+        training.save_best(run, cells(validation))
     if training.epoch % cfg.sample_interval == 0:
         save_reconstructions(run, model, held_out, f"reconstructions_{training.epoch:04d}")
     training.save(run, metrics)
 
 
-def told(validation: dict[str, float], table: list[Row]) -> str:
+def log_line(validation: VisionRow, table: list[BaselineRow]) -> str:
     """A judgement in a line for people."""
     terms = (
-        "validation loss {loss:.2f} (reconstruction {reconstruction:.2f}, KL {kl:.2f} nats)".format(
-            **validation
-        )
+        f"validation loss {validation.loss:.2f} "
+        f"(reconstruction {validation.reconstruction:.2f}, KL {validation.kl:.2f} nats)"
     )
-    beside = ", ".join(f"{row['name']} {row['psnr']:.2f}" for row in table)
-    return f"{terms}, PSNR {validation['psnr']:.2f} dB ({beside}), {validation['active']} latents active"
+    beside = ", ".join(f"{row.name} {row.psnr:.2f}" for row in table)
+    quality = f"PSNR {validation.psnr:.2f} dB ({beside})"
+    return f"{terms}, {quality}, {validation.active} latents active"
 
 
 @torch.inference_mode()
@@ -267,7 +267,9 @@ def save_reconstructions(run: Run, model: ConvVAE, held_out: HeldOut, name: str)
     save_png(run.path / "images" / f"{name}.png", labelled_rows(reconstructions(model, frames)))
 
 
-def describe(cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut, table: list[Row]) -> None:
+def describe(
+    cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut, table: list[BaselineRow]
+) -> None:
     """How good the best V is: `quality.json`, and pictures of what it sees, what its latents mean, what it makes up."""
     found = validate(replace(cfg, precision=Precision.float32), run, model, held_out)
     write_json(

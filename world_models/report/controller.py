@@ -1,0 +1,116 @@
+"""What the report says of a search: returns by generation, scores beside a published search, how far it came."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from world_models.figures import plots
+from world_models.figures.plots import BLUE, HALF, Band
+from world_models.figures.wording import number
+from world_models.measures.search_rows import (
+    FinalistRow,
+    GenerationRow,
+    PublishedRow,
+    SelectionRow,
+)
+from world_models.report.curves import finite, line, values
+from world_models.report.headline import Headline
+from world_models.report.page import Section
+from world_models.runs.metrics import read_column, read_rows
+from world_models.runs.rows import TimingRow, captions
+
+TITLE = "C · controller"
+LEAD = "A small controller acts on what V and M give it; CMA-ES searches for its weights."
+HEADS_A_CHAIN = True
+RETURNS = "Return in each generation"
+SEARCH_NOTE = "Best, mean and worst candidate; dots: the mean vector on the selection episodes, with its 95 % interval"
+PUBLISHED_AXES = {
+    "episodes": "episodes played by candidates",
+    "hours": "hours of search, tests included",
+}
+PUBLISHED_NOTE = (
+    "Orange: the mean vector of this search; grey: that of Ha & Schmidhuber (2018), on 64 cores"
+)
+COUNTS = {"generation": "Generations", "episodes": "Episodes", "env_steps": "Environment steps"}
+CAPTIONS = (RETURNS, *captions(GenerationRow).values())
+
+
+def headline(folder: Path) -> Headline | None:
+    """The selection score of the agent: the best of the last round of finalists, where there was one, or of all tests."""
+    finals = read_rows(folder / "finalists.csv", FinalistRow)
+    decided = [row for row in finals if np.isfinite(row.overall)]
+    if decided:
+        last = max(row.generation for row in decided)
+        best = max(row.overall for row in decided if row.generation == last)
+        return Headline("selection score", best, True)
+    tested = np.concatenate(
+        [
+            read_column(folder / "selection.csv", SelectionRow, name)
+            for name in ("mean", "candidate")
+        ]
+    )
+    return Headline("selection score", float(tested.max()), True) if tested.size else None
+
+
+def fill(section: Section) -> None:
+    """Plots of the search, the agent's score, and what was played."""
+    metrics = section.rows("metrics.csv", GenerationRow)
+    selection = section.rows("selection.csv", SelectionRow)
+    returns = Band(*(values(metrics, name) for name in ("generation", "worst", "mean", "best")))
+    tests = Band(*(values(selection, name) for name in ("generation", "low", "mean", "high")))
+    section.plot(plots.search(returns, tests, RETURNS), RETURNS, note=SEARCH_NOTE)
+    for name in ("sigma", "length"):
+        caption = captions(GenerationRow)[name]
+        curve = line(name, BLUE, metrics, name, x="generation")
+        section.plot(plots.curves(curve, "generation", HALF, caption), caption, HALF)
+    _add_published(section, metrics, selection)
+    _add_score(section)
+    for name, label in COUNTS.items():
+        if (counts := finite(metrics, name)).size:
+            section.facts.append((label, f"{counts[-1]:,.0f}"))
+
+
+def _add_score(section: Section) -> None:
+    try:
+        best = headline(section.folder)
+    except ValueError as error:
+        section.note(str(error))
+        return
+    if best is not None:
+        section.headline = (number(best.value), best.name)
+        section.facts.append((best.name.capitalize(), number(best.value)))
+
+
+def _add_published(
+    section: Section, metrics: Sequence[GenerationRow], selection: Sequence[SelectionRow]
+) -> None:
+    """What the search has cost so far for its scores, beside a published one where there is one for this environment."""
+    published = section.rows("reference.csv", PublishedRow)
+    timing = section.rows("timing.csv", TimingRow) if published else []
+    hours = _hours(timing)
+    episodes = {row.generation: row.episodes for row in metrics}
+    tested = [row for row in selection if row.generation in episodes and row.generation in hours]
+    if not tested:
+        return
+    scores = values(tested, "mean")
+    ours = {
+        "episodes": np.array([episodes[row.generation] for row in tested]),
+        "hours": np.array([hours[row.generation] for row in tested]),
+    }
+    for name, axis in PUBLISHED_AXES.items():
+        caption = captions(PublishedRow)[name]
+        theirs = (values(published, name), values(published, "mean_vector"))
+        plot = plots.beside_published((ours[name], scores), theirs, axis)
+        section.plot(plot, caption, HALF, PUBLISHED_NOTE)
+
+
+def _hours(timing: Sequence[TimingRow]) -> dict[int | None, float]:
+    """Hours from the beginning to the end of each generation, tests included; none where these were not timed."""
+    seconds = values(timing, "seconds") + values(timing, "test_seconds")
+    totals = np.cumsum(seconds) / 3600
+    return {
+        row.generation: float(total)
+        for row, total in zip(timing, totals, strict=True)
+        if np.isfinite(total)
+    }

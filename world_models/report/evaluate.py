@@ -1,0 +1,109 @@
+"""What the report says of an evaluation: of an agent beside a random policy, or of a next-frame model beside guesses."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from world_models.figures import plots
+from world_models.figures.plots import BLUE, GREY
+from world_models.figures.wording import number, plus_minus
+from world_models.measures.horizons import skill
+from world_models.measures.rows import HorizonRow
+from world_models.report.headline import SKILL, Headline
+from world_models.report.heads import HEAD_CAPTIONS, add_calibration
+from world_models.report.next_frames import ERROR_CAPTIONS, FILM, add_errors
+from world_models.report.page import Section
+from world_models.runs.files import read_json
+from world_models.runs.rows import rows_of
+from world_models.runs.statistics import Summary
+
+TITLE = "Evaluation"
+LEAD = "The agent on episodes that it has never met, beside a policy that acts at random."
+LEAD_OF_PIXELS = "A next-frame model that goes on by itself, beside guesses without a model."
+HEADS_A_CHAIN = True
+RETURNS = "Return of every episode"
+RETURNS_NOTE = "Below each row: the mean with its 95 % interval"
+COLOURS = {"agent": BLUE, "random": GREY}
+CAPTIONS = (RETURNS, "best episode", "median episode", "worst episode")
+CAPTIONS_OF_PIXELS = (*ERROR_CAPTIONS, *HEAD_CAPTIONS, FILM)
+
+
+def headline(folder: Path) -> Headline | None:
+    """The agent's mean return, or the skill of a next-frame model."""
+    if not (folder / "scores.json").is_file():
+        return None
+    scores = read_json(folder / "scores.json")
+    if "horizons" in scores:
+        return Headline(SKILL, skill(list(rows_of(HorizonRow, scores["horizons"]))), True)
+    return Headline("mean return", scores["mean"], True, scores["std"])
+
+
+def fill(section: Section) -> None:
+    """Headline, plots, tables and films, as far as the files are there."""
+    if (section.folder / "rollout_metrics.csv").is_file():
+        section.lead = LEAD_OF_PIXELS
+        _fill_pixels(section)
+    else:
+        _fill_agent(section)
+
+
+def _fill_pixels(section: Section) -> None:
+    add_errors(section, section.rows("rollout_metrics.csv", HorizonRow))
+    add_calibration(section, "Model")
+    section.show(section.folder / "videos" / "rollout.mp4", FILM, section.videos)
+
+
+def _fill_agent(section: Section) -> None:
+    """Returns of the agent beside those of the random policy, and films of three episodes."""
+    scores = _read_scores(section)
+    ranked: list[float] = []
+    if "agent" in scores:
+        returns, summary = scores["agent"]
+        ranked = sorted(returns.tolist(), reverse=True)
+        section.headline = (
+            plus_minus(summary.mean, summary.std),
+            f"mean return over {len(ranked)} unseen episodes",
+        )
+        interval = f"{number(summary.low, summary.mean)} to {number(summary.high, summary.mean)}"
+        section.facts = [
+            ("Mean", number(summary.mean)),
+            ("95 % interval", interval),
+            ("Median", number(summary.median)),
+        ]
+        section.facts.append(("Episodes", f"{len(ranked)}"))
+    if "random" in scores:
+        section.aside = (
+            plus_minus(scores["random"][1].mean, scores["random"][1].std),
+            "random policy",
+        )
+    rows = [
+        (name, COLOURS[name], returns, (s.mean, s.low, s.high))
+        for name, (returns, s) in scores.items()
+    ]
+    section.plot(plots.strip(rows, RETURNS), RETURNS, note=RETURNS_NOTE)
+    for name, place in (("best", 0), ("median", len(ranked) // 2), ("worst", -1)):
+        caption = f"{name} episode" + (f" · {number(ranked[place])}" if ranked else "")
+        section.show(section.folder / "videos" / f"{name}.mp4", caption, section.videos)
+
+
+def _read_scores(section: Section) -> dict[str, tuple[np.ndarray, Summary]]:
+    """Returns and summary of the agent and of the random policy, as far as scores.json has them."""
+    path = section.folder / "scores.json"
+    if not path.is_file():
+        return {}
+    try:
+        values = read_json(path)
+        found = {"agent": values, "random": values.get("random")}
+        return {name: _score(part) for name, part in found.items() if part}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        section.notes.append("scores.json is damaged.")
+        return {}
+
+
+def _score(part: dict[str, Any]) -> tuple[np.ndarray, Summary]:
+    low, high = part["interval95"]
+    returns = np.asarray(part["returns"], float).reshape(-1)
+    return returns, Summary(
+        *(float(value) for value in (part["mean"], part["std"], part["median"], low, high))
+    )

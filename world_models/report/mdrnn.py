@@ -1,0 +1,184 @@
+"""What the report says of M: its training, the next z beside simple baselines, open loop, reward and end."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from world_models.figures import plots
+from world_models.figures.plots import BLUE, GREEN, GREY, INK, ORANGE, WIDE, Line
+from world_models.figures.wording import number
+from world_models.measures.rows import (
+    OPEN_LOOP_SHOWN,
+    PREDICTORS,
+    LikelihoodRow,
+    MemoryRow,
+    OpenLoopRow,
+)
+from world_models.report.curves import line
+from world_models.report.headline import Headline
+from world_models.report.heads import HEAD_CAPTIONS, add_calibration
+from world_models.report.page import Listing, Section
+from world_models.report.training import fill_training, loss_headline
+from world_models.runs.rows import captions
+
+TITLE = "M · memory"
+LEAD = "A recurrent network predicts the next z, so that it can dream on by itself."
+BASELINES = {
+    "linear": "linear regression from z and action",
+    "last": "the last z",
+    "marginal": "the mean of all z",
+}
+MODELS = {"M": "M", **BASELINES, "floor": "least possible: V's own uncertainty"}
+LIKELIHOOD = "The next z, one step ahead"
+LIKELIHOOD_HEADS = [
+    "Predicted by",
+    "Bits per dimension",
+    "Nats per step",
+    "More than M, bits (95 % interval)",
+]
+STYLES = dict(
+    zip(
+        PREDICTORS,
+        [
+            ("M, mean", BLUE),
+            ("M, sample", ORANGE),
+            ("last frame", GREY),
+            ("mean frame", GREEN),
+            ("V itself", INK),
+        ],
+        strict=True,
+    )
+)
+OPEN_LOOP = (
+    "Open loop, beside the last frame (below 1, M is better) and the mean of all training frames"
+)
+OPEN_LOOP_HEADS = [
+    "Steps ahead",
+    "Error of z ÷ last z's",
+    "mean z's ÷ last z's",
+    "Error of the picture ÷ last frame's",
+    "PSNR, dB: M",
+    "last frame",
+    "mean frame",
+    "V itself",
+    "Starts",
+]
+OPEN_LOOP_NOTES = {
+    "latent_mse": "M reads its own predictions back, with the recorded actions. Samples carry the spread of V's z",
+    "psnr": "Beside the last true frame, the mean of all training frames, and V's picture of the true frame itself",
+}
+MEDIA = {
+    "dream.mp4": "An episode beside M's dream of it, given the same actions",
+    "temperatures.mp4": "The same stretch dreamt at three temperatures, with the same noise",
+    "dream.png": "The dream from its first frame to its last",
+    "temperatures.png": "The dreams at three temperatures",
+}
+CAPTIONS = (
+    *captions(MemoryRow).values(),
+    LIKELIHOOD,
+    OPEN_LOOP,
+    *captions(OpenLoopRow).values(),
+    *HEAD_CAPTIONS,
+    *MEDIA.values(),
+)
+
+
+def headline(folder: Path) -> Headline | None:
+    """The least validation loss so far."""
+    return loss_headline(folder, MemoryRow)
+
+
+def fill(section: Section) -> None:
+    """Headline, tables, plots, pictures and videos, as far as the files are there."""
+    fill_training(section, MemoryRow)
+    _add_likelihood(section)
+    _add_open_loop(section)
+    add_calibration(section, "M")
+    for name, caption in MEDIA.items():
+        is_film = name.endswith(".mp4")
+        path = section.folder / ("videos" if is_film else "images") / name
+        section.show(path, caption, section.videos if is_film else section.pictures)
+
+
+def _add_likelihood(section: Section) -> None:
+    rows = section.rows("likelihood.csv", LikelihoodRow)
+    read = {row.name: row for row in rows if math.isfinite(row.bits_per_dim)}
+    found = {name: read[name] for name in MODELS if name in read}
+    if not {"M", *BASELINES} <= set(found):
+        return
+    rival = min(BASELINES, key=lambda name: found[name].bits_per_dim)
+    bits = {name: number(row.bits_per_dim) for name, row in found.items()}
+    section.headline = (
+        bits["M"],
+        f"bits per dimension of the next z; best simple baseline {bits[rival]}",
+    )
+    section.notes.append(_verdict(found[rival], BASELINES[rival]))
+    if any(row.split == "train" for row in rows):
+        section.notes.append(
+            "There are no validation episodes: M was measured on the episodes it was trained on."
+        )
+    best = list(found).index("M" if found[rival].worse >= 0 else rival)
+    cells = [
+        [MODELS[name], bits[name], number(row.nats), _difference(row)]
+        for name, row in found.items()
+    ]
+    section.listings.append(Listing(LIKELIHOOD, LIKELIHOOD_HEADS, cells, best))
+
+
+def _verdict(rival: LikelihoodRow, name: str) -> str:
+    """One sentence on M beside the best baseline."""
+    gap = f"{number(abs(rival.worse))} bits per dimension"
+    episodes = f"{rival.episodes} episodes"
+    interval = f"95 % interval {number(rival.low)} to {number(rival.high)} over {episodes}"
+    known = math.isfinite(rival.low)
+    ground = interval if known else f"{episodes}, too few for an interval"
+    if rival.low <= 0 <= rival.high:
+        return f"M does not clearly differ from the best simple baseline, {name}: {gap} ({ground})."
+    if rival.worse < 0:
+        return f"A simple baseline predicts the next z better than M: {name} needs {gap} less ({ground})."
+    return f"M predicts the next z better than the best simple baseline, {name}, which needs {gap} more ({ground})."
+
+
+def _difference(row: LikelihoodRow) -> str:
+    return "–" if row.worse == 0 else _with_interval(row.worse, row.low, row.high)
+
+
+def _with_interval(value: float, low: float, high: float) -> str:
+    return number(value) + (f" ({number(low)} to {number(high)})" if math.isfinite(low) else "")
+
+
+def _add_open_loop(section: Section) -> None:
+    rows = section.rows("open_loop.csv", OpenLoopRow)
+    for column, note in OPEN_LOOP_NOTES.items():
+        caption = captions(OpenLoopRow)[column]
+        source = plots.curves(_curves(rows, column), "steps ahead", WIDE, caption)
+        section.plot(source, caption, WIDE, note)
+    found = {(row.predictor, row.horizon): row for row in rows}
+    shown = [step for step in OPEN_LOOP_SHOWN if all((name, step) in found for name in PREDICTORS)]
+    cells = [_open_loop_cells({name: found[name, step] for name in PREDICTORS}) for step in shown]
+    if cells:
+        section.listings.append(Listing(OPEN_LOOP, OPEN_LOOP_HEADS, cells))
+
+
+def _curves(rows: Sequence[OpenLoopRow], column: str) -> list[Line]:
+    """A curve per predictor, but for those without an error."""
+    lines = []
+    for predictor, style in STYLES.items():
+        chosen = [row for row in rows if row.predictor == predictor]
+        lines += line(*style, chosen, column, x="horizon", marked=True)
+    return [one for one in lines if np.nan_to_num(one.y).any()]
+
+
+def _open_loop_cells(rows: dict[str, OpenLoopRow]) -> list[str]:
+    mean = rows["mean"]
+    quality = [number(rows[name].psnr) for name in ("mean", "copy", "marginal", "seen")]
+    return [
+        f"{mean.horizon}",
+        _with_interval(mean.latent_ratio, mean.latent_low, mean.latent_high),
+        number(rows["marginal"].latent_ratio),
+        _with_interval(mean.pixel_ratio, mean.pixel_low, mean.pixel_high),
+        *quality,
+        f"{mean.starts:,}",
+    ]

@@ -1,0 +1,112 @@
+"""What the report says of V: its training, its pictures beside the baselines, its latents."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from world_models.figures import plots
+from world_models.figures.plots import BLUE, GREY, HALF, ORANGE, WIDE, Line
+from world_models.figures.wording import number
+from world_models.measures.rows import BaselineRow, VisionRow
+from world_models.report.curves import finite, line
+from world_models.report.headline import Headline
+from world_models.report.page import Section
+from world_models.report.training import fill_training, loss_headline
+from world_models.runs.files import read_json
+from world_models.runs.rows import captions
+
+TITLE = "V · vision"
+LEAD = "A variational autoencoder squeezes each frame into a short vector z, and draws it again from z."
+QUALITY = ("psnr", "psnr_moving", "active", "at_floor")
+"""Columns of val_metrics.csv that are no terms of the loss."""
+PSNR = (
+    ("psnr", WIDE, "V draws from the mean latent; PCA and mean are the training frames'"),
+    ("psnr_moving", HALF, "Those that differ from the frame before"),
+)
+PER_LATENT = "KL per latent, nats"
+RECONSTRUCTIONS = "Frames that were held out, what V draws from their z, and the error"
+PICTURES = {
+    "traversals": "One latent moves, by standard deviations of its mean over the held-out frames; the others stay",
+    "prior": "What V draws from a z that belongs to no frame",
+}
+CAPTIONS = (*captions(VisionRow).values(), PER_LATENT, RECONSTRUCTIONS, *PICTURES.values())
+
+
+def headline(folder: Path) -> Headline | None:
+    """The least validation loss so far."""
+    return loss_headline(folder, VisionRow)
+
+
+def fill(section: Section) -> None:
+    """Facts, plots and pictures, as far as the files are there."""
+    fill_training(section, VisionRow, QUALITY)
+    val = section.rows("val_metrics.csv", VisionRow)
+    baselines = section.rows("baselines.csv", BaselineRow)
+    for name, size, note in PSNR:
+        caption = captions(VisionRow)[name]
+        lines = [*line("V", BLUE, val, name, marked=True), *_levels(val, baselines, name)]
+        section.plot(plots.curves(lines, "step", size, caption), caption, size, note)
+    _add_quality(section)
+    _show_reconstructions(section)
+    for name, caption in PICTURES.items():
+        section.show(section.folder / "images" / f"{name}.png", caption, section.pictures)
+
+
+def _show_reconstructions(section: Section) -> None:
+    """Those of the best V, or the latest; the others need not appear."""
+    every = sorted(section.folder.glob("images/reconstructions_*.png"))
+    of_the_best = section.folder / "images" / "reconstructions.png"
+    latest = [path for path in [of_the_best, *reversed(every)] if path.is_file()]
+    for path in latest[:1]:
+        section.show(path, RECONSTRUCTIONS, section.pictures)
+    section.shown.update(every)
+
+
+def _levels(val: Sequence[VisionRow], baselines: Sequence[BaselineRow], name: str) -> list[Line]:
+    """The baselines as level lines: PCA, and the mean image, which has no components."""
+    if not val:
+        return []
+    ends = np.array([0.0, finite(val, "step").max(initial=0.0)])
+    named = {True: ("PCA", ORANGE), False: ("mean image", GREY)}
+    return [
+        Line(*named[row.components > 0], ends, np.full(2, getattr(row, name))) for row in baselines
+    ]
+
+
+def _add_quality(section: Section) -> None:
+    """What quality.json says of the best V."""
+    path = section.folder / "quality.json"
+    if not path.is_file():
+        return
+    try:
+        quality = read_json(path)
+        facts = _facts(quality)
+        kl, floor = np.asarray(quality["kl_per_latent"], float), float(quality["kl_tolerance"])
+    except (ValueError, KeyError, TypeError):
+        section.notes.append("quality.json is damaged.")
+        return
+    section.facts += facts
+    note = (
+        f"Means over the held-out frames; line: free bits, {number(floor)} nats"
+        if floor > 0
+        else ""
+    )
+    section.plot(plots.bars(kl, "latents, sorted", HALF, PER_LATENT, floor), PER_LATENT, HALF, note)
+
+
+def _facts(quality: dict[str, Any]) -> list[tuple[str, str]]:
+    ours, *others = quality["pictures"]
+    facts = []
+    for key, label in (("psnr", "PSNR"), ("psnr_moving", "PSNR of what moves")):
+        beside = ", ".join(f"{row['name']} {_number(row[key])}" for row in others)
+        facts.append((label, f"{_number(ours[key])} dB ({beside})"))
+    facts.append(("Active latents", f"{quality['active']} of {quality['latent_size']}"))
+    facts.append(("Latents at the floor", f"{quality['at_floor']:.0%}"))
+    return facts
+
+
+def _number(value: float | None) -> str:
+    return number(math.nan if value is None else value, scale=10)
