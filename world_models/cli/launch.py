@@ -25,8 +25,8 @@ from world_models.config.schema import (
 from world_models.config.stage import Chain, Look, Setting, Stage
 from world_models.config.stored import env_keys, merged, stored_config
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
-from world_models.pools.choose import Workers, require_ray
-from world_models.runs.device import resolve_device
+from world_models.pools.choose import require_ray
+from world_models.runs.device import Workers, resolve_device
 from world_models.runs.folder import Run, begin, dated_folder, now
 from world_models.runs.numbers import num_cores
 from world_models.runs.past import PastRun
@@ -166,7 +166,7 @@ def open_run(config: Config, path: Path, env: EnvSpec, upstream: PastRun | None)
         upstream,
         mirror,
         agent=find_agent(config.agent) if config.agent is not None else None,
-        workers=config.workers.value,
+        workers=config.workers,
     )
 
 

@@ -12,6 +12,17 @@ class Device(Enum):
     cuda = "cuda"
 
 
+class Workers(Enum):
+    """Who does work that is spread: processes of this machine, or actors of a Ray cluster.
+
+    The cluster is the one that RAY_ADDRESS names; unset, one of this machine alone, which ends
+    with the run.
+    """
+
+    local = "local"
+    ray = "ray"
+
+
 class Precision(Enum):
     """Arithmetic of a training step; bfloat16 means autocast with float32 weights."""
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from world_models.envs.spec import EnvSpec
-from world_models.runs.device import Device
+from world_models.runs.device import Device, Workers
 from world_models.runs.files import read_json, sha256, write_json, write_text
 from world_models.runs.metrics import MetricsLog, Mirror
 from world_models.runs.provenance import provenance, uncommitted_changes
@@ -51,7 +51,8 @@ class Run:
     mirror: Mirror | None = None
     manifest: dict[str, Any] = field(default_factory=dict)
     agent: Path | None = None  # the agent to play, where it is not the upstream's
-    workers: str = "local"  # where work is spread: processes of this machine, or a Ray cluster
+    # who does work that is spread
+    workers: Workers = Workers.local
 
     @property
     def feeder(self) -> PastRun:

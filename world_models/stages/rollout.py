@@ -23,8 +23,8 @@ from world_models.data.overview import write_overview
 from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
 from world_models.envs.actions import ActionSpace
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
-from world_models.pools.choose import Workers, open_pool
-from world_models.pools.processes import DEADLINE
+from world_models.pools.choose import open_pool
+from world_models.pools.pool import DEADLINE
 from world_models.runs.folder import PATH, RUNTIME, Run
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import num_workers, require_positive
@@ -98,7 +98,7 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
     total = sum(len(shard.seeds) for shard in missing)
     with (
         open_pool(
-            Workers(run.workers),
+            run.workers,
             cfg.workers,
             build_collector,
             args,
