@@ -1,4 +1,5 @@
-"""Run folders that were made up: quick, and as odd as a test needs them. Their tables are written from typed rows."""
+"""Run folders that were made up: quick, and as odd as a test needs them. Their tables are written
+from typed rows."""
 
 import json
 from collections.abc import Iterable, Sequence

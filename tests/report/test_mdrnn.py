@@ -24,7 +24,8 @@ BITS = {"last": 2.0, "linear": 1.5, "marginal": 3.0, "floor": 1.0}
 def write_measures(
     folder: Path, m: float = 1.2, low: float = 0.05, split: str = "validation"
 ) -> Path:
-    """M needs `m` bits and linear regression 1.5; `low` to 2 (1.5 - m) - low is the interval of the difference."""
+    """M needs `m` bits and linear regression 1.5; `low` to 2 (1.5 - m) - low is the interval of
+    the difference."""
     rows = [
         LikelihoodRow(
             name=name,

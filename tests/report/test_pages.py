@@ -1,4 +1,5 @@
-"""Pages of real small runs: each shows all that its report module can show, and it shows no more."""
+"""Pages of real small runs: each shows all that its report module can show, and it shows no
+more."""
 
 import json
 import subprocess
@@ -65,7 +66,8 @@ def converted(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def shown_in(section: Section) -> set[str]:
-    """All captions, films of episodes without their returns; the section says that nothing is missing."""
+    """All captions, films of episodes without their returns; the section says that nothing is
+    missing."""
     assert not [note for note in section.notes if "cannot be read" in note or "column" in note]
     parts = (section.plots, section.listings, section.pictures, section.videos)
     return {item.caption.partition(" ·")[0] for part in parts for item in part}

@@ -16,6 +16,7 @@ from world_models.agents import rollout
 from world_models.data.store import EpisodeStore
 from world_models.envs.pellet import PelletEnv
 from world_models.main import main
+from world_models.measures.search_rows import PublishedRow
 from world_models.report.headline import headline
 from world_models.runs.files import read_json
 from world_models.runs.metrics import read_csv
@@ -308,8 +309,8 @@ def read_agent(run: Path) -> tuple[float, bytes]:
 
 def test_a_search_on_car_racing_is_set_beside_the_published_one() -> None:
     rows = published("CarRacing-v3")
-    assert rows[0] == {"episodes": 25 * 64 * 16, "hours": 15.1, "mean_vector": 822.9}
-    assert rows[-1]["episodes"] == 1800 * 64 * 16 and rows[-1]["mean_vector"] == 900.5
+    assert rows[0] == PublishedRow(episodes=25 * 64 * 16, hours=15.1, mean_vector=822.9)
+    assert rows[-1].episodes == 1800 * 64 * 16 and rows[-1].mean_vector == 900.5
     assert published("WorldModels/Pellet-v0") == []
 
 

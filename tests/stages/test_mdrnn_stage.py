@@ -25,6 +25,7 @@ from world_models.runs.folder import Run
 from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.past import PastRun
 from world_models.runs.progress import ProgressBar
+from world_models.runs.rows import cells
 from world_models.runs.training import Training
 from world_models.stages import mdrnn
 from world_models.stages.mdrnn import MDRNNConfig, Sequences
@@ -135,9 +136,8 @@ def test_validation_carries_the_state_where_training_does(
         "cut": {"sequences": Sequences.windows},
     }.items():
         config = replace(cfg, **keys)
-        found[name] = mdrnn.validate(
-            config, run, training, mdrnn.data_sets(config, run, store, Means(latents))[1]
-        )
+        data = mdrnn.data_sets(config, run, store, Means(latents))[1]
+        found[name] = cells(mdrnn.validate(config, run, training, data))
     assert found["carried"] == pytest.approx(found["whole"], rel=1e-5)
     assert found["cut"]["gmm"] != pytest.approx(found["whole"]["gmm"], rel=1e-5)
 

@@ -1,4 +1,5 @@
-"""The columns of the tables that the makers of episodes write, with the words that stand above them."""
+"""The columns of the tables that the makers of episodes write, with the words that stand above
+them."""
 
 from dataclasses import dataclass
 

@@ -54,9 +54,11 @@ class Line:
 
 
 def curves(lines: Sequence[Line], xlabel: str, size: tuple[int, int], title: str) -> Markup | None:
-    """Lines over a common axis, named at their right ends when the plot is wide; None without a finite point.
+    """Lines over a common axis, named at their right ends when the plot is wide; None without a
+    finite point.
 
-    Long curves are averaged in blocks. The y axis is logarithmic where all values are positive and span a factor of 8.
+    Long curves are averaged in blocks. The y axis is logarithmic where all values are positive and
+    span a factor of 8.
     """
     lines = [thinned for line in lines if (thinned := _thinned(line)).y.size]
     if not lines:
@@ -94,7 +96,8 @@ class Band:
 
 
 def search(returns: Band, tests: Band, title: str) -> Markup | None:
-    """Worst, mean and best of each generation as a band, with the selection scores and their intervals."""
+    """Worst, mean and best of each generation as a band, with the selection scores and their
+    intervals."""
     band, tests = returns.finite, tests.finite
     if not band.x.size:
         return None
@@ -128,7 +131,8 @@ def _draw_tests(axes: "Axes", tests: Band) -> list[tuple[str, str, float, float]
 def beside_published(
     ours: tuple[np.ndarray, np.ndarray], theirs: tuple[np.ndarray, np.ndarray], xlabel: str
 ) -> Markup:
-    """Scores against what they cost, (x, y) each, ours and those of a published search; costs on a logarithmic axis."""
+    """Scores against what they cost, (x, y) each, ours and those of a published search; costs on a
+    logarithmic axis."""
 
     def draw(axes: "Axes") -> None:
         from matplotlib.ticker import FuncFormatter, NullFormatter
@@ -168,7 +172,8 @@ def histogram(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str
 def bars(
     values: np.ndarray, xlabel: str, size: tuple[int, int], title: str, level: float = 0.0
 ) -> Markup | None:
-    """A bar for each value, the highest first, and a line at `level` if that is above 0; None without a finite value."""
+    """A bar for each value, the highest first, and a line at `level` if that is above 0; None
+    without a finite value."""
     values = np.sort(values[np.isfinite(values)])[::-1]
     if not values.size:
         return None
@@ -187,7 +192,8 @@ def bars(
 def strip(
     groups: Sequence[tuple[str, str, np.ndarray, tuple[float, float, float]]], title: str
 ) -> Markup | None:
-    """One row of dots per group (name, colour, values, (mean, low, high)) with its mean and interval; None without a value."""
+    """One row of dots per group (name, colour, values, (mean, low, high)) with its mean and
+    interval; None without a value."""
     groups = [
         (name, colour, values[np.isfinite(values)], mean) for name, colour, values, mean in groups
     ]
@@ -253,7 +259,8 @@ def scale_y(axes: "Axes", values: np.ndarray) -> None:
 
 
 def _name_ends(axes: "Axes", ends: list[tuple[str, str, float, float]]) -> None:
-    """Write names right of the plot at the height of each line's end, kept apart by a line's height."""
+    """Write names right of the plot at the height of each line's end, kept apart by a line's
+    height."""
     axes.get_xlim(), axes.get_ylim()  # brings the limits, and so the transform, up to date
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = [float(np.clip(to_axes.transform((x, y))[1], 0, 1)) for _, _, x, y in ends]
@@ -318,7 +325,8 @@ def _drawn(draw: Callable[["Axes"], None], size: tuple[int, int], left: int, top
 
 
 def _for_page(text: str, title: str) -> str:
-    """The <svg> element alone, with ids made from its title, the page's colours and a name for screen readers."""
+    """The <svg> element alone, with ids made from its title, the page's colours and a name for
+    screen readers."""
     prefix = f"plot-{hashlib.sha256(title.encode()).hexdigest()[:8]}-"
     text = re.sub(r"<metadata>.*?</metadata>\s*", "", text[text.index("<svg") :], flags=re.DOTALL)
     text = re.sub(r'\bid="', f'id="{prefix}', text)

@@ -17,7 +17,8 @@ Bools = npt.NDArray[np.bool_]
 
 
 def done_rows(probability: Doubles, ended: Bools) -> list[CalibrationBin]:
-    """Reliability of the predicted ends, both (N,): per bin of probability the mean predicted and the observed frequency.
+    """Reliability of the predicted ends, both (N,): per bin of probability the mean predicted and
+    the observed frequency.
 
     The interval is Wilson's (1927), 95 %. Empty bins are left out.
     """
@@ -46,7 +47,8 @@ def _done_bin(index: int, probability: Doubles, ended: Bools) -> CalibrationBin:
 
 
 def reward_rows(predicted: Doubles, rewards: Doubles) -> list[CalibrationBin]:
-    """Predicted beside actual reward, both (N,), in bins of equally many steps in the order of the prediction.
+    """Predicted beside actual reward, both (N,), in bins of equally many steps in the order of the
+    prediction.
 
     The interval is that of a mean of independent steps, 95 %.
     """
@@ -75,14 +77,16 @@ def _reward_bin(predicted: Doubles, rewards: Doubles) -> CalibrationBin:
 
 
 def wilson(share: float, count: int) -> tuple[float, float]:
-    """95 % interval of a probability of which `share` was observed in `count` trials (Wilson 1927)."""
+    """95 % interval of a probability of which `share` was observed in `count` trials (Wilson
+    1927)."""
     centre, widen = share + Z**2 / (2 * count), 1 + Z**2 / count
     half = Z * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
     return max(0.0, (centre - half) / widen), min(1.0, (centre + half) / widen)
 
 
 def done_scores(probability: Doubles, ended: Bools, rate: float) -> list[HeadScore]:
-    """Brier score beside that of always saying the training data's rate, and AUROC beside chance (NaN without both classes)."""
+    """Brier score beside that of always saying the training data's rate, and AUROC beside chance
+    (NaN without both classes)."""
     brier, constant = (float(np.square(guess - ended).mean()) for guess in (probability, rate))
     return [
         _score("done_brier", brier, constant),
@@ -91,7 +95,8 @@ def done_scores(probability: Doubles, ended: Bools, rate: float) -> list[HeadSco
 
 
 def reward_scores(predicted: Doubles, rewards: Doubles, mean: float) -> list[HeadScore]:
-    """Squared error and R^2, each beside that of always saying the training data's mean; R^2 is NaN for constant rewards."""
+    """Squared error and R^2, each beside that of always saying the training data's mean; R^2 is
+    NaN for constant rewards."""
     errors = [float(np.square(guess - rewards).mean()) for guess in (predicted, mean)]
     variance = float(rewards.var())
     explained = [1 - error / variance if variance else math.nan for error in errors]
@@ -109,7 +114,8 @@ def log_line(scores: list[HeadScore]) -> str:
 
 
 def auroc(scores: Doubles, positive: Bools) -> float:
-    """The probability that a random positive scores above a random negative, ties half (Mann & Whitney 1947)."""
+    """The probability that a random positive scores above a random negative, ties half (Mann &
+    Whitney 1947)."""
     positives = int(positive.sum())
     negatives = len(positive) - positives
     if not positives or not negatives:

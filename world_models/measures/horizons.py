@@ -10,7 +10,8 @@ from world_models.measures.rows import HorizonRow
 
 
 def best_rollout(rows: Sequence[HorizonRow]) -> list[HorizonRow]:
-    """The rows, one per horizon, of the validation whose error is lowest over all horizons; empty without a whole one."""
+    """The rows, one per horizon, of the validation whose error is lowest over all horizons; empty
+    without a whole one."""
     steps: dict[int | None, list[HorizonRow]] = defaultdict(list)
     for row in rows:
         steps[row.step].append(row)

@@ -1,4 +1,5 @@
-"""M judged on held-out episodes, each played from its first frame with the state carried: all its tables."""
+"""M judged on held-out episodes, each played from its first frame with the state carried: all its
+tables."""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -69,7 +70,8 @@ class Fitted:
 
 @dataclass
 class OneStep:
-    """What M said of each step of an episode, one step ahead: T steps, of which the first P have a next latent."""
+    """What M said of each step of an episode, one step ahead: T steps, of which the first P have a
+    next latent."""
 
     nll: Floats  # (P,) nats
     rewards: Floats  # (T,)
@@ -78,7 +80,8 @@ class OneStep:
 
 @dataclass
 class Heads:
-    """Predicted and actual rewards and ends of all steps, per episode: eight bytes a step beside the store's own."""
+    """Predicted and actual rewards and ends of all steps, per episode: eight bytes a step beside
+    the store's own."""
 
     rewards: list[Floats] = field(default_factory=list)
     ends: list[Floats] = field(default_factory=list)
@@ -96,8 +99,10 @@ def judge(
 ) -> Tables:
     """The rows of likelihood, open_loop, calibration and calibration_scores.
 
-    A pure function of its arguments. `train` are the episodes that M was trained on and the baselines are fitted to,
-    `held_out` those on which all are judged; the column `split` says what these are. Without `include_reward` M's
+    A pure function of its arguments. `train` are the episodes that M was trained on and the
+    baselines are fitted to,
+    `held_out` those on which all are judged; the column `split` says what these are. Without
+    `include_reward` M's
     rewards mean nothing and are left out.
     """
     fitted = fit_training(episodes, train, seed)
@@ -137,7 +142,8 @@ def one_step_ahead(
     baselines: list[Baseline],
     seed: int,
 ) -> tuple[dict[str, Doubles], Doubles, Heads]:
-    """Nats summed over each episode (E,) per model, pairs per episode (E,), and what M's heads said of every step."""
+    """Nats summed over each episode (E,) per model, pairs per episode (E,), and what M's heads
+    said of every step."""
     nats, pairs, heads = defaultdict(list), [], Heads()
     for group in groups(rows):
         loaded = [episodes.load(row) for row in group]

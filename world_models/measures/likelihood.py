@@ -1,4 +1,5 @@
-"""How likely the next latent was to M, beside three Gaussians fitted on the training pairs and V's own uncertainty."""
+"""How likely the next latent was to M, beside three Gaussians fitted on the training pairs and V's
+own uncertainty."""
 
 import math
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ RIDGE = 1e-9
 
 
 class Moments:
-    """Sums over pairs (x, y), in float64: all that the baselines need, whatever the number of pairs."""
+    """Sums over pairs (x, y), in float64: all that the baselines need, whatever the number of
+    pairs."""
 
     def __init__(self, inputs: int, targets: int) -> None:
         self.count = 0
@@ -46,7 +48,8 @@ class Baseline:
 
 
 def pairs_of(latents: Floats, actions: Floats) -> tuple[Doubles, Doubles]:
-    """latents (F, L), actions (T, A), T >= F-1 -> inputs [z_t, a_t, 1] (F-1, L+A+1) and targets z_{t+1} (F-1, L)."""
+    """latents (F, L), actions (T, A), T >= F-1 -> inputs [z_t, a_t, 1] (F-1, L+A+1) and targets
+    z_{t+1} (F-1, L)."""
     count = len(latents) - 1
     x = np.concatenate(
         [latents[:-1], actions[:count], np.ones((count, 1))], axis=1, dtype=np.float64
@@ -55,9 +58,11 @@ def pairs_of(latents: Floats, actions: Floats) -> tuple[Doubles, Doubles]:
 
 
 def fit_baselines(moments: Moments) -> list[Baseline]:
-    """The three baselines, each with the per-dimension variance of its residuals: maximum likelihood in closed form.
+    """The three baselines, each with the per-dimension variance of its residuals: maximum
+    likelihood in closed form.
 
-    last: the latent stays as it is. linear: least squares from [z_t, a_t, 1]. marginal: always the mean.
+    last: the latent stays as it is. linear: least squares from [z_t, a_t, 1]. marginal: always the
+    mean.
     """
     inputs, targets = moments.xy.shape
     mean = np.zeros((inputs, targets))
@@ -80,7 +85,8 @@ def _residual_variance(moments: Moments, weights: Doubles) -> Doubles:
 def posterior_nll(latents: Floats, mu: Floats, logsigma: Floats) -> Doubles:
     """Nats of latents under the posteriors of V that they were drawn from, (N, L) each -> (N,).
 
-    Its mean is the posteriors' entropy: who does not see the target's frame cannot expect to do better. Taken on the
+    Its mean is the posteriors' entropy: who does not see the target's frame cannot expect to do
+    better. Taken on the
     drawn latents, not in closed form, it shares its noise with the models beside it.
     """
     scaled = (latents.astype(np.float64) - mu) / np.exp(logsigma.astype(np.float64))
@@ -90,9 +96,11 @@ def posterior_nll(latents: Floats, mu: Floats, logsigma: Floats) -> Doubles:
 def likelihood_rows(
     nats: dict[str, Doubles], pairs: Doubles, latent_size: int, split: str
 ) -> list[LikelihoodRow]:
-    """One row per model, from its nats summed over each episode (E,) and the pairs of each episode (E,).
+    """One row per model, from its nats summed over each episode (E,) and the pairs of each episode
+    (E,).
 
-    nats is the mean per pair, bits_per_dim = nats / (L ln 2). `worse` says how many bits per dimension more than "M" a
+    nats is the mean per pair, bits_per_dim = nats / (L ln 2). `worse` says how many bits per
+    dimension more than "M" a
     model needs, with its 95 % interval over episodes: above 0, M is the better one.
     """
     scale = latent_size * math.log(2)

@@ -1,4 +1,5 @@
-"""How good a pixel model is when it feeds on its own frames, at every horizon, beside guesses that need no model."""
+"""How good a pixel model is when it feeds on its own frames, at every horizon, beside guesses that
+need no model."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from world_models.models.pixel import PixelModel, PixelPrediction, roll_out
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Frames and truth (B, T, C, H, W) -> (B, T)."""
 AT_ONCE = 16
-"""Pictures whose SSIM is taken at once. With more, what lies between is taken from the system and given back each time."""
+"""Pictures whose SSIM is taken at once. With more, what lies between is taken from the system and
+given back each time."""
 MOST_DB = 60.0
 """PSNR of a single picture, at most: a picture without an error has an infinite one."""
 
@@ -37,7 +39,8 @@ class PixelErrors:
 def pixel_errors(
     model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str, loss: Loss
 ) -> PixelErrors:
-    """Roll the model on through all windows, with the true actions and, from the last context frame on, with those of
+    """Roll the model on through all windows, with the true actions and, from the last context
+    frame on, with those of
     another level's window ("shuffled")."""
     model.eval()
     parts = list(_parts(model, windows, baselines, device, loss))
@@ -92,7 +95,8 @@ def squared(frames: Tensor, truth: Tensor) -> Doubles:
 
 
 def similarity(frames: Tensor, truth: Tensor) -> Doubles:
-    """Frames (B, T, C, H, W) in [0, 1] -> SSIM (Wang et al. 2004; torchmetrics' defaults) of each (B, T)."""
+    """Frames (B, T, C, H, W) in [0, 1] -> SSIM (Wang et al. 2004; torchmetrics' defaults) of each
+    (B, T)."""
     pairs = zip(
         *(pictures.flatten(0, 1).split(AT_ONCE) for pictures in (frames.clamp(0, 1), truth)),
         strict=True,
@@ -113,10 +117,13 @@ def _similarity(pictures: Tensor, truth: Tensor) -> Tensor:
 
 
 def horizon_rows(errors: PixelErrors) -> list[HorizonRow]:
-    """One row per horizon: errors, PSNR of the pooled error in dB, SSIM, and skill 1 - mse/baseline.
+    """One row per horizon: errors, PSNR of the pooled error in dB, SSIM, and skill 1 -
+    mse/baseline.
 
-    Intervals are 95 %, bootstrap over levels. `win_rate`: windows that beat the copy, ties counted half.
-    `psnr_per_image`: mean over windows, no more than 60 dB each. `delta_psnr`: what the true actions are worth in dB.
+    Intervals are 95 %, bootstrap over levels. `win_rate`: windows that beat the copy, ties counted
+    half.
+    `psnr_per_image`: mean over windows, no more than 60 dB each. `delta_psnr`: what the true
+    actions are worth in dB.
     """
     level = np.unique(errors.levels, return_inverse=True)[1]
     return [_row(errors, level, step) for step in range(errors.squares["model"].shape[1])]

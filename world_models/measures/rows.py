@@ -1,4 +1,5 @@
-"""The columns of every table that a measure or a stage writes and a page reads, with the words that stand above them."""
+"""The columns of every table that a measure or a stage writes and a page reads, with the words
+that stand above them."""
 
 from dataclasses import dataclass
 
@@ -19,7 +20,8 @@ class StepRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationRow:
-    """val_metrics.csv of a stage that trains in epochs; a row that is not written yet has no place in them."""
+    """val_metrics.csv of a stage that trains in epochs; a row that is not written yet has no place
+    in them."""
 
     epoch: int | None = None
     step: int | None = None
@@ -42,7 +44,8 @@ class VisionRow(ValidationRow):
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineRow:
-    """baselines.csv of V: what a way to draw held-out frames loses; `components` is 0 for the mean image."""
+    """baselines.csv of V: what a way to draw held-out frames loses; `components` is 0 for the mean
+    image."""
 
     name: str
     components: int
@@ -78,7 +81,8 @@ class LikelihoodRow:
 
 
 PREDICTORS = ("mean", "sampled", "copy", "marginal", "seen")
-"""What M predicts feeding back its mean, or one sample; the last true frame; the mean of all training frames, the same at
+"""What M predicts feeding back its mean, or one sample; the last true frame; the mean of all
+training frames, the same at
 every horizon; V's picture of the true frame itself."""
 OPEN_LOOP_SHOWN = (1, 5, 15, 50)
 """Steps ahead that tables and logs show."""
@@ -86,7 +90,8 @@ OPEN_LOOP_SHOWN = (1, 5, 15, 50)
 
 @dataclass(frozen=True, kw_only=True)
 class OpenLoopRow:
-    """open_loop.csv: errors of a predictor `horizon` steps ahead, and their ratios to copy's with 95 % intervals."""
+    """open_loop.csv: errors of a predictor `horizon` steps ahead, and their ratios to copy's with
+    95 % intervals."""
 
     predictor: str
     horizon: int
@@ -112,7 +117,8 @@ QUANTITIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationBin:
-    """calibration.csv: predictions of a quantity from `start` to `stop`, beside what followed with its 95 % interval."""
+    """calibration.csv: predictions of a quantity from `start` to `stop`, beside what followed with
+    its 95 % interval."""
 
     split: str | None = None
     quantity: str
@@ -135,7 +141,8 @@ HEAD_SCORES = {
 
 @dataclass(frozen=True, kw_only=True)
 class HeadScore:
-    """calibration_scores.csv, val_head_scores.csv: a score beside that of always saying the training mean."""
+    """calibration_scores.csv, val_head_scores.csv: a score beside that of always saying the
+    training mean."""
 
     step: int | None = None
     split: str | None = None
@@ -152,7 +159,8 @@ HORIZONS_SHOWN = (1, 2, 4, 8, 16, 32)
 
 @dataclass(frozen=True, kw_only=True)
 class HorizonRow:
-    """rollout_metrics.csv, val_rollout_metrics.csv: a next-frame model so many frames ahead, beside the guesses."""
+    """rollout_metrics.csv, val_rollout_metrics.csv: a next-frame model so many frames ahead,
+    beside the guesses."""
 
     step: int | None = None
     split: str | None = None

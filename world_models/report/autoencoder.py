@@ -1,4 +1,5 @@
-"""What the report says of the autoencoder: its pictures beside the mean image, its latents, its training."""
+"""What the report says of the autoencoder: its pictures beside the mean image, its latents, its
+training."""
 
 from pathlib import Path
 

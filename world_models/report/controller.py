@@ -1,4 +1,5 @@
-"""What the report says of a search: returns by generation, scores beside a published search, how far it came."""
+"""What the report says of a search: returns by generation, scores beside a published search, how
+far it came."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,7 +25,10 @@ TITLE = "C · controller"
 LEAD = "A small controller acts on what V and M give it; CMA-ES searches for its weights."
 HEADS_A_CHAIN = True
 RETURNS = "Return in each generation"
-SEARCH_NOTE = "Best, mean and worst candidate; dots: the mean vector on the selection episodes, with its 95 % interval"
+SEARCH_NOTE = (
+    "Best, mean and worst candidate; "
+    "dots: the mean vector on the selection episodes, with its 95 % interval"
+)
 PUBLISHED_AXES = {
     "episodes": "episodes played by candidates",
     "hours": "hours of search, tests included",
@@ -37,7 +41,8 @@ CAPTIONS = (RETURNS, *captions(GenerationRow).values())
 
 
 def headline(folder: Path) -> Headline | None:
-    """The selection score of the agent: the best of the last round of finalists, where there was one, or of all tests."""
+    """The selection score of the agent: the best of the last round of finalists, where there was
+    one, or of all tests."""
     finals = read_rows(folder / "finalists.csv", FinalistRow)
     decided = [row for row in finals if np.isfinite(row.overall)]
     if decided:
@@ -85,7 +90,8 @@ def _add_score(section: Section) -> None:
 def _add_published(
     section: Section, metrics: Sequence[GenerationRow], selection: Sequence[SelectionRow]
 ) -> None:
-    """What the search has cost so far for its scores, beside a published one where there is one for this environment."""
+    """What the search has cost so far for its scores, beside a published one where there is one
+    for this environment."""
     published = section.rows("reference.csv", PublishedRow)
     timing = section.rows("timing.csv", TimingRow) if published else []
     hours = _hours(timing)
@@ -106,7 +112,8 @@ def _add_published(
 
 
 def _hours(timing: Sequence[TimingRow]) -> dict[int | None, float]:
-    """Hours from the beginning to the end of each generation, tests included; none where these were not timed."""
+    """Hours from the beginning to the end of each generation, tests included; none where these
+    were not timed."""
     seconds = values(timing, "seconds") + values(timing, "test_seconds")
     totals = np.cumsum(seconds) / 3600
     return {

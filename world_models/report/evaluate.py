@@ -1,4 +1,5 @@
-"""What the report says of an evaluation: of an agent beside a random policy, or of a next-frame model beside guesses."""
+"""What the report says of an evaluation: of an agent beside a random policy, or of a next-frame
+model beside guesses."""
 
 from pathlib import Path
 from typing import Any

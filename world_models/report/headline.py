@@ -11,7 +11,8 @@ SKILL = "skill over the last frame"
 
 @dataclass(frozen=True)
 class Headline:
-    """What was measured, the best value of it, which way is better, and the standard deviation over episodes."""
+    """What was measured, the best value of it, which way is better, and the standard deviation
+    over episodes."""
 
     name: str
     value: float
@@ -20,7 +21,8 @@ class Headline:
 
 
 def headline(run: Path) -> Headline | None:
-    """The headline of a run folder, also of one that is not finished; None where there is no number yet.
+    """The headline of a run folder, also of one that is not finished; None where there is no
+    number yet.
 
     A chain's is that of its last part that may head it. A damaged file is a ValueError.
     """

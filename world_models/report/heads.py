@@ -56,7 +56,8 @@ def _alike(*values: float) -> list[str]:
 
 
 def _agreement(points: np.ndarray, xlabel: str, ylabel: str, title: str) -> Markup | None:
-    """Points (N, 4) of predicted, observed and the ends of its interval, beside the diagonal; None without a finite one."""
+    """Points (N, 4) of predicted, observed and the ends of its interval, beside the diagonal; None
+    without a finite one."""
     points = points[np.isfinite(points).all(1)]
     if not len(points):
         return None

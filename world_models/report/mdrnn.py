@@ -1,4 +1,5 @@
-"""What the report says of M: its training, the next z beside simple baselines, open loop, reward and end."""
+"""What the report says of M: its training, the next z beside simple baselines, open loop, reward
+and end."""
 
 import math
 from collections.abc import Sequence
@@ -66,8 +67,14 @@ OPEN_LOOP_HEADS = [
     "Starts",
 ]
 OPEN_LOOP_NOTES = {
-    "latent_mse": "M reads its own predictions back, with the recorded actions. Samples carry the spread of V's z",
-    "psnr": "Beside the last true frame, the mean of all training frames, and V's picture of the true frame itself",
+    "latent_mse": (
+        "M reads its own predictions back, with the recorded actions. "
+        "Samples carry the spread of V's z"
+    ),
+    "psnr": (
+        "Beside the last true frame, the mean of all training frames, "
+        "and V's picture of the true frame itself"
+    ),
 }
 MEDIA = {
     "dream.mp4": "An episode beside M's dream of it, given the same actions",
@@ -137,8 +144,10 @@ def _verdict(rival: LikelihoodRow, name: str) -> str:
     if rival.low <= 0 <= rival.high:
         return f"M does not clearly differ from the best simple baseline, {name}: {gap} ({ground})."
     if rival.worse < 0:
-        return f"A simple baseline predicts the next z better than M: {name} needs {gap} less ({ground})."
-    return f"M predicts the next z better than the best simple baseline, {name}, which needs {gap} more ({ground})."
+        better = "A simple baseline predicts the next z better than M"
+        return f"{better}: {name} needs {gap} less ({ground})."
+    better = "M predicts the next z better than the best simple baseline"
+    return f"{better}, {name}, which needs {gap} more ({ground})."
 
 
 def _difference(row: LikelihoodRow) -> str:

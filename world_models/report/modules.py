@@ -11,7 +11,8 @@ if TYPE_CHECKING:
 
 
 class StageReport(Protocol):
-    """What a report module holds. With `HEADS_A_CHAIN = True` its headline may head the page of a chain."""
+    """What a report module holds. With `HEADS_A_CHAIN = True` its headline may head the page of a
+    chain."""
 
     TITLE: str
     LEAD: str

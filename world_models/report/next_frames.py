@@ -1,4 +1,5 @@
-"""What the report says of a next-frame model that goes on by itself, and the newest of a series of pictures."""
+"""What the report says of a next-frame model that goes on by itself, and the newest of a series of
+pictures."""
 
 import math
 from collections.abc import Sequence
@@ -23,8 +24,9 @@ HEADS = [
     "SSIM",
 ]
 NOTE = (
-    "The model reads its own frames back; shuffled: with the actions of other windows. Without a model: a copy of the last "
-    "frame, the mean of the training frames, the best fade from one to the other. All on the same windows"
+    "The model reads its own frames back; shuffled: with the actions of other windows. "
+    "Without a model: a copy of the last frame, the mean of the training frames, "
+    "the best fade from one to the other. All on the same windows"
 )
 TABLES = {
     "validation": "Held-out windows, open loop",

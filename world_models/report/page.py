@@ -116,9 +116,5 @@ class Section:
         """Add a picture or video if its file is there."""
         if path.is_file() and path not in self.shown:
             self.shown.add(path)
-            where.append(
-                Figure(
-                    f"data:{MIME[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode()}",
-                    caption,
-                )
-            )
+            content = base64.b64encode(path.read_bytes()).decode()
+            where.append(Figure(f"data:{MIME[path.suffix]};base64,{content}", caption))

@@ -1,4 +1,5 @@
-"""What the report says of a next-frame model: errors beside guesses that need no model, its heads, its training."""
+"""What the report says of a next-frame model: errors beside guesses that need no model, its heads,
+its training."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,7 +51,8 @@ def _add_heads(section: Section, best: list[HorizonRow]) -> None:
 
 
 def add_losses(section: Section, train: Table, val: Sequence[Any]) -> None:
-    """The loss in training and validation, and the norm of its gradient; `val` has val_loss by step."""
+    """The loss in training and validation, and the norm of its gradient; `val` has val_loss by
+    step."""
     words = captions(PixelStepRow)
     if (steps := finite_cells(train, "step")).size:
         section.facts.append(("Training steps", f"{steps.max():,.0f}"))

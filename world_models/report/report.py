@@ -39,9 +39,11 @@ class Page:
 
 
 def write_report(folder: Path) -> Path:
-    """Write `report.html` in a run folder (of a stage or of a pipeline) from the files that are there; returns its path.
+    """Write `report.html` in a run folder (of a stage or of a pipeline) from the files that are
+    there; returns its path.
 
-    Runs that are unfinished, failed or lack files get a page that says so; a folder that is no run is a ValueError.
+    Runs that are unfinished, failed or lack files get a page that says so; a folder that is no run
+    is a ValueError.
     """
     return write_page(folder, _page(folder))
 
@@ -113,7 +115,8 @@ def _parts(folder: Path, parts: Sequence[Part], taken: Mapping[str, Any]) -> lis
 
 
 def _part(folder: Path, stage: str, key: str = "") -> Section:
-    """The section of one stage; a folder that does not exist or is damaged gives one that says so."""
+    """The section of one stage; a folder that does not exist or is damaged gives one that says
+    so."""
     if not (folder / "manifest.json").is_file():
         return make_section(folder, stage, {}, "not started", key)
     try:

@@ -14,9 +14,11 @@ from world_models.report.training import fill_training, finite_cells
 def make_section(
     folder: Path, stage: str, manifest: dict[str, Any], status: str, key: str = ""
 ) -> Section:
-    """The section of the stage that ran in `folder`; a stage without a report module shows its training.
+    """The section of the stage that ran in `folder`; a stage without a report module shows its
+    training.
 
-    `key` names the section on its page: the folder of a chain's part, or nothing for the stage's name.
+    `key` names the section on its page: the folder of a chain's part, or nothing for the stage's
+    name.
     """
     report = report_of(stage)
     title, lead = (report.TITLE, report.LEAD) if report else (stage, "")

@@ -23,7 +23,8 @@ LEGEND_ROW = 18
 
 @dataclass(frozen=True)
 class Series:
-    """One line of a plot: its name and its groups, in the order of the x axis, with their places on it."""
+    """One line of a plot: its name and its groups, in the order of the x axis, with their places
+    on it."""
 
     name: str
     places: np.ndarray
@@ -62,7 +63,8 @@ class Chart:
 
 
 def charts(groups: list[Group]) -> list[Chart]:
-    """One for every swept key but the seed; one with a single place where nothing else was swept."""
+    """One for every swept key but the seed; one with a single place where nothing else was
+    swept."""
     keys = list(groups[0].values) if groups else []
     return [chart(groups, key) for key in keys] or ([chart(groups, "")] if groups else [])
 

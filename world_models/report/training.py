@@ -1,4 +1,5 @@
-"""What the report says of a stage that trains in epochs: its loss, the terms of it, and how far it came."""
+"""What the report says of a stage that trains in epochs: its loss, the terms of it, and how far it
+came."""
 
 from collections.abc import Collection
 from pathlib import Path
@@ -27,7 +28,8 @@ def loss_headline(folder: Path, kind: type = ValidationRow, name: str = "loss") 
 def fill_training(
     section: Section, kind: type = ValidationRow, elsewhere: Collection[str] = ()
 ) -> None:
-    """Headline, facts, and a plot for every column of metrics.csv; those of `elsewhere` are shown by the caller."""
+    """Headline, facts, and a plot for every column of metrics.csv; those of `elsewhere` are shown
+    by the caller."""
     train, val = section.table("metrics.csv"), section.table("val_metrics.csv")
     losses, steps = finite_cells(val, "loss"), finite_cells(train, "step")
     if losses.size:

@@ -19,7 +19,10 @@ from world_models.runs.files import read_json
 from world_models.runs.rows import captions
 
 TITLE = "V · vision"
-LEAD = "A variational autoencoder squeezes each frame into a short vector z, and draws it again from z."
+LEAD = (
+    "A variational autoencoder squeezes each frame into a short vector z, "
+    "and draws it again from z."
+)
 QUALITY = ("psnr", "psnr_moving", "active", "at_floor")
 """Columns of val_metrics.csv that are no terms of the loss."""
 PSNR = (
@@ -29,7 +32,10 @@ PSNR = (
 PER_LATENT = "KL per latent, nats"
 RECONSTRUCTIONS = "Frames that were held out, what V draws from their z, and the error"
 PICTURES = {
-    "traversals": "One latent moves, by standard deviations of its mean over the held-out frames; the others stay",
+    "traversals": (
+        "One latent moves, by standard deviations of its mean over the held-out frames; "
+        "the others stay"
+    ),
     "prior": "What V draws from a z that belongs to no frame",
 }
 CAPTIONS = (*captions(VisionRow).values(), PER_LATENT, RECONSTRUCTIONS, *PICTURES.values())

@@ -24,7 +24,8 @@ Mirror = Callable[[str, dict[str, Value | Path]], None]
 class MetricsLog:
     """One CSV file per name in a run folder; `offsets` says how many bytes of each are valid.
 
-    A checkpoint stores `offsets`; a run that resumes hands them back and each file is cut to that length.
+    A checkpoint stores `offsets`; a run that resumes hands them back and each file is cut to that
+    length.
     """
 
     def __init__(
@@ -41,7 +42,8 @@ class MetricsLog:
         size = path.stat().st_size if path.is_file() else 0
         if size < offset:
             raise ValueError(
-                f"{path} has {size} bytes where the checkpoint saw {offset}: rows are lost, so start a new run"
+                f"{path} has {size} bytes where the checkpoint saw {offset}: "
+                "rows are lost, so start a new run"
             )
         if path.is_file():
             os.truncate(path, offset)
@@ -52,7 +54,8 @@ class MetricsLog:
         return dict(self._offsets)
 
     def write(self, name: str, row: "Row") -> None:
-        """Append a row, a dataclass or a mapping, to `<name>.csv`; the first row of a file also writes its header.
+        """Append a row, a dataclass or a mapping, to `<name>.csv`; the first row of a file also
+        writes its header.
 
         A row whose columns are not those of the header is a ValueError.
         """
@@ -70,7 +73,8 @@ class MetricsLog:
             self._mirror(name, {**values})
 
     def _header(self, name: str, row: dict[str, Value]) -> list[str]:
-        """The columns of `<name>.csv`: those that it has, also from before a resumption, else the row's."""
+        """The columns of `<name>.csv`: those that it has, also from before a resumption, else the
+        row's."""
         if name not in self._headers:
             begun = self._offsets.get(name, 0) > 0
             self._headers[name] = _first_line(self._path(name)) if begun else list(row)
@@ -89,7 +93,8 @@ class MetricsLog:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file as text; none when the file does not exist. A damaged one is a ValueError."""
+    """The rows of a CSV file as text; none when the file does not exist. A damaged one is a
+    ValueError."""
     if not path.is_file():
         return []
     try:
@@ -137,7 +142,8 @@ def _require_columns(path: Path, kind: type, record: Mapping[str, Any]) -> None:
 
 
 def read_column(path: Path, kind: type, name: str) -> np.ndarray:
-    """The finite numbers of one column of a CSV file, also of a file that lacks others; empty without the column."""
+    """The finite numbers of one column of a CSV file, also of a file that lacks others; empty
+    without the column."""
     assert name in columns(kind), (kind, name)
     values = np.array([as_float(record.get(name)) for record in read_csv(path)])
     return values[np.isfinite(values)]

@@ -1,4 +1,5 @@
-"""A run folder that is read and not written: its manifest is parsed once, when it is first asked for."""
+"""A run folder that is read and not written: its manifest is parsed once, when it is first asked
+for."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,8 @@ class Part:
 
 
 class PastRun:
-    """What a run folder says of itself. A folder that is none is a ValueError at the first question."""
+    """What a run folder says of itself. A folder that is none is a ValueError at the first
+    question."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -46,7 +48,8 @@ class PastRun:
 
     @property
     def status(self) -> str:
-        """finished, running, failed or interrupted; what no process writes any more was interrupted."""
+        """finished, running, failed or interrupted; what no process writes any more was
+        interrupted."""
         stated = str(self.manifest["status"])
         cut_off = stated == "running" and not is_live(self.path)
         return "interrupted" if cut_off else stated
@@ -99,7 +102,8 @@ class PastRun:
         return PastRun(self.path / folders[-1])
 
     def inputs(self, kind: str) -> list[Path]:
-        """The files of `kind` that the run was built on; one that is gone or changed is a ValueError."""
+        """The files of `kind` that the run was built on; one that is gone or changed is a
+        ValueError."""
         entries = [entry for entry in self.manifest["inputs"] if entry["kind"] == kind]
         return [self._checked(entry) for entry in entries]
 

@@ -1,4 +1,5 @@
-"""Rows of CSV files as dataclasses: who writes a table, who reads it and who tests it take its columns from one place."""
+"""Rows of CSV files as dataclasses: who writes a table, who reads it and who tests it take its
+columns from one place."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,13 +17,15 @@ T = TypeVar("T")
 
 
 def column(caption: str = "", name: str = "", default: Any = MISSING) -> Any:
-    """A field that a page shows under `caption`, in a column called `name` where that is no name for a field."""
+    """A field that a page shows under `caption`, in a column called `name` where that is no name
+    for a field."""
     return field(default=default, metadata={"caption": caption, "name": name})
 
 
 @dataclass(frozen=True, kw_only=True)
 class TimingRow:
-    """timing.csv: how fast a stage was since its last row. Which counter there is depends on the stage."""
+    """timing.csv: how fast a stage was since its last row. Which counter there is depends on the
+    stage."""
 
     step: int | None = None
     generation: int | None = None
@@ -51,7 +54,8 @@ def captions(kind: type) -> dict[str, str]:
 
 
 def cells(row: "Row") -> "dict[str, Value]":
-    """A row's values by the names of their columns; a column that the row does not use (None) is left out."""
+    """A row's values by the names of their columns; a column that the row does not use (None) is
+    left out."""
     if isinstance(row, Mapping):
         return dict(row)
     found = {name: getattr(row, entry.name) for name, entry in columns(type(row)).items()}
@@ -61,7 +65,8 @@ def cells(row: "Row") -> "dict[str, Value]":
 def rows_of(kind: type[T], records: Iterable[Mapping[str, Any]]) -> Iterator[T]:
     """Rows from cells by the names of their columns.
 
-    A row that was cut off, without a text or a whole number, is left out; any other cell that holds no number is NaN.
+    A row that was cut off, without a text or a whole number, is left out; any other cell that
+    holds no number is NaN.
     """
     hints = get_type_hints(kind)
     for record in records:
