@@ -1,4 +1,4 @@
-"""The project as others get it: a wheel that carries conf/, and a README whose commands run."""
+"""The project as others get it: a wheel that carries conf/, and pages whose commands run."""
 
 import os
 import re
@@ -18,16 +18,37 @@ from world_models.main import main
 from world_models.runs.files import read_json
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-COMMANDS = [
-    line.split("#")[0].strip()
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    if line.strip()
+PAGES = [
+    "README.md",
+    "docs/running.md",
+    "docs/controller.md",
+    "docs/next_frames.md",
+    "docs/data.md",
 ]
-OURS = [
-    shlex.split(line)[3:] for line in COMMANDS if line.startswith("python -m world_models.main")
-]
+"""The pages whose commands work."""
+WALK = ["README.md", "docs/next_frames.md"]
+"""Those whose stages feed each other in the order in which they are typed."""
+
+
+def text_of(pages: list[str]) -> str:
+    return "\n".join((ROOT / page).read_text() for page in pages)
+
+
+def commands_of(pages: list[str]) -> list[str]:
+    """The command lines of the pages, continued lines joined, comments left out."""
+    blocks = re.findall(r"```sh\n(.*?)```", text_of(pages), re.DOTALL)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    return [line.split("#")[0].strip() for line in lines if line.strip()]
+
+
+def ours(commands: list[str]) -> list[list[str]]:
+    """What follows the program's name in the commands that start it."""
+    own = [line for line in commands if line.startswith("python -m world_models.main")]
+    return [shlex.split(line)[3:] for line in own]
+
+
+COMMANDS = commands_of(PAGES)
+OURS = ours(COMMANDS)
 
 
 def run(command: list[str], cwd: Path, **environment: str) -> str:
@@ -152,7 +173,7 @@ PROMISED = {
 def leaves_what_it_promises(run: Path, stage: str) -> None:
     """No file is missing and no table is empty."""
     for pattern in [
-        *PROMISED[stage.removesuffix("_seed84")],
+        *PROMISED[stage.removesuffix("_gray84")],
         "report.html",
         "config.yaml",
         "manifest.json",
@@ -168,7 +189,7 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
     """The stage commands as README gives them, on Pellet and small."""
     named = [
         item
-        for item in OURS
+        for item in ours(commands_of(WALK))
         if item[0].removeprefix("stage=") in SMALL
         and not any(text.startswith("-") for text in item)
     ]
@@ -200,7 +221,9 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
 
 
 def test_readme_notebook_lines_run(finished: Path, tmp_path: Path) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    blocks = re.findall(
+        r"```python\n(.*?)```", text_of(["docs/running.md", "docs/next_frames.md"]), re.DOTALL
+    )
     assert (
         main(
             small(
