@@ -35,7 +35,7 @@ def played(agent: Agent, backend: str, seeds: list[int]) -> list[dict[str, np.nd
     for step in interact(envs, agent.policy(), seeds):
         for place, row in enumerate(step.rows):
             for name, values in (
-                ("frames", step.frames),
+                ("frames", step.observations),
                 ("actions", step.actions),
                 ("rewards", step.rewards),
             ):

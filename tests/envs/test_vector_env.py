@@ -7,7 +7,7 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from world_models.envs.make import Backend, Crop, EnvConfig, EnvSpec, make_spec, make_vector_env
-from world_models.envs.vector import PixelVectorEnv
+from world_models.envs.pixels import PixelVectorEnv
 
 CASES = {
     "pellet": (EnvConfig(id="WorldModels/Pellet-v0"), Backend.gymnasium),

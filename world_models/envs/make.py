@@ -17,10 +17,10 @@ from world_models.envs import procgen
 from world_models.envs.actions import ActionSpace, Squash
 from world_models.envs.envpool_backend import ENVPOOL_IDS, EnvPoolVectorEnv, envpool_installed
 from world_models.envs.gymnasium_backend import GymnasiumVectorEnv
+from world_models.envs.pixels import PixelVectorEnv
 from world_models.envs.preprocess import MIN_SIZE, Crop, Preprocessing
 from world_models.envs.procgen import DistributionMode, Game, ProcgenVectorEnv
 from world_models.envs.spec import EnvSpec
-from world_models.envs.vector import PixelVectorEnv
 
 
 class Backend(Enum):

@@ -211,6 +211,6 @@ def replay(run: Run, agent: Agent, seeds: list[int]) -> tuple[list[np.ndarray], 
     for step in interact(envs, agent.policy(), seeds):
         returns[step.rows] += step.rewards
         for i, episode in enumerate(step.rows):
-            frames[episode].append(step.frames[i])
+            frames[episode].append(step.observations[i])
     envs.close()
     return [np.stack(episode) for episode in frames], returns

@@ -10,9 +10,10 @@ import torch
 from world_models.data.datasets import SequenceDataset
 from world_models.data.store import EpisodeStore
 from world_models.data.windows import PixelWindows
+from world_models.envs.pixels import PixelVectorEnv
 from world_models.envs.preprocess import Preprocessing
+from world_models.envs.slots import Transitions
 from world_models.envs.spec import EnvSpec
-from world_models.envs.vector import PixelVectorEnv, Transitions
 from world_models.runs import seeding
 from world_models.runs.lineage import input_of
 from world_models.worlds.latent import WIDTH
