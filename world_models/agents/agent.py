@@ -13,7 +13,7 @@ from world_models.models.controller import Features, Latent, Sight, act_many
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.provenance import versions
-from world_models.worlds.latent import CUDA_WIDTH, WIDTH, WorldModel, world_of
+from world_models.worlds.latent import CUDA_BATCH, INFERENCE_MULTIPLE, WorldModel, world_of
 
 
 class WorldModelPolicy:
@@ -47,10 +47,10 @@ class WorldModelPolicy:
     def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Environment actions (n, ...) of the rows (n,); a controller whose output is NaN or infinite is a ValueError."""
         if self.world.device.type != "cuda":
-            return self._act(frames, rows, -(-len(rows) // WIDTH) * WIDTH)
-        cuts = range(CUDA_WIDTH, len(rows), CUDA_WIDTH)
+            return self._act(frames, rows, -(-len(rows) // INFERENCE_MULTIPLE) * INFERENCE_MULTIPLE)
+        cuts = range(CUDA_BATCH, len(rows), CUDA_BATCH)
         parts = zip(np.split(frames, cuts), np.split(rows, cuts), strict=True)
-        return np.concatenate([self._act(*part, CUDA_WIDTH) for part in parts])
+        return np.concatenate([self._act(*part, CUDA_BATCH) for part in parts])
 
     def _act(self, frames: np.ndarray, rows: np.ndarray, width: int) -> np.ndarray:
         count, sight = len(rows), self.world.sight

@@ -16,7 +16,7 @@ from world_models.envs.slots import Transitions
 from world_models.envs.spec import EnvSpec
 from world_models.runs import seeding
 from world_models.runs.lineage import input_of
-from world_models.worlds.latent import WIDTH
+from world_models.worlds.latent import INFERENCE_MULTIPLE
 from world_models.worlds.pixel import PixelWorld, load_pixel_world
 
 STARTS = 4096
@@ -41,7 +41,7 @@ class PixelDream(PixelVectorEnv):
         split = "validation" if store.episodes("validation") else "train"
         data = SequenceDataset(store, split, context)
         self.starts = PixelWindows(data, context, STARTS, world.env.action_space, world.view)
-        width = -(-num_envs // WIDTH) * WIDTH
+        width = -(-num_envs // INFERENCE_MULTIPLE) * INFERENCE_MULTIPLE
         frames = self.env_spec.preprocessing
         shape = (frames.channels, frames.size, frames.size)
         self._seen = torch.zeros(width, context, *shape, device=world.device)
