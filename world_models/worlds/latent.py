@@ -22,10 +22,6 @@ from world_models.worlds.memory import LatentState, Memory
 from world_models.worlds.starts import held_out_windows
 from world_models.worlds.world import Advance, select
 
-INFERENCE_MULTIPLE = 4
-"""Inference batches are padded to a multiple of this: smaller ones run through other kernels."""
-CUDA_BATCH = 64
-"""On a GPU, whose kernels change with the width, every batch is cut and padded to exactly this."""
 STARTS = 512
 """Most stored frames at which a dream of M may begin."""
 CONTEXT = 8

@@ -16,7 +16,7 @@ from world_models.envs.slots import Transitions
 from world_models.envs.spec import EnvSpec
 from world_models.runs import seeding
 from world_models.runs.lineage import input_of
-from world_models.worlds.latent import INFERENCE_MULTIPLE
+from world_models.worlds.inference import INFERENCE_MULTIPLE
 from world_models.worlds.pixel import PixelWorld, load_pixel_world
 
 STARTS = 4096
