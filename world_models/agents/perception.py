@@ -1,6 +1,7 @@
 """What an agent sees and remembers: V's latent of the newest frame and M's state, row by row."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -8,10 +9,18 @@ import torch
 from world_models.models.controller import Features, Latent
 from world_models.models.mdrnn import mixture_mean
 from world_models.runs import seeding
-from world_models.worlds.inference import batches
+from world_models.worlds.inference import Batch, batches
 from world_models.worlds.latent import WorldModel
 from world_models.worlds.memory import LatentState
-from world_models.worlds.world import select
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """Rows that saw something together, and the state of theirs that M has not yet read on."""
+
+    batch: Batch
+    rows: torch.Tensor  # (n,)
+    state: LatentState  # (width, ...)
 
 
 class Perception:
@@ -35,33 +44,34 @@ class Perception:
         self.draws = [seeding.generator(seed, "latent") for seed in seeds] if sampled else []
         h, c = self.world.cell.get_init_hidden(len(seeds))
         self.state = LatentState(h.new_zeros(len(seeds), self.world.mdrnn.latents), h, c)
+        self._seen: list[_Seen] = []
 
     @torch.inference_mode()
     def see(self, frames: np.ndarray, rows: np.ndarray) -> torch.Tensor:
         """What C sees (n, F) of the newest frames (n, H, W, C) uint8 of the rows (n,)."""
-        features = []
-        for batch in batches(rows, self.world.device):
-            count = len(batch.rows)
-            latents = self._latents(batch.fill(frames), batch.rows)
-            index = torch.from_numpy(batch.filled).to(latents.device)
-            self.state.z[index[:count]] = latents[:count]
-            _, h, c = select(self.state, index)
-            features.append(self.world.features(latents, h, c)[:count])
+        self._seen = [self._see(frames, batch) for batch in batches(rows, self.world.device)]
+        features = [self.world.features(*seen.state)[: len(seen.rows)] for seen in self._seen]
         return features[0] if len(features) == 1 else torch.cat(features)
+
+    def _see(self, frames: np.ndarray, batch: Batch) -> "_Seen":
+        latents = self._latents(batch.fill(frames), batch.rows)
+        index = torch.from_numpy(batch.filled).to(latents.device)
+        rows = index[: len(batch.rows)]
+        self.state.z[rows] = latents[: len(rows)]
+        return _Seen(batch, rows, LatentState(latents, self.state.h[index], self.state.c[index]))
 
     @torch.inference_mode()
     def remember(self, actions: np.ndarray, rows: np.ndarray) -> None:
-        """M reads what the rows (n,) saw last, and the environment actions (n, ...) done there."""
+        """M reads what the rows (n,) saw, the last to `see`, and the actions (n, ...) done there."""
         if not self.with_memory:
             return
-        for batch in batches(rows, self.world.device):
-            count = len(batch.rows)
-            executed = self.world.env.action_space.to_model(batch.fill(actions))
-            index = torch.from_numpy(batch.filled).to(self.world.device)
-            given = torch.from_numpy(executed).to(index.device)
-            h, c = self.world.memory.read(select(self.state, index), given)
-            self.state.h[index[:count]] = h[:count]
-            self.state.c[index[:count]] = c[:count]
+        assert sum(len(seen.rows) for seen in self._seen) == len(rows), "of those that saw"
+        for seen in self._seen:
+            executed = self.world.env.action_space.to_model(seen.batch.fill(actions))
+            given = torch.from_numpy(executed).to(seen.rows.device)
+            h, c = self.world.memory.read(seen.state, given)
+            self.state.h[seen.rows] = h[: len(seen.rows)]
+            self.state.c[seen.rows] = c[: len(seen.rows)]
 
     @torch.inference_mode()
     def expected(self, rows: np.ndarray) -> torch.Tensor:

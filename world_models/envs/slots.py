@@ -10,7 +10,9 @@ from gymnasium.vector.utils import batch_space
 
 from world_models.envs.spec import EnvSpec
 
-Transitions = tuple[Sequence[np.ndarray], np.ndarray, np.ndarray, np.ndarray]
+Shown = Sequence[np.ndarray] | np.ndarray
+"""One raw observation for each of some slots."""
+Transitions = tuple[Shown, np.ndarray, np.ndarray, np.ndarray]
 """Raw observations, rewards, terminated and truncated of the slots that were stepped."""
 
 
@@ -109,12 +111,12 @@ class SlotVectorEnv(gymnasium.vector.VectorEnv):
         assert mask.dtype == bool and mask.shape == (self.num_envs,), (mask.dtype, mask.shape)
         return mask
 
-    def _keep(self, slots: np.ndarray, shown: Sequence[np.ndarray]) -> None:
+    def _keep(self, slots: np.ndarray, shown: Shown) -> None:
         """Take over what `slots` show now: what `_begin` or `_advance` gave, one for each."""
         for slot, observation in zip(slots.tolist(), shown, strict=True):
             self._observations[slot] = observation
 
-    def _begin(self, slots: np.ndarray, seeds: list[int]) -> Sequence[np.ndarray]:
+    def _begin(self, slots: np.ndarray, seeds: list[int]) -> Shown:
         """Begin an episode in each of `slots`; return its first raw observation."""
         raise NotImplementedError
 

@@ -25,7 +25,7 @@ from world_models.runs.provenance import versions
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.runs.statistics import summarize
 from world_models.search.fitness import Models, build_player, play_blocks, single_blocks
-from world_models.worlds.pixel import load_pixel_world
+from world_models.worlds.pixel import load_pixel_predictor
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def evaluate_pixels(cfg: EvaluateConfig, run: Run, upstream: Path) -> None:
     )
     run.add_input("pixel", path)
     run.add_input("episodes", episodes)
-    world, store = load_pixel_world(path, run.device.value), EpisodeStore.open(episodes.parent)
+    world, store = load_pixel_predictor(path, run.device.value), EpisodeStore.open(episodes.parent)
     store = world.split(store) if cfg.source is None else store
     evaluate_pixel_world(
         run.path, run.metrics(None), world, store, cfg.windows, cfg.horizon, cfg.fps
