@@ -43,7 +43,8 @@ class WorldModelPolicy:
 class Agent:
     """A trained agent for notebooks: `reset(n)`, then `act(frames)` once per step.
 
-    `dream` and `reconstruct` look inside. Frames are uint8 (n, size, size, channels) as `make_vector_env(agent.env, backend, n)` gives them.
+    `dream` and `reconstruct` look inside. Frames are uint8 (n, size, size, channels) as
+    `make_vector_env(agent.env, backend, n)` gives them.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Agent:
         self._policy.reset(range(num_envs))
 
     def act(self, frames: np.ndarray) -> np.ndarray:
-        """Environment actions (n, ...) for frames (n, size, size, channels) uint8 of all n episodes."""
+        """Environment actions (n, ...) for frames (n, size, size, channels) of all n episodes."""
         if self._policy is None:
             raise ValueError(
                 "agent.act needs a beginning: call agent.reset(number of environments) first"

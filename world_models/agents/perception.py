@@ -62,7 +62,7 @@ class Perception:
 
     @torch.inference_mode()
     def remember(self, actions: np.ndarray, rows: np.ndarray) -> None:
-        """M reads what the rows (n,) saw, the last to `see`, and the actions (n, ...) done there."""
+        """M reads what the rows (n,), the last to `see`, saw, and the actions (n, ...) done there."""
         if not self.with_memory:
             return
         assert sum(len(seen.rows) for seen in self._seen) == len(rows), "of those that saw"

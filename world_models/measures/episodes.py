@@ -1,4 +1,4 @@
-"""Episodes as M meets them: latents, actions, rewards and ends, a few at a time, played from their first frame."""
+"""Episodes as M meets them: latents, actions, rewards and ends, played from the first frame."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -43,7 +43,10 @@ class LatentEpisode:
         return len(self.mu) - 1
 
     def sample(self, seed: int) -> Floats:
-        """Latents (F, L) drawn from V's posterior; the draw is a function of the seed and the episode's number."""
+        """Latents (F, L) drawn from V's posterior.
+
+        The draw is a function of the seed and the episode's number.
+        """
         noise = seeding.generator(seed, "mdrnn", "posterior", self.row.index).standard_normal(
             self.mu.shape, np.float32
         )
@@ -52,7 +55,10 @@ class LatentEpisode:
 
 @dataclass(frozen=True)
 class LatentEpisodes:
-    """The episodes of a store beside their latents. `to_model` turns executed actions (T, ...) into model actions (T, A)."""
+    """The episodes of a store beside their latents.
+
+    `to_model` turns executed actions (T, ...) into model actions (T, A).
+    """
 
     store: EpisodeStore
     latents: LatentSource
@@ -89,7 +95,10 @@ class LatentEpisodes:
         return LatentEpisode(row, *latents, self.actions(row, 0, row.length), rewards, ended)
 
     def at(self, rows: list[EpisodeRow], steps: list[int]) -> tuple[Tensor, Tensor]:
-        """Single frames, one of each of N episodes: V's mu (N, L) and the pictures (N, H, W, C) uint8."""
+        """Single frames, one of each of N episodes.
+
+        V's mu (N, L) and the pictures (N, H, W, C) uint8.
+        """
         shards, places = (
             np.array([row.shard for row in rows]),
             np.array([row.start for row in rows]) + steps,

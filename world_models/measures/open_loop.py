@@ -1,4 +1,4 @@
-"""How far M can be trusted when it feeds on its own predictions, with the recorded actions, beside guesses that need no model."""
+"""How far M can be trusted when it feeds on its own predictions, beside guesses without a model."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -34,7 +34,10 @@ every horizon; V's picture of the true frame itself."""
 
 @dataclass(frozen=True)
 class Marginal:
-    """The mean of the training episodes' frames: of V's mu (L,), and of the pictures (H, W, C) in [0, 1]."""
+    """The mean of the training episodes' frames.
+
+    Of V's mu (L,), and of the pictures (H, W, C) in [0, 1].
+    """
 
     latent: Tensor
     picture: Tensor
@@ -63,10 +66,11 @@ def open_loop_rows(
     marginal: Marginal,
     seed: int,
 ) -> list[dict[str, Value]]:
-    """One row per horizon that fits into an episode and per predictor: mean squared errors of latents and pictures.
+    """Mean squared errors of latents and pictures, a row per horizon and predictor.
 
-    Latents are compared with V's mu of the true frame, pictures (in [0, 1]) with the true frame. The ratios are to
-    copy's error, with 95 % intervals over episodes. Start points are fixed and spread evenly over the steps.
+    Horizons are those that fit into an episode. Latents are compared with V's mu of the true
+    frame, pictures (in [0, 1]) with the true frame. The ratios are to copy's error, with 95 %
+    intervals over episodes. Start points are fixed and spread evenly over the steps.
     """
     starts = {horizon: start_points(episodes, rows, horizon) for horizon in HORIZONS}
     warm = warmed(
@@ -82,7 +86,7 @@ def open_loop_rows(
 
 
 def start_points(episodes: LatentEpisodes, rows: list[EpisodeRow], horizon: int) -> list[Start]:
-    """Up to STARTS places from which `horizon` frames follow inside the episode, evenly spread over all such places."""
+    """Up to STARTS places, evenly spread, from which `horizon` frames follow in the episode."""
     places = np.array([max(0, episodes.frames(row) - horizon) for row in rows])
     ends = np.cumsum(places)
     count = min(STARTS, int(places.sum()))
@@ -96,7 +100,7 @@ def start_points(episodes: LatentEpisodes, rows: list[EpisodeRow], horizon: int)
 
 
 def warmed(world: WorldModel, episodes: LatentEpisodes, starts: Iterable[Start]) -> Warm:
-    """M's state at every start, after the real mean latents and actions from the episode's beginning."""
+    """M's state at every start, after the real mean latents and actions before it."""
     steps: dict[int, set[int]] = defaultdict(set)
     rows = {}
     for start in starts:
@@ -169,7 +173,10 @@ class _Rollouts:
 def _at(
     world: WorldModel, episodes: LatentEpisodes, starts: list[Start], ahead: int
 ) -> tuple[Tensor, Tensor]:
-    """V's mean latents (N, L) and the true pictures (N, C, H, W) in [0, 1], `ahead` frames after the starts."""
+    """What is true `ahead` frames after the starts.
+
+    V's mean latents (N, L) and the pictures (N, C, H, W) in [0, 1].
+    """
     mu, frames = episodes.at(
         [start.row for start in starts], [start.step + ahead for start in starts]
     )
@@ -179,7 +186,7 @@ def _at(
 def roll_on(
     model: WorldModel, latent: Tensor, actions: Tensor, hidden: Hidden, draws: Draws | None
 ) -> Tensor:
-    """latent (N, L), actions (steps, N, A), state (h, c) each (N, H) -> the latent (N, L) after all.
+    """latent (N, L), actions (steps, N, A), state (h, c) each (N, H) -> the last latent (N, L).
 
     M reads its own prediction back: the mixture's mean, or with `draws` a sample at temperature 1.
     """
@@ -212,7 +219,7 @@ def _horizon_rows(horizon: int, starts: list[Start], errors: Doubles) -> list[di
 
 
 def _beside_copy(space: str, sums: Doubles, column: int, count: int) -> dict[str, float]:
-    """A predictor's mean error and its ratio to copy's with the interval, from sums per episode (E, 5)."""
+    """A predictor's mean error, its ratio to copy's and the interval; sums are per episode (E, 5)."""
     mine, copied = sums[:, column], sums[:, PREDICTORS.index("copy")]
     low, high = ratio_interval(mine, copied)
     values = {

@@ -24,7 +24,7 @@ class Draws(Protocol):
 
 
 class StreamDraws:
-    """Numbers in the order in which a batch asks for them: a function of all that was drawn before."""
+    """Numbers in the order in which a batch asks for them, all from one generator."""
 
     def __init__(self, generator: torch.Generator) -> None:
         self.generator = generator

@@ -20,7 +20,10 @@ PLAYED_SIDE_BY_SIDE = 16
 
 @dataclass(frozen=True)
 class Observed:
-    """Features (n, F) float64 that C would have seen by V's mean latents, and the actions (n, ...) taken there."""
+    """Features (n, F) float64 that C would have seen, by V's mean latents, in recorded episodes.
+
+    And the actions (n, ...) that were taken there.
+    """
 
     features: np.ndarray
     actions: np.ndarray

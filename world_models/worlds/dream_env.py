@@ -1,4 +1,4 @@
-"""A world as an environment: episodes begin at stored places and go on in the trained model alone."""
+"""A world as an environment: episodes begin at stored places and go on in the model alone."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -85,7 +85,7 @@ class DreamEnv(SlotVectorEnv):
         return torch.from_numpy(slots).to(self._seeds.device)
 
     def _given(self, rows: torch.Tensor, actions: np.ndarray) -> torch.Tensor:
-        """Environment actions of the rows (n, ...) -> those of all rows (B, A), as a model reads them."""
+        """Environment actions (n, ...) of the rows -> those of all (B, A), as a model reads them."""
         space = self.env_spec.action_space
         given = torch.zeros(len(self._seeds), space.size, device=rows.device)
         given[rows] = torch.from_numpy(space.to_model(actions)).to(given)

@@ -177,7 +177,7 @@ class LatentWorld:
 def encoded_starts(
     model: WorldModel, store: EpisodeStore, context: int = CONTEXT, count: int = STARTS
 ) -> LatentState:
-    """States at up to `count` held-out frames: V's mean of the frame, after M has read those before.
+    """States at up to `count` held-out frames: V's mean, after M has read the frames before.
 
     M reads `context` - 1 frames and actions before each start, from a zero state; with a context
     of 1 none, so that a start is as the first frame of an episode.

@@ -27,7 +27,7 @@ ARCHITECTURES: dict[str, type[PixelModel]] = {
 
 @dataclass(frozen=True)
 class PixelPredictor:
-    """A pixel model that is ready to predict: weights, what it sees of which environment, baselines."""
+    """A pixel model that is ready to predict, what it sees of which environment, and baselines."""
 
     model: PixelModel
     env: EnvSpec
@@ -85,7 +85,7 @@ class PixelState(NamedTuple):
 
 
 class PixelWorld:
-    """A pixel model going on by itself: what it predicts is what it reads next. It draws no noise."""
+    """A pixel model going on by itself: it reads what it predicts, and draws no noise."""
 
     def __init__(self, predictor: PixelPredictor, starts: PixelWindows) -> None:
         """`starts` are windows of as many frames as the model reads."""

@@ -1,4 +1,4 @@
-"""What every trained model is that goes on by itself: rows of episodes, side by side, on tensors."""
+"""What every trained model is that goes on by itself: rows of episodes, on tensors."""
 
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
@@ -41,7 +41,10 @@ class World(Protocol[State]):
         """The state of B rows, at the stored places of these numbers (B,)."""
 
     def advance(self, state: State, actions: Tensor, draws: Draws) -> Advance[State]:
-        """One step of all rows; actions (B, A) as a model reads them, see `ActionSpace.to_model`."""
+        """One step of all rows, with actions (B, A) as a model reads them.
+
+        See `ActionSpace.to_model`.
+        """
 
     def observe(self, state: State) -> Tensor:
         """What an agent reads (B, ...): features float32, or frames (B, H, W, C) uint8."""
