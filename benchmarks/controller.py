@@ -26,7 +26,7 @@ import numpy as np
 import torch
 
 from benchmarks.table import Rates, show
-from world_models.agents import agent as acting
+from world_models.agents import control
 from world_models.agents.agent import Agent, WorldModelPolicy, load_agent
 from world_models.agents.rollout import play
 from world_models.agents.trained import find_agent
@@ -50,6 +50,7 @@ from world_models.search.fitness import (
     candidate_blocks,
     play_blocks,
 )
+from world_models.worlds import latent
 from world_models.worlds.latent import WorldModel
 
 CORES = len(os.sched_getaffinity(0))
@@ -262,10 +263,10 @@ def parts(found: Models) -> None:
         ("environment (EnvPool)", EnvPoolVectorEnv, "_advance"),
         ("environment: resets", EnvPoolVectorEnv, "_begin"),
         ("crop and resize (OpenCV)", Preprocessing, "apply"),
-        ("transfer (bytes to float)", acting, "to_float"),
+        ("transfer (bytes to float)", latent, "to_float"),
         ("V: encoder", WorldModel, "posterior"),
         ("M: LSTM cell", MDRNNCell, "advance"),
-        ("C", acting, "act_many"),
+        ("C", control, "act_many"),
         ("acting: the rest", WorldModelPolicy, "act"),
     ]
     originals = [getattr(owner, name) for _, owner, name in places]
@@ -313,7 +314,7 @@ def alternatives(found: Models, repeats: int) -> None:
     cases: dict[str, dict[str, Callable[[], torch.Tensor]]] = {
         "V's encoder": {"float32, as used": lambda: world.encode(frames), "bfloat16": in_bfloat16},
         "C": {
-            "rows summed one by one, as used": lambda: acting.act_many(vectors, features, 0),
+            "rows summed one by one, as used": lambda: control.act_many(vectors, features, 0),
             "baddbmm": by_baddbmm,
         },
     }

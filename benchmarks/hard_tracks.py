@@ -35,7 +35,7 @@ def played(agent: Agent, backend: str, seeds: list[int]) -> list[dict[str, np.nd
     for step in interact(envs, agent.policy(), seeds):
         for place, row in enumerate(step.rows):
             for name, values in (
-                ("frames", step.frames),
+                ("frames", step.observations),
                 ("actions", step.actions),
                 ("rewards", step.rewards),
             ):
@@ -61,12 +61,11 @@ def known(
     seen = world.decode(latents)
     errors = np.square((seen.astype(np.float64) - frames) / 255).mean((1, 2, 3))
     executed = torch.from_numpy(world.env.action_space.to_model(episode["actions"]))
-    hidden, nats = world.cell.get_init_hidden(1), []
-    for now in range(len(frames) - 1):
-        mus, sigmas, logpi, _, _, hidden = world.cell(
-            executed[now : now + 1], latents[now : now + 1], hidden
-        )
-        nats.append(float(gmm_loss(latents[now + 1 : now + 2], mus, sigmas, logpi, reduce=False)))
+    nats = []
+    followed = world.memory.follow(latents[:-1, None], executed[: len(frames) - 1, None])
+    for after, (_, (h, _)) in zip(latents[1:, None], followed, strict=True):
+        mixture = world.memory.foresee(h)[:3]
+        nats.append(float(gmm_loss(after, *mixture, reduce=False)))
     return seen, errors, np.array(nats)
 
 

@@ -9,9 +9,9 @@ import pytest
 from world_models.agents.rollout import collect, interact, play
 from world_models.data.episode import TERMINATED, TRUNCATED
 from world_models.envs.actions import ActionSpace
+from world_models.envs.pixels import PixelVectorEnv
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
-from world_models.envs.vector import PixelVectorEnv
 
 SPEC = EnvSpec(
     "Clock",

@@ -237,5 +237,9 @@ def test_each_episode_explores_at_its_own_level(world: WorldModel) -> None:
     policy = WorldModelPolicy(world, np.zeros_like(vectors(world, 1)), 0.5)
     # C itself says 0 for steering
     raw = np.arctanh(played_on(policy, frames, rows)[..., 0].clip(-0.9999, 0.9999))
-    np.testing.assert_allclose(raw.std(0), policy.levels, rtol=0.2)
-    assert min(policy.levels) > 0 and max(policy.levels) < 0.5 and len(set(policy.levels)) == 8
+    np.testing.assert_allclose(raw.std(0), policy.controller.levels, rtol=0.2)
+    assert (
+        min(policy.controller.levels) > 0
+        and max(policy.controller.levels) < 0.5
+        and len(set(policy.controller.levels)) == 8
+    )

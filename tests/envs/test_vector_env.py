@@ -7,8 +7,8 @@ import pytest
 from gymnasium.vector import AutoresetMode
 
 from world_models.envs.make import Backend, EnvConfig, EnvSpec, make_spec, make_vector_env
+from world_models.envs.pixels import PixelVectorEnv
 from world_models.envs.preprocess import Crop
-from world_models.envs.vector import PixelVectorEnv
 
 CASES = {
     "pellet": (EnvConfig(id="WorldModels/Pellet-v0"), Backend.gymnasium),

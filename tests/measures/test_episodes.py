@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from world_models.measures.episodes import WIDTH, LatentEpisodes, groups
+from world_models.measures.episodes import PLAYED_SIDE_BY_SIDE, LatentEpisodes, batches_by_length
 
 MakeEpisodes = Callable[..., LatentEpisodes]
 
@@ -44,9 +44,11 @@ def test_single_frames_and_actions_are_those_asked_for(make_episodes: MakeEpisod
 
 
 def test_groups_hold_every_episode_once_the_longest_first(make_episodes: MakeEpisodes) -> None:
-    rows = make_episodes([("train", 1 + number % 7) for number in range(2 * WIDTH + 3)]).store.rows
-    found = list(groups(rows))
-    assert [len(group) for group in found] == [WIDTH, WIDTH, 3]
+    rows = make_episodes(
+        [("train", 1 + number % 7) for number in range(2 * PLAYED_SIDE_BY_SIDE + 3)]
+    ).store.rows
+    found = list(batches_by_length(rows))
+    assert [len(group) for group in found] == [PLAYED_SIDE_BY_SIDE, PLAYED_SIDE_BY_SIDE, 3]
     lengths = [row.length for group in found for row in group]
     assert lengths == sorted(lengths, reverse=True)
     assert sorted(row.index for group in found for row in group) == list(range(len(rows)))

@@ -14,7 +14,7 @@ from world_models.data.episode import TERMINATED
 from world_models.data.latents import LatentStore, OnlineLatents, encode_store
 from world_models.data.store import EpisodeStore
 from world_models.envs.make import EnvSpec
-from world_models.measures.episodes import WIDTH, LatentEpisodes, groups
+from world_models.measures.episodes import PLAYED_SIDE_BY_SIDE, LatentEpisodes, batches_by_length
 from world_models.measures.judge import OneStep, fit_training, judge, one_step_ahead, predict
 from world_models.measures.likelihood import pairs_of
 from world_models.models.mdrnn import MDRNN, MDRNNCell
@@ -70,7 +70,7 @@ def test_one_step_ahead_equals_a_loop_over_each_episode(
     episodes, cell = make_episodes(has_final_frame=has_final_frame), make_world(mixture).cell
     rows = episodes.store.episodes("validation")
     nats, pairs, heads = one_step_ahead(cell, episodes, rows, [], seed=3)
-    for index, row in enumerate(next(groups(rows))):
+    for index, row in enumerate(next(batches_by_length(rows))):
         whole, played = episodes.load(row), episodes.store.episode(row)
         expected = by_hand(cell, whole.sample(3), whole.actions)
         assert pairs[index] == len(expected[0]) == row.length - (not has_final_frame)
@@ -82,7 +82,7 @@ def test_one_step_ahead_equals_a_loop_over_each_episode(
         assert len(heads.rewards[index]) == row.length, (
             "the last step has a reward even without a next frame"
         )
-    assert [row.length for row in next(groups(rows))] == [12, 7, 2]
+    assert [row.length for row in next(batches_by_length(rows))] == [12, 7, 2]
 
 
 def test_latents_are_drawn_from_the_posterior(make_episodes: MakeEpisodes) -> None:
@@ -140,11 +140,13 @@ def foretold(cell: MDRNNCell, episodes: LatentEpisodes, rows: list[Any]) -> list
 def test_an_episode_is_judged_alike_alone_and_among_others(
     make_episodes: MakeEpisodes, make_world: MakeWorld
 ) -> None:
-    lengths = [("validation", 1 + number % 9) for number in range(WIDTH + 5)]
+    lengths = [("validation", 1 + number % 9) for number in range(PLAYED_SIDE_BY_SIDE + 5)]
     episodes, cell = make_episodes(lengths), make_world().cell
-    everyone = [row for group in groups(episodes.store.rows) for row in group]
-    together = [said for group in groups(everyone) for said in foretold(cell, episodes, group)]
-    assert len(together) == WIDTH + 5
+    everyone = [row for group in batches_by_length(episodes.store.rows) for row in group]
+    together = [
+        said for group in batches_by_length(everyone) for said in foretold(cell, episodes, group)
+    ]
+    assert len(together) == PLAYED_SIDE_BY_SIDE + 5
     for row, said in zip(everyone, together, strict=True):
         (alone,) = foretold(cell, episodes, [row])
         for name, values in vars(said).items():

@@ -12,12 +12,12 @@ from world_models.measures.episodes import LatentEpisodes
 from world_models.measures.open_loop import (
     PREDICTORS,
     Marginal,
-    mixture_mean,
     open_loop_rows,
     roll_on,
 )
 from world_models.measures.open_loop import start_points as all_start_points
-from world_models.models.mdrnn import sample_latent
+from world_models.models.draws import StreamDraws
+from world_models.models.mdrnn import mixture_mean, sample_latent
 from world_models.runs.rows import cells
 
 MakeEpisodes = Callable[..., LatentEpisodes]
@@ -104,7 +104,7 @@ def test_more_starts_than_fit_side_by_side(
 ) -> None:
     episodes, world = make_episodes([("validation", 7), ("validation", 3)]), make_world()
     at_once = open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0)
-    monkeypatch.setattr(open_loop, "WIDTH", 4)
+    monkeypatch.setattr(open_loop, "PLAYED_SIDE_BY_SIDE", 4)
     for whole, chunked in zip(
         at_once, open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0), strict=True
     ):
@@ -142,7 +142,7 @@ def test_a_sampled_roll_out_follows_the_mixture(make_world: MakeWorld) -> None:
     latent, action = torch.randn(1, 3).expand(count, -1), torch.eye(4)[:1].expand(1, count, -1)
     state = tuple(part.expand(count, -1) for part in (torch.randn(1, 8), torch.randn(1, 8)))
     with torch.no_grad():
-        drawn = roll_on(world, latent, action, state, torch.Generator().manual_seed(0))
+        drawn = roll_on(world, latent, action, state, StreamDraws(torch.Generator().manual_seed(0)))
         mean = roll_on(world, latent[:1], action[:, :1], tuple(part[:1] for part in state), None)
         mus, sigmas, logpi, *_ = world.cell(
             action[0, :1], latent[:1], tuple(part[:1] for part in state)
@@ -161,7 +161,10 @@ def test_the_mixtures_mean_is_that_of_its_samples(mixture: str) -> None:
     logpi = torch.log_softmax(2 * torch.randn(shape, generator=draw), dim=1)
     many = [value.expand(50_000, *value.shape[1:]) for value in (mus, sigmas, logpi)]
     torch.testing.assert_close(
-        sample_latent(*many, draw).mean(0), mixture_mean(mus, logpi)[0], atol=0.03, rtol=0
+        sample_latent(*many, StreamDraws(draw)).mean(0),
+        mixture_mean(mus, logpi)[0],
+        atol=0.03,
+        rtol=0,
     )
 
 

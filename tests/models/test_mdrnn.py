@@ -5,10 +5,15 @@ import torch
 from torch import Tensor
 
 from world_models.losses import mdrnn_loss
+from world_models.models.draws import StreamDraws
 from world_models.models.mdrnn import MAX_LOG_SIGMA, MDRNN, MDRNNCell, sample_latent
 
 T, B, A, L, H, K = 6, 3, 2, 4, 16, 5
 MIXTURES = ["joint", "per_dimension"]
+
+
+def seeded(seed: int) -> StreamDraws:
+    return StreamDraws(torch.Generator().manual_seed(seed))
 
 
 def inputs(seed: int = 0) -> tuple[Tensor, Tensor]:
@@ -189,7 +194,7 @@ def mixture(rows: int) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.3])
 def test_samples_have_the_mixtures_moments(temperature: float) -> None:
     mus, sigmas, logpi = mixture(200_000)
-    drawn = sample_latent(mus, sigmas, logpi, torch.Generator().manual_seed(0), temperature)
+    drawn = sample_latent(mus, sigmas, logpi, seeded(0), temperature)
     weight = torch.softmax(logpi[0] / temperature, -1)[:, None]
     mean = (weight * mus[0]).sum(0)
     variance = (weight * (temperature * sigmas[0] ** 2 + mus[0] ** 2)).sum(0) - mean**2
@@ -213,7 +218,7 @@ def per_dimension(rows: int) -> tuple[Tensor, Tensor, Tensor]:
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 1.3])
 def test_each_dimension_draws_from_its_own_mixture(temperature: float) -> None:
     mus, sigmas, logpi = per_dimension(200_000)
-    drawn = sample_latent(mus, sigmas, logpi, torch.Generator().manual_seed(0), temperature)
+    drawn = sample_latent(mus, sigmas, logpi, seeded(0), temperature)
     weight = torch.softmax(logpi[0] / temperature, 0)
     mean = (weight * mus[0]).sum(0)
     variance = (weight * (temperature * sigmas[0] ** 2 + mus[0] ** 2)).sum(0) - mean**2
@@ -224,7 +229,7 @@ def test_each_dimension_draws_from_its_own_mixture(temperature: float) -> None:
 
 def test_a_joint_component_holds_for_all_dimensions() -> None:
     mus, _, logpi = mixture(2_000)
-    drawn = sample_latent(mus, torch.full_like(mus, 1e-6), logpi, torch.Generator().manual_seed(0))
+    drawn = sample_latent(mus, torch.full_like(mus, 1e-6), logpi, seeded(0))
     nearest = (drawn.unsqueeze(1) - mus).abs().argmin(1)
     assert torch.equal(nearest[:, 0], nearest[:, 1]) and len(nearest[:, 0].unique()) == 3
 
@@ -238,14 +243,12 @@ def test_temperature_zero_gives_each_dimensions_most_probable_mean() -> None:
 def test_each_row_samples_its_own_mixture() -> None:
     mus = torch.arange(6.0).view(2, 3, 1)
     logpi = torch.tensor([[-50.0, 0.0, -50.0], [-50.0, -50.0, 0.0]])
-    drawn = sample_latent(mus, torch.full((2, 3, 1), 1e-4), logpi, torch.Generator().manual_seed(0))
+    drawn = sample_latent(mus, torch.full((2, 3, 1), 1e-4), logpi, seeded(0))
     torch.testing.assert_close(drawn, torch.tensor([[1.0], [5.0]]), atol=1e-2, rtol=0)
 
 
 def test_sampling_is_a_function_of_the_generator() -> None:
-    first, again, other = (
-        sample_latent(*mixture(9), torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
-    )
+    first, again, other = (sample_latent(*mixture(9), seeded(seed)) for seed in (1, 1, 2))
     assert torch.equal(first, again) and not torch.equal(first, other)
 
 

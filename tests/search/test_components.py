@@ -97,7 +97,7 @@ def test_features_are_what_the_policy_sees_step_by_step(
         policy.reset([0])
         for frame, action in zip(episode.frames[:-1], episode.actions[:-1], strict=True):
             monkeypatch.setattr(
-                policy, "_explore", lambda squash, raw, rows, action=action: action[None]
+                policy.controller, "_explore", lambda raw, rows, action=action: action[None]
             )
             policy.act(frame[None], np.array([0]))
     order = np.lexsort(np.round(found, 4).T)

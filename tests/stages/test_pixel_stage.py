@@ -23,8 +23,8 @@ from world_models.runs.files import read_json, sha256
 from world_models.runs.metrics import read_csv, read_rows
 from world_models.runs.training import Training
 from world_models.stages.runs import score
-from world_models.worlds.pixel import load_pixel_world
-from world_models.worlds.pixel_dream import open_dream
+from world_models.worlds.dream_env import open_dream
+from world_models.worlds.pixel import load_pixel_predictor
 
 
 def trained(finished: Path, outputs: Path, *keys: str) -> Path:
@@ -166,7 +166,7 @@ def test_best_is_the_average_that_was_judged(run: Path, finished: Path) -> None:
 
 
 def test_the_checkpoint_says_all_that_is_needed(run: Path, finished: Path) -> None:
-    world = load_pixel_world(run / "checkpoints/best.pt")
+    world = load_pixel_predictor(run / "checkpoints/best.pt")
     assert world.env.id == "WorldModels/Pellet-v0" and world.env.action_space.size == 5
     assert world.mean.shape == (3, 64, 64) and world.fade.shape == (4,)
     episode = EpisodeStore.open(finished / "rollout/episodes").rows[0]
@@ -351,7 +351,7 @@ def test_few_windows_are_told(
 )
 def test_variants(finished: Path, tmp_path: Path, keys: list[str]) -> None:
     run = trained(finished, tmp_path, "stage.max_steps=2", *keys)
-    world = load_pixel_world(run / "checkpoints/best.pt")
+    world = load_pixel_predictor(run / "checkpoints/best.pt")
     columns = read_csv(run / "metrics.csv")[0]
     assert ("reward_mse" in columns) == ("end_bce" in columns) == ("stage.rewards=true" in keys)
     assert all(np.isfinite(float(row["val_mse"])) for row in read_csv(run / "val_metrics.csv"))

@@ -1,115 +1,50 @@
-"""The agent: V, M, C, preprocessing and action mapping in one file, and the policy that plays with them."""
+"""The agent: V, M, C, preprocessing and action mapping in one file, and how it plays."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
 
-from world_models.envs.actions import ActionSpace
-from world_models.envs.make import EnvSpec
-from world_models.models.controller import Features, Latent, Sight, act_many
-from world_models.runs import seeding
+from world_models.agents.control import ControllerPolicy
+from world_models.agents.perception import Perception
+from world_models.envs.spec import EnvSpec
+from world_models.models.controller import Sight
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.provenance import versions
-from world_models.worlds.latent import CUDA_WIDTH, WIDTH, WorldModel, world_of
+from world_models.worlds.latent import WorldModel, world_of
 
 
 class WorldModelPolicy:
-    """Plays row i with controller i: z from V, h and c from M, action from C, and M sees the executed action.
+    """Plays row i with controller i: perception (V, and M's state) and C on what it sees.
 
-    Where C sees z alone, M does not run. What a row does depends on its own seed, frames and controller, bit for bit.
+    M sees the executed action; where C sees z alone, M does not run. What a row does depends on
+    its own seed, frames and controller, bit for bit.
     """
 
     def __init__(self, world: WorldModel, vectors: np.ndarray, noise: float = 0.0) -> None:
-        """`vectors` (N, parameters), one controller per row, or (1, parameters) for one that plays every row.
+        """`vectors` (N, parameters) or (1, parameters), and `noise`: see `ControllerPolicy`."""
+        self.perception = Perception(world)
+        space = world.env.action_space
+        self.controller = ControllerPolicy(world.sight, space, vectors, noise, world.device)
 
-        Each episode draws its own level of exploration, uniform between 0 and `noise`, so that good driving and bad are
-        both seen: the standard deviation of what is added to C's raw output (Box), or the share of uniform actions (Discrete).
-        """
-        self.world, self.noise = world, noise
-        self.vectors = torch.from_numpy(np.asarray(vectors, np.float32)).to(world.device)
-
-    @torch.inference_mode()
     def reset(self, seeds: Sequence[int]) -> None:
-        assert len(self.vectors) in (1, len(seeds)), (self.vectors.shape, len(seeds))
-        self.rows_of = self.vectors.expand(len(seeds), -1)
-        self.h, self.c = self.world.cell.get_init_hidden(len(seeds))
-        sampled = self.world.sight.latent is Latent.sample
-        self.draws = [seeding.generator(seed, "latent") for seed in seeds] if sampled else []
-        self.generators = (
-            [seeding.generator(seed, "policy") for seed in seeds] if self.noise else []
-        )
-        self.levels = [self.noise * generator.random() for generator in self.generators]
+        """Begin one episode per seed."""
+        self.perception.reset(seeds)
+        self.controller.reset(seeds)
 
-    @torch.inference_mode()
     def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Environment actions (n, ...) of the rows (n,); a controller whose output is NaN or infinite is a ValueError."""
-        if self.world.device.type != "cuda":
-            return self._act(frames, rows, -(-len(rows) // WIDTH) * WIDTH)
-        cuts = range(CUDA_WIDTH, len(rows), CUDA_WIDTH)
-        parts = zip(np.split(frames, cuts), np.split(rows, cuts), strict=True)
-        return np.concatenate([self._act(*part, CUDA_WIDTH) for part in parts])
-
-    def _act(self, frames: np.ndarray, rows: np.ndarray, width: int) -> np.ndarray:
-        count, sight = len(rows), self.world.sight
-        padded = np.resize(rows, width)
-        frames = (
-            frames if len(padded) == count else np.resize(frames, (len(padded), *frames.shape[1:]))
-        )
-        latents = self._latents(frames, rows)
-        index = torch.from_numpy(padded).to(latents.device)
-        h, c = self.h[index], self.c[index]
-        features = self.world.features(latents, h, c)
-        raw = act_many(self.rows_of[index], features, sight.hidden_units)[:count].cpu().numpy()
-        if not np.isfinite(raw).all():
-            raise ValueError(
-                "a controller's output is NaN or infinite: its parameters, or the weights of V or M, are broken"
-            )
-        actions = self._explore(self._space.from_raw, raw, rows)
-        if sight.features is not Features.z:
-            executed = torch.from_numpy(
-                self._space.to_model(np.resize(actions, (len(padded), *actions.shape[1:])))
-            )
-            h, c = self.world.cell.advance(executed.to(latents.device), latents, (h, c))
-            self.h[index[:count]], self.c[index[:count]] = h[:count], c[:count]
-        return actions
-
-    def _latents(self, frames: np.ndarray, rows: np.ndarray) -> torch.Tensor:
-        """What V gives for frames (n, ...), the last of them, past len(rows), repeating the first."""
-        mu, logsigma = self.world.posterior(frames)
-        if not self.draws:
-            return mu
-        noise = np.stack([self.draws[row].standard_normal(mu.shape[1], np.float32) for row in rows])
-        drawn = torch.from_numpy(np.resize(noise, tuple(mu.shape))).to(mu.device)
-        return mu + logsigma.exp() * drawn
-
-    @property
-    def _space(self) -> ActionSpace:
-        return self.world.env.action_space
-
-    def _explore(self, from_raw: Any, raw: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        if not self.noise:
-            return from_raw(raw)
-        if self._space.kind == "box":
-            size = raw.shape[1]
-            drawn = [
-                self.levels[row] * self.generators[row].standard_normal(size, np.float32)
-                for row in rows
-            ]
-            return from_raw(raw + np.stack(drawn, dtype=np.float32))
-        actions = from_raw(raw)
-        for i, row in enumerate(rows):
-            if self.generators[row].random() < self.levels[row]:
-                actions[i] = self._space.sample(self.generators[row], 1)[0]
+        """Environment actions (n, ...) for frames (n, H, W, C) uint8 of the rows (n,)."""
+        actions = self.controller.act(self.perception.see(frames, rows), rows)
+        self.perception.remember(actions, rows)
         return actions
 
 
 class Agent:
-    """A trained agent for notebooks: `reset(n)`, then `act(frames)` once per step; `dream` and `reconstruct` to look inside.
+    """A trained agent for notebooks: `reset(n)`, then `act(frames)` once per step.
 
-    Frames are uint8 (n, size, size, channels) as `make_vector_env(agent.env, backend, n)` gives them.
+    `dream` and `reconstruct` look inside. Frames are uint8 (n, size, size, channels) as
+    `make_vector_env(agent.env, backend, n)` gives them.
     """
 
     def __init__(
@@ -119,17 +54,17 @@ class Agent:
         which: str = "best",
         inputs: Sequence[dict[str, str]] = (),
     ) -> None:
-        """`controllers` by name, parameters each; `which` of them plays; `inputs` is the lineage that is saved with it."""
+        """`controllers` by name, parameters each, of which `which` plays.
+
+        `inputs` is the lineage that is saved with it.
+        """
         if which not in controllers:
             raise ValueError(
                 f"which={which} is no controller of this agent; it has {', '.join(controllers)}"
             )
-        self.world, self.controllers, self.which, self.inputs = (
-            world,
-            controllers,
-            which,
-            list(inputs),
-        )
+        self.world = world
+        self.controllers, self.which = controllers, which
+        self.inputs = list(inputs)
         self._policy: WorldModelPolicy | None = None
 
     @property
@@ -147,7 +82,7 @@ class Agent:
         self._policy.reset(range(num_envs))
 
     def act(self, frames: np.ndarray) -> np.ndarray:
-        """Environment actions (n, ...) for frames (n, size, size, channels) uint8 of all n episodes."""
+        """Environment actions (n, ...) for frames (n, size, size, channels) of all n episodes."""
         if self._policy is None:
             raise ValueError(
                 "agent.act needs a beginning: call agent.reset(number of environments) first"
@@ -193,7 +128,10 @@ def _weights(module: torch.nn.Module, half: bool) -> dict[str, torch.Tensor]:
 
 
 def load_agent(path: str | Path, which: str = "best", device: str = "cpu") -> Agent:
-    """Read agent.pt; `which` is "best" (highest selection score) or "mean" (the search's last mean vector)."""
+    """Read agent.pt.
+
+    `which` is "best" (highest selection score) or "mean" (the search's last mean vector).
+    """
     state = load_checkpoint(Path(path), "agent", device)
     sight = (
         Sight.from_dict(state["controller"]["sight"]) if "sight" in state["controller"] else Sight()

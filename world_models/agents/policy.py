@@ -10,13 +10,13 @@ from world_models.runs import seeding
 
 
 class Policy(Protocol):
-    """Plays one episode per row. What a row does depends on its own seed and frames alone."""
+    """Plays one episode per row. What a row does depends on its own seed and observations alone."""
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Begin one episode per seed."""
 
-    def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        """Actions (n, ...) for frames (n, H, W, C) uint8 of the episodes `rows` (n,)."""
+    def act(self, observations: np.ndarray, rows: np.ndarray, /) -> np.ndarray:
+        """Actions (n, ...) for what the episodes `rows` (n,) show: (n, ...), mostly frames uint8."""
 
 
 class RandomPolicy:

@@ -1,4 +1,4 @@
-"""The only loop over an environment: collection, fitness, evaluation and videos consume its steps."""
+"""The only loop over an environment: collection, fitness, evaluation and videos consume it."""
 
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -8,7 +8,7 @@ import numpy as np
 
 from world_models.agents.policy import Policy
 from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, Episode
-from world_models.envs.vector import PixelVectorEnv
+from world_models.envs.slots import SlotVectorEnv
 from world_models.pools.pool import heartbeat
 
 FREE = -1
@@ -19,20 +19,24 @@ FREE = -1
 class Step:
     """One step of the episodes still running; row i of every array belongs to episode `rows[i]`.
 
-    `done` is RUNNING, TERMINATED or TRUNCATED; a limit of ours (`max_steps`, `early_cut`) truncates.
+    `done` is RUNNING, TERMINATED or TRUNCATED; a limit of ours (`max_steps`, `early_cut`)
+    truncates. Observations are (n, ...): frames uint8 (n, H, W, C), or what the slots show.
     """
 
     rows: np.ndarray  # (n,) int, positions in the list of seeds
-    frames: np.ndarray  # (n, H, W, C) uint8, what the policy saw
+    observations: np.ndarray  # (n, ...) what the policy saw
     actions: np.ndarray  # (n, ...) what the environment received
     rewards: np.ndarray  # (n,) float32
     done: np.ndarray  # (n,) uint8
-    next_frames: np.ndarray  # (n, H, W, C) uint8
+    next_observations: np.ndarray  # (n, ...)
 
 
 @dataclass(frozen=True)
 class Score:
-    """What an episode came to; one that could not be played has the return NaN, the length 0, and the cause."""
+    """What an episode came to.
+
+    One that could not be played has the return NaN, the length 0, and the cause.
+    """
 
     seed: int
     total_return: float
@@ -41,17 +45,18 @@ class Score:
 
 
 def interact(
-    envs: PixelVectorEnv,
+    envs: SlotVectorEnv,
     policy: Policy,
     seeds: Sequence[int],
     *,
     max_steps: int | None = None,
     early_cut: int = 0,
 ) -> Iterator[Step]:
-    """Play one episode per seed, as many side by side as there are slots; a slot that falls free takes the next episode.
+    """Play one episode per seed, as many side by side as there are slots.
 
-    `max_steps` truncates every episode at that length (None: the environment's own limit alone); `early_cut` truncates
-    one that brought no positive reward for that many steps (0: never).
+    A slot that falls free takes the next episode.
+    `max_steps` truncates every episode at that length (None: the environment's own limit alone);
+    `early_cut` truncates one that brought no positive reward for that many steps (0: never).
     """
     policy.reset(seeds)
     envs.stop(np.ones(envs.num_envs, bool))
@@ -60,12 +65,12 @@ def interact(
     actions = np.zeros(
         (envs.num_envs, *envs.env_spec.action_space.shape), envs.env_spec.action_space.dtype
     )
-    frames = _refill(envs, episode_in, waiting, seeds)
+    seen = _refill(envs, episode_in, waiting, seeds)
     while (episode_in != FREE).any():
         slots = np.flatnonzero(episode_in != FREE)
         rows = episode_in[slots]
-        actions[slots] = chosen = policy.act(frames[slots], rows)
-        next_frames, rewards, terminated, truncated, _ = envs.step(actions)
+        actions[slots] = chosen = policy.act(seen[slots], rows)
+        following, rewards, terminated, truncated, _ = envs.step(actions)
         heartbeat()
         length[rows] += 1
         last_reward[rows] = np.where(rewards[slots] > 0, length[rows], last_reward[rows])
@@ -74,26 +79,29 @@ def interact(
             truncated[slots] | _over_limit(length[rows], last_reward[rows], max_steps, early_cut)
         ] = TRUNCATED
         done[terminated[slots]] = TERMINATED
-        yield Step(rows, frames[slots], chosen, rewards[slots], done, next_frames[slots])
+        yield Step(rows, seen[slots], chosen, rewards[slots], done, following[slots])
         episode_in[slots[done != RUNNING]] = FREE
         envs.stop(episode_in == FREE)
-        frames = next_frames
+        seen = following
         if waiting and (episode_in == FREE).sum() >= max(1, envs.num_envs // 4):
-            frames = _refill(envs, episode_in, waiting, seeds)
+            seen = _refill(envs, episode_in, waiting, seeds)
 
 
 def _refill(
-    envs: PixelVectorEnv, episode_in: np.ndarray, waiting: deque[int], seeds: Sequence[int]
+    envs: SlotVectorEnv, episode_in: np.ndarray, waiting: deque[int], seeds: Sequence[int]
 ) -> np.ndarray:
-    """Give free slots to waiting episodes; frames of all slots. A few at once: each reset makes new environments."""
+    """Give free slots to waiting episodes; returns the observations of all slots.
+
+    A few at once: each reset makes new environments.
+    """
     slots = np.flatnonzero(episode_in == FREE)[: len(waiting)]
     episode_in[slots] = [waiting.popleft() for _ in slots]
     mask = np.zeros(envs.num_envs, bool)
     mask[slots] = True
-    frames, _ = envs.reset(
+    observations, _ = envs.reset(
         seed=[int(seeds[row]) for row in episode_in[slots]], options={"reset_mask": mask}
     )
-    return frames
+    return observations
 
 
 def _over_limit(
@@ -104,7 +112,7 @@ def _over_limit(
 
 
 def play(
-    envs: PixelVectorEnv,
+    envs: SlotVectorEnv,
     policy: Policy,
     seeds: Sequence[int],
     *,
@@ -123,7 +131,7 @@ def play(
 
 
 def collect(
-    envs: PixelVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None
+    envs: SlotVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None
 ) -> list[Episode]:
     """One recorded episode per seed."""
     steps: list[list[tuple[np.ndarray, np.ndarray, float, int]]] = [[] for _ in seeds]
@@ -131,10 +139,10 @@ def collect(
     for step in interact(envs, policy, seeds, max_steps=max_steps):
         for i, row in enumerate(step.rows):
             steps[row].append(
-                (step.frames[i], step.actions[i], float(step.rewards[i]), int(step.done[i]))
+                (step.observations[i], step.actions[i], float(step.rewards[i]), int(step.done[i]))
             )
             if step.done[i]:
-                final[int(row)] = step.next_frames[i]
+                final[int(row)] = step.next_observations[i]
     return [_episode(seed, steps[row], final[row]) for row, seed in enumerate(seeds)]
 
 

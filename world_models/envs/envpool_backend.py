@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from world_models.envs.pixels import PixelVectorEnv
 from world_models.envs.quiet import quiet_gym
+from world_models.envs.slots import Transitions
 from world_models.envs.spec import EnvSpec
-from world_models.envs.vector import PixelVectorEnv, Transitions
 
 ENVPOOL_IDS = ("CarRacing-v3",)
 

@@ -9,9 +9,9 @@ from dataclasses import dataclass, fields
 from world_models.envs import gymnasium_family, procgen
 from world_models.envs.actions import Noise
 from world_models.envs.config import Backend, EnvConfig
+from world_models.envs.pixels import PixelVectorEnv
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
-from world_models.envs.vector import PixelVectorEnv
 
 
 def _no_obstacle(spec: EnvSpec) -> str:

@@ -6,8 +6,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from world_models.envs.pixels import PixelVectorEnv
+from world_models.envs.slots import Transitions
 from world_models.envs.spec import EnvSpec
-from world_models.envs.vector import PixelVectorEnv, Transitions
 
 
 class GymnasiumVectorEnv(PixelVectorEnv):

@@ -6,9 +6,9 @@ from omegaconf import MISSING
 
 from world_models.envs.config import Backend, EnvConfig
 from world_models.envs.families import family_of
+from world_models.envs.pixels import PixelVectorEnv
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
-from world_models.envs.vector import PixelVectorEnv
 
 
 def make_spec(cfg: EnvConfig) -> EnvSpec:

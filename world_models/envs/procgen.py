@@ -11,10 +11,11 @@ import numpy as np
 
 from world_models.envs.actions import ActionSpace
 from world_models.envs.config import EnvConfig
+from world_models.envs.pixels import PixelVectorEnv
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.quiet import quiet_gym
+from world_models.envs.slots import Transitions
 from world_models.envs.spec import HELD_OUT, EnvSpec
-from world_models.envs.vector import PixelVectorEnv, Transitions
 
 PREFIX = "WorldModels/Procgen-"
 NUM_ACTIONS = 15

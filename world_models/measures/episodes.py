@@ -1,4 +1,4 @@
-"""Episodes as M meets them: latents, actions, rewards and ends, a few at a time, played from their first frame."""
+"""Episodes as M meets them: latents, actions, rewards and ends, played from the first frame."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,16 +13,17 @@ from world_models.data.arrays import gather
 from world_models.data.episode import TERMINATED
 from world_models.data.latents import LatentSource
 from world_models.data.store import EpisodeRow, EpisodeStore
-from world_models.models.mdrnn import MDRNNCell
+from world_models.models.mdrnn import Hidden, MDRNNCell, Prediction
 from world_models.runs import seeding
+from world_models.worlds.memory import Memory
 
-WIDTH = 16
-"""What M plays side by side; missing rows are filled, so that float results never depend on how many there are."""
+PLAYED_SIDE_BY_SIDE = 16
+"""Episodes that M plays at once; missing rows are filled, so that results never depend on how many
+there are."""
 
 BATCH = 64  # frames that are read at once where all are read
 
 Floats = npt.NDArray[np.float32]
-Hidden = tuple[Tensor, Tensor]
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,10 @@ class LatentEpisode:
         return len(self.mu) - 1
 
     def sample(self, seed: int) -> Floats:
-        """Latents (F, L) drawn from V's posterior; the draw is a function of the seed and the episode's number."""
+        """Latents (F, L) drawn from V's posterior.
+
+        The draw is a function of the seed and the episode's number.
+        """
         noise = seeding.generator(seed, "mdrnn", "posterior", self.row.index).standard_normal(
             self.mu.shape, np.float32
         )
@@ -51,7 +55,10 @@ class LatentEpisode:
 
 @dataclass(frozen=True)
 class LatentEpisodes:
-    """The episodes of a store beside their latents. `to_model` turns executed actions (T, ...) into model actions (T, A)."""
+    """The episodes of a store beside their latents.
+
+    `to_model` turns executed actions (T, ...) into model actions (T, A).
+    """
 
     store: EpisodeStore
     latents: LatentSource
@@ -88,7 +95,10 @@ class LatentEpisodes:
         return LatentEpisode(row, *latents, self.actions(row, 0, row.length), rewards, ended)
 
     def at(self, rows: list[EpisodeRow], steps: list[int]) -> tuple[Tensor, Tensor]:
-        """Single frames, one of each of N episodes: V's mu (N, L) and the pictures (N, H, W, C) uint8."""
+        """Single frames, one of each of N episodes.
+
+        V's mu (N, L) and the pictures (N, H, W, C) uint8.
+        """
         shards, places = (
             np.array([row.shard for row in rows]),
             np.array([row.start for row in rows]) + steps,
@@ -97,32 +107,35 @@ class LatentEpisodes:
         return self.latents.gather(shards, places[:, None])[0][:, 0], torch.from_numpy(frames)
 
 
-def groups(rows: list[EpisodeRow]) -> Iterator[list[EpisodeRow]]:
-    """At most WIDTH episodes at a time, of similar length, the longest first."""
+def batches_by_length(rows: list[EpisodeRow]) -> Iterator[list[EpisodeRow]]:
+    """At most PLAYED_SIDE_BY_SIDE episodes at a time, of similar length, the longest first."""
     ordered = sorted(rows, key=lambda row: -row.length)
-    return (ordered[first : first + WIDTH] for first in range(0, len(ordered), WIDTH))
+    return (
+        ordered[first : first + PLAYED_SIDE_BY_SIDE]
+        for first in range(0, len(ordered), PLAYED_SIDE_BY_SIDE)
+    )
 
 
 @torch.inference_mode()
 def play(
     cell: MDRNNCell, latents: list[Floats], actions: list[Floats]
-) -> Iterator[tuple[Hidden, tuple[Tensor, ...]]]:
-    """Play up to WIDTH episodes side by side from zero states, the state carried as in acting.
+) -> Iterator[tuple[Hidden, Prediction]]:
+    """Play up to PLAYED_SIDE_BY_SIDE episodes from zero states, the state carried as in acting.
 
-    latents: (F, L) each, actions: (T, A) each, F >= T. Each of the max T steps gives the state (h, c) before it, each
-    (WIDTH, H), and what M predicts: mus, sigmas, logpi, reward, done, each (WIDTH, ...). Rows past an episode's end mean nothing.
+    latents: (F, L) each, actions: (T, A) each, F >= T. Each of the max T steps gives the state
+    (h, c) before it, each (B, H), and what M predicts: mus, sigmas, logpi, reward, done, each
+    (B, ...), where B is PLAYED_SIDE_BY_SIDE. Rows past an episode's end mean nothing.
     """
-    steps, hidden = max(map(len, actions)), cell.get_init_hidden(WIDTH)
-    seen, done = (abreast(arrays, steps).to(hidden[0].device) for arrays in (latents, actions))
-    for latent, action in zip(seen, done, strict=True):
-        before = hidden
-        *prediction, hidden = cell(action, latent, before)
-        yield before, tuple(prediction)
+    memory, steps = Memory(cell), max(map(len, actions))
+    device = cell.gmm_linear.weight.device
+    seen, done = (pad_to_batch(arrays, steps).to(device) for arrays in (latents, actions))
+    for before, (h, _) in memory.follow(seen, done):
+        yield (before.h, before.c), memory.foresee(h)
 
 
-def abreast(arrays: list[Floats], steps: int) -> Tensor:
-    """Arrays (N, D) of different N -> (steps, WIDTH, D): cut or filled with zeros."""
-    joined = np.zeros((steps, WIDTH, arrays[0].shape[1]), np.float32)
+def pad_to_batch(arrays: list[Floats], steps: int) -> Tensor:
+    """Arrays (N, D) of different N -> (steps, PLAYED_SIDE_BY_SIDE, D): cut or filled with zeros."""
+    joined = np.zeros((steps, PLAYED_SIDE_BY_SIDE, arrays[0].shape[1]), np.float32)
     for column, array in enumerate(arrays):
         joined[: len(array), column] = array[:steps]
     return torch.from_numpy(joined)

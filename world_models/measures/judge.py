@@ -23,8 +23,8 @@ from world_models.measures.episodes import (
     Floats,
     LatentEpisode,
     LatentEpisodes,
-    abreast,
-    groups,
+    batches_by_length,
+    pad_to_batch,
     play,
 )
 from world_models.measures.likelihood import (
@@ -145,7 +145,7 @@ def one_step_ahead(
     """Nats summed over each episode (E,) per model, pairs per episode (E,), and what M's heads
     said of every step."""
     nats, pairs, heads = defaultdict(list), [], Heads()
-    for group in groups(rows):
+    for group in batches_by_length(rows):
         loaded = [episodes.load(row) for row in group]
         drawn = [episode.sample(seed) for episode in loaded]
         for episode, latents, said in zip(loaded, drawn, predict(cell, loaded, drawn), strict=True):
@@ -166,9 +166,14 @@ def one_step_ahead(
 
 @torch.inference_mode()
 def predict(cell: MDRNNCell, group: list[LatentEpisode], drawn: list[Floats]) -> list[OneStep]:
-    """M one step ahead through up to WIDTH episodes, on the latents (F, L) drawn for each."""
+    """M one step ahead through up to PLAYED_SIDE_BY_SIDE episodes.
+
+    It reads the latents (F, L) drawn for each.
+    """
     steps = max(episode.row.length for episode in group)
-    targets = abreast([latents[1:] for latents in drawn], steps).to(cell.gmm_linear.weight.device)
+    targets = pad_to_batch([latents[1:] for latents in drawn], steps).to(
+        cell.gmm_linear.weight.device
+    )
     nll, rewards, ends = [], [], []
     played = play(cell, drawn, [episode.actions for episode in group])
     for target, (_, (mus, sigmas, logpi, reward, done)) in zip(targets, played, strict=True):

@@ -1,4 +1,4 @@
-"""How far M can be trusted when it feeds on its own predictions, with the recorded actions, beside guesses that need no model."""
+"""How far M can be trusted when it feeds on its own predictions, beside guesses without a model."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -11,12 +11,19 @@ from torch import Tensor
 from world_models.data.datasets import to_float
 from world_models.data.store import EpisodeRow
 from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
-from world_models.measures.episodes import WIDTH, Hidden, LatentEpisodes, groups, play
+from world_models.measures.episodes import (
+    PLAYED_SIDE_BY_SIDE,
+    LatentEpisodes,
+    batches_by_length,
+    play,
+)
 from world_models.measures.rows import PREDICTORS, OpenLoopRow
 from world_models.measures.vision import psnr
-from world_models.models.mdrnn import sample_latent
+from world_models.models.draws import Draws, StreamDraws
+from world_models.models.mdrnn import Hidden
 from world_models.runs import seeding
-from world_models.worlds.latent import WorldModel
+from world_models.worlds.latent import LatentWorld, WorldModel
+from world_models.worlds.memory import LatentState
 
 HORIZONS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
 STARTS = 256  # per horizon, where the episodes have so many
@@ -24,7 +31,10 @@ STARTS = 256  # per horizon, where the episodes have so many
 
 @dataclass(frozen=True)
 class Marginal:
-    """The mean of the training episodes' frames: of V's mu (L,), and of the pictures (H, W, C) in [0, 1]."""
+    """The mean of the training episodes' frames.
+
+    Of V's mu (L,), and of the pictures (H, W, C) in [0, 1].
+    """
 
     latent: Tensor
     picture: Tensor
@@ -53,10 +63,11 @@ def open_loop_rows(
     marginal: Marginal,
     seed: int,
 ) -> list[OpenLoopRow]:
-    """One row per horizon that fits into an episode and per predictor: mean squared errors of latents and pictures.
+    """Mean squared errors of latents and pictures, a row per horizon and predictor.
 
-    Latents are compared with V's mu of the true frame, pictures (in [0, 1]) with the true frame. The ratios are to
-    copy's error, with 95 % intervals over episodes. Start points are fixed and spread evenly over the steps.
+    Horizons are those that fit into an episode. Latents are compared with V's mu of the true
+    frame, pictures (in [0, 1]) with the true frame. The ratios are to copy's error, with 95 %
+    intervals over episodes. Start points are fixed and spread evenly over the steps.
     """
     starts = {horizon: start_points(episodes, rows, horizon) for horizon in HORIZONS}
     warm = warmed(
@@ -72,7 +83,7 @@ def open_loop_rows(
 
 
 def start_points(episodes: LatentEpisodes, rows: list[EpisodeRow], horizon: int) -> list[Start]:
-    """Up to STARTS places from which `horizon` frames follow inside the episode, evenly spread over all such places."""
+    """Up to STARTS places, evenly spread, from which `horizon` frames follow in the episode."""
     places = np.array([max(0, episodes.frames(row) - horizon) for row in rows])
     ends = np.cumsum(places)
     count = min(STARTS, int(places.sum()))
@@ -86,14 +97,14 @@ def start_points(episodes: LatentEpisodes, rows: list[EpisodeRow], horizon: int)
 
 
 def warmed(world: WorldModel, episodes: LatentEpisodes, starts: Iterable[Start]) -> Warm:
-    """M's state at every start, after the real mean latents and actions from the episode's beginning."""
+    """M's state at every start, after the real mean latents and actions before it."""
     steps: dict[int, set[int]] = defaultdict(set)
     rows = {}
     for start in starts:
         steps[start.row.index].add(start.step)
         rows[start.row.index] = start.row
     warm = {}
-    for group in groups(list(rows.values())):
+    for group in batches_by_length(list(rows.values())):
         stops = [max(steps[row.index]) + 1 for row in group]
         latents = [episodes.posterior(row, stop)[0] for row, stop in zip(group, stops, strict=True)]
         actions = [episodes.actions(row, 0, stop) for row, stop in zip(group, stops, strict=True)]
@@ -118,17 +129,17 @@ class _Rollouts:
         return np.concatenate(list(self._chunks(starts, horizon, seed)))
 
     def _chunks(self, starts: list[Start], horizon: int, seed: int) -> Iterator[Doubles]:
-        for chunk, first in enumerate(range(0, len(starts), WIDTH)):
-            chosen = starts[first : first + WIDTH]
-            padded = [chosen[i % len(chosen)] for i in range(WIDTH)]
-            draw = seeding.torch_generator(
+        for chunk, first in enumerate(range(0, len(starts), PLAYED_SIDE_BY_SIDE)):
+            chosen = starts[first : first + PLAYED_SIDE_BY_SIDE]
+            padded = [chosen[i % len(chosen)] for i in range(PLAYED_SIDE_BY_SIDE)]
+            generator = seeding.torch_generator(
                 seed, "mdrnn", "open loop", horizon, chunk, device=self.world.device
             )
-            yield self._chunk(padded, horizon, draw)[: len(chosen)]
+            yield self._chunk(padded, horizon, StreamDraws(generator))[: len(chosen)]
 
     @torch.inference_mode()
-    def _chunk(self, starts: list[Start], horizon: int, draw: torch.Generator) -> Doubles:
-        """Errors (WIDTH, 2, 5) of starts that are rolled on together."""
+    def _chunk(self, starts: list[Start], horizon: int, draws: Draws) -> Doubles:
+        """Errors (PLAYED_SIDE_BY_SIDE, 2, 5) of starts that are rolled on together."""
         world, episodes = self.world, self.episodes
         last, truth = (_at(world, episodes, starts, ahead) for ahead in (0, horizon))
         actions = np.stack(
@@ -140,9 +151,8 @@ class _Rollouts:
             torch.stack(states)
             for states in zip(*(self.warm[start.key] for start in starts), strict=True)
         )
-        mean, sampled = (
-            roll_on(world, last[0], executed, (h, c), generator) for generator in (None, draw)
-        )
+        mean = roll_on(world, last[0], executed, (h, c), None)
+        sampled = roll_on(world, last[0], executed, (h, c), draws)
         constant = (
             self.marginal.latent.to(world.device),
             self.marginal.picture.permute(2, 0, 1).to(world.device),
@@ -160,7 +170,10 @@ class _Rollouts:
 def _at(
     world: WorldModel, episodes: LatentEpisodes, starts: list[Start], ahead: int
 ) -> tuple[Tensor, Tensor]:
-    """V's mean latents (N, L) and the true pictures (N, C, H, W) in [0, 1], `ahead` frames after the starts."""
+    """What is true `ahead` frames after the starts.
+
+    V's mean latents (N, L) and the pictures (N, C, H, W) in [0, 1].
+    """
     mu, frames = episodes.at(
         [start.row for start in starts], [start.step + ahead for start in starts]
     )
@@ -168,24 +181,17 @@ def _at(
 
 
 def roll_on(
-    world: WorldModel, latent: Tensor, actions: Tensor, hidden: Hidden, draw: torch.Generator | None
+    model: WorldModel, latent: Tensor, actions: Tensor, hidden: Hidden, draws: Draws | None
 ) -> Tensor:
-    """latent (N, L), actions (steps, N, A), state (h, c) each (N, H) -> the latent (N, L) after all steps.
+    """latent (N, L), actions (steps, N, A), state (h, c) each (N, H) -> the last latent (N, L).
 
-    M reads its own prediction back: the mixture's mean, or with `draw` a sample at temperature 1.
+    M reads its own prediction back: the mixture's mean, or with `draws` a sample at temperature 1.
     """
+    state = LatentState(latent, *hidden)
+    world = LatentWorld(model, state, mean=draws is None)
     for action in actions:
-        mus, sigmas, logpi, _, _, hidden = world.cell(action, latent, hidden)
-        latent = (
-            mixture_mean(mus, logpi) if draw is None else sample_latent(mus, sigmas, logpi, draw)
-        )
-    return latent
-
-
-def mixture_mean(mus: Tensor, logpi: Tensor) -> Tensor:
-    """The mean (N, L) of mixtures: mus (N, K, L), logpi (N, K), or (N, K, L) where each dimension has a mixture of its own."""
-    weights = logpi if logpi.ndim == mus.ndim else logpi.unsqueeze(-1)
-    return (weights.exp() * mus).sum(1)
+        state = world.advance(state, action, draws).state
+    return state.z
 
 
 def _squared(guesses: list[Tensor], target: Tensor) -> Tensor:

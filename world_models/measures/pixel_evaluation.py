@@ -23,7 +23,7 @@ from world_models.runs.files import write_json
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.provenance import versions
 from world_models.runs.rows import cells
-from world_models.worlds.pixel import PixelWorld
+from world_models.worlds.pixel import PixelPredictor
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 def evaluate_pixel_world(
     folder: Path,
     metrics: MetricsLog,
-    world: PixelWorld,
+    world: PixelPredictor,
     store: EpisodeStore,
     count: int,
     horizon: int,
@@ -85,7 +85,7 @@ def evaluate_pixel_world(
 
 
 def pixel_windows(
-    world: PixelWorld, store: EpisodeStore, split: str, count: int, horizon: int
+    world: PixelPredictor, store: EpisodeStore, split: str, count: int, horizon: int
 ) -> PixelWindows:
     """Up to `count` windows of a split, as the model sees them."""
     context = world.model.context
@@ -93,7 +93,7 @@ def pixel_windows(
     return PixelWindows(data, context, count, world.env.action_space, world.view)
 
 
-def scores(world: PixelWorld, rows: list[HorizonRow], split: str) -> dict[str, Any]:
+def scores(world: PixelPredictor, rows: list[HorizonRow], split: str) -> dict[str, Any]:
     """The content of scores.json: the model beside its baselines at every horizon."""
     facts = {
         "env": world.env.id,

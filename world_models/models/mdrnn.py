@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from world_models.models.draws import Draws
+
 MAX_LOG_SIGMA = 7.0
 """Predicted log standard deviations are cut off here: sigma stays below 1.1e3, never infinite."""
 
@@ -149,6 +151,14 @@ class MDRNNCell(_Predictor):
         h, c = self.rnn(torch.cat([action, latent], dim=-1), hidden)
         return h, c
 
+    def foresee(self, h: Tensor) -> Prediction:
+        """h (B, H) of the state after a step -> what follows it.
+
+        Returns mus (B, K, L), sigmas (B, K, L), logpi (B, K) or (B, K, L), reward (B,), done (B,)
+        as logits.
+        """
+        return self._head(h)
+
     def forward(
         self, action: Tensor, latent: Tensor, hidden: Hidden
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Hidden]:
@@ -164,30 +174,40 @@ def sample_latent(
     mus: Tensor,
     sigmas: Tensor,
     logpi: Tensor,
-    generator: torch.Generator | None = None,
+    draws: Draws | None = None,
     temperature: float = 1.0,
 ) -> Tensor:
-    """mus, sigmas (B, K, L), logpi (B, K) or (B, K, L) -> one latent (B, L) drawn from each row's mixture.
+    """mus, sigmas (B, K, L), logpi (B, K) or (B, K, L) -> a latent (B, L) from each row's mixture.
 
-    With logpi (B, K) a row's component holds for all dimensions, with (B, K, L) each dimension picks its own.
-    Temperature tau divides the logits and multiplies the variances (Ha & Schmidhuber 2018, section 4);
-    0 gives the mean of the most probable component. A negative temperature is a ValueError.
+    With logpi (B, K) a row's component holds for all dimensions, with (B, K, L) each dimension
+    picks its own. Temperature tau divides the logits and multiplies the variances (Ha &
+    Schmidhuber 2018, section 4); 0 gives the mean of the most probable component, and needs no
+    draws. A negative temperature is a ValueError.
     """
     if temperature < 0:
         raise ValueError(f"temperature must be 0 or more, not {temperature}")
     if temperature == 0:
         return _choose(mus, logpi.argmax(1))
-    component = _draw(torch.softmax(logpi / temperature, dim=1), generator)
+    assert draws is not None, temperature
+    component = _draw(torch.softmax(logpi / temperature, dim=1), draws)
     mean, sigma = _choose(mus, component), _choose(sigmas, component)
-    noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
-    return mean + sigma * temperature**0.5 * noise
+    return mean + sigma * temperature**0.5 * draws.normal(mean)
 
 
-def _draw(weights: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Probabilities (B, K) or (B, K, L) -> a component (B,) or (B, L) drawn for each row, or row and dimension."""
+def mixture_mean(mus: Tensor, logpi: Tensor) -> Tensor:
+    """The mean (B, L) of mixtures: mus (B, K, L), logpi (B, K) or (B, K, L)."""
+    weights = logpi if logpi.ndim == mus.ndim else logpi.unsqueeze(-1)
+    return (weights.exp() * mus).sum(1)
+
+
+def _draw(weights: Tensor, draws: Draws) -> Tensor:
+    """Probabilities (B, K) or (B, K, L) -> a component (B,) or (B, L) for each row, or dimension.
+
+    Of exponential noises with rates `weights`, component k's is the first with probability
+    weights[k].
+    """
     mixtures = weights.movedim(1, -1)
-    drawn = torch.multinomial(mixtures.reshape(-1, mixtures.shape[-1]), 1, generator=generator)
-    return drawn.view(mixtures.shape[:-1])
+    return (mixtures / draws.exponential(mixtures)).argmax(-1)
 
 
 def _choose(values: Tensor, component: Tensor) -> Tensor:

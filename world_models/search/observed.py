@@ -9,17 +9,21 @@ from world_models.data.episode import Episode
 from world_models.data.latents import BATCH_SIZE
 from world_models.data.store import EpisodeStore
 from world_models.worlds.latent import WorldModel
+from world_models.worlds.memory import LatentState
 
 EPISODES = 48
 """Training episodes, evenly spread, that are looked at."""
 
-ABREAST = 16
-"""Episodes that M plays side by side."""
+PLAYED_SIDE_BY_SIDE = 16
+"""Episodes that M plays at once."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Features (n, F) float64 that C would have seen by V's mean latents, and the actions (n, ...) taken there."""
+    """Features (n, F) float64 that C would have seen, by V's mean latents, in recorded episodes.
+
+    And the actions (n, ...) that were taken there.
+    """
 
     features: np.ndarray
     actions: np.ndarray
@@ -34,8 +38,8 @@ def observe(world: WorldModel, store: EpisodeStore) -> Observed:
         for index in np.unique(np.linspace(0, len(rows) - 1, EPISODES).round().astype(int))
     ]
     seen, done = [], []
-    for first in range(0, len(rows), ABREAST):
-        episodes = [store.episode(row) for row in rows[first : first + ABREAST]]
+    for first in range(0, len(rows), PLAYED_SIDE_BY_SIDE):
+        episodes = [store.episode(row) for row in rows[first : first + PLAYED_SIDE_BY_SIDE]]
         episodes.sort(key=lambda episode: -len(episode.actions))
         seen += _played(world, episodes)
         steps = range(len(episodes[0].actions) - 1)
@@ -49,7 +53,10 @@ def observe(world: WorldModel, store: EpisodeStore) -> Observed:
 
 
 def _played(world: WorldModel, episodes: list[Episode]) -> list[torch.Tensor]:
-    """Features (n, F) of each time step of episodes, the longest first, played abreast; those that are over drop out."""
+    """Features (n, F) of each time step of episodes, the longest first, played side by side.
+
+    Those that are over drop out.
+    """
     actions = [
         torch.from_numpy(np.array(world.env.action_space.to_model(episode.actions[:-1])))
         for episode in episodes
@@ -57,14 +64,14 @@ def _played(world: WorldModel, episodes: list[Episode]) -> list[torch.Tensor]:
     latents = [_encoded(world, episode.frames[:-1]) for episode in episodes]
     lengths = np.array([len(steps) for steps in actions])
     padded = [torch.nn.utils.rnn.pad_sequence(values) for values in (latents, actions)]
-    h, c = world.cell.get_init_hidden(len(episodes))
+    hidden = world.cell.get_init_hidden(len(episodes))
     seen = []
     for step in range(lengths.max()):
-        count = int((lengths > step).sum())
-        h, c = h[:count], c[:count]
-        latent, action = (values[step, :count].to(world.device) for values in padded)
-        seen.append(world.features(latent, h, c))
-        h, c = world.cell.advance(action, latent, (h, c))
+        running = slice(int((lengths > step).sum()))
+        latent, action = (values[step, running].to(world.device) for values in padded)
+        state = LatentState(latent, *(part[running] for part in hidden))
+        seen.append(world.features(*state))
+        hidden = world.memory.read(state, action)
     return seen
 
 

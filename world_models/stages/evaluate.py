@@ -28,7 +28,7 @@ from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.runs.statistics import summarize
 from world_models.search.fitness import Models, build_player, play_blocks, single_blocks
 from world_models.search.layout import layout_for
-from world_models.worlds.pixel import load_pixel_world
+from world_models.worlds.pixel import load_pixel_predictor
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ def evaluate_pixels(cfg: EvaluateConfig, run: Run) -> None:
         episodes = Path(cfg.source) / "episodes" / "manifest.json"
     run.add_input("pixel", path)
     run.add_input("episodes", episodes)
-    world, store = load_pixel_world(path, run.device.value), EpisodeStore.open(episodes.parent)
+    world, store = load_pixel_predictor(path, run.device.value), EpisodeStore.open(episodes.parent)
     store = world.split(store) if cfg.source is None else store
     evaluate_pixel_world(
         run.path, run.metrics(None), world, store, cfg.windows, cfg.horizon, cfg.fps
@@ -206,7 +206,7 @@ def replay(run: Run, agent: Agent, seeds: list[int]) -> tuple[list[np.ndarray], 
     for step in interact(envs, agent.policy(), seeds):
         returns[step.rows] += step.rewards
         for i, episode in enumerate(step.rows):
-            frames[episode].append(step.frames[i])
+            frames[episode].append(step.observations[i])
     envs.close()
     return [np.stack(episode) for episode in frames], returns
 

@@ -1,4 +1,4 @@
-"""V and M as a world: what C sees of it, and M going on by itself."""
+"""V and M: what C sees of them, and M as a world that goes on by itself."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -8,17 +8,24 @@ import numpy as np
 import torch
 
 from world_models.data.datasets import to_float
-from world_models.envs.make import EnvSpec
+from world_models.data.store import EpisodeStore
+from world_models.data.view import View
+from world_models.data.windows import Window
+from world_models.envs.spec import EnvSpec
 from world_models.models.controller import Features, Sight, controller_features, num_features
 from world_models.models.convvae import ConvVAE
-from world_models.models.mdrnn import MDRNN, MDRNNCell, sample_latent
+from world_models.models.draws import Draws, StreamDraws
+from world_models.models.mdrnn import MDRNN, MDRNNCell, mixture_mean, sample_latent
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
+from world_models.worlds.memory import LatentState, Memory
+from world_models.worlds.starts import held_out_windows
+from world_models.worlds.world import Advance, select
 
-WIDTH = 4
-"""Inference batches are padded to a multiple of this: smaller ones run through other float kernels."""
-CUDA_WIDTH = 64
-"""On a GPU, whose kernels change with the width, every batch is cut and padded to exactly this."""
+STARTS = 512
+"""Most stored frames at which a dream of M may begin."""
+CONTEXT = 8
+"""Frames that M has seen, the one at which a dream begins included."""
 
 
 @dataclass
@@ -33,6 +40,7 @@ class WorldModel:
     def __post_init__(self) -> None:
         self.vae.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.cell = MDRNNCell.from_mdrnn(self.mdrnn.eval()).eval()
+        self.memory = Memory(self.cell)
 
     @property
     def device(self) -> torch.device:
@@ -42,14 +50,13 @@ class WorldModel:
     @property
     def controller_config(self) -> dict[str, Any]:
         """Constructor arguments of the controllers that fit this model."""
-        sizes, sight = self.mdrnn.config, self.sight.to_dict()
+        sizes = self.mdrnn.config
         return {
-            **{
-                "latent_size": sizes["latents"],
-                "hidden_size": sizes["hiddens"],
-                "action_size": sizes["actions"],
-            },
-            **{"features": sight["features"], "hidden_units": sight["hidden_units"]},
+            "latent_size": sizes["latents"],
+            "hidden_size": sizes["hiddens"],
+            "action_size": sizes["actions"],
+            "features": self.sight.features.value,
+            "hidden_units": self.sight.hidden_units,
         }
 
     @property
@@ -76,10 +83,14 @@ class WorldModel:
         return controller_features(latents, *state)
 
     @torch.inference_mode()
+    def pictures(self, latents: torch.Tensor) -> torch.Tensor:
+        """Frames (n, H, W, C) uint8, on the device, of latents (n, L)."""
+        pixels = self.vae.decoder(latents).permute(0, 2, 3, 1)
+        return (pixels * 255).round().to(torch.uint8)
+
     def decode(self, latents: torch.Tensor) -> np.ndarray:
         """Frames (n, H, W, C) uint8 of latents (n, L)."""
-        pixels = self.vae.decoder(latents).permute(0, 2, 3, 1)
-        return (pixels * 255).round().to(torch.uint8).cpu().numpy()
+        return self.pictures(latents).cpu().numpy()
 
     @torch.inference_mode()
     def dream(
@@ -92,21 +103,102 @@ class WorldModel:
     ) -> np.ndarray:
         """Go on from real frames in M alone: open loop, with the recorded actions.
 
-        frames (n, H, W, C) uint8 and actions (n + horizon, ...): M first sees the n frames, then its own samples.
-        Returns the `horizon` decoded frames (horizon, H, W, C) uint8 that follow the last real one.
+        frames (n, H, W, C) uint8 and actions (n + horizon, ...): M first sees the n frames, then
+        its own samples. Returns the `horizon` decoded frames (horizon, H, W, C) uint8 that follow
+        the last real one.
         """
-        executed = torch.from_numpy(self.env.action_space.to_model(np.array(actions))).to(
-            self.device
-        )
-        latents, hidden = self.encode(frames), self.cell.get_init_hidden(1)
-        draw = seeding.torch_generator(seed, "dream", device=self.device)
-        dreamt, latent = [], latents[:1]
+        executed = torch.from_numpy(self.env.action_space.to_model(np.array(actions)))
+        executed = executed.to(self.device)
+        latents = self.encode(frames)
+        draws = StreamDraws(seeding.torch_generator(seed, "dream", device=self.device))
+        state = self.memory.begin(latents[:1])
+        world = LatentWorld(self, state, temperature)
+        dreamt = []
         for step in range(len(frames) + horizon - 1):
-            latent = latents[step : step + 1] if step < len(frames) else latent
-            mus, sigmas, logpi, _, _, hidden = self.cell(executed[step : step + 1], latent, hidden)
-            latent = sample_latent(mus, sigmas, logpi, draw, temperature)
-            dreamt.append(latent)
+            if step < len(frames):
+                state = state._replace(z=latents[step : step + 1])
+            state = world.advance(state, executed[step : step + 1], draws).state
+            dreamt.append(state.z)
         return self.decode(torch.cat(dreamt[-horizon:]))
+
+
+@dataclass(frozen=True)
+class LatentWorld:
+    """M going on by itself: each row reads its own guess of the next latent.
+
+    A guess is a sample at `temperature` (0: the mean of the most probable component), or with
+    `mean` that of the whole mixture, which needs no draws.
+    """
+
+    model: WorldModel
+    starts: LatentState
+    temperature: float = 1.0
+    mean: bool = False
+    # whether M was trained on rewards; its end is always predicted
+    has_reward: bool = True
+
+    @property
+    def env(self) -> EnvSpec:
+        """The environment that V and M were trained on."""
+        return self.model.env
+
+    @property
+    def num_starts(self) -> int:
+        """How many encoded frames there are to begin at."""
+        return len(self.starts.z)
+
+    def begin(self, starts: np.ndarray) -> LatentState:
+        """The states of the starts of these numbers (B,)."""
+        return select(self.starts, torch.from_numpy(starts).to(self.starts.z.device))
+
+    def advance(
+        self, state: LatentState, actions: torch.Tensor, draws: Draws | None = None
+    ) -> Advance[LatentState]:
+        """One step of all rows: M reads z and the actions (B, A), its guess is the next z."""
+        h, c = self.model.memory.read(state, actions)
+        mus, sigmas, logpi, reward, done = self.model.memory.foresee(h)
+        if self.mean:
+            z = mixture_mean(mus, logpi)
+        else:
+            z = sample_latent(mus, sigmas, logpi, draws, self.temperature)
+        return Advance(LatentState(z, h, c), reward if self.has_reward else None, done)
+
+    def observe(self, state: LatentState) -> torch.Tensor:
+        """What C sees (B, F)."""
+        return self.model.features(*state)
+
+    def picture(self, state: LatentState) -> torch.Tensor:
+        """What V draws of z: uint8 (B, H, W, 3)."""
+        frames = self.model.pictures(state.z)
+        return frames.expand(*frames.shape[:3], 3)
+
+
+@torch.inference_mode()
+def encoded_starts(
+    model: WorldModel, store: EpisodeStore, context: int = CONTEXT, count: int = STARTS
+) -> LatentState:
+    """States at up to `count` held-out frames: V's mean, after M has read the frames before.
+
+    M reads `context` - 1 frames and actions before each start, from a zero state; with a context
+    of 1 none, so that a start is as the first frame of an episode.
+    """
+    windows = held_out_windows(store, context, model.env.action_space, View(), count)
+    parts = [_after_context(model, window) for window in windows]
+    return LatentState(*(torch.cat(values) for values in zip(*parts, strict=True)))
+
+
+def _after_context(model: WorldModel, window: Window) -> LatentState:
+    """The states (B, ...) at the last context frame of windows."""
+    frames = window.context.to(model.device)
+    mu, _ = model.vae.encoder(frames.flatten(0, 1).contiguous(memory_format=torch.channels_last))
+    *before, last = mu.unflatten(0, frames.shape[:2]).unbind(1)
+    state = model.memory.begin(last)
+    for step, latent in enumerate(before):
+        hidden = model.memory.read(
+            state._replace(z=latent), window.actions[:, step].to(model.device)
+        )
+        state = LatentState(last, *hidden)
+    return state
 
 
 def load_world_model(

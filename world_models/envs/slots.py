@@ -1,4 +1,4 @@
-"""PixelVectorEnv: what every batch of environments shares, whatever steps it."""
+"""SlotVectorEnv: slots, seeds, masks and frame skip, whatever is observed and whatever steps it."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,33 +10,37 @@ from gymnasium.vector.utils import batch_space
 
 from world_models.envs.spec import EnvSpec
 
-Transitions = tuple[Sequence[np.ndarray], np.ndarray, np.ndarray, np.ndarray]
-"""Raw pictures, rewards, terminated and truncated of the slots that were stepped."""
+Shown = Sequence[np.ndarray] | np.ndarray
+"""One raw observation for each of some slots."""
+Transitions = tuple[Shown, np.ndarray, np.ndarray, np.ndarray]
+"""Raw observations, rewards, terminated and truncated of the slots that were stepped."""
 
 
-class PixelVectorEnv(gymnasium.vector.VectorEnv):
+class SlotVectorEnv(gymnasium.vector.VectorEnv):
     """A batch of slots, each running one episode at a time; a slot without an episode is idle.
 
-    A backend gives `_begin`, `_advance` and, if it can, `_render` and `close_extras`.
+    A subclass gives `_begin` and `_advance`, and `_keep` where what it is given is not yet what
+    an agent observes.
     """
 
-    metadata = {"autoreset_mode": AutoresetMode.DISABLED, "render_modes": ["rgb_array"]}  # noqa: RUF012
+    metadata = {  # noqa: RUF012
+        "autoreset_mode": AutoresetMode.DISABLED,
+        "render_modes": ["rgb_array"],
+    }
     render_mode = "rgb_array"
     has_final_frame: bool = True
-    """False where the frame that comes with the end already belongs to another episode."""
+    """False where the observation that comes with the end already belongs to another episode."""
 
-    def __init__(self, env_spec: EnvSpec, num_envs: int) -> None:
+    def __init__(self, env_spec: EnvSpec, num_envs: int, observation: gymnasium.spaces.Box) -> None:
+        """`observation` is the space of what one slot shows."""
         self.env_spec = env_spec
         self.num_envs = num_envs
-        pre = env_spec.preprocessing
-        shape = (pre.size, pre.size, pre.channels)
-        self.single_observation_space = gymnasium.spaces.Box(0, 255, shape, np.uint8)
+        self.single_observation_space = observation
         self.single_action_space = env_spec.action_space.to_gymnasium()
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.alive = np.zeros(num_envs, bool)
-        self._frames = np.zeros((num_envs, *shape), np.uint8)
-        self._pictures = [np.zeros((pre.size, pre.size, 3), np.uint8)] * num_envs
+        self._observations = np.zeros((num_envs, *observation.shape), observation.dtype)
         self._begun = np.zeros(num_envs, bool)
 
     def reset(
@@ -44,9 +48,9 @@ class PixelVectorEnv(gymnasium.vector.VectorEnv):
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode in every slot, or in those of `options["reset_mask"]` (bool, (N,)).
 
-        `seed` holds one episode seed in [0, 2**31) for each slot that is reset, in slot order; a number stands for it and
-        those that follow, None for new ones (after a number: always the same).
-        Returns the frames of all slots, uint8 (N, size, size, channels), and an empty dictionary.
+        `seed` holds one episode seed in [0, 2**31) for each slot that is reset, in slot order; a
+        number stands for it and those that follow, None for new ones (after a number: always the
+        same). Returns the observations (N, ...) of all slots, and an empty dictionary.
         """
         mask = (options or {}).get("reset_mask")
         slots = np.arange(self.num_envs) if mask is None else np.flatnonzero(self._checked(mask))
@@ -63,7 +67,7 @@ class PixelVectorEnv(gymnasium.vector.VectorEnv):
         if len(slots):
             self._keep(slots, self._begin(slots, [int(value) for value in seed]))
             self.alive[slots] = self._begun[slots] = True
-        return self._frames.copy(), {}
+        return self._observations.copy(), {}
 
     def _seeds_from(self, first: int | None, count: int) -> list[int]:
         if first is None:
@@ -74,16 +78,17 @@ class PixelVectorEnv(gymnasium.vector.VectorEnv):
     def step(
         self, actions: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, dict[str, Any]]:
-        """Repeat one action per slot `frame_skip` times, or until the episode ends; idle slots are left alone.
+        """Repeat one action per slot `frame_skip` times, or until the episode ends.
 
-        Takes environment actions (N, ...). Returns frames uint8 (N, size, size, channels), summed rewards
-        float32 (N,), terminated bool (N,), truncated bool (N,), and an empty dictionary.
+        Idle slots are left alone. Takes environment actions (N, ...). Returns observations
+        (N, ...), summed rewards float32 (N,), terminated bool (N,), truncated bool (N,), and an
+        empty dictionary.
         """
         assert len(actions) == self.num_envs, (len(actions), self.num_envs)
         rewards = np.zeros(self.num_envs, np.float32)
         terminated, truncated = np.zeros((2, self.num_envs), bool)
         stepped = np.flatnonzero(self.alive)
-        pictures: dict[int, np.ndarray] = {}
+        newest: dict[int, np.ndarray] = {}
         for _ in range(self.env_spec.frame_skip):
             slots = np.flatnonzero(self.alive)
             if not len(slots):
@@ -92,40 +97,29 @@ class PixelVectorEnv(gymnasium.vector.VectorEnv):
                 slots, actions[slots]
             )
             rewards[slots] += gained
-            pictures.update(zip(slots.tolist(), shown, strict=True))
+            newest.update(zip(slots.tolist(), shown, strict=True))
             self.alive &= ~(terminated | truncated)
-        self._keep(stepped, [pictures[slot] for slot in stepped.tolist()])
-        return self._frames.copy(), rewards, terminated, truncated, {}
+        self._keep(stepped, [newest[slot] for slot in stepped.tolist()])
+        return self._observations.copy(), rewards, terminated, truncated, {}
 
     def stop(self, mask: np.ndarray) -> None:
-        """End the episodes of the slots in `mask` (bool, (N,)); they stay idle until they are reset."""
+        """End the episodes of the slots in `mask` (bool, (N,)); they are idle until reset."""
         self.alive &= ~self._checked(mask)
-
-    def render(self) -> tuple[np.ndarray, ...]:
-        """The picture of every slot, before preprocessing: uint8 (H, W, 3) each; black where nothing ever began."""
-        return tuple(
-            self._render(slot) if begun else self._pictures[slot]
-            for slot, begun in enumerate(self._begun)
-        )
 
     def _checked(self, mask: Any) -> np.ndarray:
         mask = np.asarray(mask)
         assert mask.dtype == bool and mask.shape == (self.num_envs,), (mask.dtype, mask.shape)
         return mask
 
-    def _keep(self, slots: np.ndarray, pictures: Sequence[np.ndarray]) -> None:
-        self._frames[slots] = self.env_spec.preprocessing.apply(pictures)
-        for slot, picture in zip(slots.tolist(), pictures, strict=True):
-            self._pictures[slot] = picture
+    def _keep(self, slots: np.ndarray, shown: Shown) -> None:
+        """Take over what `slots` show now: what `_begin` or `_advance` gave, one for each."""
+        for slot, observation in zip(slots.tolist(), shown, strict=True):
+            self._observations[slot] = observation
 
-    def _begin(self, slots: np.ndarray, seeds: list[int]) -> Sequence[np.ndarray]:
-        """Begin an episode in each of `slots`; return its first raw pictures, uint8 (H, W, 3) each."""
+    def _begin(self, slots: np.ndarray, seeds: list[int]) -> Shown:
+        """Begin an episode in each of `slots`; return its first raw observation."""
         raise NotImplementedError
 
     def _advance(self, slots: np.ndarray, actions: np.ndarray) -> Transitions:
         """One environment step in each of `slots`, whose episodes all run."""
         raise NotImplementedError
-
-    def _render(self, slot: int) -> np.ndarray:
-        """The picture of a slot that has begun an episode."""
-        return self._pictures[slot]

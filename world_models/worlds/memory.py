@@ -1,0 +1,50 @@
+"""M over time: the one place where it is rolled forward."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from torch import Tensor
+
+from world_models.models.mdrnn import Hidden, MDRNNCell, Prediction
+
+
+class LatentState(NamedTuple):
+    """What V and M know of B episodes."""
+
+    z: Tensor  # (B, L) the newest latent, which M has not read yet
+    h: Tensor  # (B, H) M's output
+    c: Tensor  # (B, H) M's cell state
+
+
+class Memory:
+    """M, which reads a latent and the action that was done there, and foresees what follows."""
+
+    def __init__(self, cell: MDRNNCell) -> None:
+        self.cell = cell
+
+    def begin(self, latents: Tensor) -> LatentState:
+        """Episodes at their first latents (B, L): M has read nothing."""
+        return LatentState(latents, *self.cell.get_init_hidden(len(latents)))
+
+    def read(self, state: LatentState, actions: Tensor) -> Hidden:
+        """M's (h, c), each (B, H), after it has read state.z and the actions (B, A) done there."""
+        return self.cell.advance(actions, state.z, (state.h, state.c))
+
+    def foresee(self, h: Tensor) -> Prediction:
+        """What follows a step after which M's output is h (B, H).
+
+        The mixture mus, sigmas (B, K, L) and logpi (B, K) or (B, K, L) of the next latent, reward
+        (B,), done (B,) as logits.
+        """
+        return self.cell.foresee(h)
+
+    def follow(self, latents: Tensor, actions: Tensor) -> Iterator[tuple[LatentState, Hidden]]:
+        """True latents (T, B, L) and actions (T, B, A), from a zero state.
+
+        Each step gives the state before it, and M's (h, c) after it.
+        """
+        hidden = self.cell.get_init_hidden(latents.shape[1])
+        for latent, action in zip(latents, actions, strict=True):
+            state = LatentState(latent, *hidden)
+            hidden = self.read(state, action)
+            yield state, hidden
