@@ -152,15 +152,15 @@ class LatentStore(ShardedFolder):
 
     columns = COLUMNS
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
-        super().__init__(folder, manifest)
+    def __init__(self, folder: Path, manifest: dict[str, Any], digest: str) -> None:
+        super().__init__(folder, manifest, digest)
         self.latent_size: int = manifest["latent_size"]
         self.cheap_rows = CHEAP_BYTES // (2 * 4 * self.latent_size)
 
     @classmethod
     def open(cls, folder: Path, vae: str, data: str) -> "LatentStore":
         """The latents in `folder`; made by another VAE, from other data, unfinished or truncated is a ValueError."""
-        manifest = arrays.read_manifest(folder, KIND, SCHEMA, REMEDY)
+        manifest, digest = arrays.read_manifest(folder, KIND, (SCHEMA,), REMEDY)
         for name, origin, expected in (
             ("vae", "by another VAE", vae),
             ("data", "from other episodes", data),
@@ -170,7 +170,7 @@ class LatentStore(ShardedFolder):
                 raise ValueError(
                     f"{folder} was made {origin} ({found[:12]} where {expected[:12]} is needed): {REMEDY}"
                 )
-        return cls(folder, manifest)
+        return cls(folder, manifest, digest)
 
     def verify(self) -> None:
         """Read every file; one altered since it was written is a ValueError naming it."""
