@@ -135,7 +135,7 @@ def open_latents(cfg: MDRNNConfig, run: Run, vae: ConvVAE) -> tuple[EpisodeStore
     if cfg.latents is Latents.online:
         store.verify()
         return store, online_latents(store, vae, run.device.value)
-    latents = LatentStore.open(run.upstream / "latents", vae=vae_hash, data=store.digest())
+    latents = LatentStore.open(run.upstream / "latents", vae_hash, store)
     store.verify()
     latents.verify()
     return store, latents

@@ -293,13 +293,12 @@ def best_model(run: Run) -> ConvVAE:
 
 
 def encode_episodes(run: Run, model: ConvVAE, store: EpisodeStore) -> None:
-    """Write mu and logsigma of every frame, keyed by the hashes of V and of the data."""
+    """Write mu and logsigma of every frame that this V has not encoded yet."""
 
     @torch.inference_mode()
     def encode(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return model.encoder(to_float(frames, run.device.value))
 
-    key = {"vae": sha256(run.best), "data": store.digest()}
     rows = store.num_frames(None) + len(store.rows) * (not store.has_final_frame)
     with ProgressBar("latents", rows, 0, "frames") as bar:
-        encode_store(encode, store, run.path / "latents", key, progress=bar.advance)
+        encode_store(encode, store, run.path / "latents", sha256(run.best), progress=bar.advance)
