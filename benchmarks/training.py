@@ -159,7 +159,10 @@ def train_mdrnn(setting: Setting) -> Rates:
 
 
 def _windows(
-    setting: Setting, cfg: mdrnn.MDRNNConfig, training: Training, data: LatentSequenceDataset
+    setting: Setting,
+    cfg: mdrnn.MDRNNConfig,
+    training: Training[mdrnn.MDRNN],
+    data: LatentSequenceDataset,
 ) -> Iterator[tuple[Chunks, LatentBatch]]:
     """As stage=mdrnn reads them."""
     while True:

@@ -20,7 +20,7 @@ from world_models.runs.lineage import input_of, latest
 from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.numbers import num_workers
 from world_models.runs.progress import ProgressBar
-from world_models.runs.schedule import EarlyStopping, plateau
+from world_models.runs.schedule import Best, EarlyStopping, Every, plateau
 from world_models.runs.statistics import summarize
 from world_models.runs.wandb import wandb_mirror
 
@@ -130,28 +130,23 @@ def test_json_holds_no_nan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "threshold", "threshold_mode", "values", "waited"),
+    ("values", "improved", "waited"),
     [
-        ("min", 0.0, "rel", [3.0, 2.0, 2.0, 2.5], [0, 0, 1, 2]),
-        ("max", 0.0, "rel", [3.0, 2.0, 4.0, 4.0], [0, 1, 0, 1]),
-        ("min", 0.1, "rel", [10.0, 9.5, 8.9], [0, 1, 0]),
-        ("max", 0.1, "rel", [10.0, 10.5, 11.5], [0, 1, 0]),
-        ("min", 1.0, "abs", [10.0, 9.5, 8.5], [0, 1, 0]),
-        ("max", 1.0, "abs", [0.0, 0.5, 1.5], [0, 1, 0]),
-        ("min", 0.0, "rel", [0.0, 1.0, -1.0], [0, 1, 0]),
-        ("min", 0.1, "rel", [-10.0, -10.5, -11.5], [0, 1, 0]),
+        ([3.0, 2.0, 2.0, 2.5], [True, True, False, False], [0, 0, 1, 2]),
+        ([0.0, 1.0, -1.0], [True, False, True], [0, 1, 0]),
+        ([-10.0, -10.5, -10.2], [True, True, False], [0, 0, 1]),
     ],
 )
-def test_early_stopping_modes(
-    mode: str, threshold: float, threshold_mode: str, values: list[float], waited: list[int]
+def test_the_lowest_value_is_kept(
+    values: list[float], improved: list[bool], waited: list[int]
 ) -> None:
-    stopper = EarlyStopping(2, mode, threshold, threshold_mode)
-    counts = []
-    for value in values:
-        stopper.update(value)
+    best, stopper, counts = Best(), EarlyStopping(2), []
+    assert [best.update(value) for value in values] == improved
+    for value, better in zip(values, improved, strict=True):
+        assert stopper.update(value) == better
         counts.append(stopper.waited)
-    assert counts == waited
-    assert stopper.should_stop == (waited[-1] >= 2)
+    assert counts == waited and best.best == stopper.best == min(values)
+    assert stopper.should_stop == (waited[-1] >= 2) and not best.should_stop
 
 
 def test_early_stopping_state_round_trip() -> None:
@@ -162,12 +157,24 @@ def test_early_stopping_state_round_trip() -> None:
     assert other == stopper and not other.update(1.5) and other.waited == 2
 
 
-def test_early_stopping_refuses_nonsense() -> None:
-    for arguments in ({"mode": "best"}, {"threshold_mode": "both"}):
-        with pytest.raises(ValueError, match="must be"):
-            EarlyStopping(3, **arguments)
-    with pytest.raises(ValueError, match="NaN"):
-        EarlyStopping(3).update(float("nan"))
+def test_states_of_earlier_checkpoints_are_read() -> None:
+    state = {"patience": 1, "mode": "min", "threshold": 0.0, "threshold_mode": "rel"}
+    state |= {"best": 2.0, "waited": 4}
+    best, stopper = Best(), EarlyStopping(3)
+    best.load_state_dict(state)
+    stopper.load_state_dict(state)
+    assert best == Best(best=2.0) and stopper == EarlyStopping(3, best=2.0, waited=4)
+
+
+def test_nan_is_no_value_to_watch() -> None:
+    for watching in (Best(), EarlyStopping(3)):
+        with pytest.raises(ValueError, match="NaN"):
+            watching.update(float("nan"))
+
+
+def test_every_says_when_it_is_time() -> None:
+    assert [step for step in range(1, 11) if Every(3)(step)] == [3, 6, 9]
+    assert [step for step in range(1, 11) if Every(3, last=10)(step)] == [3, 6, 9, 10]
 
 
 def test_plateau_scheduler_halves_the_rate_and_survives_a_checkpoint(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
-from world_models.runs.schedule import EarlyStopping, warmup_cosine
+from world_models.runs.schedule import Best, Every, warmup_cosine
 from world_models.runs.training import Training, adamw
 
 log = logging.getLogger(__name__)
@@ -128,6 +128,8 @@ def execute(cfg: AutoencoderConfig, run: Run) -> None:
     steps = min(cfg.num_epochs * per_epoch, cfg.max_steps or cfg.num_epochs * per_epoch)
     training = build(cfg, run, steps)
     metrics = run.metrics(training.resume(run))
+    judge_now = Every(cfg.val_every_steps, last=steps)
+    save_now = Every(cfg.checkpoint_interval)
     order = endless_batches(len(train), cfg.data.batch_size, seed=run.seed, start=training.step)
     with ProgressBar("autoencoder", steps, training.step, "frames") as bar:
         for frames in loader(cfg.data, train, islice(order, steps - training.step)):
@@ -135,10 +137,9 @@ def execute(cfg: AutoencoderConfig, run: Run) -> None:
             training.epoch = training.step // per_epoch
             training.update(terms["loss"], terms, metrics, cfg.grad_clip)
             bar.advance(1, len(frames), f"epoch {training.epoch + 1}")
-            judge_now = training.step % cfg.val_every_steps == 0 or training.step == steps
-            if judge_now:
+            if judge_now(training.step):
                 validate(cfg, run, training, held_out, metrics)
-            if judge_now or training.step % cfg.checkpoint_interval == 0:
+            if judge_now(training.step) or save_now(training.step):
                 training.save(run, metrics)
 
 
@@ -158,7 +159,7 @@ def hold_out(
     )
 
 
-def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training:
+def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training[ConvAutoencoder]:
     """Model, optimizer and schedule at step 0."""
     channels = cfg.view.channels(1 if run.env["preprocessing"]["grayscale"] else 3)
     with seeding.seeded_weights(run.seed, "autoencoder", "weights"):
@@ -167,13 +168,9 @@ def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training:
     if cfg.compile and run.device is Device.cuda:
         model.compile()  # in place, so that the saved keys stay plain
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
-    scheduler, facts = (
-        warmup_cosine(optimizer, steps, cfg.warmup),
-        {"env": run.env, "view": cfg.view.to_dict()},
-    )
-    return Training(
-        "autoencoder", model, optimizer, scheduler, EarlyStopping(1), cfg.log_every, facts=facts
-    )
+    scheduler = warmup_cosine(optimizer, steps, cfg.warmup)
+    facts = {"env": run.env, "view": cfg.view.to_dict()}
+    return Training("autoencoder", model, optimizer, scheduler, Best(), cfg.log_every, facts=facts)
 
 
 def loss_terms(
@@ -191,7 +188,7 @@ def loss_terms(
 def validate(
     cfg: AutoencoderConfig,
     run: Run,
-    training: Training,
+    training: Training[ConvAutoencoder],
     held_out: HeldOutFrames,
     metrics: MetricsLog,
 ) -> None:

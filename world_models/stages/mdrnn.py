@@ -27,7 +27,7 @@ from world_models.runs.lineage import input_of
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
-from world_models.runs.schedule import EarlyStopping, plateau
+from world_models.runs.schedule import EarlyStopping, Every, plateau
 from world_models.runs.training import Training
 from world_models.worlds.latent import WorldModel, load_vae, load_world_model
 
@@ -174,7 +174,7 @@ def data_sets(
     return train, validation
 
 
-def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training:
+def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training[MDRNN]:
     """Model, optimizer and schedules at step 0."""
     actions = EnvSpec.from_dict(run.env).action_space.size
     sizes = (latent_size, actions, cfg.hidden_size, cfg.gmm_components)
@@ -183,15 +183,13 @@ def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training:
     model = model.to(run.device.value)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=cfg.learning_rate, alpha=0.9)
     scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
-    stopper, carried = (
-        EarlyStopping(cfg.early_stopping_patience),
-        model.get_init_hidden(cfg.batch_size),
-    )
+    stopper = EarlyStopping(cfg.early_stopping_patience)
+    carried = model.get_init_hidden(cfg.batch_size)
     return Training("mdrnn", model, optimizer, scheduler, stopper, carried=carried)
 
 
 def keep_untrained(
-    cfg: MDRNNConfig, run: Run, training: Training, validation: LatentSequenceDataset
+    cfg: MDRNNConfig, run: Run, training: Training[MDRNN], validation: LatentSequenceDataset
 ) -> MetricsLog:
     """Leave the initial weights, judged but never changed, as the run's checkpoints."""
     log.info("untrained: M keeps its initial weights, seed %d", run.seed)
@@ -208,7 +206,7 @@ def keep_untrained(
 def train_on(
     cfg: MDRNNConfig,
     run: Run,
-    training: Training,
+    training: Training[MDRNN],
     train: LatentSequenceDataset,
     validation: LatentSequenceDataset,
     vae: ConvVAE,
@@ -226,13 +224,14 @@ def train_on(
 def train_epoch(
     cfg: MDRNNConfig,
     run: Run,
-    training: Training,
+    training: Training[MDRNN],
     data: LatentSequenceDataset,
     metrics: MetricsLog,
     bar: ProgressBar,
 ) -> None:
     """What is left of the current epoch."""
     training.model.train()
+    save_now = Every(cfg.checkpoint_interval)
     for chunks, batch in read_chunks(data, training_order(cfg, run, training, data)):
         draw = seeding.torch_generator(
             run.seed, "mdrnn", "noise", training.step, device=run.device.value
@@ -243,12 +242,12 @@ def train_epoch(
         )
         training.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
         bar.advance(len(chunks.items), note=f"epoch {training.epoch + 1}")
-        if training.step % cfg.checkpoint_interval == 0:
+        if save_now(training.step):
             training.save(run, metrics)
 
 
 def training_order(
-    cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset
+    cfg: MDRNNConfig, run: Run, training: Training[MDRNN], data: LatentSequenceDataset
 ) -> Iterator[Chunks]:
     """What is left to read in the current epoch."""
     seed, epoch, start = run.seed, training.epoch, training.batch
@@ -262,7 +261,7 @@ def training_order(
 
 def loss_terms(
     cfg: MDRNNConfig,
-    model: torch.nn.Module,
+    model: MDRNN,
     batch: LatentBatch,
     chunks: Chunks,
     carried: tuple[torch.Tensor, ...],
@@ -272,7 +271,6 @@ def loss_terms(
 
     Pairs (z_t, a_t) -> z_{t+1}, reward_t, done_t.
     """
-    assert isinstance(model, MDRNN), type(model)
     noise = torch.randn(batch.mu.shape, generator=draw, device=batch.mu.device)
     latents = batch.mu + batch.logsigma.exp() * noise
     rows, fresh = (
@@ -287,7 +285,7 @@ def loss_terms(
 def finish_epoch(
     cfg: MDRNNConfig,
     run: Run,
-    training: Training,
+    training: Training[MDRNN],
     data: LatentSequenceDataset,
     vae: ConvVAE,
     metrics: MetricsLog,
@@ -304,7 +302,6 @@ def finish_epoch(
     if training.end_epoch(validation["loss"]):
         training.save_best(run, validation)
     if training.epoch % cfg.sample_interval == 0:
-        assert isinstance(training.model, MDRNN), type(training.model)
         world = WorldModel(vae, training.model, EnvSpec.from_dict(run.env))
         show_dream(cfg, run, world, data.store, f"dream_{training.epoch:04d}")
     training.save(run, metrics)
@@ -312,11 +309,10 @@ def finish_epoch(
 
 @torch.inference_mode()
 def validate(
-    cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset
+    cfg: MDRNNConfig, run: Run, training: Training[MDRNN], data: LatentSequenceDataset
 ) -> dict[str, float]:
     """The loss and its terms, means over all steps of the data; the noise is the same in every epoch."""
     model = training.model.eval()
-    assert isinstance(model, MDRNN), type(model)
     sums, steps = (
         dict.fromkeys(("gmm", "bce", "mse"), 0.0),
         dict.fromkeys(("gmm", "bce", "mse"), 0.0),

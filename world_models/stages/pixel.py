@@ -38,7 +38,7 @@ from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
-from world_models.runs.schedule import EarlyStopping, Phase, phases, warmup_cosine
+from world_models.runs.schedule import Best, Every, Phase, phases, warmup_cosine
 from world_models.runs.training import Average, Training, adamw
 
 log = logging.getLogger(__name__)
@@ -253,7 +253,9 @@ def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
     return Judged(split, watched, fitted_baselines(windows("train", FITTED), seen), steps)
 
 
-def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines) -> Training:
+def build(
+    cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines
+) -> Training[PixelModel]:
     """Model, optimizer and schedules at step 0; minutes are turned into steps here, once."""
     with seeding.seeded_weights(run.seed, "pixel", "weights"):
         model = make_model(cfg, EnvSpec.from_dict(run.env))
@@ -282,9 +284,9 @@ def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines)
         "val_ratio": cfg.data.val_ratio,
         "baselines": {"mean": baselines.mean, "fade": baselines.fade},
     }
-    scheduler, stopper = warmup_cosine(optimizer, steps, cfg.warmup), EarlyStopping(1)
+    scheduler = warmup_cosine(optimizer, steps, cfg.warmup)
     return Training(
-        "pixel", model, optimizer, scheduler, stopper, cfg.log_every, average=average, facts=facts
+        "pixel", model, optimizer, scheduler, Best(), cfg.log_every, average=average, facts=facts
     )
 
 
@@ -339,7 +341,7 @@ def phase_batches(
 def train_phase(
     cfg: PixelConfig,
     run: Run,
-    training: Training,
+    training: Training[PixelModel],
     store: EpisodeStore,
     phase: Phase,
     judged: Judged,
@@ -349,27 +351,28 @@ def train_phase(
     """What is left of one phase of the curriculum."""
     if training.step >= phase.last:
         return
-    model, total = training.model.train(), training.facts["total_steps"]
-    assert isinstance(model, PixelModel), type(model)
+    total = training.facts["total_steps"]
+    log_now = Every(cfg.log_every, last=total)
+    judge_now = Every(cfg.val_every_steps, last=total)
+    save_now = Every(cfg.checkpoint_interval)
+    model = training.model.train()
     for batch in phase_batches(cfg, run, store, phase, training.step - phase.first):
         loss, terms = loss_terms(cfg, run, model, batch, training.step)
         unroll = loss.new_tensor(float(phase.unroll))
         training.epoch = training.step * cfg.data.batch_size // store.num_frames("train")
         training.update(loss, {"loss": loss, **terms, "unroll": unroll}, metrics, cfg.grad_clip)
         bar.advance(1, len(batch.frames) * phase.unroll, f"rolled on for {phase.unroll}")
-        ended = training.step == total
-        if ended:
+        step = training.step
+        if step == total:
             training.write_window(metrics)
-        log_now = training.step % cfg.log_every == 0 or ended
-        if log_now:
+        if log_now(step):
             training.write_timing(metrics, cfg.data.batch_size)
             show(run, training, judged, metrics, "train")
-        judge_now = training.step % cfg.val_every_steps == 0 or ended
-        if judge_now:
+        if judge_now(step):
             validate(cfg, run, training, judged, metrics)
-        if judge_now or training.step % cfg.checkpoint_interval == 0:
+        if judge_now(step) or save_now(step):
             training.save(run, metrics)
-        if log_now or judge_now:
+        if log_now(step) or judge_now(step):
             training.start_clock()
 
 
@@ -430,20 +433,20 @@ def heads_errors(
         )
 
 
-def show(run: Run, training: Training, judged: Judged, metrics: MetricsLog, when: str) -> None:
+def show(
+    run: Run, training: Training[PixelModel], judged: Judged, metrics: MetricsLog, when: str
+) -> None:
     """A picture of what the model predicts for a few held-out windows, one frame ahead."""
-    model, path = training.judged, run.path / "images" / f"{when}_step_{training.step:08d}.png"
-    assert isinstance(model, PixelModel), type(model)
-    save_strip(path, model, judged.windows, run.device.value)
+    path = run.path / "images" / f"{when}_step_{training.step:08d}.png"
+    save_strip(path, training.judged, judged.windows, run.device.value)
     metrics.picture(when, path)
 
 
 def validate(
-    cfg: PixelConfig, run: Run, training: Training, judged: Judged, metrics: MetricsLog
+    cfg: PixelConfig, run: Run, training: Training[PixelModel], judged: Judged, metrics: MetricsLog
 ) -> None:
     """Judge the averaged weights on the fixed windows: tables, plot and video; keep the best."""
     model, name = training.judged, f"val_rollout_step_{training.step:08d}"
-    assert isinstance(model, PixelModel), type(model)
 
     def loss(frames: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         return pixel_error(frames, truth, cfg.loss, cfg.delta)

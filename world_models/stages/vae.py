@@ -26,7 +26,7 @@ from world_models.runs.folder import BUDGET, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
-from world_models.runs.schedule import EarlyStopping, plateau
+from world_models.runs.schedule import EarlyStopping, Every, plateau
 from world_models.runs.training import Training
 
 log = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ def judge_baselines(
     return baselines(Sample(train, run.seed), held_out, cfg.latent_size, run.seed, run.device.value)
 
 
-def build(cfg: VAEConfig, run: Run) -> Training:
+def build(cfg: VAEConfig, run: Run) -> Training[ConvVAE]:
     """Model, optimizer and schedules at step 0."""
     channels = 1 if run.env["preprocessing"]["grayscale"] else 3
     with seeding.seeded_weights(run.seed, "vae", "weights"):
@@ -161,13 +161,14 @@ def build(cfg: VAEConfig, run: Run) -> Training:
 def train_epoch(
     cfg: VAEConfig,
     run: Run,
-    training: Training,
+    training: Training[ConvVAE],
     data: ObservationDataset,
     metrics: MetricsLog,
     bar: ProgressBar,
 ) -> None:
     """What is left of the current epoch."""
     training.model.train()
+    save_now = Every(cfg.checkpoint_interval)
     for indices in batches(
         len(data), cfg.train_batch_size, seed=run.seed, epoch=training.epoch, start=training.batch
     ):
@@ -182,7 +183,7 @@ def train_epoch(
         terms, _, _ = loss_terms(training.model, to_float(frames, run.device.value), cfg, run, draw)
         training.update(terms["loss"], terms, metrics)
         bar.advance(1, len(indices), f"epoch {training.epoch + 1}")
-        if training.step % cfg.checkpoint_interval == 0:
+        if save_now(training.step):
             training.save(run, metrics)
 
 
@@ -212,22 +213,21 @@ def loss_terms(
 def finish_epoch(
     cfg: VAEConfig,
     run: Run,
-    training: Training,
+    training: Training[ConvVAE],
     held_out: HeldOut,
     table: list[Row],
     metrics: MetricsLog,
 ) -> None:
     """Validate, keep the best, save."""
     training.write_timing(metrics)
-    model = training.model
-    assert isinstance(model, ConvVAE), type(model)
-    validation = validate(cfg, run, model, held_out).row(cfg.kl_tolerance)
+    validation = validate(cfg, run, training.model, held_out).row(cfg.kl_tolerance)
     metrics.write("val_metrics", {"epoch": training.epoch + 1, "step": training.step, **validation})
     log.info("epoch %d: %s", training.epoch + 1, told(validation, table))
     if training.end_epoch(validation["loss"]):
         training.save_best(run, validation)
     if training.epoch % cfg.sample_interval == 0:
-        save_reconstructions(run, model, held_out, f"reconstructions_{training.epoch:04d}")
+        name = f"reconstructions_{training.epoch:04d}"
+        save_reconstructions(run, training.model, held_out, name)
     training.save(run, metrics)
 
 
