@@ -14,11 +14,12 @@ import torch
 
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
+from world_models.runs.device import Device, place
 from world_models.runs.files import read_json, replacing, sha256, write_json, write_text
 from world_models.runs.folder import dated_folder, is_live, locked, new_folder
 from world_models.runs.lineage import input_of, latest
 from world_models.runs.metrics import MetricsLog, read_csv
-from world_models.runs.numbers import num_workers
+from world_models.runs.numbers import evenly_spaced, num_workers
 from world_models.runs.progress import ProgressBar
 from world_models.runs.schedule import Best, EarlyStopping, Every, plateau
 from world_models.runs.statistics import summarize
@@ -317,6 +318,29 @@ def test_number_of_workers() -> None:
     )
     with pytest.raises(ValueError, match=r"stage\.workers is -2"):
         num_workers(-2)
+
+
+def test_items_are_spaced_evenly() -> None:
+    assert evenly_spaced(10, 4).tolist() == [0, 3, 6, 9]
+    assert evenly_spaced(9, 4).tolist() == [0, 3, 5, 8], "2.67 and 5.33 to the nearest"
+    assert evenly_spaced(9, 4, rounded=False).tolist() == [0, 2, 5, 8], "and down"
+    assert evenly_spaced(2, 4).tolist() == [0, 0, 1, 1] and evenly_spaced(5, 1).tolist() == [0]
+
+
+@pytest.mark.parametrize("device", [Device.cpu, Device.cuda])
+def test_a_placed_model_is_compiled_in_place_and_on_a_gpu_alone(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[str] = []
+    model = torch.nn.Conv2d(3, 4, 2)
+    to, compiled = model.to, []
+    monkeypatch.setattr(model, "to", lambda name, **how: moved.append(name) or to("cpu", **how))
+    monkeypatch.setattr(model, "compile", lambda: compiled.append(device))
+    place(model, device)
+    assert moved == [device.value] and not compiled
+    assert model.weight.is_contiguous(memory_format=torch.channels_last)
+    assert place(model, device, compile=True) is model
+    assert compiled == [device] * (device is Device.cuda)
 
 
 @pytest.mark.parametrize("total", [10, None])

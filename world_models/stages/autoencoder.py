@@ -9,7 +9,13 @@ import numpy as np
 import torch
 
 from world_models.data.datasets import ObservationDataset
-from world_models.data.loading import DataConfig, endless_batches, loader, upstream_episodes
+from world_models.data.loading import (
+    DataConfig,
+    endless_batches,
+    loader,
+    upstream_episodes,
+    watched_split,
+)
 from world_models.data.view import View
 from world_models.figures.media import labelled_rows, save_png
 from world_models.losses import VarianceForm, autoencoder_loss, variance_terms
@@ -19,10 +25,10 @@ from world_models.measures.vision_baselines import Sample, mean_picture
 from world_models.measures.vision_pictures import compared
 from world_models.models.conv_autoencoder import FACTORS, GROUPS, ConvAutoencoder
 from world_models.runs import seeding
-from world_models.runs.device import Device, Precision, autocast
+from world_models.runs.device import Device, Precision, autocast, place
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
-from world_models.runs.numbers import require_positive
+from world_models.runs.numbers import evenly_spaced, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.schedule import Best, Every, warmup_cosine
 from world_models.runs.training import Training, adamw
@@ -119,11 +125,9 @@ class HeldOutFrames:
 def execute(cfg: AutoencoderConfig, run: Run) -> None:
     """Train on the upstream episodes' train split; leaves `best.pt` and how good it is."""
     store = upstream_episodes(run, cfg.data.val_ratio)
-    split = "validation" if store.num_frames("validation") else "train"
-    if split == "train":
-        log.warning("the episodes have no validation split: training frames are watched instead")
     train = ObservationDataset(store, "train")
-    held_out = hold_out(cfg, run, train, ObservationDataset(store, split))
+    watched = ObservationDataset(store, watched_split(store, "frames"))
+    held_out = hold_out(cfg, run, train, watched)
     per_epoch = max(1, len(train) // cfg.data.batch_size)
     steps = min(cfg.num_epochs * per_epoch, cfg.max_steps or cfg.num_epochs * per_epoch)
     training = build(cfg, run, steps)
@@ -147,9 +151,7 @@ def hold_out(
     cfg: AutoencoderConfig, run: Run, train: ObservationDataset, judged: ObservationDataset
 ) -> HeldOutFrames:
     """The frames on which every validation looks."""
-    chosen = np.unique(
-        np.linspace(0, len(judged) - 1, min(cfg.val_frames, len(judged))).round().astype(int)
-    )
+    chosen = np.unique(evenly_spaced(len(judged), min(cfg.val_frames, len(judged))))
     frames = judged.__getitems__(chosen)
     mean = (mean_picture(Sample(train, run.seed)) * 255).round().byte()
     errors = (cfg.view(part, "cpu") - cfg.view(mean[None], "cpu") for part in frames.split(WIDTH))
@@ -164,9 +166,7 @@ def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training[ConvAutoenco
     channels = cfg.view.channels(1 if run.env["preprocessing"]["grayscale"] else 3)
     with seeding.seeded_weights(run.seed, "autoencoder", "weights"):
         model = ConvAutoencoder(channels, cfg.factor, cfg.latent_channels, cfg.base_channels)
-    model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if cfg.compile and run.device is Device.cuda:
-        model.compile()  # in place, so that the saved keys stay plain
+    model = place(model, run.device, cfg.compile)
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
     scheduler = warmup_cosine(optimizer, steps, cfg.warmup)
     facts = {"env": run.env, "view": cfg.view.to_dict()}
@@ -248,7 +248,7 @@ def save_reconstructions(
     cfg: AutoencoderConfig, run: Run, model: torch.nn.Module, frames: torch.Tensor, name: str
 ) -> None:
     """Some held-out frames, what the model draws of them, and its errors."""
-    shown = frames[np.linspace(0, len(frames) - 1, SHOWN).round().astype(int)]
+    shown = frames[evenly_spaced(len(frames), SHOWN)]
     _, found = loss_terms(cfg, run, model, shown)
     save_png(
         run.path / "images" / f"{name}.png", labelled_rows(compared(found["x"], found["recon"]))

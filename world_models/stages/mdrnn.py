@@ -12,6 +12,7 @@ from world_models.data.batch import LatentBatch
 from world_models.data.chunks import Chunks, episode_chunks, read_chunks, window_chunks
 from world_models.data.datasets import LatentSequenceDataset, to_float
 from world_models.data.latents import LatentSource, LatentStore, OnlineLatents
+from world_models.data.loading import watched_split
 from world_models.data.store import EpisodeStore
 from world_models.envs.make import EnvSpec
 from world_models.figures.media import labelled_rows, save_png, save_video, side_by_side
@@ -25,7 +26,7 @@ from world_models.runs import seeding
 from world_models.runs.folder import BUDGET, RUNTIME, Run
 from world_models.runs.lineage import input_of
 from world_models.runs.metrics import MetricsLog
-from world_models.runs.numbers import require_positive
+from world_models.runs.numbers import evenly_spaced, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.schedule import EarlyStopping, Every, plateau
 from world_models.runs.training import Training
@@ -162,16 +163,9 @@ def data_sets(
             store, latents, split, cfg.seq_len, stride, to_model=to_model, fraction=fraction
         )
 
-    train, validation = (
-        of("train", stride, cfg.dataset_fraction),
-        of("validation", cfg.seq_len, 1.0),
-    )
-    if not len(validation):
-        log.warning(
-            "the episodes have no validation split: the training windows are watched instead"
-        )
-        validation = of("train", cfg.seq_len, cfg.dataset_fraction)
-    return train, validation
+    split = watched_split(store, "windows")
+    fraction = 1.0 if split == "validation" else cfg.dataset_fraction
+    return of("train", stride, cfg.dataset_fraction), of(split, cfg.seq_len, fraction)
 
 
 def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training[MDRNN]:
@@ -379,6 +373,6 @@ def show_dreams(cfg: MDRNNConfig, run: Run, world: WorldModel, store: EpisodeSto
 
 def save_strip(run: Run, name: str, panels: Panels) -> None:
     """Ten frames of every panel, from the first to the last."""
-    picks = np.unique(np.linspace(0, len(panels["truth"]) - 1, 10).astype(int))
+    picks = np.unique(evenly_spaced(len(panels["truth"]), 10, rounded=False))
     strip = labelled_rows({label: frames[picks] for label, frames in panels.items()})
     save_png(run.path / "images" / f"{name}.png", strip)

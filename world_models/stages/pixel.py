@@ -15,7 +15,13 @@ from torch.nn import functional
 from world_models.data.batch import SequenceBatch
 from world_models.data.datasets import ObservationDataset, SequenceDataset
 from world_models.data.episode import TERMINATED
-from world_models.data.loading import DataConfig, endless_batches, loader, upstream_episodes
+from world_models.data.loading import (
+    DataConfig,
+    endless_batches,
+    loader,
+    upstream_episodes,
+    watched_split,
+)
 from world_models.data.store import EpisodeStore
 from world_models.data.view import View
 from world_models.data.windows import PixelWindows, model_actions
@@ -33,7 +39,7 @@ from world_models.models.pixel_unet import FOLD, PixelUNet
 from world_models.models.pixel_world_model import SMALLEST, PixelWorldModel, narrowest
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
-from world_models.runs.device import Device, Precision, autocast
+from world_models.runs.device import Device, Precision, autocast, compile_on_gpu, place
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
@@ -228,11 +234,7 @@ def execute(cfg: PixelConfig, run: Run) -> None:
 def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
     """Windows of the validation split, or of the training episodes where there is none, and the baselines; few are told."""
     space, horizon = EnvSpec.from_dict(run.env).action_space, cfg.val_rollout_horizon
-    split = "validation" if store.episodes("validation") else "train"
-    if split == "train":
-        log.warning(
-            "the episodes have no validation split: windows of the training episodes are watched instead"
-        )
+    split = watched_split(store, "windows")
 
     def windows(split: str, count: int) -> PixelWindows:
         data = SequenceDataset(store, split, cfg.n_past_frames - 1 + horizon)
@@ -259,7 +261,7 @@ def build(
     """Model, optimizer and schedules at step 0; minutes are turned into steps here, once."""
     with seeding.seeded_weights(run.seed, "pixel", "weights"):
         model = make_model(cfg, EnvSpec.from_dict(run.env))
-    model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = place(model, run.device)
     if run.last.is_file():
         steps = load_checkpoint(run.last, "pixel")["total_steps"]
     else:
@@ -271,8 +273,8 @@ def build(
         steps,
     )
     average = Average(model, cfg.ema_decay)
-    if cfg.compile and run.device is Device.cuda:
-        model.compile()  # in place, so that the saved keys stay plain
+    if cfg.compile:
+        compile_on_gpu(model, run.device)
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
     facts = {
         "architecture": cfg.model.value,
@@ -310,8 +312,8 @@ def steps_in(cfg: PixelConfig, run: Run, model: PixelModel, store: EpisodeStore)
     """How many steps fit into `cfg.minutes`: a copy of the model is trained for a few steps of each phase."""
     assert cfg.minutes is not None
     trial, seconds = copy.deepcopy(model), 0.0
-    if cfg.compile and run.device is Device.cuda:
-        trial.compile()
+    if cfg.compile:
+        compile_on_gpu(trial, run.device)
     optimizer = adamw(trial, cfg.learning_rate, cfg.weight_decay)
     for number, share in enumerate(cfg.unroll_shares):
         phase = Phase(cfg.unroll[number], 0, 2 + TIMED)

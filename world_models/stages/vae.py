@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from world_models.data.datasets import ObservationDataset, batches, to_float
@@ -20,11 +19,11 @@ from world_models.measures.vision_pictures import prior_samples, reconstructions
 from world_models.models.convvae import ConvVAE
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
-from world_models.runs.device import Device, Precision, autocast
+from world_models.runs.device import Precision, autocast, place
 from world_models.runs.files import sha256, write_json
 from world_models.runs.folder import BUDGET, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog, read_csv
-from world_models.runs.numbers import require_positive
+from world_models.runs.numbers import evenly_spaced, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.schedule import EarlyStopping, Every, plateau
 from world_models.runs.training import Training
@@ -98,10 +97,6 @@ def execute(cfg: VAEConfig, run: Run) -> None:
     """Train on the upstream episodes' train split; leaves `best.pt`, how good it is, and `latents/` made with it."""
     store = open_episodes(run)
     train, held_out = ObservationDataset(store, "train"), HeldOut(store)
-    if held_out.split == "train":
-        log.warning(
-            "the episodes have no validation split: the training frames are watched instead"
-        )
     table = judge_baselines(cfg, run, train, held_out)
     training = build(cfg, run)
     metrics = run.metrics(training.resume(run))
@@ -150,9 +145,7 @@ def build(cfg: VAEConfig, run: Run) -> Training[ConvVAE]:
         weights = load_checkpoint(Path(cfg.start_from), "vae")["model"]
         run.add_input("start_from", Path(cfg.start_from))
         model.load_state_dict(weights)
-    model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if cfg.compile and run.device is Device.cuda:
-        model.compile()  # in place, so that the saved keys stay plain
+    model = place(model, run.device, cfg.compile)
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.learning_rate, fused=True)
     scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
     return Training("vae", model, optimizer, scheduler, EarlyStopping(cfg.early_stopping_patience))
@@ -263,7 +256,7 @@ def validate(cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut) -> Jud
 def save_reconstructions(run: Run, model: ConvVAE, held_out: HeldOut, name: str) -> None:
     """Ten held-out frames, what V draws of them, and its errors."""
     model.eval()
-    frames = held_out.data.__getitems__(np.linspace(0, len(held_out) - 1, 10).astype(int))
+    frames = held_out.data.__getitems__(evenly_spaced(len(held_out), 10, rounded=False))
     save_png(run.path / "images" / f"{name}.png", labelled_rows(reconstructions(model, frames)))
 
 
@@ -287,7 +280,7 @@ def describe(cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut, table:
 def best_model(run: Run) -> ConvVAE:
     """V with the weights of the best epoch."""
     state = load_checkpoint(run.best, "vae", run.device.value)
-    model = ConvVAE(**state["config"]).to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = place(ConvVAE(**state["config"]), run.device)
     model.load_state_dict(state["model"])
     return model.eval()
 
