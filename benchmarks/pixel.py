@@ -122,9 +122,7 @@ def training(
     ready = next(windows)
 
     def step(batch: SequenceBatch) -> None:
-        model = state.model
-        assert isinstance(model, pixel.PixelModel), type(model)
-        loss, terms = pixel.loss_terms(cfg, run, model.train(), batch, state.step)
+        loss, terms = pixel.loss_terms(cfg, run, state.model.train(), batch, state.step)
         state.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
 
     makers: dict[str, Callable[[], object]] = {"ours: from the store": lambda: step(next(windows))}

@@ -121,8 +121,7 @@ def _npz_frames(setting: Setting, name: str, size: int) -> Iterator[torch.Tensor
 def train_mdrnn(setting: Setting) -> Rates:
     """Steps of sequences per second of M's training: batch x seq_len in a step of the optimizer."""
     run, cfg = setting.run, mdrnn.MDRNNConfig()
-    key = {"vae": sha256(run.best), "data": setting.store.digest()}
-    latents = LatentStore.open(run.path / "latents", **key)
+    latents = LatentStore.open(run.path / "latents", sha256(run.best), setting.store)
     data, _ = mdrnn.data_sets(cfg, run, setting.store, latents)
     training = mdrnn.build(cfg, run, latents.latent_size)
     metrics = run.metrics(None)
@@ -160,7 +159,10 @@ def train_mdrnn(setting: Setting) -> Rates:
 
 
 def _windows(
-    setting: Setting, cfg: mdrnn.MDRNNConfig, training: Training, data: LatentSequenceDataset
+    setting: Setting,
+    cfg: mdrnn.MDRNNConfig,
+    training: Training[mdrnn.MDRNN],
+    data: LatentSequenceDataset,
 ) -> Iterator[tuple[Chunks, LatentBatch]]:
     """As stage=mdrnn reads them."""
     while True:

@@ -25,7 +25,7 @@ from world_models.data.store import EpisodeStore
 
 MakeStore = Callable[..., EpisodeStore]
 LENGTHS = [5, 1, 9, 4, 12, 3, 7]
-KEY = {"vae": "a" * 64, "data": "b" * 64}
+VAE = "a" * 64
 
 
 def one_hot(actions: np.ndarray) -> np.ndarray:
@@ -39,8 +39,8 @@ def latent_windows(
         return frames[:, 0, 0, :2].float(), -frames[:, 0, 0, :2].float()
 
     discrete = store.arrays(0).actions.ndim == 1
-    encode_store(encode, store, store.folder / "latents", KEY)
-    latents = LatentStore.open(store.folder / "latents", **KEY)
+    encode_store(encode, store, store.folder / "latents", VAE)
+    latents = LatentStore.open(store.folder / "latents", VAE, store)
     return LatentSequenceDataset(
         store,
         latents,
@@ -209,7 +209,7 @@ def test_a_fraction_is_the_forepart_of_the_episodes(
 ) -> None:
     store = make_store(val_fraction=0.3)
     latent_windows(store, "train", 4)
-    source = LatentStore.open(store.folder / "latents", **KEY)
+    source = LatentStore.open(store.folder / "latents", VAE, store)
     dataset = LatentSequenceDataset(
         store, source, "train", 4, to_model=lambda actions: actions, fraction=fraction
     )

@@ -41,7 +41,7 @@ SIZE, LIMIT = 32, 40
 BOX = ActionSpace("box", 2, (0.0, 0.0), (100.0, 1.0), ("affine", "affine"))
 NUMBERED = ActionSpace("discrete", 100, (), (), ())
 LENGTHS = [6, 3, 11, 2, 5]
-LATENT_KEY = {"vae": "a" * 64, "data": "b" * 64}
+VAE = "a" * 64
 PRE, POST = Alignment.pre, Alignment.post
 
 
@@ -301,8 +301,8 @@ def test_the_four_data_sets_pair_what_belongs_together(
         mu = frames[:, 0, :2, 0].float()
         return mu, -mu
 
-    encode_store(encode, store, tmp_path / "latents", LATENT_KEY)
-    latents = LatentStore.open(tmp_path / "latents", **LATENT_KEY)
+    encode_store(encode, store, tmp_path / "latents", VAE)
+    latents = LatentStore.open(tmp_path / "latents", VAE, store)
     data = LatentSequenceDataset(store, latents, None, 4, to_model=lambda actions: actions)
     seen = data.__getitems__(range(len(data)))
     z, followed = seen.mu[..., 0], seen.next_mask > 0

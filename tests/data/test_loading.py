@@ -1,5 +1,6 @@
 """The order of endless batches, and the DataLoader's keys."""
 
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
@@ -8,7 +9,8 @@ import pytest
 import torch
 from torch.utils.data import Dataset
 
-from world_models.data.loading import DataConfig, endless_batches, loader
+from world_models.data.loading import DataConfig, endless_batches, loader, watched_split
+from world_models.data.store import EpisodeStore
 
 
 def taken(start: int, number: int, items: int = 10, size: int = 3) -> list[list[int]]:
@@ -27,6 +29,15 @@ def test_every_pass_is_shuffled_anew_and_can_be_entered_anywhere() -> None:
     for start in (1, 3, 7):
         assert taken(start, 12 - start) == whole[start:]
     assert [sorted(chosen) for chosen in taken(0, 2, items=2)] == [[0, 1], [0, 1]]
+
+
+def test_without_validation_episodes_the_training_ones_are_watched(
+    make_store: Callable[..., EpisodeStore], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert watched_split(make_store(val_fraction=0.3, name="split"), "frames") == "validation"
+    assert not caplog.text
+    assert watched_split(make_store(val_fraction=0.0, name="whole"), "frames") == "train"
+    assert "no validation split: the training frames are watched instead" in caplog.text
 
 
 class Squares(Dataset[Any]):

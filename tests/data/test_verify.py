@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from world_models.data.store import EpisodeStore, StoreWriter
+from world_models.data.growing import StoreAppender
+from world_models.data.store import META_KEYS, EpisodeStore, StoreWriter, write_shard
 from world_models.data.verify import Verdict, check_store
 from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
@@ -72,6 +73,47 @@ def test_a_whole_store_has_no_damage(store: EpisodeStore) -> None:
     verdict = check_store(store.folder, told.append)
     assert verdict.damages == [] and verdict.damaged == set() and len(verdict.rows) == 7
     assert told == [3, 3, 1]
+
+
+def grown(store: EpisodeStore, make_episode: Callable[..., Any]) -> EpisodeStore:
+    """The store with two shards more, of one episode each and of another policy."""
+    kept = {key: store.manifest[key] for key in META_KEYS}
+    with StoreAppender.open(store.folder, {**kept, "policy": "agent"}) as appender:
+        for index, number in ((3, 7), (4, 8)):
+            appender.write_shard(index, [make_episode(number, 4, size=16)], ["train"])
+        return appender.commit()
+
+
+def test_a_grown_store_is_checked_to_its_end(
+    store: EpisodeStore, make_episode: Callable[..., Any]
+) -> None:
+    again = grown(store, make_episode)
+    write_shard(store.folder, 5, [make_episode(9, 4, size=16)], ["train"])
+    verdict = check_store(store.folder)
+    assert verdict.damages == [] and len(verdict.rows) == 9, "the uncommitted shard does not count"
+    edit_array(again, "shard_00004_rewards", 2, 100)
+    assert check_store(store.folder).damaged == {8}
+
+
+@pytest.mark.parametrize(
+    ("entry", "sentence"),
+    [
+        ({"first_episode": 9}, "an addition from episode 9 on, which lies outside of 1 to 8"),
+        ({"first_episode": 0}, "an addition from episode 0 on, which lies outside of 1 to 8"),
+        ({"policy": None}, "manifest.json gives an addition no valid policy"),
+    ],
+)
+def test_a_wrong_addition_is_named(
+    store: EpisodeStore, make_episode: Callable[..., Any], entry: dict[str, Any], sentence: str
+) -> None:
+    edit_manifest(grown(store, make_episode), lambda content: content["additions"][0].update(entry))
+    assert sentence in " ".join(sentences(check_store(store.folder)))
+
+
+def test_shards_that_are_not_numbered_on_are_refused(store: EpisodeStore) -> None:
+    edit_manifest(store, lambda content: content["shards"].append(content["shards"][1]))
+    with pytest.raises(ValueError, match=r"its shards are numbered \[0, 1, 2, 1\], not from 0 on"):
+        check_store(store.folder)
 
 
 VALUES = [

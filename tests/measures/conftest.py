@@ -35,7 +35,7 @@ META = {
     "seed": 0,
     "versions": {},
 }
-KEY = {"vae": "a" * 64, "data": "b" * 64}
+VAE = "a" * 64
 POISON = 1e6  # stands where a store without final frames holds another episode's frame
 
 
@@ -76,14 +76,16 @@ def make_episodes(tmp_path: Path) -> MakeEpisodes:
             mu, logsigma = draw.normal(size=(2, len(frames), LATENT)).astype(np.float32)
             return torch.from_numpy(mu), torch.from_numpy(logsigma - 1)
 
-        encode_store(encode, store, tmp_path / "latents", KEY)
+        encode_store(encode, store, tmp_path / "latents", VAE)
         if not has_final_frame:
             for row in store.rows:
                 path = tmp_path / "latents" / f"shard_{row.shard:05d}_mu.npy"
                 mu = np.load(path)
                 mu[row.start + row.length] = POISON
                 np.save(path, mu)
-        return LatentEpisodes(store, LatentStore.open(tmp_path / "latents", **KEY), SPACE.to_model)
+        return LatentEpisodes(
+            store, LatentStore.open(tmp_path / "latents", VAE, store), SPACE.to_model
+        )
 
     return make
 

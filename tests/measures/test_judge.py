@@ -204,10 +204,9 @@ def test_latents_made_from_the_frames_are_judged_as_stored_ones(
     def encode(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return world.vae.encoder(to_float(frames, "cpu"))
 
-    key = {"vae": "c" * 64, "data": "d" * 64}
-    encode_store(encode, episodes.store, tmp_path / "encoded", key)
+    encode_store(encode, episodes.store, tmp_path / "encoded", "v")
     sources = [
-        LatentStore.open(tmp_path / "encoded", **key),
+        LatentStore.open(tmp_path / "encoded", "v", episodes.store),
         OnlineLatents(episodes.store, encode, 3),
     ]
     tables = [judged(world, dataclasses.replace(episodes, latents=source)) for source in sources]
@@ -225,7 +224,7 @@ def test_latents_made_from_the_frames_are_judged_as_stored_ones(
 def test_training_makes_the_next_latent_likelier(finished: Path) -> None:
     vae, best = finished / "vae/checkpoints/best.pt", finished / "mdrnn/checkpoints/best.pt"
     store = EpisodeStore.open(finished / "rollout/episodes")
-    latents = LatentStore.open(finished / "vae/latents", vae=sha256(vae), data=store.digest())
+    latents = LatentStore.open(finished / "vae/latents", sha256(vae), store)
     trained = load_world_model(
         vae, best, EnvSpec.from_dict(read_json(finished / "manifest.json")["env"])
     )

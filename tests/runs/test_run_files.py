@@ -18,13 +18,14 @@ from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
+from world_models.runs.device import Device, place
 from world_models.runs.files import read_json, replacing, sha256, write_json, write_text
 from world_models.runs.folder import dated_folder, is_live, locked, new_folder
 from world_models.runs.metrics import MetricsLog, read_csv
-from world_models.runs.numbers import num_workers
+from world_models.runs.numbers import evenly_spaced, num_workers
 from world_models.runs.past import PastRun
 from world_models.runs.progress import ProgressBar
-from world_models.runs.schedule import EarlyStopping, check_factor, plateau
+from world_models.runs.schedule import Best, EarlyStopping, Every, check_factor, plateau
 from world_models.runs.statistics import summarize
 from world_models.runs.wandb import wandb_mirror
 
@@ -152,28 +153,23 @@ def test_json_holds_no_nan(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("mode", "threshold", "threshold_mode", "values", "waited"),
+    ("values", "improved", "waited"),
     [
-        ("min", 0.0, "rel", [3.0, 2.0, 2.0, 2.5], [0, 0, 1, 2]),
-        ("max", 0.0, "rel", [3.0, 2.0, 4.0, 4.0], [0, 1, 0, 1]),
-        ("min", 0.1, "rel", [10.0, 9.5, 8.9], [0, 1, 0]),
-        ("max", 0.1, "rel", [10.0, 10.5, 11.5], [0, 1, 0]),
-        ("min", 1.0, "abs", [10.0, 9.5, 8.5], [0, 1, 0]),
-        ("max", 1.0, "abs", [0.0, 0.5, 1.5], [0, 1, 0]),
-        ("min", 0.0, "rel", [0.0, 1.0, -1.0], [0, 1, 0]),
-        ("min", 0.1, "rel", [-10.0, -10.5, -11.5], [0, 1, 0]),
+        ([3.0, 2.0, 2.0, 2.5], [True, True, False, False], [0, 0, 1, 2]),
+        ([0.0, 1.0, -1.0], [True, False, True], [0, 1, 0]),
+        ([-10.0, -10.5, -10.2], [True, True, False], [0, 0, 1]),
     ],
 )
-def test_early_stopping_modes(
-    mode: str, threshold: float, threshold_mode: str, values: list[float], waited: list[int]
+def test_the_lowest_value_is_kept(
+    values: list[float], improved: list[bool], waited: list[int]
 ) -> None:
-    stopper = EarlyStopping(2, mode, threshold, threshold_mode)
-    counts = []
-    for value in values:
-        stopper.update(value)
+    best, stopper, counts = Best(), EarlyStopping(2), []
+    assert [best.update(value) for value in values] == improved
+    for value, better in zip(values, improved, strict=True):
+        assert stopper.update(value) == better
         counts.append(stopper.waited)
-    assert counts == waited
-    assert stopper.should_stop == (waited[-1] >= 2)
+    assert counts == waited and best.best == stopper.best == min(values)
+    assert stopper.should_stop == (waited[-1] >= 2) and not best.should_stop
 
 
 def test_early_stopping_state_round_trip() -> None:
@@ -184,12 +180,24 @@ def test_early_stopping_state_round_trip() -> None:
     assert other == stopper and not other.update(1.5) and other.waited == 2
 
 
-def test_early_stopping_refuses_nonsense() -> None:
-    for arguments in ({"mode": "best"}, {"threshold_mode": "both"}):
-        with pytest.raises(ValueError, match="must be"):
-            EarlyStopping(3, **arguments)
-    with pytest.raises(ValueError, match="NaN"):
-        EarlyStopping(3).update(float("nan"))
+def test_states_of_earlier_checkpoints_are_read() -> None:
+    state = {"patience": 1, "mode": "min", "threshold": 0.0, "threshold_mode": "rel"}
+    state |= {"best": 2.0, "waited": 4}
+    best, stopper = Best(), EarlyStopping(3)
+    best.load_state_dict(state)
+    stopper.load_state_dict(state)
+    assert best == Best(best=2.0) and stopper == EarlyStopping(3, best=2.0, waited=4)
+
+
+def test_nan_is_no_value_to_watch() -> None:
+    for watching in (Best(), EarlyStopping(3)):
+        with pytest.raises(ValueError, match="NaN"):
+            watching.update(float("nan"))
+
+
+def test_every_says_when_it_is_time() -> None:
+    assert [step for step in range(1, 11) if Every(3)(step)] == [3, 6, 9]
+    assert [step for step in range(1, 11) if Every(3, last=10)(step)] == [3, 6, 9, 10]
 
 
 def test_plateau_scheduler_halves_the_rate_and_survives_a_checkpoint(tmp_path: Path) -> None:
@@ -338,6 +346,29 @@ def test_number_of_workers() -> None:
     )
     with pytest.raises(ValueError, match=r"stage\.workers is -2"):
         num_workers(-2)
+
+
+def test_items_are_spaced_evenly() -> None:
+    assert evenly_spaced(10, 4).tolist() == [0, 3, 6, 9]
+    assert evenly_spaced(9, 4).tolist() == [0, 3, 5, 8], "2.67 and 5.33 to the nearest"
+    assert evenly_spaced(9, 4, rounded=False).tolist() == [0, 2, 5, 8], "and down"
+    assert evenly_spaced(2, 4).tolist() == [0, 0, 1, 1] and evenly_spaced(5, 1).tolist() == [0]
+
+
+@pytest.mark.parametrize("device", [Device.cpu, Device.cuda])
+def test_a_placed_model_is_compiled_in_place_and_on_a_gpu_alone(
+    device: Device, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    moved: list[str] = []
+    model = torch.nn.Conv2d(3, 4, 2)
+    to, compiled = model.to, []
+    monkeypatch.setattr(model, "to", lambda name, **how: moved.append(name) or to("cpu", **how))
+    monkeypatch.setattr(model, "compile", lambda: compiled.append(device))
+    place(model, device)
+    assert moved == [device.value] and not compiled
+    assert model.weight.is_contiguous(memory_format=torch.channels_last)
+    assert place(model, device, compile=True) is model
+    assert compiled == [device] * (device is Device.cuda)
 
 
 @pytest.mark.parametrize("total", [10, None])

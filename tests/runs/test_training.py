@@ -1,15 +1,27 @@
 """What all training shares, against closed forms: the schedule of the learning rate, decay, average and clipping."""
 
 import math
+import os
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from equality import assert_equal_runs
 from torch import nn
 
+from world_models.runs.device import Device
+from world_models.runs.folder import Run
 from world_models.runs.metrics import MetricsLog, read_csv
-from world_models.runs.schedule import EarlyStopping, Phase, phases, warmup_cosine
-from world_models.runs.training import Average, Training, adamw
+from world_models.runs.schedule import Best, Every, Phase, phases, warmup_cosine
+from world_models.runs.training import Average, Training, adamw, resume_together
+
+
+class Line(nn.Linear):
+    """A model that has a config, as checkpoints want it."""
+
+    config: ClassVar[dict[str, int]] = {}
 
 
 def linear(weight: list[float]) -> nn.Linear:
@@ -93,7 +105,7 @@ def test_the_gradient_of_all_weights_together_is_clipped(
     model = nn.ModuleList([linear([0.0]), linear([0.0, 0.0])])
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)
-    training = Training("toy", model, optimizer, scheduler, EarlyStopping(1), log_interval=1)
+    training = Training("toy", model, optimizer, scheduler, Best(), log_interval=1)
     loss = model[0](torch.tensor([6.0])).sum() + model[1](torch.tensor([0.0, 8.0])).sum()
     training.update(loss, {"loss": loss}, MetricsLog(tmp_path), clip)
     step = torch.cat([weight.detach().flatten() for weight in model.parameters()])
@@ -102,3 +114,103 @@ def test_the_gradient_of_all_weights_together_is_clipped(
     assert float(row.get("grad_norm", 10)) == pytest.approx(10) and ("grad_norm" in row) == (
         clip > 0
     )
+
+
+PARTS = ("tokenizer", "world", "actor")
+TURNS, STEPS = 3, 5  # of each training, in turns
+
+
+def a_run(path: Path) -> Run:
+    path.mkdir(exist_ok=True)
+    manifest = {"stage": "toy", "inputs": []}
+    return Run(path, 0, Device.cpu, "gymnasium", {}, manifest=manifest)
+
+
+def a_part(part: str) -> Training[Line]:
+    """A training whose weights begin at 1, with momentum, an average and a falling rate."""
+    model = Line(2, 1, bias=False)
+    model.weight.data.fill_(1.0)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    scheduler = warmup_cosine(optimizer, TURNS * STEPS, 0.2)
+    average = Average(model, 0.9)
+    return Training(
+        f"toy {part}", model, optimizer, scheduler, Best(), 2, average=average, part=part
+    )
+
+
+def train_in_turns(run: Run) -> None:
+    """Three trainings in one folder; what each learns depends on the weights of the one before."""
+    trainings = [a_part(part) for part in PARTS]
+    metrics, save_now = resume_together(run, *trainings), Every(2)
+    for turn in range(1, TURNS + 1):
+        for training, before in zip(trainings, trainings[-1:] + trainings[:-1], strict=True):
+            while training.step < turn * STEPS:
+                x = torch.randn(4, 2, generator=torch.Generator().manual_seed(training.step))
+                target = before.model(x).detach() + len(training.part)
+                loss = (training.model(x) - target).square().mean()
+                training.update(loss, {"loss": loss}, metrics)
+                if training.step == turn * STEPS:
+                    watched = float(training.judged.weight.sum())
+                    row = {"turn": turn, "weight": watched}
+                    metrics.write(training.table("val_metrics"), row)
+                    if training.stopper.update(watched):
+                        training.save_best(run, {"weight": watched})
+                    training.save(run, metrics)
+                elif save_now(training.step):
+                    training.save(run, metrics)
+
+
+class Interrupted(BaseException):
+    """What ends a run of the test."""
+
+
+class Countdown:
+    """Ends the run at the n-th call of any of several functions, before or after it."""
+
+    def __init__(self, call: int, after: bool) -> None:
+        self.left, self.after = call, after
+
+    def wrap(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self.left -= 1
+            if self.left == 0 and not self.after:
+                raise Interrupted
+            result = function(*args, **kwargs)
+            if self.left == 0:
+                raise Interrupted
+            return result
+
+        return counted
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_three_trainings_in_a_folder_are_resumed_wherever_they_were_stopped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
+) -> None:
+    train_in_turns(a_run(tmp_path / "whole"))
+    names = {str(path.relative_to(tmp_path / "whole")) for path in tmp_path.rglob("*.*t")}
+    assert {f"checkpoints/{part}/{name}.pt" for part in PARTS for name in ("last", "best")} == names
+    tables = {f"{part}_{name}.csv" for part in PARTS for name in ("metrics", "val_metrics")}
+    assert {path.name for path in (tmp_path / "whole").glob("*.csv")} == tables
+    stopped, call = True, 0
+    while stopped:
+        call += 1
+        run, countdown = a_run(tmp_path / f"stopped_{call}"), Countdown(call, after)
+        stopped = False
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", countdown.wrap(os.replace))
+            patch.setattr(MetricsLog, "write", countdown.wrap(MetricsLog.write))
+            try:
+                train_in_turns(run)
+            except Interrupted:
+                stopped = True
+        train_in_turns(a_run(run.path))
+        assert_equal_runs(tmp_path / "whole", run.path)
+    assert call > 3 * (7 + 3 + 9), "rows of metrics, rows of validation, checkpoints"
+
+
+def test_parts_have_names_of_their_own(tmp_path: Path) -> None:
+    with pytest.raises(AssertionError):
+        a_part("world_model")
+    with pytest.raises(AssertionError):
+        resume_together(a_run(tmp_path), a_part("world"), a_part("world"))

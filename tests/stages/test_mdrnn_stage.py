@@ -57,9 +57,7 @@ class Means:
 def stored(finished: Path) -> tuple[EpisodeStore, LatentStore]:
     store = EpisodeStore.open(finished / "rollout/episodes")
     return store, LatentStore.open(
-        finished / "vae/latents",
-        vae=sha256(finished / "vae/checkpoints/best.pt"),
-        data=store.digest(),
+        finished / "vae/latents", sha256(finished / "vae/checkpoints/best.pt"), store
     )
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from world_models.runs.files import read_json, replacing, sha256, write_json
+from world_models.runs.files import parse_json, read_json, replacing, sha256, write_json
 from world_models.runs.numbers import num_cores
 
 Array = npt.NDArray[Any]
@@ -110,18 +111,26 @@ def map_array(path: Path) -> Array:
     return np.load(path, mmap_mode="r").view(np.ndarray)
 
 
-def read_manifest(folder: Path, kind: str, schema: int, remedy: str) -> dict[str, Any]:
-    """`manifest.json` of a finished folder; a missing one, another kind or schema is a ValueError naming it."""
+def read_manifest(
+    folder: Path, kind: str, schemas: tuple[int, ...], remedy: str
+) -> tuple[dict[str, Any], str]:
+    """`manifest.json` of a finished folder and the SHA-256 of its bytes, from one reading of it.
+
+    A missing file, another kind or a schema that is not one of `schemas` is a ValueError naming it.
+    """
     path = folder / "manifest.json"
     if not path.is_file():
         raise ValueError(f"{path} does not exist, so there are no finished {kind} here: {remedy}")
-    manifest = read_json(path)
+    content = path.read_bytes()
+    manifest = parse_json(content, path)
     found = (manifest.get("kind"), manifest.get("schema"))
-    if found != (kind, schema):
+    if found[0] != kind or found[1] not in schemas:
+        wanted = " or ".join(map(str, schemas))
         raise ValueError(
-            f"{path} is of kind {found[0]!r}, schema {found[1]}, where {kind!r}, schema {schema} is needed: {remedy}"
+            f"{path} is of kind {found[0]!r}, schema {found[1]}, where {kind!r}, schema {wanted} "
+            f"is needed: {remedy}"
         )
-    return manifest
+    return manifest, hashlib.sha256(content).hexdigest()
 
 
 def finished_shards(folder: Path) -> dict[int, dict[str, Any]]:
@@ -130,22 +139,39 @@ def finished_shards(folder: Path) -> dict[int, dict[str, Any]]:
     return {int(mark["index"]): mark for mark in marks}
 
 
+def manifest_entry(mark: dict[str, Any]) -> dict[str, Any]:
+    """What the manifest's `shards` hold of a shard with this commit mark."""
+    return {key: mark[key] for key in ("index", "rows", "files")}
+
+
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> Path:
     """Finish a folder: remove what interrupted writers left, then write `manifest.json`; returns its path."""
-    for leftover in folder.glob(".*.tmp"):
-        leftover.unlink()
+    remove_leftovers(folder)
     write_json(folder / "manifest.json", manifest)
     return folder / "manifest.json"
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed writers had half written."""
+    for leftover in folder.glob(".*.tmp"):
+        leftover.unlink()
+
+
 class ShardedFolder:
-    """A finished folder of shards, read through memory maps. It can be sent to another process, which maps the files anew."""
+    """A finished folder of shards, read through memory maps. What is added later is not seen.
+
+    It can be sent to another process, which maps the files anew.
+    """
 
     columns: tuple[str, ...]
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
-        """A missing or truncated file is a ValueError naming it."""
+    def __init__(self, folder: Path, manifest: dict[str, Any], digest: str) -> None:
+        """`digest` is the SHA-256 of the manifest's bytes.
+
+        A missing or truncated file is a ValueError naming it.
+        """
         self.folder, self.manifest = folder, manifest
+        self._digest = digest
         self._maps: dict[int, tuple[Array, ...]] = {}
         for shard in manifest["shards"]:
             for name in shard["files"]:
@@ -154,6 +180,24 @@ class ShardedFolder:
     def shards(self) -> list[int]:
         """Indices of all shards."""
         return [shard["index"] for shard in self.manifest["shards"]]
+
+    def digest(self) -> str:
+        """SHA-256 of manifest.json as it was when opened: it names the content of that moment."""
+        return self._digest
+
+    def shard_digest(self, shard: int) -> str:
+        """SHA-256 that names the content of one shard: that of its files' names and hashes."""
+        return hashlib.sha256(json.dumps(self._files(shard), sort_keys=True).encode()).hexdigest()
+
+    def file_digest(self, shard: int, column: str) -> str:
+        """SHA-256 of one column's file of a shard, as the manifest has it."""
+        return self._files(shard)[f"{shard_name(shard, column)}.npy"]
+
+    def _files(self, shard: int) -> dict[str, str]:
+        """Name and SHA-256 of each of a shard's files."""
+        entries = self.manifest["shards"]
+        files: dict[str, str] = next(entry["files"] for entry in entries if entry["index"] == shard)
+        return files
 
     def maps(self, shard: int) -> tuple[Array, ...]:
         """The memory-mapped columns of one shard, read only; mapped once."""

@@ -1,4 +1,4 @@
-"""Latents of a whole episode store, keyed by the VAE and the data they were made from."""
+"""Latents of an episode store; those of each shard are keyed by the VAE and the frames."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -13,9 +13,10 @@ from world_models.data import arrays
 from world_models.data.arrays import Array, ShardedFolder, gather_runs, shard_name
 from world_models.data.store import EpisodeStore
 
-KIND, SCHEMA = "latents", 1
+KIND, SCHEMA = "latents", 2
+OLD_SCHEMA = 1
+"""Its manifest has the digest of the whole store (`data`), not the hash of each shard's frames."""
 COLUMNS = ("mu", "logsigma")
-KEYS = ("data", "vae")
 REMEDY = "finish the vae stage, which encodes the episodes, or resume its run folder"
 
 CHEAP_BYTES = 1 << 20
@@ -33,38 +34,54 @@ def encode_store(
     encode: Encode,
     store: EpisodeStore,
     folder: Path,
-    key: dict[str, str],
+    vae: str,
     batch_size: int = BATCH_SIZE,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
-    """Encode every row of `store` and write mu and logsigma (N, L) float32 per shard; returns the manifest's path.
+    """Encode every row of `store` and write mu and logsigma (N, L) float32 per shard.
 
-    `encode` takes frames (B, H, W, C) uint8 and gives mu, logsigma (B, L). `key` is {"vae": SHA-256 of the checkpoint,
-    "data": digest of the store}. Shards already encoded under the same key are kept, so an interrupted call resumes.
-    `progress` is told the number of frames after each shard. Latents that are not finite are a ValueError.
+    `encode` takes frames (B, H, W, C) uint8 and gives mu, logsigma (B, L); `vae` is the SHA-256 of
+    its checkpoint. A shard that this VAE has encoded already, from the same frames, is kept: so an
+    interrupted call resumes, and a grown store costs its new shards alone. `progress` is told the
+    number of frames after each shard. Latents that are not finite are a ValueError. Returns the
+    manifest's path.
     """
-    assert tuple(sorted(key)) == KEYS, key
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "manifest.json").unlink(missing_ok=True)
     finished = arrays.finished_shards(folder)
+    keys = {shard: _shard_key(store, shard, vae) for shard in store.shards()}
+    before = {"vae": vae, "data": store.digest()}  # the key of all shards, in an earlier version
+    kept = {
+        shard: mark
+        for shard, mark in finished.items()
+        if shard in keys and mark["key"] in (keys[shard], before)
+    }
+    if any(shard not in kept for shard in finished):
+        # one of them is written anew: until all are whole there are no finished latents
+        (folder / "manifest.json").unlink(missing_ok=True)
     marks = []
-    for shard in store.shards():
-        mark = finished.get(shard)
-        if mark is None or mark["key"] != key:
-            mark = _encode_shard(encode, store, folder, shard, key, batch_size)
+    for shard, key in keys.items():
+        mark = kept.get(shard) or _encode_shard(encode, store, folder, shard, key, batch_size)
         marks.append(mark)
         if progress is not None:
             progress(mark["rows"])
-    return arrays.write_manifest(folder, _manifest(key, marks))
+    return arrays.write_manifest(folder, _manifest(store, vae, marks))
 
 
-def _manifest(key: dict[str, str], marks: list[dict[str, Any]]) -> dict[str, Any]:
+def _shard_key(store: EpisodeStore, shard: int, vae: str) -> dict[str, str]:
+    """What a shard's latents follow from: the VAE, and the bytes of the frames."""
+    return {"vae": vae, "frames": store.file_digest(shard, "frames")}
+
+
+def _manifest(store: EpisodeStore, vae: str, marks: list[dict[str, Any]]) -> dict[str, Any]:
     """The manifest of encoded shards."""
-    shards = [{name: mark[name] for name in ("index", "rows", "files")} for mark in marks]
+    shards = [
+        {**arrays.manifest_entry(mark), "frames": store.file_digest(mark["index"], "frames")}
+        for mark in marks
+    ]
     return {
         "kind": KIND,
         "schema": SCHEMA,
-        **key,
+        "vae": vae,
         "latent_size": marks[0]["latent_size"],
         "shards": shards,
     }
@@ -86,7 +103,8 @@ def _encode_shard(
         if not np.isfinite(values).all():
             frames = store.folder / f"{shard_name(shard, 'frames')}.npy"
             raise ValueError(
-                f"the VAE's {part} is not finite for {frames}: train it again with a smaller learning rate"
+                f"the VAE's {part} is not finite for {frames}: train it again with a smaller "
+                "learning rate"
             )
     columns = {part: [values] for part, values in latents.items()}
     return arrays.write_shard(
@@ -152,31 +170,37 @@ class LatentStore(ShardedFolder):
 
     columns = COLUMNS
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
-        super().__init__(folder, manifest)
+    def __init__(self, folder: Path, manifest: dict[str, Any], digest: str) -> None:
+        super().__init__(folder, manifest, digest)
         self.latent_size: int = manifest["latent_size"]
         self.cheap_rows = CHEAP_BYTES // (2 * 4 * self.latent_size)
 
     @classmethod
-    def open(cls, folder: Path, vae: str, data: str) -> "LatentStore":
-        """The latents in `folder`; made by another VAE, from other data, unfinished or truncated is a ValueError."""
-        manifest = arrays.read_manifest(folder, KIND, SCHEMA, REMEDY)
-        for name, origin, expected in (
-            ("vae", "by another VAE", vae),
-            ("data", "from other episodes", data),
-        ):
-            found = manifest[name]
-            if found != expected:
-                raise ValueError(
-                    f"{folder} was made {origin} ({found[:12]} where {expected[:12]} is needed): {REMEDY}"
-                )
-        return cls(folder, manifest)
+    def open(cls, folder: Path, vae: str, store: EpisodeStore) -> "LatentStore":
+        """The latents in `folder`, which the VAE of this SHA-256 made from the frames of `store`.
+
+        Those of another VAE or of other frames, unfinished or truncated ones are a ValueError.
+        """
+        manifest, digest = arrays.read_manifest(folder, KIND, (OLD_SCHEMA, SCHEMA), REMEDY)
+        if manifest["vae"] != vae:
+            raise ValueError(
+                f"{folder} was made by another VAE ({manifest['vae'][:12]} where {vae[:12]} is "
+                f"needed): {REMEDY}"
+            )
+        missing = _missing_shards(manifest, store)
+        if missing:
+            raise ValueError(
+                f"{folder} has no latents of {_numbers_of(missing)} of {store.folder}, whose "
+                f"frames were added or have changed since: {REMEDY}, or set stage.latents=online"
+            )
+        return cls(folder, manifest, digest)
 
     def verify(self) -> None:
         """Read every file; one altered since it was written is a ValueError naming it."""
         for path, _ in self.altered():
             raise ValueError(
-                f"{path} has changed since it was written (its SHA-256 differs): restore it, or delete {self.folder} and encode again"
+                f"{path} has changed since it was written (its SHA-256 differs): restore it, or "
+                f"delete {self.folder} and encode again"
             )
 
     def arrays(self, shard: int) -> tuple[Floats, Floats]:
@@ -188,3 +212,23 @@ class LatentStore(ShardedFolder):
         """See LatentSource."""
         mu, logsigma = gather_runs(self.arrays, shards, rows)
         return torch.from_numpy(mu), torch.from_numpy(logsigma)
+
+
+def _missing_shards(manifest: dict[str, Any], store: EpisodeStore) -> list[int]:
+    """The shards of `store` of whose frames there are no latents."""
+    if manifest["schema"] == OLD_SCHEMA:
+        return [] if manifest["data"] == store.digest() else store.shards()
+    encoded = {shard["index"]: shard["frames"] for shard in manifest["shards"]}
+    return [
+        shard
+        for shard in store.shards()
+        if encoded.get(shard) != store.file_digest(shard, "frames")
+    ]
+
+
+def _numbers_of(numbers: list[int]) -> str:
+    """For people: at most three shards by their numbers."""
+    if len(numbers) == 1:
+        return f"shard {numbers[0]}"
+    more = f" and {len(numbers) - 3} more" if len(numbers) > 3 else ""
+    return f"shards {', '.join(map(str, numbers[:3]))}{more}"

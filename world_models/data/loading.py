@@ -1,5 +1,6 @@
 """How batches come to a model: the keys of torch's DataLoader, and the endless order of shuffled batches."""
 
+import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import count
@@ -14,6 +15,8 @@ from world_models.data.store import EpisodeStore
 from world_models.runs.device import Device
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.numbers import require_positive
+
+log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -60,6 +63,17 @@ def upstream_episodes(run: Run, val_ratio: float | None = None) -> EpisodeStore:
     run.add_input("episodes", folder / "manifest.json")
     store.verify()
     return store if val_ratio is None else store.split_again(val_ratio)
+
+
+def watched_split(store: EpisodeStore, what: str) -> str:
+    """ "validation", or with a warning "train" where there are no such episodes.
+
+    `what` says in the plural what is watched: frames, windows.
+    """
+    if store.episodes("validation"):
+        return "validation"
+    log.warning("the episodes have no validation split: the training %s are watched instead", what)
+    return "train"
 
 
 def endless_batches(

@@ -10,6 +10,7 @@ from world_models.data.tables import EpisodeLine
 from world_models.figures.media import labelled_rows, save_png
 from world_models.runs.folder import Run
 from world_models.runs.metrics import Value
+from world_models.runs.numbers import evenly_spaced
 
 log = logging.getLogger(__name__)
 
@@ -45,5 +46,5 @@ def _save_picture(store: EpisodeStore, path: Path) -> None:
     rows = {}
     for row in store.rows[:4]:
         frames = store.episode(row).frames
-        rows[f"episode {row.index}"] = frames[np.linspace(0, row.length - 1, 8).astype(int)]
+        rows[f"episode {row.index}"] = frames[evenly_spaced(row.length, 8, rounded=False)]
     save_png(path, labelled_rows(rows))

@@ -13,7 +13,7 @@ from world_models.data import arrays
 from world_models.data.arrays import ShardedFolder, read_manifest
 from world_models.data.episode import Episode
 from world_models.envs.spec import EnvSpec
-from world_models.runs.files import sha256
+from world_models.runs.folder import is_live, shown
 
 KIND, SCHEMA = "episodes", 1
 META_KEYS = ("env", "backend", "policy", "seed", "has_final_frame", "versions")
@@ -67,12 +67,17 @@ def checksum(values: npt.NDArray[Any]) -> int:
 
 
 class StoreWriter:
-    """Writes a store shard by shard; a writer opened again on the same folder finds what is finished."""
+    """Writes a new store shard by shard; opened again on the same folder it finds what is finished.
+
+    `growing.StoreAppender` continues a finished one.
+    """
 
     def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
         """`meta` goes into the manifest: env (a specification as a dict), backend, policy, seed, has_final_frame, versions."""
         missing = [key for key in META_KEYS if key not in meta]
         assert not missing, f"the store's meta lacks {missing}"
+        if is_live(folder):
+            raise ValueError(f"{shown(folder)} is being added to by another process: wait for it")
         self.folder, self.meta = folder, meta
         folder.mkdir(parents=True, exist_ok=True)
 
@@ -85,14 +90,19 @@ class StoreWriter:
         return set(arrays.finished_shards(self.folder))
 
     def finish(self) -> Path:
-        """Join the shards' tables into manifest.json, written last; returns its path."""
+        """Join the shards' tables into manifest.json, written last; returns its path.
+
+        A store that is finished already, and may have grown since, stays as it is.
+        """
+        if (self.folder / "manifest.json").is_file():
+            return self.folder / "manifest.json"
         marks = list(arrays.finished_shards(self.folder).values())
         indices = [mark["index"] for mark in marks]
         assert indices and indices == list(range(len(marks))), (
             f"shards are missing, finished are {indices}"
         )
         episodes = [row for mark in marks for row in mark["episodes"]]
-        shards = [{key: mark[key] for key in ("index", "rows", "files")} for mark in marks]
+        shards = [arrays.manifest_entry(mark) for mark in marks]
         return arrays.write_manifest(
             self.folder,
             {"kind": KIND, "schema": SCHEMA, **self.meta, "episodes": episodes, "shards": shards},
@@ -122,20 +132,25 @@ class ShardArrays:
     done: npt.NDArray[np.uint8]  # (N,)
 
 
+def open_manifest(folder: Path) -> tuple[dict[str, Any], str]:
+    """The manifest of the finished store in `folder` and the SHA-256 of its bytes."""
+    return read_manifest(folder, KIND, (SCHEMA,), REMEDY)
+
+
 class EpisodeStore(ShardedFolder):
-    """A finished store, read through memory maps."""
+    """A finished store as it was when it was opened, read through memory maps."""
 
     columns = COLUMNS
 
-    def __init__(self, folder: Path, manifest: dict[str, Any]) -> None:
-        super().__init__(folder, manifest)
+    def __init__(self, folder: Path, manifest: dict[str, Any], digest: str) -> None:
+        super().__init__(folder, manifest, digest)
         self.has_final_frame: bool = manifest["has_final_frame"]
         self.rows = [_episode_row(index, row) for index, row in enumerate(manifest["episodes"])]
 
     @classmethod
     def open(cls, folder: Path) -> "EpisodeStore":
         """The store in `folder`; unfinished, or with a missing or truncated file, it is a ValueError naming the file."""
-        return cls(folder, read_manifest(folder, KIND, SCHEMA, REMEDY))
+        return cls(folder, *open_manifest(folder))
 
     @property
     def env(self) -> EnvSpec:
@@ -171,7 +186,7 @@ class EpisodeStore(ShardedFolder):
                 f"the episodes of {self.folder} come from {env.level_limit} levels, and only "
                 "their own split keeps the levels apart: leave val_ratio=null, or set stage.val_fraction when you collect"
             )
-        again = EpisodeStore(self.folder, self.manifest)
+        again = EpisodeStore(self.folder, self.manifest, self.digest())
         splits = split_episodes(len(self.rows), val_ratio)
         again.rows = [
             replace(row, split=split) for row, split in zip(self.rows, splits, strict=True)
@@ -192,10 +207,6 @@ class EpisodeStore(ShardedFolder):
         return Episode(
             row.seed, shard.frames[part], shard.actions[part], shard.rewards[part], shard.done[part]
         )
-
-    def digest(self) -> str:
-        """SHA-256 of manifest.json, which holds the hash of every file: it names the store's whole content."""
-        return sha256(self.folder / "manifest.json")
 
 
 def _episode_row(index: int, row: dict[str, Any]) -> EpisodeRow:

@@ -8,23 +8,23 @@ from typing import Any
 
 import numpy as np
 
-from world_models.data.arrays import check_array, map_array, read_manifest, shard_name
+from world_models.data.arrays import check_array, map_array, shard_name
 from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, UNKNOWN_SEED
 from world_models.data.store import (
     COLUMNS,
-    KIND,
     META_KEYS,
     REMEDY,
-    SCHEMA,
     SPLITS,
     ShardArrays,
     checksum,
+    open_manifest,
 )
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import sha256
 
 ROW = {"seed": int, "shard": int, "start": int, "length": int, "return": (int, float), "split": str}
 SHARD = {"index": int, "rows": int, "files": dict}
+ADDITION = {"first_episode": int, "policy": str, "seed": int, "versions": dict}
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,10 @@ def check_store(folder: Path, progress: Callable[[int], None] | None = None) -> 
 
     A manifest that cannot be read is a ValueError; everything else is listed.
     """
-    manifest = read_manifest(folder, KIND, SCHEMA, REMEDY)
+    manifest, _ = open_manifest(folder)
     spec, rows = _check_manifest(folder / "manifest.json", manifest), manifest["episodes"]
     damages = [*_check_rows(rows), *_check_seeds(rows)]
-    damages += _check_places(manifest, _untouched(rows, damages))
+    damages += [*_check_additions(manifest), *_check_places(manifest, _untouched(rows, damages))]
     sound = _untouched(rows, damages)
     for shard in manifest["shards"]:
         inside = [index for index in sound if rows[index]["shard"] == shard["index"]]
@@ -82,6 +82,9 @@ def _check_manifest(path: Path, manifest: dict[str, Any]) -> EnvSpec:
             raise ValueError(
                 f"{path} is damaged, an entry of its shards has no valid {', '.join(_wrong(shard, SHARD))}"
             )
+    numbers = [shard["index"] for shard in manifest["shards"]]
+    if numbers != list(range(len(numbers))):
+        raise ValueError(f"{path} is damaged, its shards are numbered {numbers}, not from 0 on")
     try:
         return EnvSpec.from_dict(manifest["env"])
     except (KeyError, TypeError, AttributeError) as error:
@@ -124,6 +127,22 @@ def _check_seeds(rows: list[dict[str, Any]]) -> Iterator[Damage]:
         if row.get("split") == "validation" and seed != UNKNOWN_SEED and seed in training:
             what = f"it is for validation, yet its seed {seed} is that of training episode {training[seed]}"
             yield _damage(index, what)
+
+
+def _check_additions(manifest: dict[str, Any]) -> Iterator[Damage]:
+    """Each addition of a grown store begins after the last one."""
+    before, count = 0, len(manifest["episodes"])
+    for entry in manifest.get("additions", []):
+        if wrong := _wrong(entry, ADDITION):
+            yield Damage(f"manifest.json gives an addition no valid {', '.join(wrong)}", ())
+        elif not before < entry["first_episode"] < count:
+            yield Damage(
+                f"manifest.json has an addition from episode {entry['first_episode']} on, "
+                f"which lies outside of {before + 1} to {count - 1}",
+                (),
+            )
+        else:
+            before = entry["first_episode"]
 
 
 def _check_places(manifest: dict[str, Any], indices: list[int]) -> Iterator[Damage]:

@@ -11,6 +11,7 @@ from torch import Tensor
 from world_models.data.datasets import SequenceDataset
 from world_models.data.view import View
 from world_models.envs.actions import ActionSpace
+from world_models.runs.numbers import evenly_spaced
 
 WIDTH = 32
 """Windows rolled on side by side."""
@@ -101,9 +102,7 @@ def spread(whole: np.ndarray, first: np.ndarray, count: int) -> tuple[np.ndarray
     while share.sum() < count:
         open_ones = np.flatnonzero(share < whole)
         left = count - share.sum()
-        given = open_ones[
-            np.linspace(0, len(open_ones) - 1, min(left, len(open_ones))).round().astype(int)
-        ]
+        given = open_ones[evenly_spaced(len(open_ones), min(left, len(open_ones)))]
         share[given] += 1
     items, episodes = [], []
     for episode in np.flatnonzero(share):

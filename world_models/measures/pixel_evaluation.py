@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from world_models.data.datasets import SequenceDataset
+from world_models.data.loading import watched_split
 from world_models.data.store import EpisodeStore
 from world_models.data.windows import PixelWindows
 from world_models.losses import PixelLoss, pixel_error
@@ -43,11 +44,7 @@ def evaluate_pixel_world(
     `count` windows of the store's held-out episodes are rolled on for `horizon` frames.
     """
     device = world.device.type
-    split = "validation" if store.episodes("validation") else "train"
-    if split == "train":
-        log.warning(
-            "the episodes have no validation split: the model is judged on those it was trained on"
-        )
+    split = watched_split(store, "windows")
     windows = pixel_windows(world, store, split, count, horizon)
     baselines = Baselines(world.mean, world.fade[:horizon])
     if horizon > len(world.fade):

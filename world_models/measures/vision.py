@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from world_models.data.datasets import ObservationDataset, batches
+from world_models.data.loading import watched_split
 from world_models.data.store import EpisodeStore
 from world_models.losses import latent_kl
 from world_models.measures.rows import BaselineRow, VisionRow
@@ -30,7 +31,7 @@ class HeldOut:
     """The frames on which V is judged, in order: the validation episodes', or the training episodes' where there are none."""
 
     def __init__(self, store: EpisodeStore) -> None:
-        self.split = "validation" if store.num_frames("validation") else "train"
+        self.split = watched_split(store, "frames")
         self.data = ObservationDataset(store, self.split)
         lengths = [row.length + store.has_final_frame for row in store.episodes(self.split)]
         self._begins = np.cumsum([0, *lengths])[:-1]

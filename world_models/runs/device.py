@@ -2,6 +2,12 @@
 
 from contextlib import AbstractContextManager
 from enum import Enum
+from typing import TYPE_CHECKING, TypeVar
+
+if TYPE_CHECKING:
+    from torch import nn
+
+M = TypeVar("M", bound="nn.Module")
 
 
 class Device(Enum):
@@ -59,6 +65,23 @@ def _cpu_has_bfloat16() -> bool:
 
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def place(model: M, device: Device, compile: bool = False) -> M:
+    """Move a model to the device, its kernels channels last in memory; `compile`: see below."""
+    import torch
+
+    # torch's annotations lack the argument
+    model = model.to(device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if compile:
+        compile_on_gpu(model, device)
+    return model
+
+
+def compile_on_gpu(model: "nn.Module", device: Device) -> None:
+    """torch.compile on cuda only; in place, so that the keys of saved weights stay plain."""
+    if device is Device.cuda:
+        model.compile()
 
 
 def autocast(precision: Precision, device: Device) -> AbstractContextManager[None]:

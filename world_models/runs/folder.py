@@ -76,14 +76,19 @@ class Run:
         return lambda name, row: mirror(f"{stage}/{name}", row)
 
     @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints lie."""
+        return self.path / "checkpoints"
+
+    @property
     def last(self) -> Path:
         """The checkpoint from which this run is resumed."""
-        return self.path / "checkpoints" / "last.pt"
+        return self.checkpoints / "last.pt"
 
     @property
     def best(self) -> Path:
         """The checkpoint that the next stage reads."""
-        return self.path / "checkpoints" / "best.pt"
+        return self.checkpoints / "best.pt"
 
     def add_input(self, kind: str, path: Path) -> str:
         """Record a file that this run is built on; returns its SHA-256. One that changed since is a ValueError."""

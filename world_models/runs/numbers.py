@@ -3,6 +3,9 @@
 import os
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
+
 _sharers = 1
 
 
@@ -18,6 +21,15 @@ def require_positive(prefix: str, config: Any, *names: str) -> None:
         value = getattr(config, name)
         if value is not None and not value > 0:
             raise ValueError(f"{prefix}.{name} is {value}; it must be above 0")
+
+
+def evenly_spaced(items: int, picks: int, *, rounded: bool = True) -> npt.NDArray[np.int64]:
+    """Numbers (picks,) of items from the first to the last; with fewer items some come twice.
+
+    Each is rounded to the nearest, or (`rounded=False`) down.
+    """
+    places = np.linspace(0, items - 1, picks)
+    return (places.round() if rounded else places).astype(np.int64)
 
 
 def num_workers(workers: int) -> int:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -10,35 +10,57 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 
+@dataclass(frozen=True)
+class Every:
+    """Says when it is time: at each `steps`-th step, and at the step `last`, where one is given."""
+
+    steps: int
+    last: int | None = None
+
+    def __call__(self, step: int) -> bool:
+        """Whether it is time after so many steps."""
+        return step % self.steps == 0 or step == self.last
+
+
 @dataclass
-class EarlyStopping:
-    """Counts evaluations without improvement.
+class Best:
+    """Keeps the lowest of the values that are watched."""
 
-    `mode` is "min" or "max"; `threshold` is the least improvement that counts, a share of the best value with
-    `threshold_mode="rel"` or the value itself with "abs" (the meaning torch's ReduceLROnPlateau gives them).
-    """
-
-    patience: int
-    mode: str = "min"
-    threshold: float = 0.0
-    threshold_mode: str = "rel"
-    best: float | None = None
-    waited: int = 0
-
-    def __post_init__(self) -> None:
-        if self.mode not in ("min", "max"):
-            raise ValueError(f"mode is {self.mode!r}; it must be 'min' or 'max'")
-        if self.threshold_mode not in ("rel", "abs"):
-            raise ValueError(
-                f"threshold_mode is {self.threshold_mode!r}; it must be 'rel' or 'abs'"
-            )
+    best: float | None = field(default=None, kw_only=True)
 
     def update(self, value: float) -> bool:
-        """Take the newest value; True when it is an improvement."""
+        """Take the newest value; True when it is the lowest yet. NaN is a ValueError."""
         if math.isnan(value):
             raise ValueError("the watched value is NaN")
-        improved = self.best is None or self._better(value, self.best)
-        self.best = value if improved else self.best
+        if self.best is not None and value >= self.best:
+            return False
+        self.best = value
+        return True
+
+    @property
+    def should_stop(self) -> bool:
+        """Whether training ends because of these values: it does not."""
+        return False
+
+    def state_dict(self) -> dict[str, Any]:
+        """All fields as plain values."""
+        return asdict(self)
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over what `state_dict` of this class or of EarlyStopping gave."""
+        self.best = state["best"]
+
+
+@dataclass
+class EarlyStopping(Best):
+    """Keeps the lowest value, and counts the evaluations since."""
+
+    patience: int
+    waited: int = field(default=0, kw_only=True)
+
+    def update(self, value: float) -> bool:
+        """See Best."""
+        improved = super().update(value)
         self.waited = 0 if improved else self.waited + 1
         return improved
 
@@ -47,17 +69,10 @@ class EarlyStopping:
         """True once `patience` evaluations in a row brought no improvement."""
         return self.waited >= self.patience
 
-    def _better(self, value: float, best: float) -> bool:
-        margin = self.threshold * (abs(best) if self.threshold_mode == "rel" else 1.0)
-        return value < best - margin if self.mode == "min" else value > best + margin
-
-    def state_dict(self) -> dict[str, Any]:
-        """All fields as plain values."""
-        return asdict(self)
-
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` gave; patience and mode stay those of the constructor."""
-        self.best, self.waited = state["best"], state["waited"]
+        """Take over what `state_dict` gave; patience stays that of the constructor."""
+        super().load_state_dict(state)
+        self.waited = state["waited"]
 
 
 def check_factor(factor: float) -> None:

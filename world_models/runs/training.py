@@ -3,7 +3,8 @@
 import copy
 import time
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import nn
@@ -14,21 +15,24 @@ from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.folder import Run
 from world_models.runs.metrics import MetricsLog, Value
 from world_models.runs.rows import TimingRow
-from world_models.runs.schedule import EarlyStopping
+from world_models.runs.schedule import Best
+
+M = TypeVar("M", bound=nn.Module)
 
 
-class Average:
-    """An exponential moving average of a model's weights; over the first steps it forgets faster: min(decay, (1+n)/(10+n))."""
+class Average(Generic[M]):
+    """An exponential moving average of a model's weights.
 
-    def __init__(self, model: nn.Module, decay: float) -> None:
-        self.model, self.decay, self.updates = (
-            copy.deepcopy(model).eval().requires_grad_(False),
-            decay,
-            0,
-        )
+    Over the first steps it forgets faster: it keeps min(decay, (1+n)/(10+n)) of itself.
+    """
+
+    def __init__(self, model: M, decay: float) -> None:
+        self.model: M = copy.deepcopy(model).eval().requires_grad_(False)
+        self.decay = decay
+        self.updates = 0
 
     @torch.no_grad()
-    def update(self, model: nn.Module) -> None:
+    def update(self, model: M) -> None:
         """Take in the weights after a step of the optimizer."""
         self.updates += 1
         keep = min(self.decay, (1 + self.updates) / (10 + self.updates))
@@ -64,37 +68,57 @@ def adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.
 
 
 @dataclass
-class Training:
+class Training(Generic[M]):
     """Model, optimizer, schedules and position. `batch` counts inside `epoch`, `step` from the start.
 
-    A `scheduler` of torch's own kind goes on after every step, one on a plateau after every epoch. Where there is an
-    `average`, its weights are the ones that `best.pt` gets. `facts` go into every checkpoint.
-    `window` holds the metrics of the steps since the last row of metrics.csv; rows are means over `log_interval` steps.
-    `carried` is what the next step takes over from the last one beside weights: the state of a recurrent model.
+    A `scheduler` of torch's own kind goes on after every step, one on a plateau after every epoch.
+    Where there is an `average`, its weights are the ones that `best.pt` gets. `facts` go into every
+    checkpoint. `window` holds the metrics of the steps since the last row of metrics.csv; rows are
+    means over `log_interval` steps. `carried` is what the next step takes over from the last one
+    beside weights: the state of a recurrent model.
+
+    `part` is for a run of several trainings: the name of this one, without "_". Its checkpoints lie
+    in checkpoints/<part>/, and its tables are called <part>_metrics and so on.
     """
 
     kind: str
-    model: nn.Module
+    model: M
     optimizer: Optimizer
     scheduler: LRScheduler
-    stopper: EarlyStopping
+    stopper: Best
     log_interval: int = 50
     epoch: int = 0
     batch: int = 0
     step: int = 0
     window: list[torch.Tensor] = field(default_factory=list)
     carried: tuple[torch.Tensor, ...] = ()
-    average: Average | None = None
+    average: Average[M] | None = None
     facts: dict[str, Any] = field(default_factory=dict)
     names: tuple[str, ...] = ()
     began: float = field(default_factory=time.monotonic)
     first: int = 0
+    part: str = ""
+
+    def __post_init__(self) -> None:
+        assert "_" not in self.part, self.part
+
+    def table(self, name: str) -> str:
+        """How the table `name` of this training is called among those of the run."""
+        return f"{self.part}_{name}" if self.part else name
+
+    def last(self, run: Run) -> Path:
+        """The checkpoint from which this training is resumed."""
+        return run.checkpoints / self.part / "last.pt"
+
+    def best(self, run: Run) -> Path:
+        """The checkpoint that the next stage reads."""
+        return run.checkpoints / self.part / "best.pt"
 
     def resume(self, run: Run) -> dict[str, int] | None:
         """Take over `last.pt` where there is one; returns the CSV offsets it holds."""
-        if not run.last.is_file():
+        if not self.last(run).is_file():
             return None
-        state = load_checkpoint(run.last, self.kind, run.device.value)
+        state = load_checkpoint(self.last(run), self.kind, run.device.value)
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
@@ -108,7 +132,7 @@ class Training:
         return dict(state["csv_offsets"])
 
     def save(self, run: Run, metrics: MetricsLog) -> None:
-        """Write `last.pt`."""
+        """Write `last.pt`; the offsets that go into it are those of this training's own tables."""
         self._require_finite()
         state = {
             "optimizer": self.optimizer.state_dict(),
@@ -119,19 +143,21 @@ class Training:
             "carried": self.carried,
             "names": self.names,
             "average": None if self.average is None else self.average.state_dict(),
-            "csv_offsets": metrics.offsets,
+            "csv_offsets": {
+                name: offset
+                for name, offset in metrics.offsets.items()
+                if name.startswith(self.table(""))
+            },
         }
-        save_checkpoint(run.last, self.kind, {**self._identity(run), **state})
+        save_checkpoint(self.last(run), self.kind, {**self._identity(run), **state})
 
     def save_best(self, run: Run, validation: dict[str, Value]) -> None:
         """Write `best.pt`: weights and what they are, for the next stage."""
-        weights = self.judged.state_dict()
-        save_checkpoint(
-            run.best, self.kind, {**self._identity(run), "model": weights, "validation": validation}
-        )
+        weights = {"model": self.judged.state_dict(), "validation": validation}
+        save_checkpoint(self.best(run), self.kind, {**self._identity(run), **weights})
 
     @property
-    def judged(self) -> nn.Module:
+    def judged(self) -> M:
         """The model that is validated and kept: the average, where there is one."""
         return self.model if self.average is None else self.average.model
 
@@ -177,7 +203,7 @@ class Training:
         means = torch.stack(self.window).mean(0).tolist()
         rate = self.optimizer.param_groups[0]["lr"]
         row = {"step": self.step, "epoch": self.epoch, "lr": rate}
-        metrics.write("metrics", {**row, **dict(zip(self.names, means, strict=True))})
+        metrics.write(self.table("metrics"), {**row, **dict(zip(self.names, means, strict=True))})
         self.window = []
 
     def _require_finite(self, watched: float = 0.0) -> None:
@@ -203,7 +229,7 @@ class Training:
             rate=round(rate, 2),
             frames_per_s=None if frames is None else round(rate * frames, 1),
         )
-        metrics.write("timing", row)
+        metrics.write(self.table("timing"), row)
         self.start_clock()
 
     def start_clock(self) -> None:
@@ -217,3 +243,18 @@ class Training:
             self.scheduler.step(watched)
         self.epoch, self.batch = self.epoch + 1, 0
         return self.stopper.update(watched)
+
+
+def resume_together(run: Run, *trainings: Training[Any]) -> MetricsLog:
+    """Let several trainings of a run take over their checkpoints; returns the run's log.
+
+    Each has a `part` of its own, takes turns with the others, and saves at the end of its turn: so
+    all but one stand at the end of a turn, wherever the run was stopped, and each table is cut to
+    what the checkpoint of its own training saw. Tables that belong to no part are emptied.
+    """
+    parts = [training.part for training in trainings]
+    assert all(parts) and len(set(parts)) == len(parts), parts
+    offsets: dict[str, int] = {}
+    for training in trainings:
+        offsets |= training.resume(run) or {}
+    return run.metrics(offsets)

@@ -10,7 +10,13 @@ import torch
 
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.datasets import ObservationDataset
-from world_models.data.loading import DataConfig, endless_batches, loader, upstream_episodes
+from world_models.data.loading import (
+    DataConfig,
+    endless_batches,
+    loader,
+    upstream_episodes,
+    watched_split,
+)
 from world_models.data.view import View
 from world_models.figures.media import labelled_rows, save_png
 from world_models.losses import VarianceForm, autoencoder_loss, variance_terms
@@ -21,13 +27,13 @@ from world_models.measures.vision_baselines import Sample, mean_picture
 from world_models.measures.vision_pictures import compared
 from world_models.models.conv_autoencoder import FACTORS, GROUPS, ConvAutoencoder
 from world_models.runs import seeding
-from world_models.runs.device import Device, Precision, autocast
+from world_models.runs.device import Precision, autocast, place
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
-from world_models.runs.numbers import require_positive
+from world_models.runs.numbers import evenly_spaced, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
-from world_models.runs.schedule import EarlyStopping, warmup_cosine
+from world_models.runs.schedule import Best, Every, warmup_cosine
 from world_models.runs.training import Training, adamw
 
 log = logging.getLogger(__name__)
@@ -122,15 +128,15 @@ class HeldOutFrames:
 def execute(cfg: AutoencoderConfig, run: Run) -> None:
     """Train on the upstream episodes' train split; leaves `best.pt` and how good it is."""
     store = upstream_episodes(run, cfg.data.val_ratio)
-    split = "validation" if store.num_frames("validation") else "train"
-    if split == "train":
-        log.warning("the episodes have no validation split: training frames are watched instead")
     train = ObservationDataset(store, "train")
-    held_out = hold_out(cfg, run, train, ObservationDataset(store, split))
+    watched = ObservationDataset(store, watched_split(store, "frames"))
+    held_out = hold_out(cfg, run, train, watched)
     per_epoch = max(1, len(train) // cfg.data.batch_size)
     steps = min(cfg.num_epochs * per_epoch, cfg.max_steps or cfg.num_epochs * per_epoch)
     training = build(cfg, run, steps)
     metrics = run.metrics(training.resume(run))
+    judge_now = Every(cfg.val_every_steps, last=steps)
+    save_now = Every(cfg.checkpoint_interval)
     order = endless_batches(len(train), cfg.data.batch_size, seed=run.seed, start=training.step)
     with ProgressBar("autoencoder", steps, training.step, "frames") as bar:
         for frames in loader(cfg.data, train, islice(order, steps - training.step)):
@@ -138,10 +144,9 @@ def execute(cfg: AutoencoderConfig, run: Run) -> None:
             training.epoch = training.step // per_epoch
             training.update(terms["loss"], terms, metrics, cfg.grad_clip)
             bar.advance(1, len(frames), f"epoch {training.epoch + 1}")
-            judge_now = training.step % cfg.val_every_steps == 0 or training.step == steps
-            if judge_now:
+            if judge_now(training.step):
                 validate(cfg, run, training, held_out, metrics)
-            if judge_now or training.step % cfg.checkpoint_interval == 0:
+            if judge_now(training.step) or save_now(training.step):
                 training.save(run, metrics)
 
 
@@ -149,9 +154,7 @@ def hold_out(
     cfg: AutoencoderConfig, run: Run, train: ObservationDataset, judged: ObservationDataset
 ) -> HeldOutFrames:
     """The frames on which every validation looks."""
-    chosen = np.unique(
-        np.linspace(0, len(judged) - 1, min(cfg.val_frames, len(judged))).round().astype(int)
-    )
+    chosen = np.unique(evenly_spaced(len(judged), min(cfg.val_frames, len(judged))))
     frames = judged.__getitems__(chosen)
     mean = (mean_picture(Sample(train, run.seed)) * 255).round().byte()
     errors = (cfg.view(part, "cpu") - cfg.view(mean[None], "cpu") for part in frames.split(WIDTH))
@@ -161,22 +164,16 @@ def hold_out(
     )
 
 
-def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training:
+def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training[ConvAutoencoder]:
     """Model, optimizer and schedule at step 0."""
     channels = cfg.view.channels(run.env.preprocessing.channels)
     with seeding.seeded_weights(run.seed, "autoencoder", "weights"):
         model = ConvAutoencoder(channels, cfg.factor, cfg.latent_channels, cfg.base_channels)
-    model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if cfg.compile and run.device is Device.cuda:
-        model.compile()  # in place, so that the saved keys stay plain
+    model = place(model, run.device, cfg.compile)
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
-    scheduler, facts = (
-        warmup_cosine(optimizer, steps, cfg.warmup),
-        {"env": run.env.to_dict(), "view": cfg.view.to_dict()},
-    )
-    return Training(
-        "autoencoder", model, optimizer, scheduler, EarlyStopping(1), cfg.log_every, facts=facts
-    )
+    scheduler = warmup_cosine(optimizer, steps, cfg.warmup)
+    facts = {"env": run.env.to_dict(), "view": cfg.view.to_dict()}
+    return Training("autoencoder", model, optimizer, scheduler, Best(), cfg.log_every, facts=facts)
 
 
 def loss_terms(
@@ -194,7 +191,7 @@ def loss_terms(
 def validate(
     cfg: AutoencoderConfig,
     run: Run,
-    training: Training,
+    training: Training[ConvAutoencoder],
     held_out: HeldOutFrames,
     metrics: MetricsLog,
 ) -> None:
@@ -261,7 +258,7 @@ def save_reconstructions(
     cfg: AutoencoderConfig, run: Run, model: torch.nn.Module, frames: torch.Tensor, name: str
 ) -> None:
     """Some held-out frames, what the model draws of them, and its errors."""
-    shown = frames[np.linspace(0, len(frames) - 1, SHOWN).round().astype(int)]
+    shown = frames[evenly_spaced(len(frames), SHOWN)]
     _, found = loss_terms(cfg, run, model, shown)
     save_png(
         run.path / "images" / f"{name}.png", labelled_rows(compared(found["x"], found["recon"]))

@@ -14,6 +14,7 @@ from world_models.data.batch import LatentBatch
 from world_models.data.chunks import Chunks, episode_chunks, read_chunks, window_chunks
 from world_models.data.datasets import LatentSequenceDataset, to_float
 from world_models.data.latents import LatentSource, LatentStore, OnlineLatents
+from world_models.data.loading import watched_split
 from world_models.data.store import EpisodeStore
 from world_models.figures.media import labelled_rows, save_png, save_video, side_by_side
 from world_models.losses import mdrnn_loss, mdrnn_total
@@ -26,10 +27,10 @@ from world_models.models.mdrnn import MDRNN, Mixture
 from world_models.runs import seeding
 from world_models.runs.folder import BUDGET, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
-from world_models.runs.numbers import require_positive
+from world_models.runs.numbers import evenly_spaced, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
-from world_models.runs.schedule import EarlyStopping, check_factor, plateau
+from world_models.runs.schedule import EarlyStopping, Every, check_factor, plateau
 from world_models.runs.training import Training
 from world_models.worlds.latent import WorldModel, load_vae, load_world_model
 
@@ -129,7 +130,7 @@ def open_latents(cfg: MDRNNConfig, run: Run, vae: ConvVAE) -> tuple[EpisodeStore
     if cfg.latents is Latents.online:
         store.verify()
         return store, online_latents(store, vae, run.device.value)
-    latents = LatentStore.open(run.feeder.path / "latents", vae=vae_hash, data=store.digest())
+    latents = LatentStore.open(run.feeder.path / "latents", vae_hash, store)
     store.verify()
     latents.verify()
     return store, latents
@@ -156,19 +157,12 @@ def data_sets(
             store, latents, split, cfg.seq_len, stride, to_model=to_model, fraction=fraction
         )
 
-    train, validation = (
-        of("train", stride, cfg.dataset_fraction),
-        of("validation", cfg.seq_len, 1.0),
-    )
-    if not len(validation):
-        log.warning(
-            "the episodes have no validation split: the training windows are watched instead"
-        )
-        validation = of("train", cfg.seq_len, cfg.dataset_fraction)
-    return train, validation
+    split = watched_split(store, "windows")
+    fraction = 1.0 if split == "validation" else cfg.dataset_fraction
+    return of("train", stride, cfg.dataset_fraction), of(split, cfg.seq_len, fraction)
 
 
-def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training:
+def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training[MDRNN]:
     """Model, optimizer and schedules at step 0."""
     actions = run.env.action_space.size
     sizes = (latent_size, actions, cfg.hidden_size, cfg.gmm_components)
@@ -177,15 +171,13 @@ def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training:
     model = model.to(run.device.value)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=cfg.learning_rate, alpha=0.9)
     scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
-    stopper, carried = (
-        EarlyStopping(cfg.early_stopping_patience),
-        model.get_init_hidden(cfg.batch_size),
-    )
+    stopper = EarlyStopping(cfg.early_stopping_patience)
+    carried = model.get_init_hidden(cfg.batch_size)
     return Training("mdrnn", model, optimizer, scheduler, stopper, carried=carried)
 
 
 def keep_untrained(
-    cfg: MDRNNConfig, run: Run, training: Training, validation: LatentSequenceDataset
+    cfg: MDRNNConfig, run: Run, training: Training[MDRNN], validation: LatentSequenceDataset
 ) -> MetricsLog:
     """Leave the initial weights, judged but never changed, as the run's checkpoints."""
     log.info("untrained: M keeps its initial weights, seed %d", run.seed)
@@ -202,7 +194,7 @@ def keep_untrained(
 def train_on(
     cfg: MDRNNConfig,
     run: Run,
-    training: Training,
+    training: Training[MDRNN],
     train: LatentSequenceDataset,
     validation: LatentSequenceDataset,
     vae: ConvVAE,
@@ -220,13 +212,14 @@ def train_on(
 def train_epoch(
     cfg: MDRNNConfig,
     run: Run,
-    training: Training,
+    training: Training[MDRNN],
     data: LatentSequenceDataset,
     metrics: MetricsLog,
     bar: ProgressBar,
 ) -> None:
     """What is left of the current epoch."""
     training.model.train()
+    save_now = Every(cfg.checkpoint_interval)
     for chunks, batch in read_chunks(data, training_order(cfg, run, training, data)):
         draw = seeding.torch_generator(
             run.seed, "mdrnn", "noise", training.step, device=run.device.value
@@ -237,12 +230,12 @@ def train_epoch(
         )
         training.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
         bar.advance(len(chunks.items), note=f"epoch {training.epoch + 1}")
-        if training.step % cfg.checkpoint_interval == 0:
+        if save_now(training.step):
             training.save(run, metrics)
 
 
 def training_order(
-    cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset
+    cfg: MDRNNConfig, run: Run, training: Training[MDRNN], data: LatentSequenceDataset
 ) -> Iterator[Chunks]:
     """What is left to read in the current epoch."""
     seed, epoch, start = run.seed, training.epoch, training.batch
@@ -256,7 +249,7 @@ def training_order(
 
 def loss_terms(
     cfg: MDRNNConfig,
-    model: torch.nn.Module,
+    model: MDRNN,
     batch: LatentBatch,
     chunks: Chunks,
     carried: tuple[torch.Tensor, ...],
@@ -266,7 +259,6 @@ def loss_terms(
 
     Pairs (z_t, a_t) -> z_{t+1}, reward_t, done_t.
     """
-    assert isinstance(model, MDRNN), type(model)
     noise = torch.randn(batch.mu.shape, generator=draw, device=batch.mu.device)
     latents = batch.mu + batch.logsigma.exp() * noise
     rows, fresh = (
@@ -281,7 +273,7 @@ def loss_terms(
 def finish_epoch(
     cfg: MDRNNConfig,
     run: Run,
-    training: Training,
+    training: Training[MDRNN],
     data: LatentSequenceDataset,
     vae: ConvVAE,
     metrics: MetricsLog,
@@ -302,7 +294,6 @@ def finish_epoch(
     if training.end_epoch(validation.loss):
         training.save_best(run, cells(validation))
     if training.epoch % cfg.sample_interval == 0:
-        assert isinstance(training.model, MDRNN), type(training.model)
         world = WorldModel(vae, training.model, run.env)
         show_dream(cfg, run, world, data.store, f"dream_{training.epoch:04d}")
     training.save(run, metrics)
@@ -310,11 +301,10 @@ def finish_epoch(
 
 @torch.inference_mode()
 def validate(
-    cfg: MDRNNConfig, run: Run, training: Training, data: LatentSequenceDataset
+    cfg: MDRNNConfig, run: Run, training: Training[MDRNN], data: LatentSequenceDataset
 ) -> MemoryRow:
     """The loss and its terms, means over all steps of the data; the noise is the same in every epoch."""
     model = training.model.eval()
-    assert isinstance(model, MDRNN), type(model)
     sums: defaultdict[str, float] = defaultdict(float)
     steps: defaultdict[str, float] = defaultdict(float)
     draw = seeding.torch_generator(run.seed, "mdrnn", "validation", device=run.device.value)
@@ -377,7 +367,7 @@ def show_dreams(cfg: MDRNNConfig, run: Run, world: WorldModel, store: EpisodeSto
 
 def save_strip(run: Run, name: str, panels: Panels) -> None:
     """Ten frames of every panel, from the first to the last."""
-    picks = np.unique(np.linspace(0, len(panels["truth"]) - 1, 10).astype(int))
+    picks = np.unique(evenly_spaced(len(panels["truth"]), 10, rounded=False))
     strip = labelled_rows({label: frames[picks] for label, frames in panels.items()})
     save_png(run.path / "images" / f"{name}.png", strip)
 

@@ -16,7 +16,13 @@ from world_models.config.stage import Product, Setting, Stage
 from world_models.data.batch import SequenceBatch
 from world_models.data.datasets import ObservationDataset, SequenceDataset
 from world_models.data.episode import TERMINATED
-from world_models.data.loading import DataConfig, endless_batches, loader, upstream_episodes
+from world_models.data.loading import (
+    DataConfig,
+    endless_batches,
+    loader,
+    upstream_episodes,
+    watched_split,
+)
 from world_models.data.store import EpisodeStore
 from world_models.data.view import View
 from world_models.data.windows import PixelWindows, model_actions
@@ -35,13 +41,13 @@ from world_models.models.pixel_unet import FOLD, PixelUNet
 from world_models.models.pixel_world_model import SMALLEST, PixelWorldModel, narrowest
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
-from world_models.runs.device import Device, Precision, autocast
+from world_models.runs.device import Device, Precision, autocast, compile_on_gpu, place
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
-from world_models.runs.schedule import EarlyStopping, Phase, phases, warmup_cosine
+from world_models.runs.schedule import Best, Every, Phase, phases, warmup_cosine
 from world_models.runs.training import Average, Training, adamw
 
 log = logging.getLogger(__name__)
@@ -231,11 +237,7 @@ def execute(cfg: PixelConfig, run: Run) -> None:
 def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
     """Windows of the validation split, or of the training episodes where there is none, and the baselines; few are told."""
     space, horizon = run.env.action_space, cfg.val_rollout_horizon
-    split = "validation" if store.episodes("validation") else "train"
-    if split == "train":
-        log.warning(
-            "the episodes have no validation split: windows of the training episodes are watched instead"
-        )
+    split = watched_split(store, "windows")
 
     def windows(split: str, count: int) -> PixelWindows:
         data = SequenceDataset(store, split, cfg.n_past_frames - 1 + horizon)
@@ -256,11 +258,13 @@ def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
     return Judged(split, watched, fitted_baselines(windows("train", FITTED), seen), steps)
 
 
-def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines) -> Training:
+def build(
+    cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines
+) -> Training[PixelModel]:
     """Model, optimizer and schedules at step 0; minutes are turned into steps here, once."""
     with seeding.seeded_weights(run.seed, "pixel", "weights"):
         model = make_model(cfg, run.env)
-    model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = place(model, run.device)
     if run.last.is_file():
         steps = load_checkpoint(run.last, "pixel")["total_steps"]
     else:
@@ -272,8 +276,8 @@ def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines)
         steps,
     )
     average = Average(model, cfg.ema_decay)
-    if cfg.compile and run.device is Device.cuda:
-        model.compile()  # in place, so that the saved keys stay plain
+    if cfg.compile:
+        compile_on_gpu(model, run.device)
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
     facts = {
         "architecture": cfg.model.value,
@@ -285,9 +289,9 @@ def build(cfg: PixelConfig, run: Run, store: EpisodeStore, baselines: Baselines)
         "val_ratio": cfg.data.val_ratio,
         "baselines": {"mean": baselines.mean, "fade": baselines.fade},
     }
-    scheduler, stopper = warmup_cosine(optimizer, steps, cfg.warmup), EarlyStopping(1)
+    scheduler = warmup_cosine(optimizer, steps, cfg.warmup)
     return Training(
-        "pixel", model, optimizer, scheduler, stopper, cfg.log_every, average=average, facts=facts
+        "pixel", model, optimizer, scheduler, Best(), cfg.log_every, average=average, facts=facts
     )
 
 
@@ -311,8 +315,8 @@ def steps_in(cfg: PixelConfig, run: Run, model: PixelModel, store: EpisodeStore)
     """How many steps fit into `cfg.minutes`: a copy of the model is trained for a few steps of each phase."""
     assert cfg.minutes is not None
     trial, seconds = copy.deepcopy(model), 0.0
-    if cfg.compile and run.device is Device.cuda:
-        trial.compile()
+    if cfg.compile:
+        compile_on_gpu(trial, run.device)
     optimizer = adamw(trial, cfg.learning_rate, cfg.weight_decay)
     for number, share in enumerate(cfg.unroll_shares):
         phase = Phase(cfg.unroll[number], 0, 2 + TIMED)
@@ -342,7 +346,7 @@ def phase_batches(
 def train_phase(
     cfg: PixelConfig,
     run: Run,
-    training: Training,
+    training: Training[PixelModel],
     store: EpisodeStore,
     phase: Phase,
     judged: Judged,
@@ -352,27 +356,28 @@ def train_phase(
     """What is left of one phase of the curriculum."""
     if training.step >= phase.last:
         return
-    model, total = training.model.train(), training.facts["total_steps"]
-    assert isinstance(model, PixelModel), type(model)
+    total = training.facts["total_steps"]
+    log_now = Every(cfg.log_every, last=total)
+    judge_now = Every(cfg.val_every_steps, last=total)
+    save_now = Every(cfg.checkpoint_interval)
+    model = training.model.train()
     for batch in phase_batches(cfg, run, store, phase, training.step - phase.first):
         loss, terms = loss_terms(cfg, run, model, batch, training.step)
         unroll = loss.new_tensor(float(phase.unroll))
         training.epoch = training.step * cfg.data.batch_size // store.num_frames("train")
         training.update(loss, {"loss": loss, **terms, "unroll": unroll}, metrics, cfg.grad_clip)
         bar.advance(1, len(batch.frames) * phase.unroll, f"rolled on for {phase.unroll}")
-        ended = training.step == total
-        if ended:
+        step = training.step
+        if step == total:
             training.write_window(metrics)
-        log_now = training.step % cfg.log_every == 0 or ended
-        if log_now:
+        if log_now(step):
             training.write_timing(metrics, cfg.data.batch_size)
             show(run, training, judged, metrics, "train")
-        judge_now = training.step % cfg.val_every_steps == 0 or ended
-        if judge_now:
+        if judge_now(step):
             validate(cfg, run, training, judged, metrics)
-        if judge_now or training.step % cfg.checkpoint_interval == 0:
+        if judge_now(step) or save_now(step):
             training.save(run, metrics)
-        if log_now or judge_now:
+        if log_now(step) or judge_now(step):
             training.start_clock()
 
 
@@ -433,20 +438,20 @@ def heads_errors(
         )
 
 
-def show(run: Run, training: Training, judged: Judged, metrics: MetricsLog, when: str) -> None:
+def show(
+    run: Run, training: Training[PixelModel], judged: Judged, metrics: MetricsLog, when: str
+) -> None:
     """A picture of what the model predicts for a few held-out windows, one frame ahead."""
-    model, path = training.judged, run.path / "images" / f"{when}_step_{training.step:08d}.png"
-    assert isinstance(model, PixelModel), type(model)
-    save_strip(path, model, judged.windows, run.device.value)
+    path = run.path / "images" / f"{when}_step_{training.step:08d}.png"
+    save_strip(path, training.judged, judged.windows, run.device.value)
     metrics.picture(when, path)
 
 
 def validate(
-    cfg: PixelConfig, run: Run, training: Training, judged: Judged, metrics: MetricsLog
+    cfg: PixelConfig, run: Run, training: Training[PixelModel], judged: Judged, metrics: MetricsLog
 ) -> None:
     """Judge the averaged weights on the fixed windows: tables, plot and video; keep the best."""
     model, name = training.judged, f"val_rollout_step_{training.step:08d}"
-    assert isinstance(model, PixelModel), type(model)
 
     def loss(frames: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         return pixel_error(frames, truth, cfg.loss, cfg.delta)

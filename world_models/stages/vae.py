@@ -4,7 +4,6 @@ import logging
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from world_models.config.stage import Product, Setting, Stage
@@ -21,14 +20,14 @@ from world_models.measures.vision_pictures import prior_samples, reconstructions
 from world_models.models.convvae import IMAGE_SIZE, ConvVAE
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
-from world_models.runs.device import Device, Precision, autocast
+from world_models.runs.device import Precision, autocast, place
 from world_models.runs.files import sha256, write_json
 from world_models.runs.folder import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog, read_rows
-from world_models.runs.numbers import require_positive
+from world_models.runs.numbers import evenly_spaced, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
-from world_models.runs.schedule import EarlyStopping, check_factor, plateau
+from world_models.runs.schedule import EarlyStopping, Every, check_factor, plateau
 from world_models.runs.training import Training
 
 log = logging.getLogger(__name__)
@@ -109,10 +108,6 @@ def execute(cfg: VAEConfig, run: Run) -> None:
     """Train on the upstream episodes' train split; leaves `best.pt`, how good it is, and `latents/` made with it."""
     store = upstream_episodes(run)
     train, held_out = ObservationDataset(store, "train"), HeldOut(store)
-    if held_out.split == "train":
-        log.warning(
-            "the episodes have no validation split: the training frames are watched instead"
-        )
     table = judge_baselines(cfg, run, train, held_out)
     training = build(cfg, run)
     metrics = run.metrics(training.resume(run))
@@ -140,7 +135,7 @@ def judge_baselines(
     return baselines(Sample(train, run.seed), held_out, cfg.latent_size, run.seed, run.device.value)
 
 
-def build(cfg: VAEConfig, run: Run) -> Training:
+def build(cfg: VAEConfig, run: Run) -> Training[ConvVAE]:
     """Model, optimizer and schedules at step 0."""
     channels = run.env.preprocessing.channels
     with seeding.seeded_weights(run.seed, "vae", "weights"):
@@ -149,9 +144,7 @@ def build(cfg: VAEConfig, run: Run) -> Training:
         weights = load_checkpoint(Path(cfg.start_from), "vae")["model"]
         run.add_input("start_from", Path(cfg.start_from))
         model.load_state_dict(weights)
-    model = model.to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    if cfg.compile and run.device is Device.cuda:
-        model.compile()  # in place, so that the saved keys stay plain
+    model = place(model, run.device, cfg.compile)
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.learning_rate, fused=True)
     scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
     return Training("vae", model, optimizer, scheduler, EarlyStopping(cfg.early_stopping_patience))
@@ -160,13 +153,14 @@ def build(cfg: VAEConfig, run: Run) -> Training:
 def train_epoch(
     cfg: VAEConfig,
     run: Run,
-    training: Training,
+    training: Training[ConvVAE],
     data: ObservationDataset,
     metrics: MetricsLog,
     bar: ProgressBar,
 ) -> None:
     """What is left of the current epoch."""
     training.model.train()
+    save_now = Every(cfg.checkpoint_interval)
     for indices in batches(
         len(data), cfg.train_batch_size, seed=run.seed, epoch=training.epoch, start=training.batch
     ):
@@ -181,7 +175,7 @@ def train_epoch(
         terms, _, _ = loss_terms(training.model, to_float(frames, run.device.value), cfg, run, draw)
         training.update(terms["loss"], terms, metrics)
         bar.advance(1, len(indices), f"epoch {training.epoch + 1}")
-        if training.step % cfg.checkpoint_interval == 0:
+        if save_now(training.step):
             training.save(run, metrics)
 
 
@@ -211,23 +205,22 @@ def loss_terms(
 def finish_epoch(
     cfg: VAEConfig,
     run: Run,
-    training: Training,
+    training: Training[ConvVAE],
     held_out: HeldOut,
     table: list[BaselineRow],
     metrics: MetricsLog,
 ) -> None:
     """Validate, keep the best, save."""
     training.write_timing(metrics)
-    model = training.model
-    assert isinstance(model, ConvVAE), type(model)
-    validation = validate(cfg, run, model, held_out).row(cfg.kl_tolerance)
+    validation = validate(cfg, run, training.model, held_out).row(cfg.kl_tolerance)
     row = replace(validation, epoch=training.epoch + 1, step=training.step)
     metrics.write("val_metrics", row)
     log.info("epoch %d: %s", training.epoch + 1, log_line(validation, table))
     if training.end_epoch(validation.loss):
         training.save_best(run, cells(validation))
     if training.epoch % cfg.sample_interval == 0:
-        save_reconstructions(run, model, held_out, f"reconstructions_{training.epoch:04d}")
+        name = f"reconstructions_{training.epoch:04d}"
+        save_reconstructions(run, training.model, held_out, name)
     training.save(run, metrics)
 
 
@@ -263,7 +256,7 @@ def validate(cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut) -> Jud
 def save_reconstructions(run: Run, model: ConvVAE, held_out: HeldOut, name: str) -> None:
     """Ten held-out frames, what V draws of them, and its errors."""
     model.eval()
-    frames = held_out.data.__getitems__(np.linspace(0, len(held_out) - 1, 10).astype(int))
+    frames = held_out.data.__getitems__(evenly_spaced(len(held_out), 10, rounded=False))
     save_png(run.path / "images" / f"{name}.png", labelled_rows(reconstructions(model, frames)))
 
 
@@ -289,22 +282,21 @@ def describe(
 def best_model(run: Run) -> ConvVAE:
     """V with the weights of the best epoch."""
     state = load_checkpoint(run.best, "vae", run.device.value)
-    model = ConvVAE(**state["config"]).to(run.device.value, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = place(ConvVAE(**state["config"]), run.device)
     model.load_state_dict(state["model"])
     return model.eval()
 
 
 def encode_episodes(run: Run, model: ConvVAE, store: EpisodeStore) -> None:
-    """Write mu and logsigma of every frame, keyed by the hashes of V and of the data."""
+    """Write mu and logsigma of every frame that this V has not encoded yet."""
 
     @torch.inference_mode()
     def encode(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return model.encoder(to_float(frames, run.device.value))
 
-    key = {"vae": sha256(run.best), "data": store.digest()}
     rows = store.num_frames(None) + len(store.rows) * (not store.has_final_frame)
     with ProgressBar("latents", rows, 0, "frames") as bar:
-        encode_store(encode, store, run.path / "latents", key, progress=bar.advance)
+        encode_store(encode, store, run.path / "latents", sha256(run.best), progress=bar.advance)
 
 
 STAGE = Stage(

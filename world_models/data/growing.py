@@ -1,0 +1,118 @@
+"""How a finished episode store grows: by whole shards, valid for its readers at every moment."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from world_models.data import arrays
+from world_models.data.arrays import shard_name
+from world_models.data.episode import Episode
+from world_models.data.store import META_KEYS, EpisodeStore, open_manifest, write_shard
+from world_models.runs.files import read_json
+from world_models.runs.folder import locked, shown
+
+FIXED_KEYS = ("env", "backend", "has_final_frame")
+"""Of the store's meta, what all of its episodes have in common."""
+ORIGIN_KEYS = tuple(key for key in META_KEYS if key not in FIXED_KEYS)
+"""Of the store's meta, what may differ from one addition to the next."""
+
+
+class StoreAppender:
+    """The only writer of a finished store; `StoreAppender.open` makes one.
+
+    Shards are numbered on. They are written whole, and no reader sees them before `commit` puts a
+    new manifest in place of the old one. Earlier shards are never touched.
+    """
+
+    def __init__(self, store: EpisodeStore, origin: dict[str, Any]) -> None:
+        """`origin` says where the new episodes come from: policy, seed, versions."""
+        self.store, self.origin = store, origin
+
+    @classmethod
+    @contextmanager
+    def open(cls, folder: Path, meta: dict[str, Any]) -> Iterator["StoreAppender"]:
+        """Continue the store in `folder`; `meta` describes the new episodes (StoreWriter's keys).
+
+        Another env, backend or has_final_frame, an unfinished store, and one that another process
+        writes are a ValueError. What a killed writer left uncommitted is deleted.
+        """
+        missing = [key for key in META_KEYS if key not in meta]
+        assert not missing, f"the meta of the new episodes lacks {missing}"
+        open_manifest(folder)
+        with locked(folder):
+            store = EpisodeStore.open(folder)
+            _refuse_others(store, meta)
+            _remove_uncommitted(store)
+            yield cls(store, {key: meta[key] for key in ORIGIN_KEYS})
+
+    @property
+    def next_shard(self) -> int:
+        """The number of the first shard that is not committed."""
+        return len(self.store.shards())
+
+    def write_shard(self, index: int, episodes: list[Episode], splits: list[str]) -> dict[str, Any]:
+        """Write a shard in this process; a worker calls `write_shard` of data/store.py."""
+        if index < self.next_shard:
+            raise ValueError(
+                f"{shown(self.store.folder)} has a shard {index} already: "
+                f"new ones are numbered from {self.next_shard}"
+            )
+        return write_shard(self.store.folder, index, episodes, splits)
+
+    def commit(self) -> EpisodeStore:
+        """Add the whole shards that follow without a gap; returns the grown store."""
+        marks = list(self._following())
+        if marks:
+            manifest = _grown(self.store.manifest, marks, self.origin)
+            arrays.write_manifest(self.store.folder, manifest)
+            self.store = EpisodeStore.open(self.store.folder)
+        return self.store
+
+    def _following(self) -> Iterator[dict[str, Any]]:
+        """Commit marks of the shards that are to be added."""
+        index = self.next_shard
+        while (mark := self.store.folder / f"{shard_name(index)}.json").is_file():
+            yield read_json(mark)
+            index += 1
+
+
+def _refuse_others(store: EpisodeStore, meta: dict[str, Any]) -> None:
+    for key in FIXED_KEYS:
+        if store.manifest[key] != meta[key]:
+            raise ValueError(
+                f"{shown(store.folder)} cannot take these episodes: its {key} is "
+                f"{store.manifest[key]}, theirs {meta[key]}; make a store of their own for them"
+            )
+
+
+def _remove_uncommitted(store: EpisodeStore) -> None:
+    """Delete shards that are not in the manifest, their marks first, and half-written files."""
+    committed = {shard_name(shard) for shard in store.shards()}
+    marks_first = sorted(
+        store.folder.glob("shard_?????*"), key=lambda path: (path.suffix != ".json", path)
+    )
+    for path in marks_first:
+        if path.name[: len(shard_name(0))] not in committed:
+            path.unlink()
+    arrays.remove_leftovers(store.folder)
+
+
+def _grown(
+    manifest: dict[str, Any], marks: list[dict[str, Any]], origin: dict[str, Any]
+) -> dict[str, Any]:
+    """The manifest with the shards of `marks`; where their origin is another than that of the
+    episodes before, an entry of `additions` says it, and from which episode on."""
+    episodes = [row for mark in marks for row in mark["episodes"]]
+    shards = [arrays.manifest_entry(mark) for mark in marks]
+    grown = {
+        **manifest,
+        "episodes": [*manifest["episodes"], *episodes],
+        "shards": [*manifest["shards"], *shards],
+    }
+    additions = manifest.get("additions", [])
+    latest = additions[-1] if additions else manifest
+    if any(latest[key] != origin[key] for key in ORIGIN_KEYS):
+        addition = {"first_episode": len(manifest["episodes"]), **origin}
+        grown["additions"] = [*additions, addition]
+    return grown
