@@ -7,7 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from world_models.measures.dreams import TEMPERATURES, dream, dream_at_temperatures, liveliest
+from world_models.measures.dreams import (
+    TEMPERATURES,
+    dream,
+    dream_at_temperatures,
+    stretch_with_most_change,
+)
 from world_models.measures.episodes import LatentEpisodes
 
 MakeEpisodes = Callable[..., LatentEpisodes]
@@ -18,7 +23,7 @@ LENGTHS = [("train", 90), ("validation", 30), ("validation", 60)]
 def test_panels_show_the_same_stretch(make_episodes: MakeEpisodes, make_world: MakeWorld) -> None:
     store, world = make_episodes(LENGTHS, has_final_frame=False).store, make_world()
     span, panels, at = (
-        liveliest(store),
+        stretch_with_most_change(store),
         dream(world, store, 1.0, seed=0),
         dream_at_temperatures(world, store, seed=0),
     )
@@ -56,4 +61,4 @@ def test_the_stretch_that_moves_most_is_shown(
     blinking = np.zeros_like(played.frames)
     blinking[140:190:10] = 255
     monkeypatch.setattr(store, "episode", lambda row: dataclasses.replace(played, frames=blinking))
-    assert liveliest(store).start == 140
+    assert stretch_with_most_change(store).start == 140

@@ -16,7 +16,7 @@ from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
 from world_models.measures import pixel_heads
-from world_models.measures.pixel import horizon_rows, pixel_errors, squared, strangers
+from world_models.measures.pixel import horizon_rows, pixel_errors, squared, windows_of_other_levels
 from world_models.measures.pixel_baselines import Baselines, fitted_baselines
 from world_models.measures.pixel_heads import HeldOutSteps, judge_heads
 from world_models.models.pixel import PixelModel, PixelPrediction
@@ -191,12 +191,12 @@ def test_shuffled_actions_come_from_another_episode() -> None:
         np.array([0] * 3 + [1] * 5 + [4] * 2 + [7]),
         np.array([4, 0, 7, 0, 1, 4, 1, 9, 0, 1, 9]),
     ):
-        assert (levels[strangers(levels)] != levels).all()
-        assert sorted(strangers(levels)) == list(range(11))
+        assert (levels[windows_of_other_levels(levels)] != levels).all()
+        assert sorted(windows_of_other_levels(levels)) == list(range(11))
     for few in (np.array([0, 1, 1, 1]), np.array([2] * 9 + [5])):
-        assert (few[strangers(few)] != few).all()
+        assert (few[windows_of_other_levels(few)] != few).all()
     # one episode: at least another window
-    assert (strangers(np.zeros(6, int)) != np.arange(6)).all()
+    assert (windows_of_other_levels(np.zeros(6, int)) != np.arange(6)).all()
 
 
 def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:

@@ -17,7 +17,7 @@ from world_models.config.schema import Config, flatten
 from world_models.config.stage import Stage
 from world_models.config.stored import stored_config
 from world_models.runs.files import sha256
-from world_models.runs.folder import Run, shown
+from world_models.runs.folder import Run, display_path
 from world_models.runs.past import PastRun, all_runs
 from world_models.runs.provenance import provenance
 
@@ -146,12 +146,12 @@ def take(whole: Run, part: Run, source: Path) -> None:
     whole.manifest["reused"] = {**whole.manifest.get("reused", {}), part.path.name: entry}
     whole.save_manifest()
     _link(part.path, source)
-    log.info("%s: taken from %s (reuse=true)", part.path.name, shown(source))
+    log.info("%s: taken from %s (reuse=true)", part.path.name, display_path(source))
     for key in differences(PastRun(source), provenance()):
         log.warning(
             "%s: not what %s was made with, so numbers may differ from a run made now",
             key,
-            shown(source),
+            display_path(source),
         )
 
 
@@ -165,7 +165,7 @@ def check(whole: Run, part: Run) -> None:
     if entry is None:
         return
     source = (whole.path / entry["path"]).resolve()
-    name = f"{shown(source)}, which {whole.name} took as its {part.path.name} (reuse=true),"
+    name = f"{display_path(source)}, which {whole.name} took as its {part.path.name} (reuse=true),"
     if not (source / "manifest.json").is_file():
         raise ValueError(f"{name} is gone: bring it back, or start a new pipeline")
     if sha256(source / "manifest.json") != entry["sha256"]:

@@ -12,7 +12,14 @@ from world_models.cli.multirun import LAUNCHER, expand, is_launcher_key, launch_
 from world_models.config.compose import compose_config
 from world_models.report.sweep import print_tables, write_sweep_report
 from world_models.report.sweep_table import grouped, read_jobs, write_tables
-from world_models.runs.folder import locked, new_folder, now, shown, terminable, write_resume_script
+from world_models.runs.folder import (
+    display_path,
+    locked,
+    new_folder,
+    now,
+    terminable,
+    write_resume_script,
+)
 from world_models.runs.sweeps import (
     Sweep,
     forget_failure,
@@ -34,7 +41,12 @@ def start(overrides: list[str], command: list[str]) -> None:
     directory = os.path.relpath(Path.cwd(), folder)
     write_sweep(folder, Sweep(began, command, directory, plan.launcher, plan.swept, plan.jobs))
     write_resume_script(folder)
-    log.info("a sweep of %d job%s in %s", len(plan.jobs), "s" * (len(plan.jobs) > 1), shown(folder))
+    log.info(
+        "a sweep of %d job%s in %s",
+        len(plan.jobs),
+        "s" * (len(plan.jobs) > 1),
+        display_path(folder),
+    )
     _work_off(folder, plan.launcher)
 
 
@@ -86,7 +98,7 @@ def _telling_how_to_continue(folder: Path) -> Iterator[None]:
     except KeyboardInterrupt:
         log.warning(
             "the sweep is interrupted; continue with python -m world_models.main resume=%s",
-            shown(folder),
+            display_path(folder),
         )
         raise
 
@@ -118,13 +130,13 @@ def _conclude(folder: Path) -> None:
     write_tables(folder, jobs, groups)
     print_tables(jobs, groups)
     try:
-        log.info("done; look at %s", shown(write_sweep_report(folder, jobs, groups)))
+        log.info("done; look at %s", display_path(write_sweep_report(folder, jobs, groups)))
     except (ValueError, OSError) as error:
-        log.warning("no report of %s: %s", shown(folder), error)
+        log.warning("no report of %s: %s", display_path(folder), error)
     left = [job.status for job in jobs if job.status != "finished"]
     if left:
         verb = "failed" if set(left) == {"failed"} else "are not finished"
-        table = shown(folder / "sweep.csv")
+        table = display_path(folder / "sweep.csv")
         raise ValueError(
-            f"{len(left)} of {len(jobs)} jobs {verb}, see {table}; resume={shown(folder)} tries them again"
+            f"{len(left)} of {len(jobs)} jobs {verb}, see {table}; resume={display_path(folder)} tries them again"
         )

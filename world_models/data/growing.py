@@ -10,7 +10,7 @@ from world_models.data.arrays import shard_name
 from world_models.data.episode import Episode
 from world_models.data.store import META_KEYS, EpisodeStore, open_manifest, write_shard
 from world_models.runs.files import read_json
-from world_models.runs.folder import locked, shown
+from world_models.runs.folder import display_path, locked
 
 FIXED_KEYS = ("env", "backend", "has_final_frame")
 """Of the store's meta, what all of its episodes have in common."""
@@ -55,7 +55,7 @@ class StoreAppender:
         """Write a shard in this process; a worker calls `write_shard` of data/store.py."""
         if index < self.next_shard:
             raise ValueError(
-                f"{shown(self.store.folder)} has a shard {index} already: "
+                f"{display_path(self.store.folder)} has a shard {index} already: "
                 f"new ones are numbered from {self.next_shard}"
             )
         return write_shard(self.store.folder, index, episodes, splits)
@@ -81,7 +81,7 @@ def _refuse_others(store: EpisodeStore, meta: dict[str, Any]) -> None:
     for key in FIXED_KEYS:
         if store.manifest[key] != meta[key]:
             raise ValueError(
-                f"{shown(store.folder)} cannot take these episodes: its {key} is "
+                f"{display_path(store.folder)} cannot take these episodes: its {key} is "
                 f"{store.manifest[key]}, theirs {meta[key]}; make a store of their own for them"
             )
 

@@ -13,7 +13,7 @@ from world_models.data import arrays
 from world_models.data.arrays import ShardedFolder, read_manifest
 from world_models.data.episode import Episode
 from world_models.envs.spec import EnvSpec
-from world_models.runs.folder import is_live, shown
+from world_models.runs.folder import display_path, is_live
 
 KIND, SCHEMA = "episodes", 1
 META_KEYS = ("env", "backend", "policy", "seed", "has_final_frame", "versions")
@@ -77,7 +77,9 @@ class StoreWriter:
         missing = [key for key in META_KEYS if key not in meta]
         assert not missing, f"the store's meta lacks {missing}"
         if is_live(folder):
-            raise ValueError(f"{shown(folder)} is being added to by another process: wait for it")
+            raise ValueError(
+                f"{display_path(folder)} is being added to by another process: wait for it"
+            )
         self.folder, self.meta = folder, meta
         folder.mkdir(parents=True, exist_ok=True)
 

@@ -25,7 +25,7 @@ class Span:
 
 def dream(world: WorldModel, store: EpisodeStore, temperature: float, seed: int) -> Panels:
     """What happened on the liveliest stretch, what V keeps of it, and M's open-loop dream of it with the same actions."""
-    span = liveliest(store)
+    span = stretch_with_most_change(store)
     truth = _frames(store, span, span.start)
     seen = world.decode(world.encode(truth))
     return {
@@ -37,7 +37,7 @@ def dream(world: WorldModel, store: EpisodeStore, temperature: float, seed: int)
 
 def dream_at_temperatures(world: WorldModel, store: EpisodeStore, seed: int) -> Panels:
     """The same stretch, and M's dreams of it at three temperatures, with the same noise."""
-    span = liveliest(store)
+    span = stretch_with_most_change(store)
     dreams = {f"temperature {tau}": _dreamt(world, store, span, tau, seed) for tau in TEMPERATURES}
     return {"truth": _frames(store, span, span.start), **dreams}
 
@@ -52,7 +52,7 @@ def _dreamt(
     )
 
 
-def liveliest(store: EpisodeStore) -> Span:
+def stretch_with_most_change(store: EpisodeStore) -> Span:
     """The held-out stretch whose frames change most (mean standard deviation over time), of ten in each of 50 episodes."""
     rows = store.episodes("validation") or store.rows
     spans = [span for row in rows[:: -(-len(rows) // MOST_EPISODES)] for span in _spans(row)]

@@ -55,7 +55,7 @@ def pixel_errors(
 def _parts(
     model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str, loss: Loss
 ) -> Iterator[PixelErrors]:
-    others, known = strangers(windows.levels), windows.context - 1
+    others, known = windows_of_other_levels(windows.levels), windows.context - 1
     for first, window in zip(range(0, len(windows), WIDTH), windows, strict=True):
         foreign = windows.load(others[first : first + len(window.future)], "cpu").actions
         context, future = window.context.to(device), window.future.to(device)
@@ -71,7 +71,7 @@ def _parts(
         )
 
 
-def strangers(levels: np.ndarray) -> np.ndarray:
+def windows_of_other_levels(levels: np.ndarray) -> np.ndarray:
     """For each window, of levels (N,), another one: of another level, where there are several."""
     numbers, most = np.arange(len(levels)), int(np.unique(levels, return_counts=True)[1].max())
     if most < len(levels) < 2 * most:

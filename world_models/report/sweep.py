@@ -13,7 +13,7 @@ from world_models.report.report import Page, date, facts, write_page
 from world_models.report.sweep_plots import LEFT, SIZE, Chart, charts, drawer
 from world_models.report.sweep_table import Group, Job, best_of
 from world_models.runs.files import replacing
-from world_models.runs.folder import read_manifest, shown
+from world_models.runs.folder import display_path, read_manifest
 from world_models.runs.sweeps import read_sweep
 
 SEEDS_NOTE = "Marks: means over seeds, with their 95 % interval; dots: single jobs"
@@ -23,7 +23,8 @@ def print_tables(jobs: list[Job], groups: list[Group], console: Console | None =
     """The table of all jobs and, where seeds were swept, that of the seeds taken together."""
     *seeds, every = listings(jobs, groups)
     folders = [
-        [*row[:-1], shown(job.folder), row[-1]] for job, row in zip(jobs, every.rows, strict=True)
+        [*row[:-1], display_path(job.folder), row[-1]]
+        for job, row in zip(jobs, every.rows, strict=True)
     ]
     every = Listing(every.caption, [*every.columns[:-1], "folder", every.columns[-1]], folders)
     for listing in (every, *seeds):

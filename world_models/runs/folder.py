@@ -63,7 +63,7 @@ class Run:
     @property
     def name(self) -> str:
         """The run folder as a person would type it."""
-        return shown(self.path)
+        return display_path(self.path)
 
     def metrics(self, offsets: dict[str, int] | None) -> MetricsLog:
         """The run's CSV logs, cut to the `offsets` of the checkpoint that is resumed (None: begun anew)."""
@@ -98,7 +98,7 @@ class Run:
         place = kind, entry["path"]
         if place in known and known[place] != entry["sha256"]:
             raise ValueError(
-                f"{shown(path)} has changed since this run began: start a new run instead of resuming {self.name}"
+                f"{display_path(path)} has changed since this run began: start a new run instead of resuming {self.name}"
             )
         if place not in known:
             inputs.append(entry)
@@ -146,7 +146,7 @@ def now() -> str:
     return datetime.now().isoformat()
 
 
-def shown(path: Path) -> str:
+def display_path(path: Path) -> str:
     """A path relative to the working folder where that is shorter."""
     relative = os.path.relpath(path)
     return relative if len(relative) < len(str(path)) else str(path)
@@ -161,15 +161,15 @@ def new_folder(parent: Path, name: str) -> Path:
         except FileExistsError:
             if not path.is_dir():
                 raise ValueError(
-                    f"{shown(path)} cannot be made a run folder: a file of that name is in the way"
+                    f"{display_path(path)} cannot be made a run folder: a file of that name is in the way"
                 ) from None
         except (NotADirectoryError, PermissionError, OSError) as error:
             raise ValueError(
-                f"{shown(path)} cannot be made: {error.strerror}; choose another folder with outputs="
+                f"{display_path(path)} cannot be made: {error.strerror}; choose another folder with outputs="
             ) from None
         else:
             return path
-    raise ValueError(f"{shown(parent)} holds too many runs of the name {name}")
+    raise ValueError(f"{display_path(parent)} holds too many runs of the name {name}")
 
 
 def dated_folder(root: Path) -> Path:
@@ -221,10 +221,10 @@ def begin(
 def read_manifest(path: Path) -> dict[str, Any]:
     """The manifest of a run folder; a folder that is none is a ValueError."""
     if not (path / "manifest.json").is_file():
-        raise ValueError(f"{shown(path)} is no run folder: it has no manifest.json")
+        raise ValueError(f"{display_path(path)} is no run folder: it has no manifest.json")
     manifest = read_json(path / "manifest.json")
     if not isinstance(manifest, dict) or "stage" not in manifest:
-        raise ValueError(f"{shown(path)} is no run folder: its manifest.json names no stage")
+        raise ValueError(f"{display_path(path)} is no run folder: its manifest.json names no stage")
     return manifest
 
 
@@ -257,7 +257,7 @@ def locked(path: Path) -> Iterator[None]:
     with (path / ".lock").open("w") as file:
         if not any(_try_lock(file, fcntl.LOCK_EX) for _ in range(5)):
             raise ValueError(
-                f"{shown(path)} is being written by another process: wait until it ends, or stop it"
+                f"{display_path(path)} is being written by another process: wait until it ends, or stop it"
             )
         yield
 
@@ -273,7 +273,7 @@ def is_live(path: Path) -> bool:
 def wait_for_writer(path: Path) -> None:
     """Return once no process writes this run folder."""
     if is_live(path):
-        log.info("waiting for the process that still writes %s", shown(path))
+        log.info("waiting for the process that still writes %s", display_path(path))
         with (path / ".lock").open("r") as file:
             fcntl.flock(file, fcntl.LOCK_SH)
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import sha256
-from world_models.runs.folder import is_live, read_manifest, shown
+from world_models.runs.folder import display_path, is_live, read_manifest
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class PastRun:
     @property
     def name(self) -> str:
         """The folder as a person would type it."""
-        return shown(self.path)
+        return display_path(self.path)
 
     @property
     def stage(self) -> str:
@@ -118,10 +118,10 @@ class PastRun:
     def _checked(self, entry: dict[str, Any]) -> Path:
         path = (self.path / entry["path"]).resolve()
         if not path.is_file():
-            raise ValueError(f"{shown(path)}, on which {self.name} was built, is gone")
+            raise ValueError(f"{display_path(path)}, on which {self.name} was built, is gone")
         if sha256(path) != entry["sha256"]:
             raise ValueError(
-                f"{shown(path)} has changed since {self.name} was built on it: train that run again"
+                f"{display_path(path)} has changed since {self.name} was built on it: train that run again"
             )
         return path
 

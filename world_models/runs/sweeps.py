@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from world_models.runs.files import read_json, write_json
-from world_models.runs.folder import shown
+from world_models.runs.folder import display_path
 from world_models.runs.lineage import status
 
 log = logging.getLogger(__name__)
@@ -45,7 +45,7 @@ def read_sweep(folder: Path) -> Sweep:
     content = read_json(folder / NOTE)
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise ValueError(
-            f"{shown(folder / NOTE)} holds no job list that this version can read: start the sweep again"
+            f"{display_path(folder / NOTE)} holds no job list that this version can read: start the sweep again"
         )
     return Sweep(**{key: value for key, value in content.items() if key != "schema"})
 

@@ -28,7 +28,7 @@ from world_models.data.store import META_KEYS, SPLITS, EpisodeStore, StoreWriter
 from world_models.data.verify import Verdict, check_store
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import read_json, sha256, write_json
-from world_models.runs.folder import PATH, Run, shown
+from world_models.runs.folder import PATH, Run, display_path
 from world_models.runs.lineage import difference
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import require_positive
@@ -83,7 +83,7 @@ def resolve(cfg: ConvertConfig, setting: Setting) -> ConvertConfig:
     if store.manifest["env"] != spec.to_dict():
         what = difference(store.manifest["env"], spec.to_dict())
         raise ValueError(
-            f"{shown(store.folder)} was made with another env, so give the same env keys: {what}"
+            f"{display_path(store.folder)} was made with another env, so give the same env keys: {what}"
         )
     return replace(cfg, alignment=alignment)
 
@@ -102,7 +102,7 @@ def _open_source(cfg: ConvertConfig, spec: EnvSpec) -> Source:
     found = detect(path)
     if found is Format.native:
         raise ValueError(
-            f"{shown(path)} is in the native format already: say what to make of it with stage.to=npz, hdf5 or minari, or "
+            f"{display_path(path)} is in the native format already: say what to make of it with stage.to=npz, hdf5 or minari, or "
             "check it with stage.verify=true"
         )
     return open_source(path, found, cfg.alignment, cfg.image_key, step_limit(spec))
@@ -120,7 +120,7 @@ def _store_folder(cfg: ConvertConfig) -> Path:
     if folder is None:
         wanted = "stage.verify=true checks" if cfg.verify else f"stage.to={cfg.to.value} writes"
         raise ValueError(
-            f"{shown(path)} is {found.value}, and {wanted} native episodes: convert it to those first"
+            f"{display_path(path)} is {found.value}, and {wanted} native episodes: convert it to those first"
         )
     return folder
 
@@ -209,7 +209,7 @@ def note_source(cfg: ConvertConfig, run: Run, source: Source) -> None:
             bar.advance()
     if path.is_file() and read_json(path)["files"] != files:
         raise ValueError(
-            f"{shown(base)} has changed since this run began: start a new run instead of resuming {run.name}"
+            f"{display_path(base)} has changed since this run began: start a new run instead of resuming {run.name}"
         )
     write_json(path, {"source": str(base), "files": files})
     run.add_input("source", path)
@@ -223,7 +223,9 @@ def write_out(cfg: ConvertConfig, run: Run) -> None:
     with ProgressBar("convert", len(store.rows)) as bar:
         for row in export(store, cfg.to, run.path, cfg.alignment):
             bar.advance(1, row.length)
-    log.info("%d episodes in %s", len(store.rows), shown(export_path(cfg.to, run.path, store)))
+    log.info(
+        "%d episodes in %s", len(store.rows), display_path(export_path(cfg.to, run.path, store))
+    )
 
 
 def verify(cfg: ConvertConfig, console: Console | None = None) -> None:
@@ -237,8 +239,8 @@ def verify(cfg: ConvertConfig, console: Console | None = None) -> None:
     if verdict.damages:
         count = f"{len(verdict.damaged)} of {len(verdict.rows)} episodes"
         remedy = "restore the files named above, or collect or convert the episodes again"
-        raise ValueError(f"{shown(folder)} is damaged ({count}): {remedy}")
-    console.print(f"{shown(folder)} is whole", markup=False, highlight=False, soft_wrap=True)
+        raise ValueError(f"{display_path(folder)} is damaged ({count}): {remedy}")
+    console.print(f"{display_path(folder)} is whole", markup=False, highlight=False, soft_wrap=True)
 
 
 def _table(verdict: Verdict) -> Table:
