@@ -110,8 +110,8 @@ def training(
 ) -> Rates:
     """Windows per second in the stage's training where it rolls on for `unroll` frames: from the store, on one batch that is
     ready in memory, and read alone."""
-    env = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
-    run = Run(folder / "run", 0, Device.cpu, Backend.procgen, env)
+    spec = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
+    run = Run(folder / "run", 0, Device.cpu, Backend.procgen, spec)
     run.path.mkdir(exist_ok=True)
     run.manifest = {"stage": "pixel", "inputs": []}
     mean = torch.zeros(3, 64, 64)
@@ -122,7 +122,14 @@ def training(
     ready = next(windows)
 
     def step(batch: SequenceBatch) -> None:
-        loss, terms = pixel.loss_terms(cfg, run, state.model.train(), batch, state.step)
+        loss, terms = pixel.loss_terms(
+            cfg,
+            run.device,
+            spec.action_space,
+            state.model.train(),
+            batch,
+            pixel.noise_draw(run, state.step),
+        )
         state.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
 
     makers: dict[str, Callable[[], object]] = {"ours: from the store": lambda: step(next(windows))}

@@ -75,8 +75,8 @@ def train_vae(setting: Setting) -> Rates:
         draw = seeding.torch_generator(
             run.seed, "vae", "noise", training.step, device=setting.device
         )
-        terms, _, _ = vae.loss_terms(training.model, x.to(setting.device), cfg, run, draw)
-        training.update(terms["loss"], terms, metrics)
+        loss, terms, _ = vae.loss_terms(cfg, run.device, training.model, x.to(setting.device), draw)
+        training.update(loss, {"loss": loss, **terms}, metrics)
 
     data, size = ObservationDataset(setting.store, "train"), cfg.train_batch_size
     frames = data.__getitems__(range(size))

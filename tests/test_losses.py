@@ -14,6 +14,7 @@ from world_models.losses import (
     latent_kl,
     mdrnn_loss,
     pixel_error,
+    vae_loss,
     vae_terms,
 )
 
@@ -70,6 +71,19 @@ def test_vae_loss_is_the_sum_over_everything() -> None:
     torch.testing.assert_close(
         conv_vae_loss(recon, x, mu, logsigma), reconstruction.sum() + kl.sum()
     )
+
+
+def test_vae_loss_weighs_the_kl_above_its_floor() -> None:
+    draw = torch.Generator().manual_seed(0)
+    recon, x = torch.rand(2, 6, 3, 4, 4, generator=draw)
+    mu, logsigma = torch.randn(2, 6, 5, generator=draw)
+    error, kl = vae_terms(recon, x, mu, logsigma)
+    floor = float(kl.median())
+    loss, terms = vae_loss(recon, x, mu, logsigma, kl_weight=0.3, floor=floor)
+    by_hand = [float(e) + 0.3 * max(float(k), floor) for e, k in zip(error, kl, strict=True)]
+    assert float(loss) == pytest.approx(sum(by_hand) / 6)
+    assert float(terms["kl"]) == pytest.approx(float(kl.mean())), "the true one"
+    assert float(terms["reconstruction"]) == pytest.approx(float(error.mean()))
 
 
 def test_better_reconstruction_costs_less() -> None:

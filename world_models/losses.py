@@ -48,6 +48,19 @@ def conv_vae_loss(recon: Tensor, x: Tensor, mu: Tensor, logsigma: Tensor) -> Ten
     return (reconstruction + kl).sum()
 
 
+def vae_loss(
+    recon: Tensor, x: Tensor, mu: Tensor, logsigma: Tensor, kl_weight: float, floor: float
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """V's loss in training, reconstruction + kl_weight * max(kl, floor), mean over the frames.
+
+    Shapes as for `vae_terms`; `floor` is in nats for each frame. Returns the scalar loss and the
+    means "reconstruction" and "kl" in nats; the KL is the true one, without floor and weight.
+    """
+    reconstruction, kl = vae_terms(recon, x, mu, logsigma)
+    loss = reconstruction + kl_weight * free_bits(kl, floor)
+    return loss.mean(), {"reconstruction": reconstruction.mean(), "kl": kl.mean()}
+
+
 def gmm_loss(
     target: Tensor, mus: Tensor, sigmas: Tensor, logpi: Tensor, reduce: bool = True
 ) -> Tensor:
@@ -176,16 +189,17 @@ def autoencoder_loss(
     form: VarianceForm,
     var_reg_lambda: float,
     var_target: float,
-) -> dict[str, Tensor]:
-    """recon, x (B, C, H, W) in [0, 1]; z (B, L, h, w) -> "loss" = "recon_loss" + "var_reg_loss", and "latent_var".
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """recon, x (B, C, H, W) in [0, 1]; z (B, L, h, w) -> the scalar loss and its terms.
 
-    Huber's loss with delta 1, mean over all values, plus var_reg_lambda * (Var(z) - var_target)^2, mean over the variances.
+    Huber's loss with delta 1, mean over all values ("recon_loss"), plus var_reg_lambda *
+    (Var(z) - var_target)^2, mean over the variances ("var_reg_loss"); "latent_var" is their mean.
     """
     assert recon.shape == x.shape, (recon.shape, x.shape)
     recon_loss = F.huber_loss(_widen(recon), x, delta=1.0)
     var_reg_loss, variance = variance_terms(z, form, var_reg_lambda, var_target)
     terms = {"recon_loss": recon_loss, "var_reg_loss": var_reg_loss, "latent_var": variance}
-    return {"loss": recon_loss + var_reg_loss, **terms}
+    return recon_loss + var_reg_loss, terms
 
 
 def variance_terms(

@@ -22,7 +22,7 @@ from world_models.models.motion import REACH, shifts
 from world_models.models.pixel import PixelModel, PixelPrediction
 from world_models.runs.device import Device, Precision
 from world_models.runs.folder import Run
-from world_models.stages.pixel import PixelConfig, heads_errors, loss_terms, noisy
+from world_models.stages.pixel import PixelConfig, heads_errors, loss_terms, noise_draw, noisy
 
 SPEC = EnvSpec(
     "Toy-v0",
@@ -72,6 +72,13 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> EpisodeStore:
     return EpisodeStore.open(tmp_path)
 
 
+def loss_of(
+    cfg: PixelConfig, model: PixelModel, batch: SequenceBatch, step: int
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The stage's loss, with the noise of this step."""
+    return loss_terms(cfg, Device.cpu, SPEC.action_space, model, batch, noise_draw(RUN, step))
+
+
 class Knowing(PixelModel):
     """Draws and says what the last action leads to; remembers what it saw."""
 
@@ -107,7 +114,7 @@ def batch_of(store: EpisodeStore, ahead: int = 3) -> SequenceBatch:
 
 
 def test_frames_rewards_and_ends_are_those_to_which_the_action_led(store: EpisodeStore) -> None:
-    loss, terms = loss_terms(PLAIN, RUN, Knowing(), batch_of(store), 0)
+    loss, terms = loss_of(PLAIN, Knowing(), batch_of(store), 0)
     assert set(terms) == {"mse", "reward_mse", "end_bce"}
     assert max(float(loss), *map(float, terms.values())) < 1e-8, terms
 
@@ -123,7 +130,7 @@ def test_what_is_shown_after_the_end_is_no_target(store: EpisodeStore) -> None:
         for first in range(max(1, len(played) - 3))
         for action in played[first + KNOWN : min(first + 4, len(played) - 1)]
     ]
-    reference, terms = loss_terms(PLAIN, RUN, Grey(), batch, 0)
+    reference, terms = loss_of(PLAIN, Grey(), batch, 0)
     assert float(terms["mse"]) == pytest.approx(
         np.mean([(0.5 - 50 * action / 255) ** 2 for action in targets])
     )
@@ -131,22 +138,20 @@ def test_what_is_shown_after_the_end_is_no_target(store: EpisodeStore) -> None:
         spoilt = replace(
             batch, frames=batch.frames.masked_fill(after[..., None, None, None], value)
         )
-        loss, found = loss_terms(PLAIN, RUN, Grey(), spoilt, 0)
+        loss, found = loss_of(PLAIN, Grey(), spoilt, 0)
         assert torch.equal(loss, reference) and torch.equal(found["mse"], terms["mse"])
 
 
 def test_a_last_transition_without_its_frame_has_its_reward_and_end(store: EpisodeStore) -> None:
     """Padding has neither."""
     batch, model = batch_of(store), Grey()
-    _, terms = loss_terms(PLAIN, RUN, model, batch, 0)
+    _, terms = loss_of(PLAIN, model, batch, 0)
     windows = [played[first:] for played in PLAYED for first in range(max(1, len(played) - 3))]
     squares = [action**2 for window in windows for action in window[KNOWN:4]]
     assert float(terms["reward_mse"]) == pytest.approx(np.mean(squares))
     assert float(terms["end_bce"]) == pytest.approx(math.log(2))
     padded = replace(batch, rewards=torch.where(batch.mask > 0, batch.rewards, 100.0))
-    assert float(loss_terms(PLAIN, RUN, model, padded, 0)[1]["reward_mse"]) == float(
-        terms["reward_mse"]
-    )
+    assert float(loss_of(PLAIN, model, padded, 0)[1]["reward_mse"]) == float(terms["reward_mse"])
 
 
 def test_heads_are_compared_with_the_transition_that_leads_to_the_frame() -> None:
@@ -174,7 +179,7 @@ def test_heads_are_compared_with_the_transition_that_leads_to_the_frame() -> Non
     torch.testing.assert_close(squares, torch.tensor([[0.25, 0.0, 0.0], [0.0, 1.0, 4.0]]))
     by_hand = [[math.log1p(math.exp(x)) for x in row] for row in ((-2, -1, 0), (0, -1, 3))]
     torch.testing.assert_close(entropies, torch.tensor(by_hand))
-    loss, terms = loss_terms(replace(cfg, delta=1.0), RUN, Grey(), batch, 0)
+    loss, terms = loss_of(replace(cfg, delta=1.0), Grey(), batch, 0)
     assert float(loss) == pytest.approx(
         float(0.125 + 0.3 * terms["reward_mse"] + 0.7 * terms["end_bce"])
     )
@@ -203,7 +208,7 @@ def test_kernels_are_told_the_motion_that_the_action_led_to() -> None:
 
     def motion_term(actions: Tensor, cfg: PixelConfig = PLAIN) -> tuple[float, float]:
         batch = SequenceBatch(frames, actions, nothing, nothing.byte(), ones, ones)
-        loss, terms = loss_terms(cfg, RUN, Foreseeing(), batch, 0)
+        loss, terms = loss_of(cfg, Foreseeing(), batch, 0)
         return float(loss), float(terms["motion"])
 
     assert motion_term(actions)[1] < 0.01
@@ -220,7 +225,7 @@ def test_the_huber_loss_bends_at_5_percent() -> None:
     assert PixelConfig().delta == 0.05
     frames, ones = torch.zeros(1, 4, 16, 16, 3, dtype=torch.uint8), torch.ones(1, 3)
     batch = SequenceBatch(frames, ones.long(), ones, torch.zeros_like(ones).byte(), ones, ones)
-    loss, _ = loss_terms(replace(PLAIN, reward_weight=0.0, end_weight=0.0), RUN, Grey(), batch, 0)
+    loss, _ = loss_of(replace(PLAIN, reward_weight=0.0, end_weight=0.0), Grey(), batch, 0)
     assert float(loss) == pytest.approx(0.05 * (0.5 - 0.025))
 
 
@@ -247,7 +252,7 @@ def test_noise_is_of_a_strength_of_its_own_in_each_window_and_leaves_no_range() 
 def test_noise_is_on_the_context_alone_and_another_at_each_step(store: EpisodeStore) -> None:
     batch, cfg, model = batch_of(store), replace(PLAIN, context_noise=0.3), Knowing()
     for step in (0, 1, 0):
-        assert loss_terms(cfg, RUN, model, batch, step)[1]["mse"] < 1e-8
+        assert loss_of(cfg, model, batch, step)[1]["mse"] < 1e-8
     first, other, again = model.seen[0], model.seen[3], model.seen[6]
     assert torch.equal(first, again) and not torch.equal(first, other)
     clean = batch.frames[:, : KNOWN + 1].movedim(-1, -3) / 255

@@ -27,7 +27,7 @@ from world_models.measures.vision_baselines import Sample, mean_picture
 from world_models.measures.vision_pictures import compared
 from world_models.models.conv_autoencoder import FACTORS, GROUPS, ConvAutoencoder
 from world_models.runs import seeding
-from world_models.runs.device import Precision, autocast, place
+from world_models.runs.device import Device, Precision, autocast, place
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import evenly_spaced, require_positive
@@ -140,9 +140,9 @@ def execute(cfg: AutoencoderConfig, run: Run) -> None:
     order = endless_batches(len(train), cfg.data.batch_size, seed=run.seed, start=training.step)
     with ProgressBar("autoencoder", steps, training.step, "frames") as bar:
         for frames in loader(cfg.data, train, islice(order, steps - training.step)):
-            terms, _ = loss_terms(cfg, run, training.model.train(), frames)
+            loss, terms, _ = loss_terms(cfg, run.device, training.model.train(), frames)
             training.epoch = training.step // per_epoch
-            training.update(terms["loss"], terms, metrics, cfg.grad_clip)
+            training.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
             bar.advance(1, len(frames), f"epoch {training.epoch + 1}")
             if judge_now(training.step):
                 validate(cfg, run, training, held_out, metrics)
@@ -177,14 +177,17 @@ def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training[ConvAutoenco
 
 
 def loss_terms(
-    cfg: AutoencoderConfig, run: Run, model: torch.nn.Module, frames: torch.Tensor
-) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
-    """frames (B, H, W, C) uint8 -> the loss and its terms; "x", "recon" (B, C, H, W) and "z" (B, L, h, w)."""
-    x = cfg.view(frames, run.device.value)
-    with autocast(cfg.precision, run.device):
+    cfg: AutoencoderConfig, device: Device, model: ConvAutoencoder, frames: torch.Tensor
+) -> tuple[torch.Tensor, dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+    """frames (B, H, W, C) uint8 -> the loss; its terms; what it is made of.
+
+    The last are "x" and "recon" (B, C, H, W) and "z" (B, L, h, w).
+    """
+    x = cfg.view(frames, device.value)
+    with autocast(cfg.precision, device):
         recon, z = model(x)
-    terms = autoencoder_loss(recon, x, z, *cfg.variance)
-    return terms, {"x": x, "recon": recon.float(), "z": z.float()}
+    loss, terms = autoencoder_loss(recon, x, z, *cfg.variance)
+    return loss, terms, {"x": x, "recon": recon.float(), "z": z.float()}
 
 
 @torch.inference_mode()
@@ -200,7 +203,7 @@ def validate(
     training.write_timing(metrics)
     model, sums, latents = training.model.eval(), dict[str, float](), []
     for frames in held_out.frames.split(WIDTH):
-        terms, found = loss_terms(cfg, run, model, frames)
+        _, terms, found = loss_terms(cfg, run.device, model, frames)
         x, recon = found["x"], found["recon"]
         values: dict[str, Any] = {
             "recon_loss": terms["recon_loss"],
@@ -255,11 +258,11 @@ def _row(
 
 
 def save_reconstructions(
-    cfg: AutoencoderConfig, run: Run, model: torch.nn.Module, frames: torch.Tensor, name: str
+    cfg: AutoencoderConfig, run: Run, model: ConvAutoencoder, frames: torch.Tensor, name: str
 ) -> None:
     """Some held-out frames, what the model draws of them, and its errors."""
     shown = frames[evenly_spaced(len(frames), SHOWN)]
-    _, found = loss_terms(cfg, run, model, shown)
+    *_, found = loss_terms(cfg, run.device, model, shown)
     save_png(
         run.path / "images" / f"{name}.png", labelled_rows(compared(found["x"], found["recon"]))
     )

@@ -26,6 +26,7 @@ from world_models.data.loading import (
 from world_models.data.store import EpisodeStore
 from world_models.data.view import View
 from world_models.data.windows import PixelWindows, model_actions
+from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import MIN_SIZE
 from world_models.envs.spec import EnvSpec
 from world_models.losses import PixelLoss, masked_mean, pixel_error, shift_error
@@ -315,6 +316,7 @@ def steps_in(cfg: PixelConfig, run: Run, model: PixelModel, store: EpisodeStore)
     """How many steps fit into `cfg.minutes`: a copy of the model is trained for a few steps of each phase."""
     assert cfg.minutes is not None
     trial, seconds = copy.deepcopy(model), 0.0
+    space = run.env.action_space
     if cfg.compile:
         compile_on_gpu(trial, run.device)
     optimizer = adamw(trial, cfg.learning_rate, cfg.weight_decay)
@@ -322,7 +324,7 @@ def steps_in(cfg: PixelConfig, run: Run, model: PixelModel, store: EpisodeStore)
         phase = Phase(cfg.unroll[number], 0, 2 + TIMED)
         clock = [time.monotonic()]
         for step, batch in enumerate(phase_batches(cfg, run, store, phase, 0)):
-            loss, _ = loss_terms(cfg, run, trial, batch, step)
+            loss, _ = loss_terms(cfg, run.device, space, trial, batch, noise_draw(run, step))
             optimizer.zero_grad()
             loss.backward()
             optimizer.step()
@@ -360,9 +362,10 @@ def train_phase(
     log_now = Every(cfg.log_every, last=total)
     judge_now = Every(cfg.val_every_steps, last=total)
     save_now = Every(cfg.checkpoint_interval)
-    model = training.model.train()
+    model, space = training.model.train(), run.env.action_space
     for batch in phase_batches(cfg, run, store, phase, training.step - phase.first):
-        loss, terms = loss_terms(cfg, run, model, batch, training.step)
+        draw = noise_draw(run, training.step)
+        loss, terms = loss_terms(cfg, run.device, space, model, batch, draw)
         unroll = loss.new_tensor(float(phase.unroll))
         training.epoch = training.step * cfg.data.batch_size // store.num_frames("train")
         training.update(loss, {"loss": loss, **terms, "unroll": unroll}, metrics, cfg.grad_clip)
@@ -381,18 +384,27 @@ def train_phase(
             training.start_clock()
 
 
+def noise_draw(run: Run, step: int) -> torch.Generator:
+    """What draws the noise on the context in a step."""
+    return seeding.torch_generator(run.seed, "pixel", "noise", step, device=run.device.value)
+
+
 def loss_terms(
-    cfg: PixelConfig, run: Run, model: PixelModel, batch: SequenceBatch, step: int
+    cfg: PixelConfig,
+    device: Device,
+    space: ActionSpace,
+    model: PixelModel,
+    batch: SequenceBatch,
+    draw: torch.Generator,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """The loss of a batch of windows, rolled on open loop, and its terms."""
-    device, known = run.device.value, cfg.n_past_frames - 1
-    frames = cfg.view(batch.frames, device)
-    draw = seeding.torch_generator(run.seed, "pixel", "noise", step, device=device)
-    context, truth = noisy(frames[:, : known + 1], cfg.context_noise, draw), frames[:, known + 1 :]
-    space = run.env.action_space
-    with autocast(cfg.precision, run.device):
-        found = roll_out(model, context, model_actions(space, batch.actions, device))
-    shown, mask = frames_of(found), batch.next_mask[:, known:].to(device, non_blocking=True)
+    known = cfg.n_past_frames - 1
+    frames = cfg.view(batch.frames, device.value)
+    truth = frames[:, known + 1 :]
+    context = noisy(frames[:, : known + 1], cfg.context_noise, draw)
+    with autocast(cfg.precision, device):
+        found = roll_out(model, context, model_actions(space, batch.actions, device.value))
+    shown, mask = frames_of(found), batch.next_mask[:, known:].to(device.value, non_blocking=True)
     loss = masked_mean(pixel_error(shown, truth, cfg.loss, cfg.delta), mask)
     terms = {"mse": masked_mean((shown.detach() - truth).square().flatten(2).mean(2), mask)}
     shifts = [one.shifts for one in found if one.shifts is not None]
@@ -401,8 +413,8 @@ def loss_terms(
             shift_error(torch.stack(shifts, 1), motion(frames[:, known:]), REACH), mask
         )
         loss = loss + cfg.motion_weight * terms["motion"]
-    for name, weight, error in heads_errors(cfg, found, batch, known, device):
-        terms[name] = masked_mean(error, batch.mask[:, known:].to(device))
+    for name, weight, error in heads_errors(cfg, found, batch, known, device.value):
+        terms[name] = masked_mean(error, batch.mask[:, known:].to(device.value))
         loss = loss + weight * terms[name]
     return loss, {name: term.detach() for name, term in terms.items()}
 

@@ -12,7 +12,7 @@ from world_models.data.latents import encode_store
 from world_models.data.loading import upstream_episodes
 from world_models.data.store import EpisodeStore
 from world_models.figures.media import labelled_rows, save_png
-from world_models.losses import free_bits, vae_terms
+from world_models.losses import vae_loss
 from world_models.measures.rows import BaselineRow, VisionRow
 from world_models.measures.vision import HeldOut, Judgement, moving_pixels, quality
 from world_models.measures.vision_baselines import Sample, baselines
@@ -20,7 +20,7 @@ from world_models.measures.vision_pictures import prior_samples, reconstructions
 from world_models.models.convvae import IMAGE_SIZE, ConvVAE
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
-from world_models.runs.device import Precision, autocast, place
+from world_models.runs.device import Device, Precision, autocast, place
 from world_models.runs.files import sha256, write_json
 from world_models.runs.folder import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog, read_rows
@@ -172,8 +172,9 @@ def train_epoch(
         draw = seeding.torch_generator(
             run.seed, "vae", "noise", training.step, device=run.device.value
         )
-        terms, _, _ = loss_terms(training.model, to_float(frames, run.device.value), cfg, run, draw)
-        training.update(terms["loss"], terms, metrics)
+        x = to_float(frames, run.device.value)
+        loss, terms, _ = loss_terms(cfg, run.device, training.model, x, draw)
+        training.update(loss, {"loss": loss, **terms}, metrics)
         bar.advance(1, len(indices), f"epoch {training.epoch + 1}")
         if save_now(training.step):
             training.save(run, metrics)
@@ -186,20 +187,16 @@ def flipped(frames: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
 
 
 def loss_terms(
-    model: torch.nn.Module, x: torch.Tensor, cfg: VAEConfig, run: Run, draw: torch.Generator
-) -> tuple[dict[str, torch.Tensor], torch.Tensor, torch.Tensor]:
-    """x (B, C, H, W) -> loss, reconstruction and KL in nats, means over the frames; mu and logsigma (B, L).
-
-    The KL is the true one: free bits and weight are in the loss alone.
-    """
+    cfg: VAEConfig, device: Device, model: ConvVAE, x: torch.Tensor, draw: torch.Generator
+) -> tuple[torch.Tensor, dict[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
+    """x (B, C, H, W) -> the loss; its terms; mu and logsigma (B, L). See `vae_loss`."""
     noise = torch.randn(len(x), cfg.latent_size, generator=draw, device=x.device)
-    with autocast(cfg.precision, run.device):
+    with autocast(cfg.precision, device):
         recon, mu, logsigma = model(x, noise=noise)
     mu, logsigma = mu.float(), logsigma.float()
-    reconstruction, kl = vae_terms(recon.float(), x, mu, logsigma)
-    loss = reconstruction + cfg.kl_weight * free_bits(kl, cfg.kl_tolerance * cfg.latent_size)
-    terms = {"loss": loss, "reconstruction": reconstruction, "kl": kl}
-    return {name: term.mean() for name, term in terms.items()}, mu, logsigma
+    floor = cfg.kl_tolerance * cfg.latent_size
+    loss, terms = vae_loss(recon.float(), x, mu, logsigma, cfg.kl_weight, floor)
+    return loss, terms, (mu, logsigma)
 
 
 def finish_epoch(
@@ -243,13 +240,13 @@ def validate(cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut) -> Jud
     draw = seeding.torch_generator(run.seed, "vae", "validation", device=run.device.value)
     for frames, before in held_out:
         x = to_float(frames, run.device.value)
-        terms, mu, logsigma = loss_terms(model, x, cfg, run, draw)
+        loss, terms, (mu, logsigma) = loss_terms(cfg, run.device, model, x, draw)
         with autocast(cfg.precision, run.device):
             drawn = model.decoder(mu)
         moving = moving_pixels(frames, before).to(x.device)
         found.pictures.add(drawn.float().permute(0, 2, 3, 1), x.permute(0, 2, 3, 1), moving)
         found.latents.add(mu, logsigma)
-        found.add_terms(terms, len(frames))
+        found.add_terms({"loss": loss, **terms}, len(frames))
     return found
 
 
