@@ -14,10 +14,11 @@ Number = TypeVar("Number", float, Tensor)
 
 
 def vae_terms(recon: Tensor, x: Tensor, mu: Tensor, logsigma: Tensor) -> tuple[Tensor, Tensor]:
-    """recon, x (B, C, H, W), mu, logsigma (B, L) -> squared error (B,) and KL (B,) of each frame.
+    """The squared error and the KL (B,) of each frame; recon, x (B, C, H, W), mu, logsigma (B, L).
 
-    Squared error: sum((recon - x)^2), the negative log-likelihood in nats of x under a Gaussian of mean recon and variance
-    1/2, less the constant C*H*W*log(pi)/2. KL from N(mu, sigma) to N(0, I), in nats: `latent_kl` summed over the latents.
+    Squared error: sum((recon - x)^2). That is the negative log-likelihood in nats of x under a
+    Gaussian of mean recon and variance 1/2, less the constant C*H*W*log(pi)/2.
+    KL from N(mu, sigma) to N(0, I), in nats: `latent_kl` summed over the latents.
     """
     assert recon.shape == x.shape, (recon.shape, x.shape)
     return (recon - x).square().flatten(1).sum(1), latent_kl(mu, logsigma).sum(1)
@@ -34,16 +35,20 @@ def latent_kl(mu: Tensor, logsigma: Tensor) -> Tensor:
 
 
 def free_bits(kl: Tensor, floor: float) -> Tensor:
-    """kl (B,) -> max(kl, floor), in nats: a frame whose KL is below the floor is pushed no further towards the prior.
+    """kl (B,) -> max(kl, floor), in nats.
 
-    The idea is Kingma et al.'s (2016, appendix C.8), who hold up groups of latents; held up here is the sum over a frame's
-    latents, as in the code of Ha & Schmidhuber (2018), where the floor is 0.5 nats for each latent.
+    A frame whose KL is below the floor is pushed no further towards the prior. The idea is
+    Kingma et al.'s (2016, appendix C.8), who hold up groups of latents. Held up here is the sum
+    over a frame's latents, as in the code of Ha & Schmidhuber (2018): 0.5 nats for each latent.
     """
     return kl.clamp(min=floor)
 
 
 def conv_vae_loss(recon: Tensor, x: Tensor, mu: Tensor, logsigma: Tensor) -> Tensor:
-    """V's plain loss, summed over batch, pixels and latents: squared error plus KL. Shapes as for `vae_terms`."""
+    """V's plain loss: squared error plus KL, summed over batch, pixels and latents.
+
+    Shapes as for `vae_terms`.
+    """
     reconstruction, kl = vae_terms(recon, x, mu, logsigma)
     return (reconstruction + kl).sum()
 
@@ -64,11 +69,13 @@ def vae_loss(
 def gmm_loss(
     target: Tensor, mus: Tensor, sigmas: Tensor, logpi: Tensor, reduce: bool = True
 ) -> Tensor:
-    """Negative log likelihood, in nats, of target (..., L) under mixtures of K Gaussians; mus, sigmas (..., K, L).
+    """The negative log-likelihood, in nats, of targets under mixtures of K Gaussians.
 
-    logpi (..., K): one mixture of diagonal Gaussians over all of L, -log sum_k pi_k prod_l N(target_l; mu_kl, sigma_kl)
-    (Bishop 1994, eq. 23-29). logpi (..., K, L): a mixture of its own for each dimension, independent of the others,
-    -sum_l log sum_k pi_kl N(target_l; mu_kl, sigma_kl) (Ha & Schmidhuber 2018). Both are summed in log space.
+    target (..., L), mus and sigmas (..., K, L). Two kinds of mixture, both summed in log space:
+    logpi (..., K): one over all of L, -log sum_k pi_k prod_l N(target_l; mu_kl, sigma_kl)
+    (Bishop 1994, eq. 23-29).
+    logpi (..., K, L): one for each dimension, -sum_l log sum_k pi_kl N(target_l; mu_kl, sigma_kl)
+    (Ha & Schmidhuber 2018).
     Returns the mean, a scalar; with reduce=False one value per target (...).
     """
     assert mus.shape == sigmas.shape == (*target.shape[:-1], mus.shape[-2], target.shape[-1]), (
@@ -96,13 +103,14 @@ def mdrnn_loss(
     include_reward: bool,
     done_weight: float = 1.0,
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """M's loss over a batch of sequences: its terms and `mdrnn_total` of them.
+    """M's loss over a batch of sequences: `mdrnn_total` of its terms, and these.
 
-    outputs: mus, sigmas (T, B, K, L), logpi, rewards (T, B), done logits (T, B), as MDRNN gives them.
-    target_latents (T, B, L) are the latents one step on, read where next_mask (T, B) is 1; target_rewards and
-    target_dones (0 or 1), both (T, B), are read where mask (T, B) is 1.
-    Returns the scalar loss and its detached terms "gmm" (nats), "bce" (nats, those of ends times `done_weight`),
-    "mse" (squared reward); "mse" is reported even where it is not part of the loss.
+    outputs: mus, sigmas (T, B, K, L), logpi, rewards (T, B), done logits (T, B), as MDRNN gives
+    them. target_latents (T, B, L) are the latents one step on, read where next_mask (T, B) is 1.
+    target_rewards and target_dones (0 or 1), both (T, B), are read where mask (T, B) is 1.
+
+    Returns the scalar loss and its detached terms: "gmm" in nats, "bce" in nats (those of ends
+    times `done_weight`), "mse" of the reward, which is there even where it is not in the loss.
     """
     mus, sigmas, logpi, rewards, dones = outputs
     nll = gmm_loss(target_latents, mus, sigmas, logpi, reduce=False)
@@ -140,7 +148,8 @@ class PixelLoss(Enum):
 def pixel_error(frames: Tensor, truth: Tensor, kind: PixelLoss, delta: float = 0.05) -> Tensor:
     """frames, truth (B, T, C, H, W) in [0, 1] -> the mean over each frame's values, (B, T).
 
-    huber: e^2/2 where |e| <= delta, else delta (|e| - delta/2) (Huber 1964); with delta 1 it would be mse/2 on [0, 1].
+    huber: e^2/2 where |e| <= delta, else delta (|e| - delta/2) (Huber 1964). With delta 1 it would
+    be mse/2 on [0, 1].
     """
     assert frames.shape == truth.shape and frames.ndim == 5, (frames.shape, truth.shape)
     if kind is PixelLoss.huber:
@@ -151,9 +160,10 @@ def pixel_error(frames: Tensor, truth: Tensor, kind: PixelLoss, delta: float = 0
 
 
 def shift_error(logits: Tensor, target: Tensor, reach: tuple[int, int]) -> Tensor:
-    """Cross-entropy (...) in nats of the shifts that happened, target (..., S), under the kernels' mean, logits (..., K, S).
+    """The cross-entropy (...) in nats of the shifts that happened under the kernels' mean.
 
-    S is the shifts down and then those to the right (`models/motion.py`); each half is a distribution.
+    target (..., S), logits (..., K, S). S is the shifts down and then those to the right
+    (`models/motion.py`); each half is a distribution.
     """
     sizes = [2 * far + 1 for far in reach]
     said = [
@@ -164,7 +174,7 @@ def shift_error(logits: Tensor, target: Tensor, reach: tuple[int, int]) -> Tenso
 
 
 class VarianceForm(Enum):
-    """Whose variance is held near its target: that of all of a picture's latents at once, or each channel's."""
+    """Whose variance is held near its target: a picture's, or each channel's."""
 
     scalar = "scalar"
     per_channel = "per_channel"
@@ -173,8 +183,10 @@ class VarianceForm(Enum):
 def latent_variance(z: Tensor, form: VarianceForm) -> Tensor:
     """z (B, L, h, w) -> biased variances.
 
-    scalar: over all of a picture's latents, mean over the batch, (1,); differences between channels that are the same in
-    every picture count as variance, so it can be met by latents that say nothing. per_channel: over batch and places, (L,).
+    scalar: over all of a picture's latents, mean over the batch, (1,). Differences between
+    channels that are the same in every picture count as variance, so it can be met by latents
+    that say nothing.
+    per_channel: over batch and places, (L,).
     """
     z = _widen(z)
     if form is VarianceForm.scalar:
@@ -205,17 +217,23 @@ def autoencoder_loss(
 def variance_terms(
     z: Tensor, form: VarianceForm, var_reg_lambda: float, var_target: float
 ) -> tuple[Tensor, Tensor]:
-    """z (B, L, h, w) -> var_reg_lambda * (Var(z) - var_target)^2, mean over the variances, and their mean."""
+    """z (B, L, h, w) -> var_reg_lambda * (Var(z) - var_target)^2, and Var(z).
+
+    Both are means over the variances of `latent_variance`.
+    """
     variance = latent_variance(z, form)
     return var_reg_lambda * (variance - var_target).square().mean(), variance.mean()
 
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
-    """Mean of values (T, B) where mask is 1; what lies elsewhere is not read. An empty mask gives 0."""
+    """The mean of values (T, B) where mask is 1; an empty mask gives 0.
+
+    What lies elsewhere is not read.
+    """
     assert values.shape == mask.shape, (values.shape, mask.shape)
     return torch.where(mask > 0, values, 0).sum() / mask.sum().clamp(min=1)
 
 
 def _widen(values: Tensor) -> Tensor:
-    """At least float32: what autocast left in half precision is too coarse for logarithms and long sums."""
+    """At least float32: half precision is too coarse for logarithms and long sums."""
     return values.to(torch.promote_types(values.dtype, torch.float32))

@@ -32,6 +32,22 @@ def evenly_spaced(items: int, picks: int, *, rounded: bool = True) -> npt.NDArra
     return (places.round() if rounded else places).astype(np.int64)
 
 
+def require_not_negative(prefix: str, config: Any, *names: str) -> None:
+    """Refuse a negative value, or NaN, of these fields."""
+    for name in names:
+        value = getattr(config, name)
+        if not value >= 0:
+            raise ValueError(f"{prefix}.{name} is {value}; it must be 0 or more")
+
+
+def require_below_one(prefix: str, config: Any, *names: str) -> None:
+    """Refuse a value of these fields that does not lie in [0, 1)."""
+    for name in names:
+        value = getattr(config, name)
+        if not 0 <= value < 1:
+            raise ValueError(f"{prefix}.{name} is {value}; it must be at least 0 and below 1")
+
+
 def num_workers(workers: int) -> int:
     """-1 becomes one per core; 0 (this process) and more stay."""
     if workers < -1:

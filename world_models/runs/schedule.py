@@ -1,4 +1,4 @@
-"""Schedules: what follows from a watched loss that no longer falls, and what is settled by the number of steps."""
+"""Schedules: what follows from a watched loss, and what follows from the number of steps."""
 
 import math
 from collections.abc import Sequence
@@ -82,13 +82,18 @@ def check_factor(factor: float) -> None:
 
 
 def plateau(optimizer: Optimizer, factor: float, patience: int) -> ReduceLROnPlateau:
-    """torch's scheduler; any fall of the loss counts as one (its own relative threshold misjudges losses below 0)."""
+    """torch's scheduler, for which any fall of the loss counts.
+
+    Its own threshold is relative, and misjudges losses below 0.
+    """
     return ReduceLROnPlateau(optimizer, factor=factor, patience=patience, threshold=0.0)
 
 
 def warmup_cosine(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
-    """The learning rate rises linearly over the first `warmup` of the steps, then falls to 0 along a cosine
-    (Loshchilov & Hutter 2017, eq. 5, one period)."""
+    """The learning rate rises linearly over the share `warmup` of the steps, then falls to 0.
+
+    It falls along a cosine (Loshchilov & Hutter 2017, eq. 5, one period).
+    """
     rise = max(1, round(warmup * steps))
 
     def factor(step: int) -> float:
@@ -101,7 +106,7 @@ def warmup_cosine(optimizer: Optimizer, steps: int, warmup: float) -> LambdaLR:
 
 @dataclass(frozen=True)
 class Phase:
-    """Steps `first` to `last`, the latter not included, in which a model is rolled on for `unroll` frames."""
+    """Steps `first` up to `last`, not included: the model is rolled on for `unroll` frames."""
 
     unroll: int
     first: int

@@ -1,4 +1,4 @@
-"""Where training stands: everything, beside the configuration, that a checkpoint must hold to go on as if never stopped."""
+"""Where training stands: all that a checkpoint must hold to go on as if never stopped."""
 
 import copy
 import time
@@ -69,7 +69,9 @@ def adamw(model: nn.Module, learning_rate: float, weight_decay: float) -> torch.
 
 @dataclass
 class Training(Generic[M]):
-    """Model, optimizer, schedules and position. `batch` counts inside `epoch`, `step` from the start.
+    """Model, optimizer, schedules and position.
+
+    `batch` counts inside `epoch`, `step` from the start.
 
     A `scheduler` of torch's own kind goes on after every step, one on a plateau after every epoch.
     Where there is an `average`, its weights are the ones that `best.pt` gets. `facts` go into every
@@ -123,8 +125,11 @@ class Training(Generic[M]):
         self.optimizer.load_state_dict(state["optimizer"])
         self.scheduler.load_state_dict(state["scheduler"])
         self.stopper.load_state_dict(state["stopper"])
-        self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
-        self.window, self.carried = list(state["window"]), tuple(state["carried"])
+        self.epoch = state["epoch"]
+        self.batch = state["batch"]
+        self.step = state["step"]
+        self.window = list(state["window"])
+        self.carried = tuple(state["carried"])
         self.names = tuple(state["names"])
         if self.average is not None:
             self.average.load_state_dict(state["average"])
@@ -178,7 +183,10 @@ class Training(Generic[M]):
         metrics: MetricsLog,
         clip: float = 0.0,
     ) -> None:
-        """One step of the optimizer on `loss`, gradient norm clipped to `clip` (0: not), and its row in metrics.csv."""
+        """One step of the optimizer on `loss`, and its part in a row of metrics.csv.
+
+        The norm of the gradient is clipped to `clip`; 0: it is not.
+        """
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if clip > 0:
@@ -189,14 +197,15 @@ class Training(Generic[M]):
             self.average.update(self.model)
         if not isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step()
-        self.step, self.batch = self.step + 1, self.batch + 1
+        self.step += 1
+        self.batch += 1
         self.names = tuple(values)
         self.window.append(torch.stack([value.detach().float() for value in values.values()]))
         if self.step % self.log_interval == 0:
             self.write_window(metrics)
 
     def write_window(self, metrics: MetricsLog) -> None:
-        """A row of metrics.csv with the means over the steps since the last one, if there were any."""
+        """A row of metrics.csv: means over the steps since the last one, if there were any."""
         if not self.window:
             return
         self._require_finite()
@@ -219,8 +228,10 @@ class Training(Generic[M]):
             )
 
     def write_timing(self, metrics: MetricsLog, frames: int | None = None) -> None:
-        """A row of timing.csv: seconds and steps per second since the last one, or since the clock was started; with so
-        many frames in a step also frames per second."""
+        """A row of timing.csv: seconds and steps per second since the last one.
+
+        Or since the clock was started. With so many `frames` in a step also frames per second.
+        """
         seconds = time.monotonic() - self.began
         rate = (self.step - self.first) / seconds
         row = TimingRow(
@@ -233,15 +244,20 @@ class Training(Generic[M]):
         self.start_clock()
 
     def start_clock(self) -> None:
-        """What was done up to now, pictures or judging, does not count in the next row of timing.csv."""
-        self.began, self.first = time.monotonic(), self.step
+        """What was done up to now, pictures or judging, is no part of timing.csv's next row."""
+        self.began = time.monotonic()
+        self.first = self.step
 
     def end_epoch(self, watched: float) -> bool:
-        """Feed the watched loss to scheduler and early stopping and go to the next epoch; True when it is the best yet."""
+        """Go to the next epoch; True when the watched loss is the best yet.
+
+        Scheduler and early stopping are fed with it.
+        """
         self._require_finite(watched)
         if isinstance(self.scheduler, ReduceLROnPlateau):
             self.scheduler.step(watched)
-        self.epoch, self.batch = self.epoch + 1, 0
+        self.epoch += 1
+        self.batch = 0
         return self.stopper.update(watched)
 
 

@@ -1,4 +1,7 @@
-"""Stage autoencoder: train a convolutional autoencoder whose latents are a small picture with a spread near 1."""
+"""Stage autoencoder: train a convolutional autoencoder.
+
+Its latents are a small picture with a spread near 1.
+"""
 
 import logging
 from dataclasses import dataclass, field
@@ -30,7 +33,12 @@ from world_models.runs import seeding
 from world_models.runs.device import Device, Precision, autocast, place
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
-from world_models.runs.numbers import evenly_spaced, require_positive
+from world_models.runs.numbers import (
+    evenly_spaced,
+    require_below_one,
+    require_not_negative,
+    require_positive,
+)
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
 from world_models.runs.schedule import Best, Every, warmup_cosine
@@ -48,7 +56,8 @@ SHOWN = 10
 class AutoencoderConfig:
     """Training lasts `num_epochs` passes over the frames, but no more than `max_steps` steps.
 
-    The loss is Huber's (delta 1) of the pictures plus var_reg_lambda * (Var(z) - var_target)^2; `var_form` says whose variance.
+    The loss is Huber's (delta 1) of the pictures plus var_reg_lambda * (Var(z) - var_target)^2;
+    `var_form` says whose variance.
     """
 
     factor: int = 8  # sides of the picture over sides of the latent map: 8 or 16
@@ -92,13 +101,13 @@ class AutoencoderConfig:
             )
         if self.base_channels < GROUPS or self.base_channels % GROUPS:
             raise ValueError(
-                f"stage.base_channels is {self.base_channels}; it must be a multiple of {GROUPS}, above 0"
+                f"stage.base_channels is {self.base_channels}; it must be a multiple of {GROUPS}, "
+                "above 0"
             )
-        for name in ("var_reg_lambda", "var_target", "weight_decay", "grad_clip"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
-        if not 0 <= self.warmup < 1:
-            raise ValueError(f"stage.warmup is {self.warmup}; it must be at least 0 and below 1")
+        require_not_negative(
+            "stage", self, "var_reg_lambda", "var_target", "weight_decay", "grad_clip"
+        )
+        require_below_one("stage", self, "warmup")
 
     @property
     def variance(self) -> tuple[VarianceForm, float, float]:
@@ -119,7 +128,7 @@ def resolve(cfg: AutoencoderConfig, setting: Setting) -> AutoencoderConfig:
 
 @dataclass(frozen=True)
 class HeldOutFrames:
-    """Frames of the validation split, evenly spread, and the error of the training frames' mean on them."""
+    """Watched frames, evenly spread, and the error of the training frames' mean on them."""
 
     frames: torch.Tensor  # (N, H, W, C) uint8, as stored
     mean_mse: float

@@ -27,7 +27,7 @@ from world_models.models.mdrnn import MDRNN, Mixture
 from world_models.runs import seeding
 from world_models.runs.folder import BUDGET, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
-from world_models.runs.numbers import evenly_spaced, require_positive
+from world_models.runs.numbers import evenly_spaced, require_not_negative, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
 from world_models.runs.schedule import EarlyStopping, Every, check_factor, plateau
@@ -56,7 +56,10 @@ class Latents(Enum):
 
 @dataclass
 class MDRNNConfig:
-    """An epoch reads each transition of the training episodes once, or as many windows as would tile them."""
+    """An epoch reads each transition of the training episodes once.
+
+    With `sequences=windows` it reads as many windows as would tile the episodes.
+    """
 
     hidden_size: int = 256
     gmm_components: int = 5
@@ -92,22 +95,22 @@ class MDRNNConfig:
         require_positive(
             "stage", self, "early_stopping_patience", "sample_interval", "checkpoint_interval"
         )
-        for name in ("grad_clip", "scheduler_patience", "temperature"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
+        require_not_negative("stage", self, "grad_clip", "scheduler_patience", "temperature")
         if not 0 <= self.terminal_prob <= 1:
             raise ValueError(
-                f"stage.terminal_prob is {self.terminal_prob}; it must be a probability, from 0 to 1"
+                f"stage.terminal_prob is {self.terminal_prob}; it must be a probability, "
+                "from 0 to 1"
             )
         if self.dataset_fraction > 1:
             raise ValueError(
-                f"stage.dataset_fraction is {self.dataset_fraction}; it must be at most 1, all episodes"
+                f"stage.dataset_fraction is {self.dataset_fraction}; it must be at most 1, "
+                "all episodes"
             )
         check_factor(self.scheduler_factor)
 
 
 def execute(cfg: MDRNNConfig, run: Run) -> None:
-    """Train on the upstream VAE's latents; leaves `best.pt`, how good it is, and a dream beside the truth."""
+    """Train on V's latents; leaves `best.pt`, how good it is, and a dream beside the truth."""
     vae = load_vae(run.feeder.best, run.device.value)
     store, latents = open_latents(cfg, run, vae)
     train, validation = data_sets(cfg, run, store, latents)
@@ -122,7 +125,7 @@ def execute(cfg: MDRNNConfig, run: Run) -> None:
 
 
 def open_latents(cfg: MDRNNConfig, run: Run, vae: ConvVAE) -> tuple[EpisodeStore, LatentSource]:
-    """The episodes that the upstream VAE was trained on, and their latents; every byte that is read is checked."""
+    """The episodes that V was trained on, and their latents; every byte that is read is checked."""
     vae_hash = run.add_input("vae", run.feeder.best)
     manifest = run.feeder.input("episodes")
     run.add_input("episodes", manifest)
@@ -148,7 +151,7 @@ def online_latents(store: EpisodeStore, vae: ConvVAE, device: str) -> OnlineLate
 def data_sets(
     cfg: MDRNNConfig, run: Run, store: EpisodeStore, latents: LatentSource
 ) -> tuple[LatentSequenceDataset, LatentSequenceDataset]:
-    """What is trained on, and what is watched: the validation split, or the training episodes where there is none."""
+    """What is trained on, and what is watched."""
     to_model = run.env.action_space.to_model
     stride = 1 if cfg.sequences is Sequences.windows else cfg.seq_len
 
@@ -255,7 +258,7 @@ def loss_terms(
     carried: tuple[torch.Tensor, ...],
     draw: torch.Generator,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor], tuple[torch.Tensor, ...]]:
-    """M's loss on latents resampled from V's posterior, its terms, and the state (h, c) that is carried on.
+    """M's loss on latents drawn from V's posterior, its terms, and the state (h, c) to carry on.
 
     Pairs (z_t, a_t) -> z_{t+1}, reward_t, done_t.
     """
@@ -303,7 +306,7 @@ def finish_epoch(
 def validate(
     cfg: MDRNNConfig, run: Run, training: Training[MDRNN], data: LatentSequenceDataset
 ) -> MemoryRow:
-    """The loss and its terms, means over all steps of the data; the noise is the same in every epoch."""
+    """The loss and its terms, means over all steps; the noise is the same in every epoch."""
     model = training.model.eval()
     sums: defaultdict[str, float] = defaultdict(float)
     steps: defaultdict[str, float] = defaultdict(float)
@@ -336,7 +339,10 @@ def judge_best(
     held_out: LatentSequenceDataset,
     metrics: MetricsLog,
 ) -> None:
-    """How good M is, beside its baselines: likelihood.csv, open_loop.csv, calibration.csv and calibration_scores.csv."""
+    """How good M is, beside its baselines.
+
+    Writes likelihood.csv, open_loop.csv, calibration.csv and calibration_scores.csv.
+    """
     log.info("judging M on %d episodes, from their first frames", len(held_out.rows))
     episodes = LatentEpisodes(train.store, train.latents, train.to_model)
     tables = judge(world, episodes, train.rows, held_out.rows, run.seed, cfg.include_reward)

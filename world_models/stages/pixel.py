@@ -45,7 +45,7 @@ from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import Device, Precision, autocast, compile_on_gpu, place
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
-from world_models.runs.numbers import require_positive
+from world_models.runs.numbers import require_below_one, require_not_negative, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
 from world_models.runs.schedule import Best, Every, Phase, phases, warmup_cosine
@@ -68,10 +68,11 @@ class Architecture(Enum):
 
 @dataclass
 class PixelConfig:
-    """Training lasts `max_steps`, or as many steps as fit into `minutes`, measured once before the first; judging it comes on top.
+    """Training lasts `max_steps`, or as many steps as fit into `minutes`.
 
-    A step is on `data.batch_size` predicted frames: in a phase of the curriculum that rolls the model on for n frames,
-    on as many windows as that takes. The loss of a rollout is the mean over its frames.
+    The rate is measured once, before the first step; judging comes on top. A step is on
+    `data.batch_size` predicted frames: where a phase of the curriculum rolls the model on for n
+    frames, on an n-th as many windows. The loss of a rollout is the mean over its frames.
     """
 
     model: Architecture = Architecture.pixel_unet
@@ -143,36 +144,34 @@ class PixelConfig:
             "val_rollout_fps",
         )
         require_positive("stage", self, "checkpoint_interval")
-        for name in (
-            "reward_weight",
-            "end_weight",
-            "motion_weight",
-            "context_noise",
-            "weight_decay",
-            "grad_clip",
-        ):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
-        for name in ("warmup", "ema_decay"):
-            if not 0 <= getattr(self, name) < 1:
-                raise ValueError(
-                    f"stage.{name} is {getattr(self, name)}; it must be at least 0 and below 1"
-                )
+        require_not_negative(
+            "stage", self, "reward_weight", "end_weight", "motion_weight", "context_noise"
+        )
+        require_not_negative("stage", self, "weight_decay", "grad_clip")
+        require_below_one("stage", self, "warmup", "ema_decay")
         if (self.max_steps is None) == (self.minutes is None):
             raise ValueError(
                 "give one of stage.max_steps and stage.minutes, and set the other to null"
             )
-        if self.n_past_actions > self.n_past_frames:
-            raise ValueError(
-                f"stage.n_past_actions is {self.n_past_actions}, and only the actions of the last {self.n_past_frames} frames are known"
-            )
+        self._check_curriculum()
+        self._check_model()
+
+    def _check_curriculum(self) -> None:
         if not self.unroll or len(self.unroll) != len(self.unroll_shares):
             raise ValueError(
                 "stage.unroll and stage.unroll_shares must be lists of equal length, not empty"
             )
         if min(self.unroll) < 1 or min(self.unroll_shares) <= 0:
             raise ValueError(
-                "every entry of stage.unroll must be 1 or more, and every one of unroll_shares above 0"
+                "every entry of stage.unroll must be 1 or more, and every one of unroll_shares "
+                "above 0"
+            )
+
+    def _check_model(self) -> None:
+        if self.n_past_actions > self.n_past_frames:
+            raise ValueError(
+                f"stage.n_past_actions is {self.n_past_actions}, and only the actions of the last "
+                f"{self.n_past_frames} frames are known"
             )
         if not self.widths or any(width < 4 or width % 4 for width in self.widths):
             raise ValueError(
@@ -180,7 +179,8 @@ class PixelConfig:
             )
         if narrowest(self.width_mult) < GROUP:
             raise ValueError(
-                f"stage.width_mult={self.width_mult} leaves layers of fewer than {GROUP} channels: set it higher"
+                f"stage.width_mult={self.width_mult} leaves layers of fewer than {GROUP} channels: "
+                "set it higher"
             )
         if self.image_size is not None and self.image_size < MIN_SIZE:
             raise ValueError(
@@ -196,33 +196,37 @@ class PixelConfig:
 
 
 def resolve(cfg: PixelConfig, setting: Setting) -> PixelConfig:
-    """The same; what only a GPU has is refused without one, and so are pictures that the model cannot take."""
+    """The same; keys for a GPU that is not there, and pictures of a wrong size, are refused."""
     cfg.data.check_device(setting.device)
     size = cfg.image_size or setting.env.preprocessing.size
     if cfg.model is Architecture.pixel_unet and size % FOLD:
         raise ValueError(
-            f"stage.model=pixel_unet takes pictures with an even side, not {size}: set stage.image_size"
+            f"stage.model=pixel_unet takes pictures with an even side, not {size}: "
+            "set stage.image_size"
         )
     if cfg.model is Architecture.pixel_world_model and size < SMALLEST:
         raise ValueError(
-            f"stage.model=pixel_world_model takes pictures of at least {SMALLEST} pixels, not {size}: set stage.image_size"
+            f"stage.model=pixel_world_model takes pictures of at least {SMALLEST} pixels, "
+            f"not {size}: set stage.image_size"
         )
     return cfg
 
 
 @dataclass(frozen=True)
 class Judged:
-    """The windows on which every validation looks, of which split they are, what can be guessed of them, and, where the
-    model has heads, the steps on which these are judged."""
+    """What every validation looks at."""
 
+    # of which split it is
     split: str
     windows: PixelWindows
+    # what can be guessed of the windows without a model
     baselines: Baselines
+    # on which heads are judged, where the model has any
     steps: pixel_heads.HeldOutSteps | None
 
 
 def execute(cfg: PixelConfig, run: Run) -> None:
-    """Train on the upstream episodes' train split; leaves `best.pt` and how good it is, beside its baselines."""
+    """Train on the upstream episodes' train split; leaves `best.pt` and how good it is."""
     store = upstream_episodes(run, cfg.data.val_ratio)
     judged = open_judged(cfg, run, store)
     training = build(cfg, run, store, judged.baselines)
@@ -236,8 +240,9 @@ def execute(cfg: PixelConfig, run: Run) -> None:
 
 
 def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
-    """Windows of the validation split, or of the training episodes where there is none, and the baselines; few are told."""
-    space, horizon = run.env.action_space, cfg.val_rollout_horizon
+    """The watched windows and the baselines; that there are few windows or levels is said."""
+    space = run.env.action_space
+    horizon = cfg.val_rollout_horizon
     split = watched_split(store, "windows")
 
     def windows(split: str, count: int) -> PixelWindows:
@@ -250,8 +255,12 @@ def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
     levels = len(set(watched.levels.tolist()))
     if len(watched) < MANY_WINDOWS or levels < MANY_LEVELS:
         log.warning(
-            "judged on %d windows of %d levels only: for figures to publish have %d windows and %d levels",
-            *(len(watched), levels, MANY_WINDOWS, MANY_LEVELS),
+            "judged on %d windows of %d levels only: for figures to publish have %d windows and "
+            "%d levels",
+            len(watched),
+            levels,
+            MANY_WINDOWS,
+            MANY_LEVELS,
         )
     steps = None
     if cfg.rewards or cfg.ends:
@@ -313,9 +322,10 @@ def make_model(cfg: PixelConfig, spec: EnvSpec) -> PixelModel:
 
 
 def steps_in(cfg: PixelConfig, run: Run, model: PixelModel, store: EpisodeStore) -> int:
-    """How many steps fit into `cfg.minutes`: a copy of the model is trained for a few steps of each phase."""
+    """How many steps fit into `cfg.minutes`: a copy of the model is timed in each phase."""
     assert cfg.minutes is not None
-    trial, seconds = copy.deepcopy(model), 0.0
+    trial = copy.deepcopy(model)
+    seconds = 0.0
     space = run.env.action_space
     if cfg.compile:
         compile_on_gpu(trial, run.device)
@@ -362,7 +372,8 @@ def train_phase(
     log_now = Every(cfg.log_every, last=total)
     judge_now = Every(cfg.val_every_steps, last=total)
     save_now = Every(cfg.checkpoint_interval)
-    model, space = training.model.train(), run.env.action_space
+    model = training.model.train()
+    space = run.env.action_space
     for batch in phase_batches(cfg, run, store, phase, training.step - phase.first):
         draw = noise_draw(run, training.step)
         loss, terms = loss_terms(cfg, run.device, space, model, batch, draw)
@@ -404,7 +415,8 @@ def loss_terms(
     context = noisy(frames[:, : known + 1], cfg.context_noise, draw)
     with autocast(cfg.precision, device):
         found = roll_out(model, context, model_actions(space, batch.actions, device.value))
-    shown, mask = frames_of(found), batch.next_mask[:, known:].to(device.value, non_blocking=True)
+    shown = frames_of(found)
+    mask = batch.next_mask[:, known:].to(device.value, non_blocking=True)
     loss = masked_mean(pixel_error(shown, truth, cfg.loss, cfg.delta), mask)
     terms = {"mse": masked_mean((shown.detach() - truth).square().flatten(2).mean(2), mask)}
     shifts = [one.shifts for one in found if one.shifts is not None]
@@ -420,7 +432,7 @@ def loss_terms(
 
 
 def noisy(context: torch.Tensor, most: float, draw: torch.Generator) -> torch.Tensor:
-    """context (B, k, C, H, W) with Gaussian noise, of a strength between 0 and `most` for each window."""
+    """context (B, k, C, H, W) with Gaussian noise; each window draws a strength up to `most`."""
     if not most:
         return context
     level = most * torch.rand(len(context), 1, 1, 1, 1, generator=draw, device=context.device)
@@ -431,7 +443,10 @@ def noisy(context: torch.Tensor, most: float, draw: torch.Generator) -> torch.Te
 def heads_errors(
     cfg: PixelConfig, found: list[PixelPrediction], batch: SequenceBatch, known: int, device: str
 ) -> Iterator[tuple[str, float, torch.Tensor]]:
-    """Name, weight and errors (B, T) of the heads for reward (squared) and end (cross-entropy in nats), if there are any."""
+    """Name, weight and errors (B, T) of each head that there is.
+
+    Reward: squared error. End: cross-entropy in nats.
+    """
     rewards = [one.reward for one in found if one.reward is not None]
     if rewards:
         yield (
@@ -463,7 +478,8 @@ def validate(
     cfg: PixelConfig, run: Run, training: Training[PixelModel], judged: Judged, metrics: MetricsLog
 ) -> None:
     """Judge the averaged weights on the fixed windows: tables, plot and video; keep the best."""
-    model, name = training.judged, f"val_rollout_step_{training.step:08d}"
+    model = training.judged
+    name = f"val_rollout_step_{training.step:08d}"
 
     def loss(frames: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
         return pixel_error(frames, truth, cfg.loss, cfg.delta)

@@ -24,7 +24,7 @@ from world_models.runs.device import Device, Precision, autocast, place
 from world_models.runs.files import sha256, write_json
 from world_models.runs.folder import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog, read_rows
-from world_models.runs.numbers import evenly_spaced, require_positive
+from world_models.runs.numbers import evenly_spaced, require_not_negative, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
 from world_models.runs.schedule import EarlyStopping, Every, check_factor, plateau
@@ -35,9 +35,10 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class VAEConfig:
-    """Patience counts epochs without a better validation loss; `checkpoint_interval` counts training steps.
+    """A frame's loss is its squared error plus kl_weight * max(KL, kl_tolerance * latent_size).
 
-    The loss of a frame is its squared error plus kl_weight * max(KL, kl_tolerance * latent_size), in nats.
+    It is in nats. Patience counts epochs without a better validation loss; `checkpoint_interval`
+    counts training steps.
     """
 
     latent_size: int = 32
@@ -68,9 +69,7 @@ class VAEConfig:
             "sample_interval",
         )
         require_positive("stage", self, "checkpoint_interval", "early_stopping_patience")
-        for name in ("kl_weight", "kl_tolerance", "scheduler_patience"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
+        require_not_negative("stage", self, "kl_weight", "kl_tolerance", "scheduler_patience")
         check_factor(self.scheduler_factor)
 
 
@@ -81,9 +80,9 @@ def resolve(cfg: VAEConfig, setting: Setting) -> VAEConfig:
     """
     pre = setting.env.preprocessing
     if pre.size != IMAGE_SIZE:
-        side, own = f"{pre.size}x{pre.size}", f"{IMAGE_SIZE}x{IMAGE_SIZE}"
         raise ValueError(
-            f"stage=vae takes {own} frames and these are {side}: "
+            f"stage=vae takes {IMAGE_SIZE}x{IMAGE_SIZE} frames "
+            f"and these are {pre.size}x{pre.size}: "
             f"collect episodes with env.size={IMAGE_SIZE}"
         )
     if cfg.start_from is None:
@@ -94,7 +93,8 @@ def resolve(cfg: VAEConfig, setting: Setting) -> VAEConfig:
     needed = {"img_channels": pre.channels, "latent_size": cfg.latent_size}
     if found != needed:
         raise ValueError(
-            f"stage.start_from={path} does not fit: it has {_words(found)} and this run {_words(needed)}; "
+            f"stage.start_from={path} does not fit: it has {_words(found)} "
+            f"and this run {_words(needed)}; "
             "set stage.latent_size and env.grayscale as they were there"
         )
     return replace(cfg, start_from=str(path))
@@ -105,9 +105,13 @@ def _words(config: dict[str, int]) -> str:
 
 
 def execute(cfg: VAEConfig, run: Run) -> None:
-    """Train on the upstream episodes' train split; leaves `best.pt`, how good it is, and `latents/` made with it."""
+    """Train on the upstream episodes' train split.
+
+    Leaves `best.pt`, how good it is, and `latents/` made with it.
+    """
     store = upstream_episodes(run)
-    train, held_out = ObservationDataset(store, "train"), HeldOut(store)
+    train = ObservationDataset(store, "train")
+    held_out = HeldOut(store)
     table = judge_baselines(cfg, run, train, held_out)
     training = build(cfg, run)
     metrics = run.metrics(training.resume(run))
@@ -234,7 +238,10 @@ def log_line(validation: VisionRow, table: list[BaselineRow]) -> str:
 
 @torch.inference_mode()
 def validate(cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut) -> Judgement:
-    """V on all held-out frames. The noise is the same in every epoch; pictures are judged as drawn from the mean latent."""
+    """V on all held-out frames; pictures are judged as drawn from the mean latent.
+
+    The noise in the loss is the same in every epoch.
+    """
     model.eval()
     found = Judgement()
     draw = seeding.torch_generator(run.seed, "vae", "validation", device=run.device.value)
@@ -260,7 +267,10 @@ def save_reconstructions(run: Run, model: ConvVAE, held_out: HeldOut, name: str)
 def describe(
     cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut, table: list[BaselineRow]
 ) -> None:
-    """How good the best V is: `quality.json`, and pictures of what it sees, what its latents mean, what it makes up."""
+    """How good the best V is: `quality.json`, and pictures.
+
+    They show what V sees, what its latents mean, and what it makes up.
+    """
     found = validate(replace(cfg, precision=Precision.float32), run, model, held_out)
     write_json(
         run.path / "quality.json",
