@@ -25,7 +25,7 @@ pytestmark = pytest.mark.filterwarnings("ignore")
 def cluster() -> Iterator[None]:
     """A cluster of two cores on this machine."""
     environment = {
-        "env_vars": {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])}
+        "env_vars": {"PYTHONPATH": os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])}
     }
     quiet = {"log_to_driver": False, "configure_logging": False, "include_dashboard": False}
     ray.init(num_cpus=2, runtime_env=environment, **quiet)

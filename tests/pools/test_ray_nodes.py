@@ -22,7 +22,7 @@ def test_a_lost_node_costs_its_jobs_alone(tmp_path: Path, caplog: pytest.LogCapt
     quiet = {"include_dashboard": False}
     cluster = cluster_utils.Cluster(initialize_head=True, head_node_args={"num_cpus": 1, **quiet})
     node = cluster.add_node(num_cpus=2)
-    path = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    path = os.pathsep.join([str(Path(__file__).parents[1]), *sys.path])
     ray.init(cluster.address, runtime_env={"env_vars": {"PYTHONPATH": path}}, log_to_driver=False)
     try:
         jobs = ["slow", "slow ", " slow", "a", "b", "c"]

@@ -192,7 +192,7 @@ def test_no_worker_outlives_its_master(signal: str, tmp_path: Path) -> None:
 
     script = tmp_path / "master.py"
     script.write_text(MASTER)
-    paths = [str(Path(__file__).parent), str(Path(__file__).parents[2])]
+    paths = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
     master = subprocess.Popen(
         [sys.executable, str(script), str(tmp_path), *paths], stderr=subprocess.DEVNULL
     )
