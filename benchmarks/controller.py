@@ -40,7 +40,8 @@ from world_models.envs.quiet import quiet_gym
 from world_models.models.controller import Controller, num_parameters
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN, MDRNNCell
-from world_models.pools.processes import WorkerPool, one_thread
+from world_models.pools.pool import one_thread
+from world_models.pools.processes import WorkerPool
 from world_models.search.fitness import (
     Block,
     Models,

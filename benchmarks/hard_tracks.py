@@ -21,7 +21,7 @@ from world_models.envs.make import Backend, make_vector_env
 from world_models.figures.media import labelled_rows, save_png
 from world_models.losses import gmm_loss
 from world_models.measures.vision import psnr
-from world_models.pools.processes import one_thread
+from world_models.pools.pool import one_thread
 
 TILES = 10
 

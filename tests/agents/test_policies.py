@@ -22,7 +22,7 @@ from world_models.envs.spec import EnvSpec
 from world_models.models.controller import Controller, Features, Latent, Sight, load_parameters
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN
-from world_models.pools.processes import one_thread
+from world_models.pools.pool import one_thread
 from world_models.runs import seeding
 from world_models.worlds.latent import WorldModel
 

@@ -11,8 +11,9 @@ from commands import newest, small
 from worker_jobs import build_faulty, build_pid, build_thread_counter
 
 from world_models.main import main
-from world_models.pools.choose import Workers, open_pool
-from world_models.pools.processes import Failure, WorkerError
+from world_models.pools.choose import open_pool
+from world_models.pools.pool import Failure, WorkerError
+from world_models.runs.device import Workers
 from world_models.runs.files import read_json
 
 ray = pytest.importorskip("ray", reason="needs the extra cluster")

@@ -10,7 +10,8 @@ import pytest
 from commands import newest, small
 from worker_jobs import build_faulty
 
-from world_models.pools.choose import Workers, open_pool
+from world_models.pools.choose import open_pool
+from world_models.runs.device import Workers
 
 ray = pytest.importorskip("ray", reason="needs the extra cluster")
 cluster_utils = pytest.importorskip("ray.cluster_utils")

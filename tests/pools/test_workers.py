@@ -20,9 +20,10 @@ from worker_jobs import (
     build_thread_counter,
 )
 
-from world_models.pools import choose as pools
-from world_models.pools.choose import Crew, Workers, choose_crew, open_pool
-from world_models.pools.processes import Attempts, Failure, WorkerError, WorkerPool
+from world_models.pools.choose import open_pool
+from world_models.pools.pool import Attempts, Failure, WorkerError
+from world_models.pools.processes import WorkerPool
+from world_models.runs.device import Workers
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -44,19 +45,6 @@ def test_workers_have_one_torch_thread(workers: int) -> None:
 def test_there_are_never_more_workers_than_wanted() -> None:
     with open_pool(Workers.local, -1, build_thread_counter, [], most=1) as pool:
         assert pool.size == 1 and isinstance(pool, WorkerPool)
-
-
-def test_on_a_gpu_one_process_serves_all_environments(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "num_cores", lambda: 8)
-    assert choose_crew("cuda", "envpool", Workers.local, -1, 16) == Crew(1, 128, 8, "cuda")
-    for device, backend, where, workers in (
-        ("cpu", "envpool", Workers.local, -1),
-        ("cuda", "gymnasium", Workers.local, -1),
-        ("cuda", "envpool", Workers.ray, -1),
-        ("cuda", "envpool", Workers.local, 3),
-    ):
-        expected = Crew(workers, 16, 1, "cpu" if where is Workers.ray else device)
-        assert choose_crew(device, backend, where, workers, 16) == expected
 
 
 def test_a_dead_worker_is_replaced_and_its_job_redone(

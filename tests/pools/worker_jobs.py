@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 
 from world_models.agents.rollout import Score
-from world_models.pools.processes import beat
+from world_models.pools.pool import heartbeat
 from world_models.search.fitness import Block
 
 
@@ -33,7 +33,7 @@ def build_faulty(folder: Path) -> Callable[[str], str]:
         if job.strip() == "slow":
             for _ in range(26):
                 time.sleep(0.45)
-                beat()
+                heartbeat()
         if job == "always die" or (job == "die" and first):
             os.kill(os.getpid(), signal.SIGKILL)
         if job == "hang" and first:

@@ -8,7 +8,8 @@ import pytest
 from worker_jobs import build_hanging
 
 from world_models.envs.pellet import PelletEnv
-from world_models.pools.processes import Here, Pool, WorkerError, WorkerPool
+from world_models.pools.pool import InProcessPool, Pool, WorkerError
+from world_models.pools.processes import WorkerPool
 from world_models.runs.files import read_json
 from world_models.search.fitness import (
     Block,
@@ -26,7 +27,7 @@ from world_models.search.fitness import (
 def pool(finished: Path) -> Pool:
     """Plays the finished pipeline's world model, in this process, three environments side by side."""
     env = read_json(finished / "manifest.json")["env"]
-    return Here(
+    return InProcessPool(
         build_player, (Models(env, agent=finished / "controller/agent.pt"), "gymnasium", 3, "cpu")
     )
 

@@ -9,7 +9,7 @@ import numpy as np
 from world_models.agents.policy import Policy
 from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, Episode
 from world_models.envs.vector import PixelVectorEnv
-from world_models.pools.processes import beat
+from world_models.pools.pool import heartbeat
 
 FREE = -1
 """In a slot without an episode."""
@@ -66,7 +66,7 @@ def interact(
         rows = episode_in[slots]
         actions[slots] = chosen = policy.act(frames[slots], rows)
         next_frames, rewards, terminated, truncated, _ = envs.step(actions)
-        beat()
+        heartbeat()
         length[rows] += 1
         last_reward[rows] = np.where(rewards[slots] > 0, length[rows], last_reward[rows])
         done = np.full(rows.size, RUNNING, np.uint8)

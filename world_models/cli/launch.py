@@ -16,9 +16,9 @@ from world_models.config.compose import Composed
 from world_models.config.schema import Config, WandbMode, check_resumable, to_yaml
 from world_models.config.stored import env_keys, merged, stored_config
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
-from world_models.pools.choose import Workers, require_ray
+from world_models.pools.choose import require_ray
 from world_models.runs.chains import CHAINS
-from world_models.runs.device import resolve_device
+from world_models.runs.device import Workers, resolve_device
 from world_models.runs.folder import Run, begin, dated_folder, now, read_manifest, shown
 from world_models.runs.lineage import check_upstream, latest, status
 from world_models.runs.numbers import num_cores

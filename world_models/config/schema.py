@@ -9,8 +9,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, OmegaConf
 
 from world_models.envs.make import EnvConfig, ProcgenConfig
-from world_models.pools.choose import Workers
-from world_models.runs.device import Device, Precision, resolve_precision
+from world_models.runs.device import Device, Precision, Workers, resolve_precision
 from world_models.runs.folder import RUNTIME
 
 ENV_SCHEMAS: dict[str, type] = {"env": EnvConfig, "procgen": ProcgenConfig}

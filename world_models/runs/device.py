@@ -1,4 +1,4 @@
-"""Where tensors live and in which precision: `auto` becomes a fact here."""
+"""Where tensors live and in which precision: `auto` becomes a fact here. Where work is spread."""
 
 from contextlib import AbstractContextManager
 from enum import Enum
@@ -12,6 +12,17 @@ class Device(Enum):
     auto = "auto"
     cpu = "cpu"
     cuda = "cuda"
+
+
+class Workers(Enum):
+    """Processes of this machine, or actors of a Ray cluster.
+
+    The cluster is that which RAY_ADDRESS names. Unset: one of this machine alone, which ends
+    with the run.
+    """
+
+    local = "local"
+    ray = "ray"
 
 
 class Precision(Enum):

@@ -13,7 +13,7 @@ from world_models.agents.policy import Policy, RandomPolicy
 from world_models.agents.rollout import Score, play
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.models.controller import Sight
-from world_models.pools.processes import Failure, Pool, WorkerError
+from world_models.pools.pool import Failure, Pool, WorkerError
 from world_models.runs.metrics import MetricsLog
 from world_models.worlds.latent import WorldModel, load_world_model
 

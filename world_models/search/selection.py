@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from world_models.pools.processes import Pool
+from world_models.pools.pool import Pool
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.runs.statistics import summarize

@@ -14,9 +14,10 @@ from world_models.agents.rollout import Score
 from world_models.data.store import EpisodeStore
 from world_models.envs.make import EnvSpec
 from world_models.models.controller import Features, Latent, Sight, num_parameters
-from world_models.pools.choose import Workers, choose_crew, open_pool
-from world_models.pools.processes import DEADLINE, Pool, WorkerError
+from world_models.pools.choose import open_pool
+from world_models.pools.pool import DEADLINE, Pool, WorkerError
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
+from world_models.runs.device import Workers
 from world_models.runs.folder import BUDGET, RUNTIME, Run, read_manifest
 from world_models.runs.lineage import input_of
 from world_models.runs.metrics import MetricsLog, Value
@@ -37,6 +38,7 @@ from world_models.search.fitness import (
     unplayable,
 )
 from world_models.search.imitation import explained, imitate
+from world_models.search.layout import layout_for
 from world_models.search.noise import fitness, heat_of, next_samples
 from world_models.search.observed import observe
 from world_models.search.reference import published
@@ -207,12 +209,12 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
         for theirs in published(run.env["id"]):
             metrics.write("reference", {**theirs})
     evolution = search.evolution
-    crew = choose_crew(run.device.value, run.backend, Workers(run.workers), -1, cfg.num_envs)
-    args = (models, run.backend, crew.width, crew.device, crew.threads)
+    layout = layout_for(run.device.value, run.backend, Workers(run.workers), -1, cfg.num_envs)
+    args = (models, run.backend, layout.width, layout.device, layout.threads)
     with (
         open_pool(
             Workers(run.workers),
-            crew.workers,
+            layout.workers,
             build_player,
             args,
             most=cfg.max_workers,
@@ -221,13 +223,13 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
         ProgressBar("controller", cfg.generations, evolution.generation, "env steps") as bar,
     ):
         selection = Selection(
-            pool, metrics, cfg.selection_episodes, cfg.finalists, crew.width, cfg.time_limit
+            pool, metrics, cfg.selection_episodes, cfg.finalists, layout.width, cfg.time_limit
         )
         warm_up(pool, len(search.mean))
         # of a search that goes on, after its first generation here
         planned = max(SETTLED, evolution.generation + 1)
         while not cfg.budget.is_over(search):
-            timing = one_generation(cfg, run, search, pool, crew.width, metrics, bar)
+            timing = one_generation(cfg, run, search, pool, layout.width, metrics, bar)
             if evolution.generation == planned:
                 tell_plan(cfg, run, search, timing)
             began = time.monotonic()

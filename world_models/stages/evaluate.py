@@ -14,8 +14,9 @@ from world_models.data.store import EpisodeStore
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.figures.media import save_video, side_by_side
 from world_models.measures.pixel_evaluation import evaluate_pixel_world
-from world_models.pools.choose import Workers, choose_crew, open_pool
-from world_models.pools.processes import DEADLINE, one_thread
+from world_models.pools.choose import open_pool
+from world_models.pools.pool import DEADLINE, one_thread
+from world_models.runs.device import Workers
 from world_models.runs.files import write_json
 from world_models.runs.folder import RUNTIME, Run, read_manifest
 from world_models.runs.lineage import input_of
@@ -25,6 +26,7 @@ from world_models.runs.provenance import versions
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.runs.statistics import summarize
 from world_models.search.fitness import Models, build_player, play_blocks, single_blocks
+from world_models.search.layout import layout_for
 from world_models.worlds.pixel import load_pixel_world
 
 log = logging.getLogger(__name__)
@@ -111,19 +113,19 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
     seeds = fixed_seeds(Purpose.final_test, cfg.episodes)
     models = Models(run.env, agent=path)
     vector = agent.controllers[cfg.which.value]
-    crew = choose_crew(
+    layout = layout_for(
         run.device.value, run.backend, Workers(run.workers), cfg.workers, cfg.num_envs
     )
-    args = (models, run.backend, crew.width, crew.device, crew.threads)
+    args = (models, run.backend, layout.width, layout.device, layout.threads)
     with (
         open_pool(
-            Workers(run.workers), crew.workers, build_player, args, deadline=cfg.deadline
+            Workers(run.workers), layout.workers, build_player, args, deadline=cfg.deadline
         ) as pool,
         ProgressBar("evaluate", 2 * cfg.episodes) as bar,
     ):
         blocks = [
-            *single_blocks(vector, seeds, crew.width),
-            *single_blocks(None, seeds, crew.width),
+            *single_blocks(vector, seeds, layout.width),
+            *single_blocks(None, seeds, layout.width),
         ]
         played = play_blocks(pool, blocks, bar.advance)
     scores, random = played[: cfg.episodes], played[cfg.episodes :]

@@ -24,8 +24,9 @@ from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, w
 from world_models.envs.actions import ActionSpace
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.envs.procgen import has_one_level
-from world_models.pools.choose import Workers, open_pool
-from world_models.pools.processes import DEADLINE
+from world_models.pools.choose import open_pool
+from world_models.pools.pool import DEADLINE
+from world_models.runs.device import Workers
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import num_workers, require_positive
