@@ -10,32 +10,35 @@ from world_models.data.latents import BATCH_SIZE
 from world_models.data.store import EpisodeStore
 from world_models.worlds.latent import WorldModel
 
-EPISODES = 48
+OBSERVED_EPISODES = 48
 """Training episodes, evenly spread, that are looked at."""
 
-ABREAST = 16
+PLAYED_SIDE_BY_SIDE = 16
 """Episodes that M plays side by side."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Features (n, F) float64 that C would have seen by V's mean latents, and the actions (n, ...) taken there."""
+    """What C would have seen by V's mean latents, and what was done then."""
 
+    # (n, F) float64
     features: np.ndarray
+    # (n, ...)
     actions: np.ndarray
 
 
 @torch.inference_mode()
 def observe(world: WorldModel, store: EpisodeStore) -> Observed:
-    """Every step of up to EPISODES training episodes."""
+    """Every step of up to OBSERVED_EPISODES training episodes."""
     rows = store.episodes("train")
     rows = [
         rows[index]
-        for index in np.unique(np.linspace(0, len(rows) - 1, EPISODES).round().astype(int))
+        for index in np.unique(np.linspace(0, len(rows) - 1, OBSERVED_EPISODES).round().astype(int))
     ]
-    seen, done = [], []
-    for first in range(0, len(rows), ABREAST):
-        episodes = [store.episode(row) for row in rows[first : first + ABREAST]]
+    seen: list[torch.Tensor] = []
+    done: list[np.ndarray] = []
+    for first in range(0, len(rows), PLAYED_SIDE_BY_SIDE):
+        episodes = [store.episode(row) for row in rows[first : first + PLAYED_SIDE_BY_SIDE]]
         episodes.sort(key=lambda episode: -len(episode.actions))
         seen += _played(world, episodes)
         steps = range(len(episodes[0].actions) - 1)
@@ -49,7 +52,10 @@ def observe(world: WorldModel, store: EpisodeStore) -> Observed:
 
 
 def _played(world: WorldModel, episodes: list[Episode]) -> list[torch.Tensor]:
-    """Features (n, F) of each time step of episodes, the longest first, played abreast; those that are over drop out."""
+    """Features (n, F) of each time step of episodes, the longest first, played side by side.
+
+    Those that are over drop out.
+    """
     actions = [
         torch.from_numpy(np.array(world.env.action_space.to_model(episode.actions[:-1])))
         for episode in episodes
