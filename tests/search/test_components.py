@@ -77,7 +77,7 @@ def test_features_are_what_the_policy_sees_step_by_step(
     agent = load_agent(finished / "controller/agent.pt")
     world = WorldModel(agent.world.vae, agent.world.mdrnn, agent.world.env, Sight(features))
     store = EpisodeStore.open(finished / "rollout/episodes")
-    monkeypatch.setattr(module, "EPISODES", 3)
+    monkeypatch.setattr(module, "OBSERVED_EPISODES", 3)
     rows = [store.episodes("train")[index] for index in (0, 10, 21)]
     observed = observe(world, store)
     found = observed.features

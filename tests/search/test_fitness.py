@@ -1,4 +1,4 @@
-"""Fitness of controllers: what cannot be played is set aside with its cause, and the rest comes to the same numbers."""
+"""Fitness of controllers: what cannot be played is quarantined with its cause, and the rest comes to the same numbers."""
 
 from collections import Counter
 from pathlib import Path
@@ -18,9 +18,9 @@ from world_models.search.fitness import (
     build_player,
     candidate_blocks,
     play_blocks,
-    play_what_can_be,
     single_blocks,
 )
+from world_models.search.quarantine import play_with_quarantine
 
 
 @pytest.fixture
@@ -78,7 +78,7 @@ def test_a_candidate_that_gives_nan_is_quarantined(
     population = vectors(5)
     sound = play_blocks(pool, candidate_blocks(population, [1, 2], 3, 20), ignore)
     population[3, 7] = np.nan
-    scores = play_what_can_be(pool, candidate_blocks(population, [1, 2], 3, 20), ignore)
+    scores = play_with_quarantine(pool, candidate_blocks(population, [1, 2], 3, 20), ignore)
     assert [index for index, score in enumerate(scores) if score.failure] == [6, 7]
     assert "a controller's output is NaN or infinite" in scores[6].failure and np.isnan(
         scores[6].total_return
@@ -104,7 +104,7 @@ def test_an_environment_that_raises_on_one_track_costs_that_track(
     blocks = [Block(vectors(1), (1, 2, 3, 4), 20)]
     sound = play_blocks(pool, blocks, ignore)
     monkeypatch.setattr(PelletEnv, "reset", broken)
-    scores = play_what_can_be(pool, blocks, ignore)
+    scores = play_with_quarantine(pool, blocks, ignore)
     assert [score.failure for score in scores] == ["", "OSError: no such track", "", ""]
     assert scores[0] == sound[0] and scores[2:] == sound[2:]
 
@@ -119,7 +119,7 @@ def test_a_reward_that_is_no_number_costs_its_episode(
         return frame, float("nan") if self.np_random_seed == 2 else reward, *rest
 
     monkeypatch.setattr(PelletEnv, "step", broken)
-    scores = play_what_can_be(pool, [Block(vectors(1), (1, 2, 3), 20)], ignore)
+    scores = play_with_quarantine(pool, [Block(vectors(1), (1, 2, 3), 20)], ignore)
     cause = "ValueError: WorldModels/Pellet-v0 gave a reward that is NaN or infinite in the episode of seed 2"
     assert [score.failure for score in scores] == ["", cause, ""]
 
@@ -133,7 +133,7 @@ def test_a_track_that_hangs_is_soon_left_alone(workers: int, tmp_path: Path) -> 
     population, hanging = np.arange(8.0)[:, None], Counter[int]()
     blocks = candidate_blocks(population, [5, 6], 8, None)
     with WorkerPool(workers, build_hanging, [tmp_path, [6]], deadline=1.0) as pool:
-        scores = play_what_can_be(pool, blocks, ignore, hanging)
+        scores = play_with_quarantine(pool, blocks, ignore, hanging)
         assert [score.total_return for score in scores if score.seed == 5] == list(range(8))
         causes = [score.failure for score in scores if score.seed == 6]
         assert all("gave no sign of life for 1 seconds" in cause for cause in causes[:2])
@@ -142,7 +142,7 @@ def test_a_track_that_hangs_is_soon_left_alone(workers: int, tmp_path: Path) -> 
             "two blocks and two episodes, each twice"
         )
         before = hangs()
-        again = play_what_can_be(pool, blocks, ignore, hanging)
+        again = play_with_quarantine(pool, blocks, ignore, hanging)
         assert [score for score in again if score.seed == 5] == [
             score for score in scores if score.seed == 5
         ]

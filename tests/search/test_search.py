@@ -6,14 +6,22 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
+from world_models.search.budget import Budget, Pace
 from world_models.search.evolution import Evolution
 from world_models.search.reference import CAR_RACING, expected
-from world_models.search.search import Budget, Pace, Search
+from world_models.search.search import Search
+from world_models.search.space import SearchSpace
+
+
+def fresh() -> Search:
+    """A search of 8 candidates at its first generation."""
+    space = SearchSpace(np.zeros(3))
+    return Search(space, Evolution(space.start, pop_size=8, sigma0=0.1, seed=0))
 
 
 def after(generations: int, steps: int = 1000, seconds: float = 2.0) -> Search:
     """A search of 8 candidates that has played so many generations."""
-    search = Search(Evolution(np.zeros(3), pop_size=8, sigma0=0.1, seed=0))
+    search = fresh()
     for _ in range(generations):
         search.evolution.ask()
         search.tell(np.random.default_rng(0).normal(size=(8, 2)), steps, seconds)
@@ -41,11 +49,11 @@ def test_the_rate_is_that_of_the_first_generation() -> None:
 
 
 def test_a_disturbed_generation_is_no_measure_of_the_rate() -> None:
-    def told(*calm: bool) -> Search:
+    def told(*undisturbed: bool) -> Search:
         search = after(0)
-        for generation, undisturbed in enumerate(calm, start=1):
+        for generation, calm in enumerate(undisturbed, start=1):
             search.evolution.ask()
-            search.tell(np.zeros((8, 1)), 1000 * generation, 1.0, calm=undisturbed)
+            search.tell(np.zeros((8, 1)), 1000 * generation, 1.0, undisturbed=calm)
         return search
 
     assert [
@@ -79,7 +87,7 @@ def test_the_best_are_kept_and_one_is_chosen_by_all_that_they_played() -> None:
     assert search.agent[1] == search.best_score == 9.0 and search.agent[0][0] == 1
     search.decide([6.0, 8.0, 7.0])
     assert search.agent[1] == 8.0 and search.agent[0][0] == 3 and search.best_score == 9.0
-    again = Search(Evolution(np.zeros(3), pop_size=8, sigma0=0.1, seed=0))
+    again = fresh()
     again.restore(search.state())
     assert again.agent[1] == 8.0 and np.array_equal(again.agent[0], search.agent[0])
     # the target is for tests: what is decided later undoes nothing

@@ -22,11 +22,14 @@ from world_models.runs.files import read_json
 from world_models.runs.metrics import read_csv
 from world_models.runs.seeding import Purpose, fixed_seeds, fresh_seeds
 from world_models.search import search as search_module
-from world_models.search import selection
+from world_models.search import tracks as tracks_module
 from world_models.search.components import Components
 from world_models.search.imitation import explained, imitate
 from world_models.search.observed import observe
 from world_models.search.reference import published
+from world_models.search.selection import Selection
+from world_models.search.team import Team
+from world_models.search.tracks import GenerationTracks
 from world_models.stages import controller
 
 
@@ -85,7 +88,7 @@ def test_environment_steps_are_a_budget(finished: Path, tmp_path: Path) -> None:
 def test_episodes_per_candidate_grow_where_ranks_are_noise(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_module, "rank_reliability", lambda returns, heats: 0.0)
+    monkeypatch.setattr(search_module, "rank_reliability", lambda returns, groups: 0.0)
     run = search(
         finished, tmp_path, "stage.generations=11", "stage.most_samples=4", "stage.time_limit=3"
     )
@@ -237,15 +240,16 @@ def test_heats_play_tracks_of_their_own(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     played: list[np.ndarray] = []
-    real = controller.candidate_blocks
+    real = controller.play_candidates
 
-    def noting(vectors: np.ndarray, seeds: np.ndarray, *rest: Any) -> Any:
-        played.append(seeds.reshape(6, 2))
-        return real(vectors, seeds, *rest)
+    def noting(team: Team, candidates: np.ndarray, tracks: GenerationTracks) -> Any:
+        played.append(tracks.seeds)
+        return real(team, candidates, tracks)
 
-    monkeypatch.setattr(controller, "candidate_blocks", noting)
+    monkeypatch.setattr(controller, "play_candidates", noting)
     run = search(finished, tmp_path, "stage.heats=3", "stage.n_samples=2", "stage.generations=2")
     for tracks in played:
+        assert tracks.shape == (6, 2)
         assert len(np.unique(tracks)) == 6
         assert (tracks[::2] == tracks[1::2]).all()
     assert len(np.unique(played)) == 12
@@ -266,13 +270,13 @@ def test_finalists_play_other_tracks_and_the_best_over_all_of_them_is_the_agent(
         "stage.generations=3",
     ]
     played: list[tuple[int, ...]] = []
-    real = selection.candidate_blocks
+    real = Selection.play
 
-    def noting(vectors: np.ndarray, seeds: list[int], *rest: Any) -> Any:
+    def noting(self: Selection, names: list[str], vectors: Any, seeds: list[int], at: int) -> Any:
         played.append((len(vectors), *seeds))
-        return real(vectors, seeds, *rest)
+        return real(self, names, vectors, seeds, at)
 
-    monkeypatch.setattr(selection, "candidate_blocks", noting)
+    monkeypatch.setattr(Selection, "play", noting)
     run = search(finished, tmp_path, *keys)
     tracks = fixed_seeds(Purpose.selection, 6)
     assert played == [(2, *tracks[:2])] * 3 + [(3, *tracks[2:])]
@@ -493,7 +497,7 @@ def test_a_track_that_nobody_can_play_gives_way_to_another(
     def offered(*arguments: Any) -> list[int]:
         return [other if seed == bad else seed for seed in fresh_seeds(*arguments)]
 
-    monkeypatch.setattr(controller, "fresh_seeds", offered)
+    monkeypatch.setattr(tracks_module, "fresh_seeds", offered)
     open_again = search(finished, tmp_path / "open", f"stage.n_samples={samples}")
     assert (open_again / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
 

@@ -1,7 +1,4 @@
-"""Where jobs are done: in this process, in processes of this machine, or on a Ray cluster.
-
-The numbers are the same.
-"""
+"""Where jobs are done: here, in processes, or on a Ray cluster. The numbers are the same."""
 
 import importlib.util
 from collections.abc import Callable, Sequence
@@ -22,9 +19,9 @@ def open_pool(
     most: int | None = None,
     deadline: float = DEADLINE,
 ) -> Pool:
-    """A pool of `workers`, but no more than `most`.
+    """A pool of so many `workers`, `most` at the highest.
 
-    -1: one per core of the machine or the cluster. 0: this process (local only).
+    -1: one per core of the machine or the cluster. 0: this process (on a cluster, one worker).
     """
     if where is Workers.ray:
         require_ray()

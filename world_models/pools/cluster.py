@@ -1,4 +1,4 @@
-"""The pool of workers on a Ray cluster: one actor per worker, each on one core of some node."""
+"""Workers that are actors of a Ray cluster, each on one core of some node."""
 
 import contextlib
 import os
@@ -13,19 +13,16 @@ from world_models.pools.pool import (
     DEADLINE,
     Failure,
     Handler,
-    SupervisedPool,
-    Worker,
     WorkerError,
     heartbeat,
     heartbeat_count,
     one_thread,
     raised,
 )
+from world_models.pools.supervision import SupervisedPool, Worker
 
 LOOK_EVERY = 5.0
 """Seconds between two looks at the signs of life of actors at work."""
-NOT_STARTED = -1
-"""Signs of life of an actor that has not answered yet."""
 
 
 def connect() -> None:
@@ -60,28 +57,31 @@ class _Actor:
             self._handler = None
             return raised(error)
 
-    def heartbeats(self) -> int:
+    def heartbeat_count(self) -> int:
         """Signs of life so far."""
         return heartbeat_count()
 
 
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False)
 class ActorWorker(Worker):
-    """An actor, and the answers that are expected of it."""
+    """An actor and the answers that it owes."""
 
     actor: Any
-    # to the last question whether it is alive; the first comes once it has started
+    # to the last look whether it is alive; the first comes once it has started
     asked: Any
-    # to the job that it is at
+    # to its job
     answer: Any = None
-    heartbeats: int = NOT_STARTED
+    # how it was lost
+    error: ray.exceptions.RayError | None = None
 
 
 class RayPool(SupervisedPool[ActorWorker]):
-    """Actors of a Ray cluster. A node that is lost costs the jobs at work on it: others do them again.
+    """Actors of a Ray cluster. A node that is lost costs the jobs at work on it: others redo them.
 
-    An actor for which no core is free yet waits and costs nothing.
+    An actor for which no core is free yet waits, and costs nothing.
     """
+
+    look_every = LOOK_EVERY
 
     def __init__(
         self,
@@ -91,12 +91,11 @@ class RayPool(SupervisedPool[ActorWorker]):
         deadline: float = DEADLINE,
     ) -> None:
         connect()
-        options = {"num_cpus": 1, "max_restarts": 0, "max_concurrency": 2}
-        self._type: Any = ray.remote(_Actor).options(**options)
-        # when the silence of actors was last looked at, and when one of them was last there
-        self._looked = time.monotonic()
+        self._build = build
+        self._args = tuple(args)
+        self._type: Any = ray.remote(_Actor).options(num_cpus=1, max_restarts=0, max_concurrency=2)
         self._served = time.monotonic()
-        super().__init__(count, build, args, deadline)
+        super().__init__(count, deadline)
 
     def attempt(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         self._served = time.monotonic()
@@ -104,93 +103,68 @@ class RayPool(SupervisedPool[ActorWorker]):
 
     def _start(self) -> ActorWorker:
         actor = self._type.remote(self._build, self._args)
-        return ActorWorker(actor=actor, asked=actor.heartbeats.remote())
+        return ActorWorker(actor, actor.heartbeat_count.remote())
+
+    def _is_watched(self, worker: ActorWorker) -> bool:
+        return worker.job is not None
 
     def _give(self, worker: ActorWorker, job: Any) -> None:
         worker.answer = worker.actor.do.remote(job)
 
-    def _kill(self, worker: ActorWorker) -> None:
-        ray.kill(worker.actor)
-
-    def _has_beaten(self, worker: ActorWorker) -> bool:
-        return worker.heartbeats > 0
-
-    def _events(self) -> Iterator[tuple[ActorWorker, Any]]:
-        """Who answered or was lost, and then who of the others is silent: nobody is told of twice."""
+    def _wait(self) -> list[ActorWorker]:
         self._require_a_worker()
-        yield from self._answered()
-        yield from self._silent()
+        owed = {
+            worker.answer if worker.ready else worker.asked: worker
+            for worker in self._workers
+            if worker.job is not None or not worker.ready
+        }
+        answered, _ = ray.wait(list(owed), num_returns=1, timeout=LOOK_EVERY)
+        return [owed[answer] for answer in answered]
 
     def _require_a_worker(self) -> None:
-        """A WorkerError where no core has been free for too long."""
+        """A WorkerError where the cluster has had no core for any worker for too long."""
         patience = max(self._deadline, DEADLINE)
         if any(worker.ready for worker in self._workers):
             self._served = time.monotonic()
         elif time.monotonic() - self._served > patience:
             raise WorkerError(
-                f"no core of the Ray cluster was free for {patience:g} seconds: see what runs "
-                "there, or add nodes"
+                f"no core of the Ray cluster was free for {patience:g} seconds: "
+                "see what runs there, or add nodes"
             )
 
-    def _answered(self) -> list[tuple[ActorWorker, Any]]:
-        """Workers at work that have an answer, or were lost; notes those that have started."""
-        starting = {worker.asked: worker for worker in self._workers if not worker.ready}
-        at_work = {worker.answer: worker for worker in self._workers if worker.job is not None}
-        ready, _ = ray.wait([*starting, *at_work], num_returns=1, timeout=LOOK_EVERY)
-        for answer in ready:
-            if answer in starting:
-                self._started_or_lost(starting[answer])
-        answered = [at_work[answer] for answer in ready if answer in at_work]
-        return [(worker, self._result(worker)) for worker in answered]
-
-    def _started_or_lost(self, worker: ActorWorker) -> None:
+    def _receive(self, worker: ActorWorker) -> tuple[Any] | None:
+        owed = worker.answer if worker.ready else worker.asked
+        if not ray.wait([owed], timeout=0)[0]:
+            return None
         try:
-            worker.heartbeats = ray.get(worker.asked)
+            said = ray.get(owed)
+        # of the actor, its node, or for want of memory
         except ray.exceptions.RayError as error:
-            self._replace(worker)
-            self._note_loss(worker, _reason(error))
-        else:
+            worker.error = error
+            return None
+        if not worker.ready:
             worker.asked = None
-            self._note_start(worker)
+        return (said,)
 
-    def _result(self, worker: ActorWorker) -> Any:
-        try:
-            return ray.get(worker.answer)
-        except ray.exceptions.RayError as error:  # the actor's, its node's, or for want of memory
-            self._replace(worker)
-            return Failure(f"a worker was lost ({_reason(error)})", lost=True)
+    def _heartbeat_count(self, worker: ActorWorker) -> int:
+        """By its last answer; asks it anew."""
+        count = worker.heartbeats
+        answered = worker.asked is not None and ray.wait([worker.asked], timeout=0)[0]
+        # an actor that is lost says so in the answer to its job, too
+        if answered:
+            with contextlib.suppress(ray.exceptions.RayError):
+                count = ray.get(worker.asked)
+        if answered or worker.asked is None:
+            worker.asked = worker.actor.heartbeat_count.remote()
+        return count
 
-    def _silent(self) -> list[tuple[ActorWorker, Failure]]:
-        """Workers at work that gave no sign of life for `deadline` seconds, replaced."""
-        if time.monotonic() - self._looked < LOOK_EVERY:
-            return []
-        self._looked = time.monotonic()
-        at_work = [worker for worker in self._workers if worker.job is not None]
-        late = [worker for worker in at_work if self._silent_for(worker) > self._patience(worker)]
-        for worker in late:
-            self._replace(worker)
-        silent = "a worker gave no sign of life for {:g} seconds and was killed"
-        causes = [silent.format(self._patience(worker)) for worker in late]
-        return [
-            (worker, Failure(cause, hung=True)) for worker, cause in zip(late, causes, strict=True)
-        ]
+    def _loss(self, worker: ActorWorker) -> Failure:
+        if worker.error is None:
+            return self._hung(worker)
+        return Failure(f"a worker was lost ({_reason(worker.error)})", lost=True)
 
-    def _silent_for(self, worker: ActorWorker) -> float:
-        """Seconds since it was given its job or last seen alive; asks it anew."""
-        asked = worker.asked
-        answered = ray.wait([asked], timeout=0)[0] if asked is not None else []
-        with contextlib.suppress(ray.exceptions.RayError):  # its answer says so, too
-            if answered and (count := ray.get(asked)) != worker.heartbeats:
-                worker.heartbeats = count
-                worker.seen = time.monotonic()
-        if answered or asked is None:
-            worker.asked = worker.actor.heartbeats.remote()
-        return time.monotonic() - worker.seen
-
-    def close(self) -> None:
-        for worker in self._workers:
-            ray.kill(worker.actor)
-        self._workers = []
+    def _kill(self, worker: ActorWorker) -> None:
+        ray.kill(worker.actor)
 
 
 def _reason(error: Exception) -> str:

@@ -1,16 +1,15 @@
-"""Supervised work: what every pool shares, whoever does its jobs."""
+"""What a pool of workers is: jobs, signs of life, failures, how often a job is tried."""
 
 import contextlib
 import logging
-import time
 import traceback
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from ctypes import c_uint64
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import torch
 
@@ -20,11 +19,9 @@ Handler = Callable[[Any], Any]
 ATTEMPTS = 3
 """How often a job may raise or hang before it is given up."""
 HUNG_ATTEMPTS = 2
-"""How often a job may hang: each time costs a deadline."""
+"""How often it may hang: each time costs a deadline."""
 LOST_ATTEMPTS = 6
-"""How often a job may lose its worker. Others may have killed it, so a long job must not pay for that soon."""
-LOST_AT_START = 10
-"""Workers lost in a row before they had started, for each of the pool's, that end a run."""
+"""How many workers may die under it. These are counted apart: others may have killed them."""
 DEADLINE = 120.0
 """Seconds without a sign of life after which a worker at work is replaced."""
 
@@ -41,8 +38,8 @@ def heartbeat_count() -> int:
     return int(_heartbeats.value)
 
 
-def share_heartbeats(counter: Any) -> None:
-    """From here on this process counts its signs of life in `counter`, which its master reads."""
+def count_heartbeats_in(counter: Any) -> None:
+    """Count this process's signs of life in a shared c_uint64, where others see them."""
     global _heartbeats
     _heartbeats = counter
 
@@ -53,9 +50,11 @@ class WorkerError(RuntimeError):
 
 @dataclass(frozen=True)
 class Failure:
-    """In place of the result of a job that failed: the cause in a line, and how it came to it."""
+    """In place of a job's result: why it was not done."""
 
+    # the last cause, in a line
     cause: str
+    # a traceback
     details: str = ""
     # it gave no sign of life
     hung: bool = False
@@ -64,23 +63,24 @@ class Failure:
     tried: int = 1
 
 
-def raised(error: BaseException) -> Failure:
-    """What an exception of a job comes to."""
-    words = " ".join(str(error).split()) or "no message"
-    return Failure(f"{type(error).__name__}: {words}", traceback.format_exc())
-
-
 class Pool(ABC):
     """Does jobs with what `build(*args)` returns, called once in each worker.
 
-    A job that is not done is tried again, and each such event is a line in the log:
+    A job that is not done is tried again, each time with a line in the log:
 
-    what happened                                 how often, at most   what becomes of the worker
-    it raised                                     3 in all             it builds anew
-    no sign of life for `deadline` seconds        2 of these 3         it is killed and replaced
-    its worker died                               6, counted apart     it is replaced
+    ==============================================  ====================  ===================
+    what happened                                   what is done          the job is given up
+    ==============================================  ====================  ===================
+    it raised                                       the worker builds     after 3 tries
+                                                    anew
+    its worker gave no sign of life for `deadline`  the worker is         after 2 such tries
+    seconds (it hangs)                              replaced
+    its worker died                                 the worker is         after 6 such tries
+                                                    replaced
+    ==============================================  ====================  ===================
 
-    While a new worker builds, it has 120 seconds at least. Results depend on jobs alone.
+    A try that hangs is one of the 3; one whose worker died is not. A worker that starts or builds
+    may be silent for 120 seconds, or `deadline` if that is longer. Results depend on jobs alone.
     """
 
     setbacks = 0
@@ -108,7 +108,7 @@ class Pool(ABC):
 
     @property
     def warm(self) -> bool:
-        """Whether every worker has done a job: one that still builds takes time from the others."""
+        """Whether every worker has done a job: one that starts and builds slows the others."""
         return True
 
     @abstractmethod
@@ -118,12 +118,13 @@ class Pool(ABC):
     def map(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
         """Do all jobs; yields (position in `jobs`, result) as each is done.
 
-        One that fails each time is a WorkerError.
+        A job that is given up is a WorkerError.
         """
         for index, outcome in self.attempt(jobs):
             if isinstance(outcome, Failure):
-                place = f"job {index + 1} of {len(jobs)}"
-                raise WorkerError(f"{place} failed {outcome.tried} times: {outcome.cause}")
+                raise WorkerError(
+                    f"job {index + 1} of {len(jobs)} failed {outcome.tried} times: {outcome.cause}"
+                )
             yield index, outcome
 
 
@@ -144,11 +145,15 @@ class Attempts:
         self._tried[index] += 1
         return index
 
+    def done(self) -> None:
+        """One job fewer."""
+        self.missing -= 1
+
     def failed(self, index: int, failure: Failure) -> Failure | None:
         """Note why a job was not done; None if it is tried again, else what it comes to."""
         self._hung[index] += failure.hung
         self._lost[index] += failure.lost
-        again = self._may_be_tried(index)
+        again = self._may_try(index)
         ending = "it is done again" if again else "it is given up"
         log.warning("job %d of %d: %s; %s", index + 1, len(self.jobs), failure.cause, ending)
         if failure.details:
@@ -159,14 +164,28 @@ class Attempts:
         self.missing -= 1
         return replace(failure, tried=self._tried[index])
 
-    def _may_be_tried(self, index: int) -> bool:
-        hung, lost = self._hung[index], self._lost[index]
-        own_fault = self._tried[index] - lost
-        return own_fault < ATTEMPTS and hung < HUNG_ATTEMPTS and lost < LOST_ATTEMPTS
+    def _may_try(self, index: int) -> bool:
+        hung = self._hung[index]
+        lost = self._lost[index]
+        own = self._tried[index] - lost
+        return own < ATTEMPTS and hung < HUNG_ATTEMPTS and lost < LOST_ATTEMPTS
 
-    def done(self) -> None:
-        """One job fewer."""
-        self.missing -= 1
+
+def raised(error: BaseException) -> Failure:
+    """What an exception of a job comes to."""
+    words = " ".join(str(error).split()) or "no message"
+    return Failure(f"{type(error).__name__}: {words}", traceback.format_exc())
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Inside, torch computes as a worker does: other thread counts give other last bits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class InProcessPool(Pool):
@@ -198,135 +217,3 @@ class InProcessPool(Pool):
 
     def close(self) -> None:
         self._handler = None
-
-
-@dataclass(eq=False)
-class Worker:
-    """What a pool knows of one of its workers."""
-
-    # it has started: jobs are given to it from then on
-    ready: bool = False
-    # it has done a job
-    warm: bool = False
-    # the position of the job that it is at
-    job: int | None = None
-    # when it was started, was given its job, or was last seen alive
-    seen: float = field(default_factory=time.monotonic)
-
-
-W = TypeVar("W", bound=Worker)
-
-
-class SupervisedPool(Pool, Generic[W]):
-    """Workers that may raise, hang or die: the one loop that supervises them.
-
-    A pool of a certain kind gives `_start`, `_give`, `_kill` and `_events`, and says by
-    `_has_beaten` whether a worker has given a sign of life yet. What befalls a worker before it
-    is ready costs no job an attempt.
-    """
-
-    def __init__(
-        self,
-        count: int,
-        build: Callable[..., Handler],
-        args: Sequence[Any],
-        deadline: float = DEADLINE,
-    ) -> None:
-        assert count > 0, count
-        self._build = build
-        self._args = tuple(args)
-        self._deadline = deadline
-        self._lost_at_start = 0
-        self._workers = [self._start() for _ in range(count)]
-
-    @abstractmethod
-    def _start(self) -> W:
-        """A new worker; it is not ready yet."""
-
-    @abstractmethod
-    def _give(self, worker: W, job: Any) -> None:
-        """Let a ready worker begin a job."""
-
-    @abstractmethod
-    def _kill(self, worker: W) -> None:
-        """End a worker, whatever it does."""
-
-    @abstractmethod
-    def _events(self) -> Iterator[tuple[W, Any]]:
-        """Wait until something happens; workers at work that are so no more, each with its outcome.
-
-        The outcome is a result or a Failure. Workers that are lost have been replaced by
-        `_replace`, those that have started were noted by `_note_start`.
-        """
-
-    @abstractmethod
-    def _has_beaten(self, worker: W) -> bool:
-        """Whether a worker has given a sign of life: until then it starts or builds."""
-
-    @property
-    def size(self) -> int:
-        return len(self._workers)
-
-    @property
-    def warm(self) -> bool:
-        return all(worker.warm for worker in self._workers)
-
-    def attempt(self, jobs: Sequence[Any]) -> Iterator[tuple[int, Any]]:
-        attempts = Attempts(jobs)
-        for worker in [worker for worker in self._workers if worker.job is not None]:
-            self._replace(worker)  # still at work on the jobs of an attempt that was broken off
-        while attempts.missing:
-            self._hand_out(attempts)
-            for worker, outcome in self._events():
-                index = worker.job
-                worker.job = None
-                assert index is not None, worker
-                if isinstance(outcome, Failure):
-                    self.setbacks += 1
-                    if given_up := attempts.failed(index, outcome):
-                        yield index, given_up
-                else:
-                    worker.warm = True
-                    attempts.done()
-                    yield index, outcome
-
-    def _hand_out(self, attempts: Attempts) -> None:
-        for worker in self._workers:
-            if worker.ready and worker.job is None and attempts.waiting:
-                index = attempts.next()
-                worker.job = index
-                worker.seen = time.monotonic()
-                self._give(worker, attempts.jobs[index])
-
-    def _note_start(self, worker: W) -> None:
-        worker.ready = True
-        self._lost_at_start = 0
-
-    def _replace(self, worker: W) -> None:
-        """Start another worker in the place of this one, which is ended."""
-        self._kill(worker)
-        self._workers[self._workers.index(worker)] = self._start()
-
-    def _note_loss(self, worker: W, cause: str) -> None:
-        """Workers that are lost again and again while they start are a WorkerError."""
-        self._lost_at_start += not worker.ready
-        if self._lost_at_start >= LOST_AT_START * len(self._workers):
-            raise WorkerError(
-                f"workers are lost while they start, {self._lost_at_start} in a row; "
-                f"the last: {cause}"
-            )
-
-    def _patience(self, worker: W) -> float:
-        """Seconds that a worker may be silent."""
-        return self._deadline if self._has_beaten(worker) else max(self._deadline, DEADLINE)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, torch computes as a worker does: other thread counts give other last bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -1,15 +1,13 @@
-"""A pool of processes on this machine: one pipe per worker, no shared queue, no polling."""
+"""Workers that are processes of this machine."""
 
 import contextlib
-import logging
 import multiprocessing
 import os
 import signal
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from ctypes import c_uint64
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
@@ -17,47 +15,41 @@ import torch
 import torch.multiprocessing
 
 from world_models.pools.pool import (
+    DEADLINE,
     Failure,
     Handler,
-    SupervisedPool,
-    Worker,
+    count_heartbeats_in,
     heartbeat,
     raised,
-    share_heartbeats,
 )
+from world_models.pools.supervision import SupervisedPool, Worker
 
-log = logging.getLogger(__name__)
 
-
-@dataclass(eq=False, kw_only=True)
+@dataclass(eq=False)
 class ProcessWorker(Worker):
-    """A process, its pipe, and the counter of its signs of life."""
+    """A process, our end of its pipe, and its signs of life in shared memory."""
 
     process: Any
     pipe: Connection
-    heartbeats: Any
-    # of them, when they were last looked at
-    counted: int = field(default=0)
+    heartbeat_counter: Any
 
-    def silent_for(self) -> float:
-        """Seconds since it was started, was given its job, or was last seen alive; 0 while idle."""
-        if self.ready and self.job is None:
-            return 0.0
-        if self.heartbeats.value != self.counted:
-            self.counted = self.heartbeats.value
-            self.seen = time.monotonic()
-        return time.monotonic() - self.seen
-
-    def receive(self) -> tuple[Any] | None:
-        """What it sent, or None when it has nothing to give."""
-        try:
-            return (self.pipe.recv(),) if self.pipe.poll() else None
-        except (EOFError, OSError):
-            return None
+    def __str__(self) -> str:
+        return f"worker {self.process.pid}"
 
 
 class WorkerPool(SupervisedPool[ProcessWorker]):
-    """Spawned processes with one torch thread each; the master waits on pipes and process sentinels."""
+    """Spawned processes with one torch thread each; waits on their pipes and sentinels."""
+
+    def __init__(
+        self,
+        workers: int,
+        build: Callable[..., Handler],
+        args: Sequence[Any],
+        deadline: float = DEADLINE,
+    ) -> None:
+        self._build = build
+        self._args = tuple(args)
+        super().__init__(workers, deadline)
 
     @property
     def pids(self) -> list[int]:
@@ -68,8 +60,8 @@ class WorkerPool(SupervisedPool[ProcessWorker]):
         context = torch.multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         counter = context.RawValue(c_uint64)
-        arguments = (theirs, counter, self._build, self._args)
-        process = context.Process(target=_serve, args=arguments, daemon=True)
+        args = (theirs, counter, self._build, self._args)
+        process = context.Process(target=_serve, args=args, daemon=True)
         # inherited: Ctrl-C must not meet a worker that is starting
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
@@ -77,62 +69,47 @@ class WorkerPool(SupervisedPool[ProcessWorker]):
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()
-        return ProcessWorker(process=process, pipe=ours, heartbeats=counter)
+        return ProcessWorker(process, ours, counter)
 
     def _give(self, worker: ProcessWorker, job: Any) -> None:
-        log.debug("job %s goes to worker %d", worker.job, worker.process.pid)
         # a dead worker shows in its sentinel
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             worker.pipe.send(job)
 
-    def _events(self) -> Iterator[tuple[ProcessWorker, Any]]:
-        for worker in self._workers_to_attend():
-            answer = worker.receive()
-            outcome = self._lost(worker) if answer is None else answer[0]
-            if worker.job is not None:
-                yield worker, outcome
-            elif answer is not None:
-                self._note_start(worker)
-
-    def _workers_to_attend(self) -> list[ProcessWorker]:
-        """Workers that sent something, died, or are silent for too long."""
+    def _wait(self) -> list[ProcessWorker]:
         handles: list[Any] = []
         for worker in self._workers:
             handles += [worker.pipe, worker.process.sentinel]
-        left = [self._patience(worker) - worker.silent_for() for worker in self._workers]
-        found = set(wait(handles, timeout=max(0.0, min(*left, self._deadline))))
+        patience = min(map(self._seconds_left, self._workers))
+        found = set(wait(handles, timeout=max(0.0, min(patience, self._deadline))))
         return [
-            worker
-            for worker in self._workers
-            if {worker.pipe, worker.process.sentinel} & found
-            or worker.silent_for() > self._patience(worker)
+            worker for worker in self._workers if {worker.pipe, worker.process.sentinel} & found
         ]
 
-    def _has_beaten(self, worker: ProcessWorker) -> bool:
-        return bool(worker.heartbeats.value)
+    def _receive(self, worker: ProcessWorker) -> tuple[Any] | None:
+        try:
+            return (worker.pipe.recv(),) if worker.pipe.poll() else None
+        except (EOFError, OSError):
+            return None
 
-    def _lost(self, worker: ProcessWorker) -> Failure:
-        """Replace a worker that is dead or hangs; says what became of it."""
-        worker.process.join(timeout=0.2)  # a pipe that broke is seen before the exit code
+    def _heartbeat_count(self, worker: ProcessWorker) -> int:
+        return int(worker.heartbeat_counter.value)
+
+    def _loss(self, worker: ProcessWorker) -> Failure:
+        # a pipe that broke is seen before the exit code
+        worker.process.join(timeout=0.2)
         code = worker.process.exitcode
-        ending = _ending(code)
         if code is None:
-            patience = f"{self._patience(worker):g}"
-            ending = f"gave no sign of life for {patience} seconds and was killed"
-        cause = f"worker {worker.process.pid} {ending}"
-        self._replace(worker)
-        self._note_loss(worker, cause)
-        if worker.job is None:
-            log.warning("%s; another takes its place", cause)
-        return Failure(cause, hung=code is None, lost=code is not None)
+            return self._hung(worker)
+        return Failure(f"{worker} {_ending(code)}", lost=True)
 
     def _kill(self, worker: ProcessWorker) -> None:
-        if worker.process.exitcode is None:
-            worker.process.kill()
-            worker.process.join()
+        worker.process.kill()
+        worker.process.join()
         worker.pipe.close()
 
     def close(self) -> None:
+        """Idle workers end by themselves when their pipe is closed."""
         for worker in self._workers:
             worker.pipe.close()
             if worker.job is not None or not worker.ready:
@@ -145,27 +122,25 @@ class WorkerPool(SupervisedPool[ProcessWorker]):
         self._workers = []
 
 
-def _ending(code: int | None) -> str:
+def _ending(code: int) -> str:
     """What an exit code says."""
     if code == -signal.SIGKILL:
         return "was killed by signal 9, as the system does where memory runs out"
-    if code is not None and code < 0:
-        return f"was killed by signal {-code}"
-    return f"ended with exit code {code}"
+    return f"was killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
 def _serve(
-    pipe: Connection, heartbeats: Any, build: Callable[..., Handler], args: tuple[Any, ...]
+    pipe: Connection, counter: Any, build: Callable[..., Handler], args: tuple[Any, ...]
 ) -> None:
-    """What a worker's process does until its pipe closes."""
-    share_heartbeats(heartbeats)
+    """What runs in a worker's process: say that it has started, then do jobs."""
+    count_heartbeats_in(counter)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-    threading.Thread(target=_end_with_master, daemon=True).start()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
     # the master has closed the pipe
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
-        pipe.send(None)  # ready
+        pipe.send(None)
         handler: Handler | None = None
         while True:
             job = pipe.recv()
@@ -179,7 +154,7 @@ def _serve(
             pipe.send(answer)
 
 
-def _end_with_master() -> None:
+def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     wait([parent.sentinel])

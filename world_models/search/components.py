@@ -1,23 +1,30 @@
-"""The principal components of what C sees: axes for a search that has more parameters than it can learn about."""
+"""The principal components of what C sees: axes for a search in fewer parameters."""
 
+import logging
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
 
+log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Components:
-    """An orthonormal frame of k axes (F, k) through the mean feature (F,), for a controller whose first layer has `outputs`.
+    """An orthonormal frame of k axes through the mean of the features that C sees.
 
-    A search vector has the weights (outputs, k) on the components, row-major, then everything that C's own vector has
-    after its first layer's weights. Components are not scaled: a change of a weight counts by how much its component
-    varies, as with the features themselves, but the axes are those along which an adapted variance means something.
+    A search vector has the weights (outputs, k) on the components, row-major, then everything that
+    C's own vector has after its first layer's weights. Components are not scaled: a change of a
+    weight counts by how much its component varies, as with the features themselves. But along
+    these axes a variance that is adapted means something.
     """
 
+    # (F,)
     mean: np.ndarray
+    # (F, k)
     axes: np.ndarray
+    # of C's first layer
     outputs: int
 
     def size(self, parameters: int) -> int:
@@ -27,12 +34,17 @@ class Components:
 
     def expand(self, vectors: np.ndarray) -> np.ndarray:
         """Search vectors (P, k-many) -> the same controllers as vectors of C's own parameters (P, N)."""
-        kept, outputs = self.axes.shape[1], self.outputs
+        kept = self.axes.shape[1]
+        outputs = self.outputs
         weight = vectors[:, : outputs * kept].reshape(-1, outputs, kept) @ self.axes.T
         bias, rest = np.split(vectors[:, outputs * kept :], [outputs], axis=1)
         return np.concatenate(
             [weight.reshape(len(vectors), -1), bias - weight @ self.mean, rest], axis=1
         )
+
+    def project(self, features: np.ndarray) -> np.ndarray:
+        """Features (n, F) -> their components (n, k)."""
+        return (features - self.mean) @ self.axes
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds: taken anew, axes would differ in their last digits."""
@@ -64,3 +76,17 @@ def principal_components(features: np.ndarray, kept: int, outputs: int) -> Compo
     axes = axes[:, ::-1][:, :kept]
     largest = axes[np.abs(axes).argmax(0), np.arange(kept)]
     return Components(mean, np.ascontiguousarray(axes * np.sign(largest)), outputs)
+
+
+def search_components(features: np.ndarray, kept: int, outputs: int) -> Components:
+    """Components for a search among features (n, F); logs how much of the variance they hold."""
+    components = principal_components(features, kept, outputs)
+    seen = components.project(features)
+    log.info(
+        "the search is in %d components of the %d features that C sees; "
+        "they hold %.1f %% of the variance",
+        kept,
+        features.shape[1],
+        100 * seen.var(0).sum() / features.var(0).sum(),
+    )
+    return components

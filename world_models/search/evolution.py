@@ -1,4 +1,4 @@
-"""CMA-ES that maximises returns, exactly resumable without pickle: the search is replayed from its stored returns."""
+"""CMA-ES that maximises. Exactly resumable without pickle: it is replayed from its fitness."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,10 +12,11 @@ from world_models.runs import seeding
 
 @dataclass
 class Segment:
-    """Generations of one run: its seed, its weight decay, and the fitness of each candidate of each generation."""
+    """Generations of one run."""
 
     seed: int
     weight_decay: float = 0.0
+    # per generation, the fitness of each candidate
     history: list[list[float]] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
@@ -26,10 +27,13 @@ class Segment:
 class Evolution:
     """Ask for a population, tell its fitness (larger is better).
 
-    pycma (Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772) with its defaults, from the mean `start`; `diagonal`
-    adapts the variances alone, which it learns in fewer generations (Ros & Hansen 2008). From the fitness
-    weight_decay * |x|^2 is taken off, so that smaller weights are preferred. Every ask draws from a generator derived from
-    (seed, segment, generation), so the search is a function of the fitness it was told; `ancestors` are told first.
+    This is pycma (Hansen, "The CMA evolution strategy: a tutorial", arXiv:1604.00772) with its
+    defaults, from the mean `start`. `diagonal` adapts the variances alone, which it learns in
+    fewer generations (Ros & Hansen 2008). From the fitness weight_decay * |x|^2 is taken off, so
+    that smaller weights are preferred.
+
+    Every ask draws from a generator derived from (seed, segment, generation). So the search is a
+    function of the fitness that it was told. `ancestors` are told first.
     """
 
     def __init__(
@@ -50,9 +54,8 @@ class Evolution:
             "randn": self._normal,
             "verbose": -9,
             "verb_log": 0,
+            "CMA_diagonal": diagonal,
         }
-        options["CMA_diagonal"] = diagonal
-        self.start = start
         self._strategy = cma.CMAEvolutionStrategy(start, sigma0, options)
         self.ancestors: list[Segment] = []
         for segment in ancestors:
@@ -71,7 +74,10 @@ class Evolution:
 
     @property
     def labels(self) -> tuple[int, ...]:
-        """What makes the draws of this generation its own: its number, after that of the segment if it is not the first."""
+        """What makes the draws of this generation its own.
+
+        Its number; in a segment that is not the first, the segment's number comes before it.
+        """
         return (len(self.ancestors), self.generation) if self.ancestors else (self.generation,)
 
     @property
@@ -101,7 +107,7 @@ class Evolution:
 
     @property
     def champion(self) -> np.ndarray:
-        """The candidate of the last generation told that had the highest fitness, (num_parameters,) float64."""
+        """The last generation's candidate of the highest fitness, (num_parameters,) float64."""
         return self._population[int(np.argmax(self._now.history[-1]))]
 
     @property

@@ -1,21 +1,34 @@
-"""How far the ranks of candidates can be trusted, and how many episodes that calls for."""
+"""Returns become fitness. How far its ranks can be trusted, and how many episodes that needs."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-WINDOW = 5
+from world_models.search.track_groups import put_level
+
+RELIABILITY_WINDOW = 5
 """Generations over which reliability is averaged before the number of episodes grows."""
-GROWTH = 1.5
+SAMPLE_GROWTH = 1.5
+"""By how much it grows."""
 
 
-def rank_reliability(returns: np.ndarray, heats: int = 1) -> float:
-    """returns (P, n) of P candidates on n tracks -> how well their fitness ranks them, at most 1; NaN for n < 2.
+def fitness(returns: np.ndarray, track_groups: int = 1) -> np.ndarray:
+    """returns (P, n) -> (P,) mean return of each candidate.
 
-    Spearman's rank correlation between the fitness over every second track, stepped up to all n tracks by the
-    Spearman-Brown formula 2r / (1 + r). Ranks that are all noise give 0 on average. A missing return (NaN) counts as in `fitness`.
+    A missing return (NaN) counts as its track's lowest. Groups, each of which has n tracks of its
+    own, are put level first.
     """
-    returns = _level(returns, heats)
+    return _comparable(returns, track_groups).mean(1)
+
+
+def rank_reliability(returns: np.ndarray, track_groups: int = 1) -> float:
+    """returns (P, n) of P candidates on n tracks -> how well their fitness ranks them, at most 1.
+
+    Spearman's rank correlation r between the fitness over every second track, stepped up to all n
+    tracks by the Spearman-Brown formula 2r / (1 + r). Ranks that are all noise give 0 on average.
+    NaN for n < 2. A missing return (NaN) counts as in `fitness`.
+    """
+    returns = _comparable(returns, track_groups)
     if returns.shape[1] < 2:
         return float("nan")
     halves = [_ranks(returns[:, first::2].mean(1)) for first in (0, 1)]
@@ -25,30 +38,19 @@ def rank_reliability(returns: np.ndarray, heats: int = 1) -> float:
     return 2 * half / (1 + half) if half > 0 else half
 
 
+def _comparable(returns: np.ndarray, track_groups: int) -> np.ndarray:
+    return _complete(returns) if track_groups == 1 else put_level(returns, track_groups)
+
+
 def _complete(returns: np.ndarray) -> np.ndarray:
-    """A missing return (NaN) is that track's lowest, so that nobody gains by it; tracks that nobody played are left out."""
+    """A missing return (NaN) is that track's lowest, so that nobody gains by it.
+
+    Tracks that nobody played are left out.
+    """
     played = returns[:, np.isfinite(returns).any(0)]
-    return (
-        np.where(np.isfinite(played), played, np.nanmin(played, axis=0)) if played.size else played
-    )
-
-
-def heat_of(candidates: int, heats: int) -> np.ndarray:
-    """(candidates,) the heat that each plays in; as many in each, to one."""
-    return np.arange(candidates) * heats // candidates
-
-
-def _level(returns: np.ndarray, heats: int) -> np.ndarray:
-    """returns (P, n) without gaps and, where there are several heats, with the same mean on all their tracks."""
-    if heats == 1:
-        return _complete(returns)
-    level, heat = np.empty(returns.shape), heat_of(len(returns), heats)
-    for rows in (heat == number for number in range(heats)):
-        played = returns[rows]
-        played = np.where(np.isfinite(played), played, np.fmin.reduce(played, axis=0))
-        # 0 all over on a track that nobody played
-        level[rows] = np.nan_to_num(played - played.mean(0))
-    return level + np.nanmean(returns)
+    if not played.size:
+        return played
+    return np.where(np.isfinite(played), played, np.nanmin(played, axis=0))
 
 
 def _ranks(values: np.ndarray) -> np.ndarray:
@@ -58,32 +60,20 @@ def _ranks(values: np.ndarray) -> np.ndarray:
     return (last - (counts - 1) / 2)[inverse]
 
 
-def fitness(returns: np.ndarray, heats: int = 1) -> np.ndarray:
-    """returns (P, n) -> (P,) mean return of each candidate; one that is missing (NaN) counts as that track's lowest.
-
-    Heats, each of which has n tracks of its own, are put level first: from each track its mean over the heat is taken off
-    and the mean of all returns is added (a randomised block design), so that nobody gains by an easy track.
-    """
-    return _level(returns, heats).mean(1)
-
-
 def next_samples(
     used: Sequence[int], reliability: Sequence[float], most: int, wanted: float, first: int
 ) -> int:
-    """Episodes per candidate in the next generation, given those used so far (`first` at the start) and their reliability.
+    """Episodes per candidate in the next generation.
 
-    Half as many again, `most` at the highest, once the mean reliability of the last five generations with the present
-    number is below `wanted`.
+    `used` and `reliability` are those of the generations so far; the first one has `first`
+    episodes. Once the mean reliability of the last five generations with the present number is
+    below `wanted`, the number grows by half, to `most` at the highest.
     """
     now = used[-1] if used else first
-    recent = [value for number, value in zip(used, reliability, strict=True) if number == now][
-        -WINDOW:
-    ]
-    if (
-        now >= most
-        or len(recent) < WINDOW
-        or np.isnan(recent).all()
-        or np.nanmean(recent) >= wanted
-    ):
+    same = [value for number, value in zip(used, reliability, strict=True) if number == now]
+    recent = same[-RELIABILITY_WINDOW:]
+    if now >= most or len(recent) < RELIABILITY_WINDOW or np.isnan(recent).all():
         return now
-    return min(most, int(np.ceil(GROWTH * now)))
+    if np.nanmean(recent) >= wanted:
+        return now
+    return min(most, int(np.ceil(SAMPLE_GROWTH * now)))

@@ -11,33 +11,33 @@ from world_models.data.store import EpisodeStore
 from world_models.worlds.latent import WorldModel
 from world_models.worlds.memory import LatentState
 
-EPISODES = 48
+OBSERVED_EPISODES = 48
 """Training episodes, evenly spread, that are looked at."""
 
 PLAYED_SIDE_BY_SIDE = 16
-"""Episodes that M plays at once."""
+"""Episodes that M plays side by side."""
 
 
 @dataclass(frozen=True)
 class Observed:
-    """Features (n, F) float64 that C would have seen, by V's mean latents, in recorded episodes.
+    """What C would have seen by V's mean latents, and what was done then."""
 
-    And the actions (n, ...) that were taken there.
-    """
-
+    # (n, F) float64
     features: np.ndarray
+    # (n, ...)
     actions: np.ndarray
 
 
 @torch.inference_mode()
 def observe(world: WorldModel, store: EpisodeStore) -> Observed:
-    """Every step of up to EPISODES training episodes."""
+    """Every step of up to OBSERVED_EPISODES training episodes."""
     rows = store.episodes("train")
     rows = [
         rows[index]
-        for index in np.unique(np.linspace(0, len(rows) - 1, EPISODES).round().astype(int))
+        for index in np.unique(np.linspace(0, len(rows) - 1, OBSERVED_EPISODES).round().astype(int))
     ]
-    seen, done = [], []
+    seen: list[torch.Tensor] = []
+    done: list[np.ndarray] = []
     for first in range(0, len(rows), PLAYED_SIDE_BY_SIDE):
         episodes = [store.episode(row) for row in rows[first : first + PLAYED_SIDE_BY_SIDE]]
         episodes.sort(key=lambda episode: -len(episode.actions))

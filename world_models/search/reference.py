@@ -9,10 +9,13 @@ from world_models.measures.search_rows import PublishedRow
 
 @dataclass(frozen=True)
 class Reference:
-    """Where the published search stood: its population's mean, its mean vector's test, hours on 64 cores."""
+    """Where the published search stood."""
 
+    # mean return of the population
     population: float
-    mean_vector: float | None  # over 1,024 episodes; tested from generation 25 on
+    # its mean vector's test over 1,024 episodes; tested from generation 25 on
+    mean_vector: float | None
+    # on 64 cores
     hours: float
 
 
@@ -38,25 +41,33 @@ CAR_RACING = (
     (1600, 895.6, 896.8, 1000.4),
     (1800, 890.4, 900.5, 1118.6),
 )
-"""Generation, population, mean vector, hours: log/carracing.cma.16.64.hist.json and hist_best.json of the code of
-Ha & Schmidhuber 2018 (github.com/hardmaru/WorldModelsExperiments); 64 candidates, 16 episodes each."""
+"""Generation, population, mean vector, hours; 64 candidates, 16 episodes each.
+
+From log/carracing.cma.16.64.hist.json and hist_best.json of the code of Ha & Schmidhuber 2018
+(github.com/hardmaru/WorldModelsExperiments).
+"""
 
 SEARCHES = {"CarRacing-v3": CAR_RACING}
-EPISODES = 64 * 16
-"""A generation of it."""
+EPISODES_PER_GENERATION = 64 * 16
 
 
 def published(env_id: str) -> list[PublishedRow]:
-    """The tests of the published search's mean vector: episodes played by then, hours, score. Empty where there is none."""
+    """Tests of the published search's mean vector: episodes played by then, hours, score.
+
+    Empty where there is none.
+    """
     rows = [row for row in SEARCHES.get(env_id, ()) if np.isfinite(row[2])]
     return [
-        PublishedRow(episodes=at * EPISODES, hours=hours, mean_vector=score)
+        PublishedRow(episodes=at * EPISODES_PER_GENERATION, hours=hours, mean_vector=score)
         for at, _, score, hours in rows
     ]
 
 
 def expected(env_id: str, generation: int) -> Reference | None:
-    """The published search at this generation, interpolated; None where there is none, or beyond its end."""
+    """The published search at this generation, interpolated.
+
+    None where there is none, or beyond its end.
+    """
     if env_id not in SEARCHES or generation > SEARCHES[env_id][-1][0]:
         return None
     at, population, mean_vector, hours = np.array(SEARCHES[env_id]).T

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,12 @@ from typing import Any
 import numpy as np
 
 from world_models.agents.agent import Agent
-from world_models.agents.rollout import Score
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
 from world_models.measures.search_rows import GenerationRow
 from world_models.models.controller import Features, Latent, Sight, num_features, num_parameters
 from world_models.pools.choose import open_pool
-from world_models.pools.pool import DEADLINE, Pool, WorkerError
+from world_models.pools.pool import DEADLINE, Pool
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.folder import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
@@ -24,27 +23,21 @@ from world_models.runs.numbers import require_positive
 from world_models.runs.past import PastRun, part_folder
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow
-from world_models.runs.seeding import Purpose, fresh_seeds
-from world_models.search.components import Components, check_components, principal_components
+from world_models.search.budget import Budget, Pace
+from world_models.search.components import check_components, search_components
 from world_models.search.evolution import Evolution, Segment
-from world_models.search.fitness import (
-    Block,
-    Models,
-    block_size,
-    build_player,
-    candidate_blocks,
-    play_what_can_be,
-    require_most,
-    set_aside,
-    unplayable,
-)
-from world_models.search.imitation import explained, imitate
-from world_models.search.layout import layout_for
-from world_models.search.noise import fitness, heat_of, next_samples
+from world_models.search.finalists import decide
+from world_models.search.fitness import Models, build_player
+from world_models.search.imitation import imitating_start
+from world_models.search.layout import WorkerLayout, layout_for
+from world_models.search.noise import fitness, next_samples
 from world_models.search.observed import observe
 from world_models.search.reference import published
-from world_models.search.search import SETTLED, Budget, Pace, Search
+from world_models.search.search import RATE_KNOWN_AFTER, Search
 from world_models.search.selection import Selection
+from world_models.search.space import SearchSpace
+from world_models.search.team import Played, Team, play_candidates
+from world_models.search.tracks import fresh_tracks
 from world_models.worlds.latent import WorldModel, load_world_model
 
 log = logging.getLogger(__name__)
@@ -183,11 +176,12 @@ def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
 
 
 def load_search(path: Path) -> dict[str, Any]:
-    """The content of a controller's `last.pt`; one that this version cannot go on from is a ValueError."""
+    """The content of a controller's `last.pt`; one of an earlier kind is a ValueError."""
     state = load_checkpoint(path, "controller")
     if "start" not in state:
         raise ValueError(
-            f"{path} was written by an earlier version, which kept its search otherwise: start it anew"
+            f"{path} was written by an earlier version, which kept its search otherwise: "
+            "start it anew"
         )
     return state
 
@@ -210,48 +204,52 @@ def _words(options: dict[str, Any]) -> str:
 def execute(cfg: ControllerConfig, run: Run) -> None:
     """Search; leaves `agent.pt` with the best and the last mean vector."""
     models, world = open_world(cfg, run)
-    search = first_state(cfg, run, world)
-    metrics = run.metrics(resume(run, search))
-    if "reference" not in metrics.offsets and not search.evolution.ancestors:
-        for theirs in published(run.env.id):
-            metrics.write("reference", theirs)
-    evolution = search.evolution
+    stored = load_search(run.last) if run.last.is_file() else None
+    search = open_search(cfg, run, world, stored)
+    metrics = run.metrics(None if stored is None else dict(stored["csv_offsets"]))
+    write_reference(run, search, metrics)
     layout = layout_for(run, -1, cfg.num_envs)
-    args = (models, run.backend.value, layout.slots, layout.device, layout.threads)
     with (
-        open_pool(
-            run.workers,
-            layout.workers,
-            build_player,
-            args,
-            most=cfg.max_workers,
-            deadline=cfg.deadline,
-        ) as pool,
-        ProgressBar("controller", cfg.generations, evolution.generation, "env steps") as bar,
+        open_workers(cfg, run, models, layout) as pool,
+        ProgressBar("controller", cfg.generations, search.generation, "env steps") as bar,
     ):
-        selection = Selection(
-            pool, metrics, cfg.selection_episodes, cfg.finalists, layout.slots, cfg.time_limit
-        )
-        warm_up(pool, len(search.mean))
-        # of a search that goes on, after its first generation here
-        planned = max(SETTLED, evolution.generation + 1)
-        while not cfg.budget.is_over(search):
-            timing = one_generation(cfg, run, search, pool, layout.slots, metrics, bar)
-            if evolution.generation == planned:
-                tell_plan(cfg, run, search, timing)
-            began = time.monotonic()
-            if evolution.generation % cfg.test_interval == 0:
-                selection.test(search)
-            test_seconds = round(time.monotonic() - began, 3)
-            metrics.write("timing", replace(timing, test_seconds=test_seconds))
-            save(cfg, run, search, metrics)
-        if search.tested != evolution.generation:
-            selection.test(search)
-            save(cfg, run, search, metrics)
-        if cfg.finalists > 1 and search.decided != evolution.generation:
-            selection.decide(search)
-            save(cfg, run, search, metrics)
+        team = Team(pool, layout.slots, cfg.time_limit, metrics)
+        team.warm_up(len(search.mean))
+        evolve(cfg, run, search, team, bar)
     write_agent(run, search, world)
+
+
+def evolve(cfg: ControllerConfig, run: Run, search: Search, team: Team, bar: ProgressBar) -> None:
+    """Ask, play, tell until the budget is used up; now and then test, and save each time."""
+    players = replace(
+        team, early_cut=cfg.early_cut, advance=lambda episodes, steps: bar.advance(0, steps)
+    )
+    selection = Selection(replace(team, hanging=Counter()), cfg.selection_episodes, cfg.finalists)
+    planned = max(RATE_KNOWN_AFTER, search.generation + 1)
+    while not cfg.budget.is_over(search):
+        began = time.monotonic()
+        candidates = search.ask()
+        tracks = fresh_tracks(search, run.seed, cfg.pop_size, samples_of_next(cfg, search))
+        played = play_candidates(players, candidates, tracks)
+        seconds = time.monotonic() - began
+        search.tell(played.returns, played.steps, seconds, played.undisturbed)
+        bar.expect(cfg.budget.total(search))
+        bar.advance(1, 0, f"mean {np.nanmean(played.returns):.0f}")
+        team.metrics.write("metrics", search_row(search, played))
+        if search.generation == planned:
+            log_plan(cfg, run, search, played.steps / seconds, seconds)
+        began = time.monotonic()
+        if search.generation % cfg.test_interval == 0:
+            selection.test(search)
+        tested = time.monotonic() - began
+        team.metrics.write("timing", timing_row(search, played.steps, seconds, tested))
+        save(cfg, run, search, team.metrics)
+    if search.tested != search.generation:
+        selection.test(search)
+        save(cfg, run, search, team.metrics)
+    if cfg.finalists > 1 and search.decided != search.generation:
+        decide(selection, search)
+        save(cfg, run, search, team.metrics)
 
 
 def open_world(cfg: ControllerConfig, run: Run) -> tuple[Models, WorldModel]:
@@ -263,191 +261,107 @@ def open_world(cfg: ControllerConfig, run: Run) -> tuple[Models, WorldModel]:
     return models, load_world_model(vae, mdrnn, run.env, cfg.sight)
 
 
-def open_beginning(
-    cfg: ControllerConfig, run: Run, world: WorldModel
-) -> tuple[np.ndarray, Components | None]:
-    """The first mean vector, and the axes of the search if it has any: this run's, else those of the search that goes on
-    here, else made from M's episodes where they are needed."""
-    for last in (
-        run.last,
-        None if cfg.start_from is None else Path(cfg.start_from) / "checkpoints" / "last.pt",
-    ):
-        if last is not None and last.is_file():
-            state = load_search(last)
-            axes = state["components"]
-            return state["start"].numpy(), None if axes is None else Components.from_state(axes)
-    parameters = num_parameters(**world.controller_config)
-    if cfg.components is None and not cfg.imitate:
-        return np.zeros(parameters), None
-    check_components(cfg.components, world.num_features)
-    episodes = run.feeder.input("episodes")
-    run.add_input("episodes", episodes)
-    observed = observe(world, EpisodeStore.open(episodes.parent))
-    features, components, space = observed.features, None, world.env.action_space
-    if cfg.components is not None:
-        components = principal_components(features, cfg.components, cfg.hidden_units or space.size)
-        seen = (features - components.mean) @ components.axes
-        log.info(
-            "the search is in %d components of the %d features that C sees; they hold %.1f %% of the variance",
-            *(cfg.components, features.shape[1], 100 * seen.var(0).sum() / features.var(0).sum()),
-        )
-        features, parameters = seen, components.size(parameters)
-    if not cfg.imitate:
-        return np.zeros(parameters), components
-    start = imitate(features, observed.actions, space)
-    shares = ", ".join(
-        f"{100 * share:.0f} %" for share in explained(start, features, observed.actions, space)
-    )
-    log.info(
-        "the search begins at the controller that imitates M's episodes: it explains %s of their actions",
-        shares,
-    )
-    return start, components
+def open_search(
+    cfg: ControllerConfig, run: Run, world: WorldModel, stored: dict[str, Any] | None
+) -> Search:
+    """The search that `stored` holds; without it, one that begins.
 
-
-def first_state(cfg: ControllerConfig, run: Run, world: WorldModel) -> Search:
-    """A search at its first generation; with `start_from`, after the last one of that run, as it was when this one began."""
-    start, components = open_beginning(cfg, run, world)
-    parameters = num_parameters(**world.controller_config)
-    size = parameters if components is None else components.size(parameters)
-    ancestors: list[Segment] = []
-    if run.last.is_file():
-        ancestors = [Segment(**segment) for segment in load_search(run.last)["segments"][:-1]]
-    elif cfg.start_from is not None:
-        path = Path(cfg.start_from) / "checkpoints" / "last.pt"
-        theirs = {item["sha256"] for item in PastRun(Path(cfg.start_from)).manifest["inputs"]}
-        if not all(
-            item["sha256"] in theirs
-            for item in run.manifest["inputs"]
-            if item["kind"] != "start_from"
-        ):
-            log.warning(
-                "%s searched with another V or M: its parameters may mean little here",
-                cfg.start_from,
-            )
-        run.add_input("start_from", path)
-        state = load_search(path)
-        if len(start) != size:
-            raise ValueError(
-                f"stage.start_from={cfg.start_from} searched {len(start)} parameters; here C has {size}"
-            )
-        ancestors = [Segment(**segment) for segment in state["segments"]]
+    With `start_from` it begins after the last generation of that run, as it is now.
+    """
+    theirs = adopted(cfg, run, world) if stored is None and cfg.start_from is not None else None
+    if stored is not None:
+        ancestors = stored["segments"][:-1]
+    else:
+        ancestors = [] if theirs is None else theirs["segments"]
+    begun = stored if stored is not None else theirs
+    space = new_space(cfg, run, world) if begun is None else SearchSpace.from_state(begun)
     evolution = Evolution(
-        start,
+        space.start,
         pop_size=cfg.pop_size,
         sigma0=cfg.sigma0,
         diagonal=cfg.diagonal,
         seed=run.seed,
         weight_decay=cfg.weight_decay,
-        ancestors=ancestors,
+        ancestors=[Segment(**segment) for segment in ancestors],
     )
-    return Search(evolution, components, cfg.heats)
+    search = Search(space, evolution, cfg.heats)
+    if stored is not None:
+        search.restore(stored)
+    return search
 
 
-def warm_up(pool: Pool, size: int) -> None:
-    """One step in each worker, so that no measured generation waits for processes to start and models to load, and an
-    environment that nobody can play ends the run at once: a WorkerError."""
-    blocks = [
-        Block(np.zeros((1, size), np.float32), (seed,), max_steps=1)
-        for seed in range(max(2, pool.size))
-    ]
-    scores = play_what_can_be(pool, blocks, lambda episodes, steps: None)
-    if all(score.failure for score in scores):
-        raise WorkerError(f"the environment cannot be played: {scores[-1].failure}")
-
-
-def one_generation(
-    cfg: ControllerConfig,
-    run: Run,
-    search: Search,
-    pool: Pool,
-    width: int,
-    metrics: MetricsLog,
-    bar: ProgressBar,
-) -> TimingRow:
-    """Ask, play every candidate on the fresh tracks of its heat, tell; returns what it took."""
-    began, warm, setbacks, evolution = time.monotonic(), pool.warm, pool.setbacks, search.evolution
-    generation = evolution.generation
-    samples = next_samples(
-        search.samples, search.reliability, cfg.most_samples or 0, cfg.reliability, cfg.n_samples
-    )
-    scores = play_candidates(
-        cfg, run, search, samples, pool, width, metrics, lambda steps: bar.advance(0, steps)
-    )
-    returns = np.array([score.total_return for score in scores]).reshape(cfg.pop_size, samples)
-    steps, seconds = sum(score.length for score in scores), time.monotonic() - began
-    search.tell(returns, steps, seconds, calm=warm and pool.setbacks == setbacks)
-    bar.expect(cfg.budget.total(search))
-    bar.advance(1, 0, f"mean {np.nanmean(returns):.0f}")
-    metrics.write(
-        "metrics",
-        row(search, fitness(returns, cfg.heats), [score for score in scores if not score.failure]),
-    )
-    return TimingRow(
-        generation=generation + 1,
-        seconds=round(seconds, 3),
-        rate=round(steps / seconds, 1),
-    )
-
-
-def play_candidates(
-    cfg: ControllerConfig,
-    run: Run,
-    search: Search,
-    samples: int,
-    pool: Pool,
-    width: int,
-    metrics: MetricsLog,
-    advance: Callable[[int], None],
-) -> list[Score]:
-    """Scores of the next population, candidate by candidate, each on `samples` fresh tracks of its heat.
-
-    A track that none of them could play gives way to another, once; half of the episodes lost are a WorkerError.
-    """
-    labels, generation = search.evolution.labels, search.evolution.generation + 1
-    seeds = fresh_seeds(Purpose.search, cfg.heats * samples, run.seed, "generation", *labels)
-    tracks = np.reshape(seeds, (cfg.heats, samples))[heat_of(cfg.pop_size, cfg.heats)].flatten()
-    players, candidates = np.repeat(np.arange(cfg.pop_size), samples), search.ask()
-
-    def play(rows: np.ndarray) -> list[Score]:
-        size = block_size(len(rows), width, pool.size)
-        vectors, seeds = candidates[players[rows]], tracks[rows][:, None]
-        blocks = candidate_blocks(vectors, seeds, size, cfg.time_limit, cfg.early_cut)
-        played = play_what_can_be(pool, blocks, lambda episodes, steps: advance(steps))
-        set_aside(played, [str(player) for player in players[rows]], generation, metrics)
-        return played
-
-    scores = play(np.arange(len(tracks)))
-    closed = unplayable(scores)
-    others = fresh_seeds(Purpose.search, len(closed), run.seed, "generation", *labels, "instead")
-    for track, other in zip(closed, others, strict=True):
-        log.warning(
-            "generation %d: no candidate could play track %d; they play %d instead",
-            generation,
-            track,
-            other,
+def adopted(cfg: ControllerConfig, run: Run, world: WorldModel) -> dict[str, Any]:
+    """The search that goes on here; one among other parameters is a ValueError."""
+    assert cfg.start_from is not None
+    folder = Path(cfg.start_from)
+    theirs = {item["sha256"] for item in PastRun(folder).manifest["inputs"]}
+    ours = {item["sha256"] for item in run.manifest["inputs"] if item["kind"] != "start_from"}
+    if not ours <= theirs:
+        log.warning("%s searched with another V or M: its parameters may mean little here", folder)
+    path = folder / "checkpoints" / "last.pt"
+    run.add_input("start_from", path)
+    state = load_search(path)
+    space = SearchSpace.from_state(state)
+    parameters = num_parameters(**world.controller_config)
+    size = parameters if space.components is None else space.components.size(parameters)
+    if space.size != size:
+        raise ValueError(
+            f"stage.start_from={folder} searched {space.size} parameters; here C has {size}"
         )
-        rows = np.flatnonzero(tracks == track)
-        tracks[rows] = other
-        for row, score in zip(rows, play(rows), strict=True):
-            scores[row] = score
-    require_most(scores, generation)
-    return scores
+    return state
 
 
-def tell_plan(cfg: ControllerConfig, run: Run, search: Search, timing: TimingRow) -> None:
-    """Log what the budget comes to, at the pace of the generation that `timing` is of."""
-    # a test's episodes over a generation's
-    share = cfg.selection_episodes / (cfg.pop_size * search.samples[-1])
-    finals = 2 * cfg.finalists * share if cfg.finalists > 1 else 0.0
-    pace = Pace(timing.rate, timing.seconds, 2 * share / cfg.test_interval, finals)
-    log.info("plan: %s", cfg.budget.plan(search, run.env.id, pace))
+def new_space(cfg: ControllerConfig, run: Run, world: WorldModel) -> SearchSpace:
+    """C's own parameters, from zero; or components of what C sees, or an imitating start."""
+    parameters = num_parameters(**world.controller_config)
+    space = SearchSpace(np.zeros(parameters))
+    if cfg.components is None and not cfg.imitate:
+        return space
+    check_components(cfg.components, world.num_features)
+    episodes = run.feeder.input("episodes")
+    run.add_input("episodes", episodes)
+    observed = observe(world, EpisodeStore.open(episodes.parent))
+    actions = world.env.action_space
+    if cfg.components is not None:
+        outputs = cfg.hidden_units or actions.size
+        components = search_components(observed.features, cfg.components, outputs)
+        space = SearchSpace(np.zeros(components.size(parameters)), components)
+    if cfg.imitate:
+        start = imitating_start(space.seen(observed.features), observed.actions, actions)
+        space = replace(space, start=start)
+    return space
 
 
-def row(search: Search, returns: np.ndarray, scores: list[Score]) -> GenerationRow:
-    """A row of metrics.csv."""
+def write_reference(run: Run, search: Search, metrics: MetricsLog) -> None:
+    """Write down where the published search stood, once, beside a search from the beginning."""
+    if "reference" not in metrics.offsets and not search.evolution.ancestors:
+        for row in published(run.env.id):
+            metrics.write("reference", row)
+
+
+def open_workers(cfg: ControllerConfig, run: Run, models: Models, layout: WorkerLayout) -> Pool:
+    """Workers that play blocks of episodes."""
+    return open_pool(
+        run.workers,
+        layout.workers,
+        build_player,
+        (models, run.backend.value, layout.slots, layout.device, layout.threads),
+        most=cfg.max_workers,
+        deadline=cfg.deadline,
+    )
+
+
+def samples_of_next(cfg: ControllerConfig, search: Search) -> int:
+    """Episodes per candidate in the next generation."""
+    most = cfg.most_samples or 0
+    return next_samples(search.samples, search.reliability, most, cfg.reliability, cfg.n_samples)
+
+
+def search_row(search: Search, played: Played) -> GenerationRow:
+    """A row of metrics.csv: of the generation that was told last."""
+    returns = fitness(played.returns, search.track_groups)
     return GenerationRow(
-        generation=search.evolution.generation,
+        generation=search.generation,
         episodes=sum(search.samples) * len(returns),
         env_steps=search.env_steps,
         best=float(returns.max()),
@@ -456,27 +370,36 @@ def row(search: Search, returns: np.ndarray, scores: list[Score]) -> GenerationR
         worst=float(returns.min()),
         std=float(returns.std()),
         sigma=search.evolution.sigma,
-        length=float(np.mean([score.length for score in scores])),
+        length=played.mean_length,
         n_samples=search.samples[-1],
         reliability=search.reliability[-1],
     )
 
 
-def resume(run: Run, search: Search) -> dict[str, int] | None:
-    """Replay the search that `last.pt` holds, where there is one; returns its CSV offsets."""
-    if not run.last.is_file():
-        return None
-    state = load_search(run.last)
-    search.restore(state)
-    return dict(state["csv_offsets"])
+def timing_row(search: Search, steps: int, seconds: float, tested: float) -> TimingRow:
+    """A row of timing.csv: a generation of so many steps, and the test after it, in seconds."""
+    return TimingRow(
+        generation=search.generation,
+        seconds=round(seconds, 3),
+        rate=round(steps / seconds, 1),
+        test_seconds=round(tested, 3),
+    )
+
+
+def log_plan(cfg: ControllerConfig, run: Run, search: Search, rate: float, seconds: float) -> None:
+    """Log what the budget comes to at the pace of one generation."""
+    # a test's episodes over a generation's
+    share = cfg.selection_episodes / (cfg.pop_size * search.samples[-1])
+    finals = 2 * cfg.finalists * share if cfg.finalists > 1 else 0.0
+    pace = Pace(rate, seconds, 2 * share / cfg.test_interval, finals)
+    log.info("plan: %s", cfg.budget.plan(search, run.env.id, pace))
 
 
 def save(cfg: ControllerConfig, run: Run, search: Search, metrics: MetricsLog) -> None:
     """Write `last.pt`."""
     place = {"inputs": run.manifest["inputs"], "csv_offsets": metrics.offsets}
-    save_checkpoint(
-        run.last, "controller", {"search": search_options(cfg), **search.state(), **place}
-    )
+    state = {"search": search_options(cfg), **search.state(), **place}
+    save_checkpoint(run.last, "controller", state)
 
 
 def write_agent(run: Run, search: Search, world: WorldModel) -> None:
