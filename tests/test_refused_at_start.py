@@ -46,6 +46,7 @@ CASES = [
     ("pixel_pipeline", "stage.pixel.data.pin_memory=true", "is for device=cuda"),
     ("pixel_pipeline", "stage.evaluate.source=nowhere", "nowhere.* does not exist"),
 ]
+LEVELS = ["env=coinrun", "env.num_levels=9", "stage.pixel.data.val_ratio=0.2"]
 
 
 def arguments(stage: str, finished: Path) -> list[str]:
@@ -67,6 +68,15 @@ def test_it_is_refused_before_anything_is_written(
 ) -> None:
     outputs = tmp_path / "outputs"
     refused([*arguments(stage, finished), key, f"outputs={outputs}"], sentence, capsys)
+    assert not outputs.exists()
+
+
+def test_a_split_that_mixes_levels_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outputs = tmp_path / "outputs"
+    words = "come from 9 levels, and only their own split keeps the levels apart"
+    refused(["stage=pixel_pipeline", *LEVELS, f"outputs={outputs}"], words, capsys)
     assert not outputs.exists()
 
 

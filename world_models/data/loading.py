@@ -11,7 +11,8 @@ import numpy.typing as npt
 from torch.utils.data import DataLoader, Dataset
 
 from world_models.data.datasets import batches, identity
-from world_models.data.store import EpisodeStore
+from world_models.data.store import EpisodeStore, check_new_split
+from world_models.envs.spec import EnvSpec
 from world_models.runs.device import Device
 from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.numbers import require_positive
@@ -50,8 +51,10 @@ class DataConfig:
                 f"stage.data.prefetch_factor is {self.prefetch_factor}; with num_workers={self.num_workers} it must be 1 or more"
             )
 
-    def check_device(self, device: Device) -> None:
-        """What only a GPU has is a ValueError without one."""
+    def check(self, env: EnvSpec, device: Device) -> None:
+        """What only a GPU has is a ValueError without one, and so is a split that mixes levels."""
+        if self.val_ratio is not None:
+            check_new_split(env, f"episodes of {env.id} with these env keys")
         if self.pin_memory and device is not Device.cuda:
             raise ValueError("stage.data.pin_memory=true is for device=cuda")
 

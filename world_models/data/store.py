@@ -35,6 +35,19 @@ def split_episodes(episodes: int, val_fraction: float) -> list[str]:
     return ["train"] * (episodes - validation) + ["validation"] * validation
 
 
+def check_new_split(env: EnvSpec, episodes: str) -> None:
+    """Episodes whose levels only their own split keeps apart are a ValueError; it names them."""
+    if env.has_one_level:
+        raise ValueError(
+            f"{episodes} are all of one level, none can be held out: leave val_ratio=null"
+        )
+    if env.level_limit:
+        raise ValueError(
+            f"{episodes} come from {env.level_limit} levels, and only their own split keeps the "
+            "levels apart: leave val_ratio=null, or set stage.val_fraction when you collect"
+        )
+
+
 def write_shard(
     folder: Path, index: int, episodes: list[Episode], splits: list[str]
 ) -> dict[str, Any]:
@@ -178,16 +191,7 @@ class EpisodeStore(ShardedFolder):
 
         A ValueError where there is one level, or a limited range of them, which episodes of both splits would share.
         """
-        env = self.env
-        if env.has_one_level:
-            raise ValueError(
-                f"the episodes of {self.folder} are all of one level, none can be held out: leave val_ratio=null"
-            )
-        if env.level_limit:
-            raise ValueError(
-                f"the episodes of {self.folder} come from {env.level_limit} levels, and only "
-                "their own split keeps the levels apart: leave val_ratio=null, or set stage.val_fraction when you collect"
-            )
+        check_new_split(self.env, f"the episodes of {self.folder}")
         again = EpisodeStore(self.folder, self.manifest, self.digest())
         splits = split_episodes(len(self.rows), val_ratio)
         again.rows = [

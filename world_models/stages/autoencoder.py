@@ -122,7 +122,7 @@ class AutoencoderConfig:
 
 def resolve(cfg: AutoencoderConfig, setting: Setting) -> AutoencoderConfig:
     """The same; what only a GPU has is refused without one."""
-    cfg.data.check_device(setting.device)
+    cfg.data.check(setting.env, setting.device)
     return cfg
 
 

@@ -197,7 +197,7 @@ class PixelConfig:
 
 def resolve(cfg: PixelConfig, setting: Setting) -> PixelConfig:
     """The same; keys for a GPU that is not there, and pictures of a wrong size, are refused."""
-    cfg.data.check_device(setting.device)
+    cfg.data.check(setting.env, setting.device)
     size = cfg.image_size or setting.env.preprocessing.size
     if cfg.model is Architecture.pixel_unet and size % FOLD:
         raise ValueError(
