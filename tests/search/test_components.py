@@ -1,4 +1,4 @@
-"""The axes of a search, against a decomposition of features taken one step at a time, and the folding of its vectors into C."""
+"""The axes of a search, against features taken one step at a time; its vectors folded into C."""
 
 from pathlib import Path
 

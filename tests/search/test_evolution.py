@@ -29,7 +29,7 @@ def test_the_sphere_is_maximised(diagonal: bool) -> None:
 
 
 def test_diagonal_adapts_variances_alone() -> None:
-    """On an ellipsoid along the axes both find the scales; on one that is turned, the diagonal search is slower."""
+    """On an ellipsoid along the axes both find the scales; on a turned one diagonal is slower."""
     scales = np.logspace(0, 4, 12)
     turn, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(12, 12)))
 

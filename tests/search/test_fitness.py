@@ -1,4 +1,4 @@
-"""Fitness of controllers: what cannot be played is quarantined with its cause, and the rest comes to the same numbers."""
+"""Fitness of controllers: what cannot be played is quarantined, the rest keeps its numbers."""
 
 from collections import Counter
 from pathlib import Path
@@ -25,7 +25,7 @@ from world_models.search.quarantine import play_with_quarantine
 
 @pytest.fixture
 def pool(finished: Path) -> Pool:
-    """Plays the finished pipeline's world model, in this process, three environments side by side."""
+    """Plays the finished pipeline's world model in this process, three environments at once."""
     env = read_json(finished / "manifest.json")["env"]
     return InProcessPool(
         build_player, (Models(env, agent=finished / "controller/agent.pt"), "gymnasium", 3, "cpu")
@@ -120,7 +120,10 @@ def test_a_reward_that_is_no_number_costs_its_episode(
 
     monkeypatch.setattr(PelletEnv, "step", broken)
     scores = play_with_quarantine(pool, [Block(vectors(1), (1, 2, 3), 20)], ignore)
-    cause = "ValueError: WorldModels/Pellet-v0 gave a reward that is NaN or infinite in the episode of seed 2"
+    cause = (
+        "ValueError: WorldModels/Pellet-v0 gave a reward that is NaN or infinite "
+        "in the episode of seed 2"
+    )
     assert [score.failure for score in scores] == ["", cause, ""]
 
 

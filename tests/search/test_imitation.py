@@ -1,4 +1,4 @@
-"""The controller that a search can begin at, against one that is known and against least squares."""
+"""The controller that a search can begin at, against a known one and against least squares."""
 
 import numpy as np
 import pytest

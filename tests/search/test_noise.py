@@ -1,4 +1,4 @@
-"""How far ranks can be trusted: against their definition, and against what is known of simulated candidates."""
+"""How far ranks can be trusted: against their definition, and on simulated candidates."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from world_models.search.track_groups import track_group_of
 
 
 def simulated(noise: float, tracks: int, candidates: int = 20_000) -> np.ndarray:
-    """Candidates of true worth N(0, 1), each return with noise of its own, tracks of different difficulty."""
+    """Candidates of true worth N(0, 1), returns with noise, tracks of different difficulty."""
     draw = np.random.default_rng(0)
     worth, difficulty = draw.normal(size=(candidates, 1)), 5 * draw.normal(size=(1, tracks))
     return worth + difficulty + noise * draw.normal(size=(candidates, tracks))
@@ -61,7 +61,7 @@ def test_track_groups_are_as_large_as_each_other() -> None:
 
 
 def test_in_track_groups_nobody_gains_by_an_easy_track() -> None:
-    """The second group's tracks give 100 and 50 less; 75 is half of that apart from the mean of all."""
+    """The second group's tracks give 100 and 50 less: 75 is half of that from the mean of all."""
     worth = np.array([[1.0, 2], [3, 4], [5, 0], [1, 2], [3, 4], [5, 0]])
     easier = np.array([[100.0, 50]] * 3 + [[0, 0]] * 3)
     np.testing.assert_allclose(fitness(worth + easier, track_groups=2), worth.mean(1) + 37.5)
@@ -82,8 +82,10 @@ def test_a_missing_episode_counts_as_the_lowest_of_its_group() -> None:
 
 
 def searched(groups: int, seed: int) -> float:
-    """The distance from the best controller at which a search of 32 candidates, one track each, comes to rest: every
-    track would have the controller elsewhere, around 0, and tells so by its return."""
+    """How far from the best controller a search of 32 candidates, one track each, comes to rest.
+
+    Every track would have the controller elsewhere, around 0, and tells so by its return.
+    """
     evolution, draw = (
         Evolution(np.zeros(20), pop_size=32, sigma0=0.5, seed=seed, diagonal=True),
         np.random.default_rng(seed),

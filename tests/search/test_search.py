@@ -102,7 +102,8 @@ def test_the_plan_tells_what_the_published_search_had() -> None:
         after(2), "CarRacing-v3", Pace(2100.4, 20.0, 0.25, 3.0)
     )
     assert plan.startswith(
-        "2,100 steps/s, 20 s per generation and 5 s of tests: 50 generations of 8 x 2 episodes, until about "
+        "2,100 steps/s, 20 s per generation and 5 s of tests: "
+        "50 generations of 8 x 2 episodes, until about "
     )
     end = datetime.strptime(re.search(r"about (\d\d:\d\d)", plan)[1], "%H:%M")
     expected_end = datetime.now() + timedelta(seconds=48 * 25 + 60)

@@ -288,7 +288,7 @@ def test_finalists_play_other_tracks_and_the_best_over_all_of_them_is_the_agent(
 
 
 def decided(run: Path, generation: int) -> tuple[float, bytes]:
-    """The score of the agent and its parameters, by the finalists' tests and further tracks, of the last round."""
+    """The score of the agent and its parameters, by the finalists' last round."""
     table = [row for row in read_csv(run / "finalists.csv") if row["generation"] == str(generation)]
     rows = [{name: float(value) for name, value in row.items()} for row in table]
     state = torch.load(run / "checkpoints/last.pt")["finalists"]
@@ -412,7 +412,10 @@ def test_a_search_that_cannot_go_on_here_is_refused(
         f"upstream={finished / 'mdrnn'}",
     ]
     assert main(small("controller", *arguments, *keys, f"outputs={tmp_path / 'o'}")) == 1
-    theirs = "searched with pop_size=6, sigma0=1.0, diagonal=False, components=None, imitate=False, features=zh"
+    theirs = (
+        "searched with pop_size=6, sigma0=1.0, diagonal=False, components=None, imitate=False, "
+        "features=zh"
+    )
     assert theirs in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 

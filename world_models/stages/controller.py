@@ -19,7 +19,7 @@ from world_models.pools.pool import DEADLINE, Pool
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.folder import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
-from world_models.runs.numbers import require_positive
+from world_models.runs.numbers import require_not_negative, require_positive
 from world_models.runs.past import PastRun, part_folder
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow
@@ -45,17 +45,20 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class ControllerConfig:
-    """The search ends after `generations`, `env_steps` or `minutes`, or when the agent's score reaches `target_return`.
+    """The search ends after `generations`, `env_steps` or `minutes`, or at `target_return`.
 
-    `minutes` of playing candidates becomes a number of environment steps, from the rate measured once
-    (search/search.py: Budget); tests come on top. Every candidate plays `n_samples` episodes, all candidates of a
-    generation on the same fresh tracks; with several `heats`, those of a heat do, and heats are put level
-    (search/noise.py), so that a generation is judged on more tracks for the same episodes.
-    Where `n_samples` grows to `most_samples`, it does so once ranks are less reliable than `reliability`.
-    Each `test_interval` generations the mean vector and the best candidate play `selection_episodes` fixed tracks, and
-    once more at the end; the best of all is the agent. The best of many noisy scores promises too much: with several
-    `finalists`, these play twice as many other tracks of the same kind at the end, and the best over all of them is it.
-    (A search that is extended after its end keeps what it tested then, which an uninterrupted one would not have done.)
+    `minutes` of playing candidates becomes a number of environment steps, at a rate that is
+    measured once (search/budget.py); tests come on top.
+
+    Every candidate plays `n_samples` episodes, all candidates of a generation on the same fresh
+    tracks. With several `heats`, the candidates of a heat share tracks, and heats are put level
+    (search/track_groups.py): more tracks for the same episodes. `n_samples` grows up to
+    `most_samples` once ranks are less reliable than `reliability`.
+
+    Each `test_interval` generations, and at the end, the mean vector and the best candidate play
+    `selection_episodes` fixed tracks. The best of all is the agent. With several `finalists`,
+    these play twice as many other tracks at the end, and the best over all its tracks is it.
+    A search that is extended after its end keeps what it tested then.
     """
 
     features: Features = Features.zh
@@ -121,27 +124,31 @@ class ControllerConfig:
             )
         if not 1 <= self.heats <= self.pop_size // 2:
             raise ValueError(
-                f"stage.heats is {self.heats}; each heat needs 2 candidates or more of stage.pop_size={self.pop_size}"
+                f"stage.heats is {self.heats}; each heat needs 2 candidates or more of "
+                f"stage.pop_size={self.pop_size}"
             )
         if self.imitate and self.hidden_units:
             raise ValueError(
-                f"stage.imitate is for the linear controller, and stage.hidden_units is {self.hidden_units}"
+                "stage.imitate is for the linear controller, and stage.hidden_units is "
+                f"{self.hidden_units}"
             )
         if self.generations is None and self.minutes is None and self.env_steps is None:
             raise ValueError(
-                "stage.generations, stage.env_steps and stage.minutes are all null: give the search an end"
+                "stage.generations, stage.env_steps and stage.minutes are all null: give the "
+                "search an end"
             )
         if not 0 <= self.reliability <= 1:
             raise ValueError(
                 f"stage.reliability is {self.reliability}; it must lie between 0 and 1"
             )
-        for name in ("max_workers", "early_cut", "hidden_units", "weight_decay"):
-            if not getattr(self, name) >= 0:
-                raise ValueError(f"stage.{name} is {getattr(self, name)}; it must be 0 or more")
+        require_not_negative(
+            "stage", self, "max_workers", "early_cut", "hidden_units", "weight_decay"
+        )
         if self.most_samples is not None and not 2 <= self.n_samples <= self.most_samples:
             raise ValueError(
-                f"stage.most_samples is {self.most_samples} and stage.n_samples {self.n_samples}: the number of episodes "
-                "can grow from 2 or more (their halves are compared) to no fewer than that"
+                f"stage.most_samples is {self.most_samples} and stage.n_samples {self.n_samples}: "
+                "the number of episodes can grow from 2 or more (their halves are compared) to no "
+                "fewer than that"
             )
 
     @property
@@ -167,10 +174,12 @@ def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
     if cfg.start_from is None:
         return cfg
     path = part_folder(Path(cfg.start_from).absolute(), "controller")
-    found, ours = load_search(path / "checkpoints" / "last.pt")["search"], search_options(cfg)
+    found = load_search(path / "checkpoints" / "last.pt")["search"]
+    ours = search_options(cfg)
     if found != ours:
         raise ValueError(
-            f"stage.start_from={path} searched with {_words(found)} and this run has {_words(ours)}: they must agree"
+            f"stage.start_from={path} searched with {_words(found)} "
+            f"and this run has {_words(ours)}: they must agree"
         )
     return replace(cfg, start_from=str(path))
 
