@@ -99,7 +99,7 @@ def test_a_chain_of_its_own_runs_and_resumes(
     assert open_dream(str(whole), 2).reset(seed=[1, 2])[0].shape == (2, 64, 64, 3)
     page = (whole / "report.html").read_text()
     assert all(f"<h2>{title}" in page for title in ("Episodes", "Next frame", "Evaluation"))
-    assert 'upstream="$here/pixel"' in (whole / "eval.sh").read_text()
+    assert 'upstream="$here"' in (whole / "eval.sh").read_text()
 
 
 def test_tiny_budgets_leave_every_file_too(finished: Path, tmp_path: Path) -> None:
