@@ -118,6 +118,13 @@ class ControllerConfig:
             "num_envs",
             "deadline",
         )
+        require_not_negative(
+            "stage", self, "max_workers", "early_cut", "hidden_units", "weight_decay"
+        )
+        self._check_search()
+        self._check_episodes()
+
+    def _check_search(self) -> None:
         if self.pop_size < 2:
             raise ValueError(
                 f"stage.pop_size is {self.pop_size}; CMA-ES needs at least 2 candidates"
@@ -137,13 +144,12 @@ class ControllerConfig:
                 "stage.generations, stage.env_steps and stage.minutes are all null: give the "
                 "search an end"
             )
+
+    def _check_episodes(self) -> None:
         if not 0 <= self.reliability <= 1:
             raise ValueError(
                 f"stage.reliability is {self.reliability}; it must lie between 0 and 1"
             )
-        require_not_negative(
-            "stage", self, "max_workers", "early_cut", "hidden_units", "weight_decay"
-        )
         if self.most_samples is not None and not 2 <= self.n_samples <= self.most_samples:
             raise ValueError(
                 f"stage.most_samples is {self.most_samples} and stage.n_samples {self.n_samples}: "

@@ -501,11 +501,7 @@ def validate(
     )
     metrics.write("val_metrics", row)
     log.info("step %d: %s", training.step, log_line(rows))
-    if judged.steps is not None:
-        _, scores = pixel_heads.judge_heads(model, judged.steps, run.device.value)
-        for score in scores:
-            metrics.write("val_head_scores", replace(score, step=training.step, split=judged.split))
-        log.info("%s", calibration.log_line(scores))
+    validate_heads(run, training, judged, metrics)
     save_rollout_plot(run.path / "plots" / f"{name}.png", rows)
     show(run, training, judged, metrics, "val")
     save_rollout_video(
@@ -520,6 +516,18 @@ def validate(
         validation = {name: value for name, value in cells(row).items() if name.startswith("val_")}
         training.save_best(run, validation)
     model.train()
+
+
+def validate_heads(
+    run: Run, training: Training[PixelModel], judged: Judged, metrics: MetricsLog
+) -> None:
+    """Judge the heads for reward and end, where the model has any."""
+    if judged.steps is None:
+        return
+    _, scores = pixel_heads.judge_heads(training.judged, judged.steps, run.device.value)
+    for score in scores:
+        metrics.write("val_head_scores", replace(score, step=training.step, split=judged.split))
+    log.info("%s", calibration.log_line(scores))
 
 
 STAGE = Stage(
