@@ -33,7 +33,7 @@ class Components:
         return parameters - self.outputs * (features - kept)
 
     def expand(self, vectors: np.ndarray) -> np.ndarray:
-        """Search vectors (P, k-many) -> the same controllers as vectors of C's own parameters (P, N)."""
+        """Search vectors (P, size) -> the same controllers as C's own parameters (P, N)."""
         kept = self.axes.shape[1]
         outputs = self.outputs
         weight = vectors[:, : outputs * kept].reshape(-1, outputs, kept) @ self.axes.T

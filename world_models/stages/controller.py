@@ -47,9 +47,9 @@ class ControllerConfig:
     """The search ends after `generations`, `env_steps` or `minutes`, or when the agent's score reaches `target_return`.
 
     `minutes` of playing candidates becomes a number of environment steps, from the rate measured once
-    (search/search.py: Budget); tests come on top. Every candidate plays `n_samples` episodes, all candidates of a
+    (search/budget.py); tests come on top. Every candidate plays `n_samples` episodes, all candidates of a
     generation on the same fresh tracks; with several `heats`, those of a heat do, and heats are put level
-    (search/noise.py), so that a generation is judged on more tracks for the same episodes.
+    (search/track_groups.py), so that a generation is judged on more tracks for the same episodes.
     Where `n_samples` grows to `most_samples`, it does so once ranks are less reliable than `reliability`.
     Each `test_interval` generations the mean vector and the best candidate play `selection_episodes` fixed tracks, and
     once more at the end; the best of all is the agent. The best of many noisy scores promises too much: with several
