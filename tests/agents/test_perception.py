@@ -8,7 +8,7 @@ import torch
 
 from world_models.agents.agent import load_agent
 from world_models.agents.perception import Perception
-from world_models.models.controller import Features, Sight
+from world_models.models.controller import ControllerInputs, Features
 from world_models.models.mdrnn import mixture_mean
 from world_models.worlds.latent import WorldModel
 
@@ -54,7 +54,7 @@ def test_rows_that_do_not_play_stay_as_they_are(world: WorldModel) -> None:
 
 
 def test_m_runs_where_c_sees_of_it_or_somebody_asks(world: WorldModel) -> None:
-    blind = WorldModel(world.vae, world.mdrnn, world.env, Sight(Features.z))
+    blind = WorldModel(world.vae, world.mdrnn, world.env, ControllerInputs(Features.z))
     frame, rows = frames_for(1, 2)[0], np.arange(2)
     for with_memory in (None, True):
         perception = Perception(blind, with_memory)

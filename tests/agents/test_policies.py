@@ -18,7 +18,13 @@ from world_models.envs.actions import ActionSpace, Noise
 from world_models.envs.gymnasium_family import DRIVING
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
-from world_models.models.controller import Controller, Features, Latent, Sight, load_parameters
+from world_models.models.controller import (
+    Controller,
+    ControllerInputs,
+    Features,
+    Latent,
+    load_parameters,
+)
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN
 from world_models.pools.pool import one_thread
@@ -117,26 +123,26 @@ def frames_for(steps: int, rows: int) -> np.ndarray:
     return np.random.default_rng(2).integers(0, 255, (steps, rows, 64, 64, 3), np.uint8)
 
 
-SIGHTS = [
-    Sight(),
-    Sight(Features.z),
-    Sight(Features.zch),
-    Sight(Features.z, hidden_units=7),
-    Sight(Features.zh, hidden_units=5, latent=Latent.sample),
-    Sight(Features.zch, latent=Latent.sample),
+WAYS_TO_SEE = [
+    ControllerInputs(),
+    ControllerInputs(Features.z),
+    ControllerInputs(Features.zch),
+    ControllerInputs(Features.z, hidden_units=7),
+    ControllerInputs(Features.zh, hidden_units=5, latent=Latent.sample),
+    ControllerInputs(Features.zch, latent=Latent.sample),
 ]
 
 
-def seen_by(world: WorldModel, sight: Sight) -> WorldModel:
-    return WorldModel(world.vae, world.mdrnn, world.env, sight)
+def seen_by(world: WorldModel, inputs: ControllerInputs) -> WorldModel:
+    return WorldModel(world.vae, world.mdrnn, world.env, inputs)
 
 
-@pytest.mark.parametrize("sight", SIGHTS, ids=str)
+@pytest.mark.parametrize("inputs", WAYS_TO_SEE, ids=str)
 def test_the_agent_acts_on_what_it_sees_and_remembers_what_it_did(
-    world: WorldModel, sight: Sight
+    world: WorldModel, inputs: ControllerInputs
 ) -> None:
     """Against a plain loop of one environment, module by module."""
-    world = seen_by(world, sight)
+    world = seen_by(world, inputs)
     vector, frames = vectors(world, 1), frames_for(4, 1)
     policy, controller = WorldModelPolicy(world, vector), Controller(**world.controller_config)
     load_parameters(controller, vector[0])
@@ -146,9 +152,9 @@ def test_the_agent_acts_on_what_it_sees_and_remembers_what_it_did(
     for frame in frames:
         x = torch.from_numpy(frame).permute(0, 3, 1, 2).float() / 255
         z, logsigma = world.vae.encoder(x)
-        if sight.latent is Latent.sample:
+        if inputs.latent is Latent.sample:
             z = z + logsigma.exp() * torch.from_numpy(draw.standard_normal((1, 8), np.float32))
-        seen = {"z": [z], "zh": [z, h], "zch": [z, c, h]}[sight.features.value]
+        seen = {"z": [z], "zh": [z, h], "zch": [z, c, h]}[inputs.features.value]
         raw = controller(torch.cat(seen, -1))
         action = torch.stack(
             [raw[:, 0].tanh(), (raw[:, 1].tanh() + 1) / 2, raw[:, 2].tanh().clamp(min=0)], -1
@@ -168,9 +174,11 @@ def test_a_controller_that_is_not_finite_is_refused(world: WorldModel) -> None:
         policy.act(frames_for(1, 2)[0], np.arange(2))
 
 
-@pytest.mark.parametrize("sight", SIGHTS, ids=str)
-def test_a_row_acts_the_same_whoever_plays_beside_it(world: WorldModel, sight: Sight) -> None:
-    world = seen_by(world, sight)
+@pytest.mark.parametrize("inputs", WAYS_TO_SEE, ids=str)
+def test_a_row_acts_the_same_whoever_plays_beside_it(
+    world: WorldModel, inputs: ControllerInputs
+) -> None:
+    world = seen_by(world, inputs)
     many, frames = vectors(world, 20), frames_for(5, 20)
     together = played_on(WorldModelPolicy(world, many), frames, np.arange(20))
     for rows in (np.array([3]), np.array([0, 7, 19]), np.arange(4, 16)):

@@ -130,7 +130,7 @@ def test_starts_are_spread_evenly_and_the_horizon_fits(
     assert [start.key for start in all_start_points(episodes, rows, 10)] == fits, (
         "few places: all of them"
     )
-    monkeypatch.setattr(open_loop, "STARTS", 20)
+    monkeypatch.setattr(open_loop, "STARTS_PER_HORIZON", 20)
     chosen = [fits.index(start.key) for start in all_start_points(episodes, rows, 10)]
     assert len(chosen) == 20 and set(np.diff(chosen)) <= {len(fits) // 20, len(fits) // 20 + 1}
     assert chosen[0] < len(fits) / 20 and chosen[-1] >= len(fits) * 19 / 20

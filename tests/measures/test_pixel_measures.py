@@ -97,8 +97,8 @@ class Sayer(Oracle):
 def test_heads_are_judged_on_every_step_that_has_its_frames_before_it(
     store: EpisodeStore, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(pixel_heads, "STEPS", most)
-    monkeypatch.setattr(pixel_heads, "WIDTH", 7)
+    monkeypatch.setattr(pixel_heads, "MOST_HELD_OUT_STEPS", most)
+    monkeypatch.setattr(pixel_heads, "STEPS_AT_ONCE", 7)
     steps = HeldOutSteps.of(store, "validation", 3, SPACE, View())
     found = judge_heads(Sayer(), steps, "cpu")[1]
     scores = {str(row.name): (row.value, row.baseline) for row in found}

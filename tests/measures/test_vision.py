@@ -99,7 +99,7 @@ def test_share_of_latents_at_the_floor(tolerance: float, share: float) -> None:
 def test_held_out_frames_come_with_those_before_them(
     make_episodes: Callable, has_final_frame: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vision, "WIDTH", 5)  # batches end inside episodes
+    monkeypatch.setattr(vision, "FRAMES_AT_ONCE", 5)  # batches end inside episodes
     store = make_episodes(has_final_frame=has_final_frame).store
     held_out = HeldOut(store)
     episodes = [

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from world_models.losses import shift_error
-from world_models.models.motion import REACH, motion, shift_errors, shifts
+from world_models.models.motion import FARTHEST_SHIFTS, motion, shift_errors, shifts
 from world_models.models.pixel_unet import PixelUNet
 
 
@@ -24,7 +24,7 @@ def drifting(down: int, right: int, size: int = 32, steps: int = 4) -> torch.Ten
 @pytest.mark.parametrize(("height", "width"), [(20, 17), (16, 16), (9, 4)])
 def test_errors_are_those_of_brute_force(height: int, width: int) -> None:
     frames = torch.rand(2, 3, 3, height, width, generator=torch.Generator().manual_seed(0)) ** 2
-    found, (far_down, far_right) = shift_errors(frames), REACH
+    found, (far_down, far_right) = shift_errors(frames), FARTHEST_SHIFTS
     assert found.shape == (2, 2, 17, 7)
     for down in range(-far_down, far_down + 1):
         for right in range(-far_right, far_right + 1):
@@ -52,8 +52,14 @@ def test_errors_are_those_of_brute_force(height: int, width: int) -> None:
 def test_a_drift_is_seen_in_every_pair_of_frames(down: int, right: int) -> None:
     found = motion(drifting(down, right))
     assert found.shape == (1, 3, shifts())
-    assert found[0, :, : 2 * REACH[0] + 1].argmax(1).tolist() == [down + REACH[0]] * 3
-    assert found[0, :, 2 * REACH[0] + 1 :].argmax(1).tolist() == [right + REACH[1]] * 3
+    assert (
+        found[0, :, : 2 * FARTHEST_SHIFTS[0] + 1].argmax(1).tolist()
+        == [down + FARTHEST_SHIFTS[0]] * 3
+    )
+    assert (
+        found[0, :, 2 * FARTHEST_SHIFTS[0] + 1 :].argmax(1).tolist()
+        == [right + FARTHEST_SHIFTS[1]] * 3
+    )
     torch.testing.assert_close(found.sum(2), torch.full((1, 3), 2.0))
 
 

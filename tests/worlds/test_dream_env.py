@@ -249,7 +249,7 @@ def test_a_chains_m_dreams(finished: Path) -> None:
     assert features.shape == (3, agent.world.num_features) and features in dream.observation_space
     assert all(picture.shape == (64, 64, 3) for picture in dream.render())
     vectors = agent.controllers["best"][None]
-    policy = ControllerPolicy(agent.world.sight, agent.env.action_space, vectors)
+    policy = ControllerPolicy(agent.world.controller_inputs, agent.env.action_space, vectors)
     scores = play(dream, policy, [1, 2, 3, 4])
     assert all(1 <= score.length <= 5 for score in scores)
     assert scores[1:] == play(open_dream(finished, 2, max_steps=5), policy, [2, 3, 4])

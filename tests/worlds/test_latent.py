@@ -15,7 +15,7 @@ from world_models.worlds.latent import LatentWorld, WorldModel, encoded_starts
 from world_models.worlds.memory import LatentState
 from world_models.worlds.world import place, select
 
-STEPS = 6
+NUM_STEPS = 6
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def starts(model: WorldModel, store: EpisodeStore) -> LatentState:
 
 
 def actions_of(rows: int) -> torch.Tensor:
-    numbers = seeding.generator(0, "actions").integers(0, 5, (STEPS, rows))
+    numbers = seeding.generator(0, "actions").integers(0, 5, (NUM_STEPS, rows))
     return torch.nn.functional.one_hot(torch.from_numpy(numbers), 5).float()
 
 
@@ -96,7 +96,7 @@ def test_rows_that_are_over_may_be_left_out(model: WorldModel, starts: LatentSta
     world, actions, left = LatentWorld(model, starts), actions_of(16), np.array([1, 4, 5, 15])
     whole, _ = rolled(world, actions, np.arange(16))
     state = select(whole[2], left)
-    for step in range(3, STEPS):
+    for step in range(3, NUM_STEPS):
         draws = RowDraws(torch.from_numpy(left), torch.full((4,), step))
         state = world.advance(state, actions[step][left], draws).state
     for part, found in zip(whole[-1], state, strict=True):

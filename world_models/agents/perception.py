@@ -34,13 +34,13 @@ class Perception:
 
     def __init__(self, world: WorldModel, with_memory: bool | None = None) -> None:
         """`with_memory` says whether M runs; None: where C sees of it."""
-        read = world.sight.features is not Features.z
+        read = world.controller_inputs.features is not Features.z
         self.world, self.with_memory = world, read if with_memory is None else with_memory
 
     @torch.inference_mode()
     def reset(self, seeds: Sequence[int]) -> None:
         """Begin one episode per seed, nothing seen or remembered yet."""
-        sampled = self.world.sight.latent is Latent.sample
+        sampled = self.world.controller_inputs.latent is Latent.sample
         self.draws = [seeding.generator(seed, "latent") for seed in seeds] if sampled else []
         h, c = self.world.cell.get_init_hidden(len(seeds))
         self.state = LatentState(h.new_zeros(len(seeds), self.world.mdrnn.latents), h, c)

@@ -11,7 +11,7 @@ from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, Episode
 from world_models.envs.slots import SlotVectorEnv
 from world_models.pools.pool import heartbeat
 
-FREE = -1
+FREE_SLOT = -1
 """In a slot without an episode."""
 
 
@@ -60,14 +60,14 @@ def interact(
     """
     policy.reset(seeds)
     envs.stop(np.ones(envs.num_envs, bool))
-    waiting, episode_in = deque(range(len(seeds))), np.full(envs.num_envs, FREE)
+    waiting, episode_in = deque(range(len(seeds))), np.full(envs.num_envs, FREE_SLOT)
     length, last_reward = np.zeros(len(seeds), int), np.zeros(len(seeds), int)
     actions = np.zeros(
         (envs.num_envs, *envs.env_spec.action_space.shape), envs.env_spec.action_space.dtype
     )
     seen = _refill(envs, episode_in, waiting, seeds)
-    while (episode_in != FREE).any():
-        slots = np.flatnonzero(episode_in != FREE)
+    while (episode_in != FREE_SLOT).any():
+        slots = np.flatnonzero(episode_in != FREE_SLOT)
         rows = episode_in[slots]
         actions[slots] = chosen = policy.act(seen[slots], rows)
         following, rewards, terminated, truncated, _ = envs.step(actions)
@@ -80,10 +80,10 @@ def interact(
         ] = TRUNCATED
         done[terminated[slots]] = TERMINATED
         yield Step(rows, seen[slots], chosen, rewards[slots], done, following[slots])
-        episode_in[slots[done != RUNNING]] = FREE
-        envs.stop(episode_in == FREE)
+        episode_in[slots[done != RUNNING]] = FREE_SLOT
+        envs.stop(episode_in == FREE_SLOT)
         seen = following
-        if waiting and (episode_in == FREE).sum() >= max(1, envs.num_envs // 4):
+        if waiting and (episode_in == FREE_SLOT).sum() >= max(1, envs.num_envs // 4):
             seen = _refill(envs, episode_in, waiting, seeds)
 
 
@@ -94,7 +94,7 @@ def _refill(
 
     A few at once: each reset makes new environments.
     """
-    slots = np.flatnonzero(episode_in == FREE)[: len(waiting)]
+    slots = np.flatnonzero(episode_in == FREE_SLOT)[: len(waiting)]
     episode_in[slots] = [waiting.popleft() for _ in slots]
     mask = np.zeros(envs.num_envs, bool)
     mask[slots] = True

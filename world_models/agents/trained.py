@@ -8,17 +8,17 @@ from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.files import read_json, sha256, write_json
 from world_models.runs.folder import read_manifest
 
-FOLDER = Path(__file__).parent.parent / "trained"
+PACKAGED_AGENTS = Path(__file__).parent.parent / "trained"
 
 
 def names() -> list[str]:
     """The agents that come with the package."""
-    return sorted(path.stem for path in FOLDER.glob("*.pt"))
+    return sorted(path.stem for path in PACKAGED_AGENTS.glob("*.pt"))
 
 
 def find_agent(name: str) -> Path:
     """The file of the agent of this name, the file itself, or that of a controller's or pipeline's folder; else a ValueError."""
-    path = FOLDER / f"{name}.pt" if name in names() else Path(name)
+    path = PACKAGED_AGENTS / f"{name}.pt" if name in names() else Path(name)
     inside = [path / "agent.pt", path / "controller" / "agent.pt"]
     path = next((file for file in inside if file.is_file()), path)
     if path.is_dir():

@@ -6,8 +6,8 @@ import numpy as np
 import numpy.typing as npt
 
 RESAMPLES = 2_000
-ENOUGH = 5  # with fewer episodes an interval would promise too much
-BLOCK = 1_000_000  # draws held in memory at once
+LEAST_EPISODES = 5  # with fewer episodes an interval would promise too much
+DRAWS_AT_ONCE = 1_000_000  # draws held in memory at once
 
 Doubles = npt.NDArray[np.float64]
 
@@ -24,9 +24,9 @@ def ratio_interval(numerators: Doubles, denominators: Doubles) -> tuple[float, f
     The percentile bootstrap (Efron 1979), 2,000 resamples of the episodes, fixed seed; NaN for fewer than 5 episodes.
     """
     count = len(numerators)
-    if count < ENOUGH or not denominators.any():
+    if count < LEAST_EPISODES or not denominators.any():
         return math.nan, math.nan
-    draw, size = np.random.default_rng(0), max(1, BLOCK // count)
+    draw, size = np.random.default_rng(0), max(1, DRAWS_AT_ONCE // count)
     values = []
     for first in range(0, RESAMPLES, size):
         picks = draw.integers(0, count, (min(size, RESAMPLES - first), count))

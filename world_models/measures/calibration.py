@@ -9,9 +9,9 @@ from world_models.measures.bootstrap import Doubles
 from world_models.measures.rows import CalibrationBin, HeadScore
 
 # of predicted probability: ends are rare
-EDGES = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0)
-QUANTILES = 10  # bins of predicted reward with equally many steps
-Z = 1.959964  # 97.5 % of a standard normal distribution lie below
+PROBABILITY_EDGES = (0.0, 0.001, 0.01, 0.03, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97, 1.0)
+REWARD_BINS = 10  # bins of predicted reward with equally many steps
+NORMAL_QUANTILE = 1.959964  # 97.5 % of a standard normal distribution lie below
 
 Bools = npt.NDArray[np.bool_]
 
@@ -22,7 +22,9 @@ def done_rows(probability: Doubles, ended: Bools) -> list[CalibrationBin]:
 
     The interval is Wilson's (1927), 95 %. Empty bins are left out.
     """
-    bins = np.clip(np.searchsorted(EDGES, probability, side="right"), 1, len(EDGES) - 1)
+    bins = np.clip(
+        np.searchsorted(PROBABILITY_EDGES, probability, side="right"), 1, len(PROBABILITY_EDGES) - 1
+    )
     return [
         _done_bin(int(index), probability[bins == index], ended[bins == index])
         for index in np.unique(bins)
@@ -36,8 +38,8 @@ def _done_bin(index: int, probability: Doubles, ended: Bools) -> CalibrationBin:
     low, high = wilson(observed, count)
     return CalibrationBin(
         quantity="done",
-        start=EDGES[index - 1],
-        stop=EDGES[index],
+        start=PROBABILITY_EDGES[index - 1],
+        stop=PROBABILITY_EDGES[index],
         count=count,
         predicted=float(probability.mean()),
         observed=observed,
@@ -52,7 +54,7 @@ def reward_rows(predicted: Doubles, rewards: Doubles) -> list[CalibrationBin]:
 
     The interval is that of a mean of independent steps, 95 %.
     """
-    inner = np.unique(np.quantile(predicted, np.linspace(0, 1, QUANTILES + 1)[1:-1]))
+    inner = np.unique(np.quantile(predicted, np.linspace(0, 1, REWARD_BINS + 1)[1:-1]))
     bins = np.searchsorted(inner, predicted, side="right")
     return [
         _reward_bin(predicted[bins == index], rewards[bins == index]) for index in np.unique(bins)
@@ -63,7 +65,7 @@ def _reward_bin(predicted: Doubles, rewards: Doubles) -> CalibrationBin:
     """The steps (n,) of one bin."""
     count = len(rewards)
     observed = float(rewards.mean())
-    half = Z * float(rewards.std()) / math.sqrt(count)
+    half = NORMAL_QUANTILE * float(rewards.std()) / math.sqrt(count)
     return CalibrationBin(
         quantity="reward",
         start=float(predicted.min()),
@@ -79,8 +81,10 @@ def _reward_bin(predicted: Doubles, rewards: Doubles) -> CalibrationBin:
 def wilson(share: float, count: int) -> tuple[float, float]:
     """95 % interval of a probability of which `share` was observed in `count` trials (Wilson
     1927)."""
-    centre, widen = share + Z**2 / (2 * count), 1 + Z**2 / count
-    half = Z * math.sqrt(share * (1 - share) / count + Z**2 / (4 * count**2))
+    centre, widen = share + NORMAL_QUANTILE**2 / (2 * count), 1 + NORMAL_QUANTILE**2 / count
+    half = NORMAL_QUANTILE * math.sqrt(
+        share * (1 - share) / count + NORMAL_QUANTILE**2 / (4 * count**2)
+    )
     return max(0.0, (centre - half) / widen), min(1.0, (centre + half) / widen)
 
 

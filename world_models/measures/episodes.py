@@ -21,7 +21,7 @@ PLAYED_SIDE_BY_SIDE = 16
 """Episodes that M plays at once; missing rows are filled, so that results never depend on how many
 there are."""
 
-BATCH = 64  # frames that are read at once where all are read
+FRAMES_AT_ONCE = 64  # frames that are read at once where all are read
 
 Floats = npt.NDArray[np.float32]
 
@@ -72,8 +72,8 @@ class LatentEpisodes:
         """An episode's valid frames, in batches (B, H, W, C) uint8."""
         frames = self.store.arrays(row.shard).frames[row.start : row.start + self.frames(row)]
         return (
-            torch.from_numpy(frames[first : first + BATCH].copy())
-            for first in range(0, len(frames), BATCH)
+            torch.from_numpy(frames[first : first + FRAMES_AT_ONCE].copy())
+            for first in range(0, len(frames), FRAMES_AT_ONCE)
         )
 
     def posterior(self, row: EpisodeRow, stop: int) -> tuple[Floats, Floats]:

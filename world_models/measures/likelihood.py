@@ -12,7 +12,7 @@ from world_models.measures.rows import LikelihoodRow
 
 LEAST_VARIANCE = 1e-12  # keeps logarithms finite where a latent is constant
 # of the mean square of the inputs: one-hot actions and the constant are linearly dependent
-RIDGE = 1e-9
+RELATIVE_RIDGE = 1e-9
 
 
 class Moments:
@@ -67,7 +67,7 @@ def fit_baselines(moments: Moments) -> list[Baseline]:
     inputs, targets = moments.xy.shape
     mean = np.zeros((inputs, targets))
     mean[-1] = moments.xy[-1] / moments.count
-    ridge = RIDGE * np.trace(moments.xx) / inputs * np.eye(inputs)
+    ridge = RELATIVE_RIDGE * np.trace(moments.xx) / inputs * np.eye(inputs)
     linear = np.linalg.solve(moments.xx + ridge, moments.xy)
     weights = {"last": np.eye(inputs, targets), "linear": linear, "marginal": mean}
     return [

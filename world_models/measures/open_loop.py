@@ -26,7 +26,7 @@ from world_models.worlds.latent import LatentWorld, WorldModel
 from world_models.worlds.memory import LatentState
 
 HORIZONS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
-STARTS = 256  # per horizon, where the episodes have so many
+STARTS_PER_HORIZON = 256  # per horizon, where the episodes have so many
 
 
 @dataclass(frozen=True)
@@ -83,10 +83,10 @@ def open_loop_rows(
 
 
 def start_points(episodes: LatentEpisodes, rows: list[EpisodeRow], horizon: int) -> list[Start]:
-    """Up to STARTS places, evenly spread, from which `horizon` frames follow in the episode."""
+    """Up to STARTS_PER_HORIZON places, evenly spread, from which `horizon` frames follow in the episode."""
     places = np.array([max(0, episodes.frames(row) - horizon) for row in rows])
     ends = np.cumsum(places)
-    count = min(STARTS, int(places.sum()))
+    count = min(STARTS_PER_HORIZON, int(places.sum()))
     chosen = (np.arange(count) + 0.5) * places.sum() / max(count, 1)
     chosen = chosen.astype(int)
     numbers = np.searchsorted(ends, chosen, side="right")

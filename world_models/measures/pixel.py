@@ -18,10 +18,10 @@ from world_models.models.pixel import PixelModel, PixelPrediction, roll_out
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Frames and truth (B, T, C, H, W) -> (B, T)."""
-AT_ONCE = 16
+PICTURES_AT_ONCE = 16
 """Pictures whose SSIM is taken at once. With more, what lies between is taken from the system and
 given back each time."""
-MOST_DB = 60.0
+MOST_PSNR = 60.0
 """PSNR of a single picture, at most: a picture without an error has an infinite one."""
 
 
@@ -98,7 +98,10 @@ def similarity(frames: Tensor, truth: Tensor) -> Doubles:
     """Frames (B, T, C, H, W) in [0, 1] -> SSIM (Wang et al. 2004; torchmetrics' defaults) of each
     (B, T)."""
     pairs = zip(
-        *(pictures.flatten(0, 1).split(AT_ONCE) for pictures in (frames.clamp(0, 1), truth)),
+        *(
+            pictures.flatten(0, 1).split(PICTURES_AT_ONCE)
+            for pictures in (frames.clamp(0, 1), truth)
+        ),
         strict=True,
     )
     return (
@@ -148,7 +151,7 @@ def _row(errors: PixelErrors, level: np.ndarray, step: int) -> HorizonRow:
         mse=mse["model"],
         psnr=psnr(mse["model"]),
         ssim=ssim["model"],
-        psnr_per_image=float(np.minimum(per_image, MOST_DB).mean()),
+        psnr_per_image=float(np.minimum(per_image, MOST_PSNR).mean()),
         skill_best=skills[f"skill_{best}"],
         win_rate=float((np.sign(at["copy"] - at["model"]) + 1).mean() / 2),
         shuffled_action_mse=mse["shuffled"],

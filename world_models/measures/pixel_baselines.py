@@ -7,7 +7,7 @@ from torch import Tensor
 
 from world_models.data.windows import PixelWindows
 
-FITTED = 2048
+FADE_WINDOWS = 2048
 """Training windows from which the fade is fitted."""
 
 

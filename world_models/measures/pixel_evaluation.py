@@ -12,7 +12,7 @@ from world_models.data.windows import PixelWindows
 from world_models.losses import PixelLoss, pixel_error
 from world_models.measures.calibration import log_line as heads_line
 from world_models.measures.pixel import horizon_rows, log_line, pixel_errors
-from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
+from world_models.measures.pixel_baselines import FADE_WINDOWS, Baselines, fitted_baselines
 from world_models.measures.pixel_heads import HeldOutSteps, judge_heads
 from world_models.measures.pixel_pictures import (
     save_rollout_gif,
@@ -49,7 +49,7 @@ def evaluate_pixel_world(
     baselines = Baselines(world.mean, world.fade[:horizon])
     if horizon > len(world.fade):
         baselines = fitted_baselines(
-            pixel_windows(world, store, "train", FITTED, horizon), world.mean
+            pixel_windows(world, store, "train", FADE_WINDOWS, horizon), world.mean
         )
     rows = horizon_rows(
         pixel_errors(

@@ -22,9 +22,9 @@ from world_models.measures.calibration import (
 from world_models.measures.rows import CalibrationBin, HeadScore
 from world_models.models.pixel import PixelModel
 
-STEPS = 8192
+MOST_HELD_OUT_STEPS = 8192
 """Most held-out steps that are looked at, evenly spread over the episodes."""
-WIDTH = 64
+STEPS_AT_ONCE = 64
 """Steps predicted side by side."""
 
 
@@ -47,7 +47,7 @@ class HeldOutSteps:
     def of(
         cls, store: EpisodeStore, split: str, context: int, space: ActionSpace, view: View
     ) -> "HeldOutSteps":
-        """Up to STEPS of a split; the baselines are of the training episodes, of the split itself where a store has none."""
+        """Up to MOST_HELD_OUT_STEPS of a split; the baselines are of the training episodes, of the split itself where a store has none."""
         data, train = (
             SequenceDataset(store, split, context),
             store.episodes("train") or store.episodes(split),
@@ -57,7 +57,9 @@ class HeldOutSteps:
         )
         items = np.flatnonzero(whole)
         items = items[
-            np.linspace(0, len(items) - 1, min(STEPS, len(items))).round().astype(np.int64)
+            np.linspace(0, len(items) - 1, min(MOST_HELD_OUT_STEPS, len(items)))
+            .round()
+            .astype(np.int64)
         ]
         steps = sum(row.length for row in train)
         closing = [
@@ -75,8 +77,8 @@ def judge_heads(
     model.eval()
     found: dict[str, list[torch.Tensor]] = {"reward": [], "end": []}
     rewards, ended = [], []
-    for first in range(0, len(steps.items), WIDTH):
-        batch = steps.data.__getitems__(steps.items[first : first + WIDTH])
+    for first in range(0, len(steps.items), STEPS_AT_ONCE):
+        batch = steps.data.__getitems__(steps.items[first : first + STEPS_AT_ONCE])
         said = model(
             steps.view(batch.frames[:, :-1], device),
             model_actions(steps.space, batch.actions, device),

@@ -18,9 +18,9 @@ from world_models.measures.rows import HorizonRow
 from world_models.models.pixel import PixelModel, roll_out
 from world_models.runs.files import replacing
 
-SHOWN = 4
+WINDOWS_SHOWN = 4
 """Windows in a strip or a video: the middle ones of as many equal groups, from little change to much."""
-CURVES = {
+BASELINE_CURVES = {
     "copy": (GREY, "copy last frame"),
     "mean": (GREEN, "training mean"),
     "fade": (ORANGE, "fade between them"),
@@ -65,7 +65,9 @@ def rolled(
     model: PixelModel, windows: PixelWindows, device: str, horizon: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Context, actions, predicted and true frames of the windows shown, for `horizon` frames; on the CPU."""
-    places = np.unique(((np.arange(SHOWN) + 0.5) * len(windows) / SHOWN).astype(int))
+    places = np.unique(
+        ((np.arange(WINDOWS_SHOWN) + 0.5) * len(windows) / WINDOWS_SHOWN).astype(int)
+    )
     window = windows.load(windows.by_change[places], device)
     actions = window.actions[:, : windows.context - 1 + horizon]
     predicted = frames_of(roll_out(model, window.context, actions))
@@ -85,7 +87,7 @@ def save_rollout_plot(path: Path, rows: list[HorizonRow]) -> None:
         figure = Figure(figsize=(13, 3.8), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         mse, psnr, ssim = figure.subplots(1, 3)
-        for name, (colour, label) in CURVES.items():
+        for name, (colour, label) in BASELINE_CURVES.items():
             mse.plot(
                 horizons, [getattr(row, f"{name}_mse") for row in rows], color=colour, label=label
             )

@@ -17,11 +17,13 @@ from world_models.losses import latent_kl
 from world_models.measures.rows import BaselineRow, VisionRow
 from world_models.runs.rows import cells
 
-MOVING = 8  # of 255: by more than this a channel of a moving pixel differs from the frame before
+MOVING_DIFFERENCE = (
+    8  # of 255: by more than this a channel of a moving pixel differs from the frame before
+)
 # variance of its posterior mean above which a latent is active (Burda et al. 2016, section 5.2)
-ACTIVE = 0.01
-COLLAPSED = 0.01  # nats: a latent whose KL is no more says nothing
-WIDTH = 64  # frames in a batch
+ACTIVE_VARIANCE = 0.01
+COLLAPSED_KL = 0.01  # nats: a latent whose KL is no more says nothing
+FRAMES_AT_ONCE = 64  # frames in a batch
 
 # batches of frames (B, H, W, C) uint8, each with the frames just before
 Successive = Iterable[tuple[Tensor, Tensor]]
@@ -41,7 +43,7 @@ class HeldOut:
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
         """Batches (B, H, W, C) uint8 and the frames just before them; an episode's first frame has itself before it."""
-        for indices in batches(len(self.data), WIDTH, seed=0, epoch=0, shuffle=False):
+        for indices in batches(len(self.data), FRAMES_AT_ONCE, seed=0, epoch=0, shuffle=False):
             before = np.where(np.isin(indices, self._begins), indices, indices - 1)
             yield self.data.__getitems__(indices), self.data.__getitems__(before)
 
@@ -53,7 +55,7 @@ def psnr(mse: float) -> float:
 
 def moving_pixels(frames: Tensor, before: Tensor) -> Tensor:
     """Two batches (B, H, W, C) uint8 -> (B, H, W) bool: where a channel differs by more than 8 of 255."""
-    return (frames.short() - before.short()).abs().amax(-1) > MOVING
+    return (frames.short() - before.short()).abs().amax(-1) > MOVING_DIFFERENCE
 
 
 @dataclass
@@ -132,11 +134,11 @@ class LatentStatistics:
     @property
     def active(self) -> int:
         """Number of latents whose posterior mean has a variance above 0.01 (Burda et al. 2016)."""
-        return int((self.variance > ACTIVE).sum())
+        return int((self.variance > ACTIVE_VARIANCE).sum())
 
     def at_floor(self, tolerance: float) -> float:
         """Share of the latents whose mean KL is no more than the free bits of one latent, and never less than 0.01 nats."""
-        return float((self.kl <= max(tolerance, COLLAPSED)).double().mean())
+        return float((self.kl <= max(tolerance, COLLAPSED_KL)).double().mean())
 
 
 @dataclass

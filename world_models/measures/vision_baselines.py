@@ -9,7 +9,7 @@ from torch import Tensor
 from world_models.data.datasets import ObservationDataset
 from world_models.measures.rows import BaselineRow
 from world_models.measures.vision import (
-    WIDTH,
+    FRAMES_AT_ONCE,
     PictureErrors,
     Successive,
     baseline_row,
@@ -18,7 +18,7 @@ from world_models.measures.vision import (
 from world_models.runs import seeding
 
 MOST_FRAMES = 8192  # of the training episodes
-OVERSAMPLING, ITERATIONS = 16, 6  # of `principal_components`
+PCA_OVERSAMPLING, PCA_ITERATIONS = 16, 6  # of `principal_components`
 
 
 def mean_picture(batches: Iterable[Tensor]) -> Tensor:
@@ -38,9 +38,9 @@ def principal_components(
     Orthogonal iteration (Golub & Van Loan, section 8.2.4; Halko et al. 2011, algorithm 4.4) from directions that `draw`
     gives, 16 more than asked for, with a Rayleigh-Ritz step. `batches` is read six times, one in memory at a time.
     """
-    start = torch.randn(mean.numel(), count + OVERSAMPLING, generator=draw)
+    start = torch.randn(mean.numel(), count + PCA_OVERSAMPLING, generator=draw)
     following = start.to(mean.device)
-    for _ in range(ITERATIONS):
+    for _ in range(PCA_ITERATIONS):
         basis = torch.linalg.qr(following).Q
         following = torch.zeros_like(basis)
         for frames in batches:
@@ -65,8 +65,8 @@ class Sample:
         self.chosen = np.sort(draw.choice(len(data), min(MOST_FRAMES, len(data)), replace=False))
 
     def __iter__(self) -> Iterator[Tensor]:
-        for start in range(0, len(self.chosen), WIDTH):
-            yield self.data.__getitems__(self.chosen[start : start + WIDTH])
+        for start in range(0, len(self.chosen), FRAMES_AT_ONCE):
+            yield self.data.__getitems__(self.chosen[start : start + FRAMES_AT_ONCE])
 
 
 @torch.inference_mode()

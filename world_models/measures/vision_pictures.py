@@ -8,8 +8,8 @@ from world_models.data.datasets import to_float
 from world_models.measures.vision import LatentStatistics
 from world_models.models.convvae import ConvVAE
 
-MOST_ROWS = 8  # of the traversals
-STEPS = (-3, -2, -1, 0, 1, 2, 3)  # standard deviations
+MOST_TRAVERSALS = 8  # of the traversals
+TRAVERSAL_DEVIATIONS = (-3, -2, -1, 0, 1, 2, 3)  # standard deviations
 
 Rows = dict[str, np.ndarray]
 
@@ -42,13 +42,16 @@ def traversals(model: ConvVAE, frame: Tensor, latents: LatentStatistics) -> tupl
     mean over the held-out frames, from the frame's own value in the middle.
     """
     mu, _ = model.encoder(to_float(frame[None], _device(model)))
-    deviation, steps = latents.variance.sqrt().float(), torch.tensor(STEPS, device=mu.device)
+    deviation, steps = (
+        latents.variance.sqrt().float(),
+        torch.tensor(TRAVERSAL_DEVIATIONS, device=mu.device),
+    )
     rows = {}
-    for latent in latents.variance.argsort(descending=True)[:MOST_ROWS].tolist():
-        z = mu.repeat(len(STEPS), 1)
+    for latent in latents.variance.argsort(descending=True)[:MOST_TRAVERSALS].tolist():
+        z = mu.repeat(len(TRAVERSAL_DEVIATIONS), 1)
         z[:, latent] += steps * deviation[latent]
         rows[f"z{latent} · {latents.kl[latent]:.2f} nats"] = _pictures(model.decoder(z))
-    return rows, [f"{step:+d} sd" if step else "frame's z" for step in STEPS]
+    return rows, [f"{step:+d} sd" if step else "frame's z" for step in TRAVERSAL_DEVIATIONS]
 
 
 @torch.inference_mode()

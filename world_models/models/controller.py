@@ -27,7 +27,7 @@ class Latent(Enum):
 
 
 @dataclass(frozen=True)
-class Sight:
+class ControllerInputs:
     """How C is built upon V and M; `hidden_units` tanh units in between, 0 for the linear controller."""
 
     features: Features = Features.zh
@@ -43,7 +43,7 @@ class Sight:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Sight":
+    def from_dict(cls, values: dict[str, Any]) -> "ControllerInputs":
         """The inverse of `to_dict`."""
         return cls(Features(values["features"]), values["hidden_units"], Latent(values["latent"]))
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-FACTORS = (8, 16)
-GROUPS = 8
+ALLOWED_FACTORS = (8, 16)
+NORM_GROUPS = 8
 
 
 class ConvAutoencoder(nn.Module):
@@ -24,9 +24,9 @@ class ConvAutoencoder(nn.Module):
         self, img_channels: int, factor: int = 8, latent_channels: int = 16, base_channels: int = 64
     ) -> None:
         super().__init__()
-        if factor not in FACTORS:
+        if factor not in ALLOWED_FACTORS:
             raise ValueError(
-                f"factor is {factor}; it must be one of {', '.join(map(str, FACTORS))}"
+                f"factor is {factor}; it must be one of {', '.join(map(str, ALLOWED_FACTORS))}"
             )
         self.config = {"img_channels": img_channels, "factor": factor}
         self.config |= {"latent_channels": latent_channels, "base_channels": base_channels}
@@ -66,4 +66,4 @@ class ConvAutoencoder(nn.Module):
 
 
 def _block(conv: nn.Conv2d) -> nn.Sequential:
-    return nn.Sequential(conv, nn.GroupNorm(GROUPS, conv.out_channels), nn.SiLU())
+    return nn.Sequential(conv, nn.GroupNorm(NORM_GROUPS, conv.out_channels), nn.SiLU())

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 IMAGE_SIZE = 64
-FLAT = 256 * 2 * 2  # what four stride-2 convolutions leave of a 64x64 picture
+FLAT_FEATURES = 256 * 2 * 2  # what four stride-2 convolutions leave of a 64x64 picture
 
 
 class ConvVAEEncoder(nn.Module):
@@ -20,8 +20,8 @@ class ConvVAEEncoder(nn.Module):
         self.conv2 = nn.Conv2d(32, 64, 4, stride=2)
         self.conv3 = nn.Conv2d(64, 128, 4, stride=2)
         self.conv4 = nn.Conv2d(128, 256, 4, stride=2)
-        self.fc_mu = nn.Linear(FLAT, latent_size)
-        self.fc_logsigma = nn.Linear(FLAT, latent_size)
+        self.fc_mu = nn.Linear(FLAT_FEATURES, latent_size)
+        self.fc_logsigma = nn.Linear(FLAT_FEATURES, latent_size)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, C, 64, 64) float in [0, 1] -> mu (B, L), logsigma (B, L).

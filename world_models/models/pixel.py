@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-GROUP = 4
+LEAST_GROUP_CHANNELS = 4
 """Fewest channels of a normalisation group: with one, the norm would cancel what an action does to a channel."""
 
 
@@ -110,9 +110,11 @@ class ActionCondition(nn.Module):
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Up to 32 groups of at least GROUP channels each, without weights of its own: FiLM has them."""
+    """Up to 32 groups of at least LEAST_GROUP_CHANNELS channels each, without weights of its own: FiLM has them."""
     groups = next(
-        count for count in range(min(32, channels // GROUP), 0, -1) if channels % count == 0
+        count
+        for count in range(min(32, channels // LEAST_GROUP_CHANNELS), 0, -1)
+        if channels % count == 0
     )
     return nn.GroupNorm(groups, channels, affine=False)
 

@@ -4,15 +4,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from world_models.models.motion import REACH, shifts
+from world_models.models.motion import FARTHEST_SHIFTS, shifts
 from world_models.models.pixel import Head
 
-KERNELS = 4
-COPY = 7.0
+NUM_KERNELS = 4
+COPY_LOGIT = 7.0
 """Logit by which, in the mix of an untrained `advect` head, the copy of the last frame prevails."""
-SPREAD = 0.5
+SHIFT_SPREAD = 0.5
 """Standard deviation of what a summary of ones adds to a shift's logit at first."""
-UNSEEN = 1e-3
+UNSEEN_PROBABILITY = 1e-3
 """Probability that is added to each measured shift before its logarithm is taken."""
 
 
@@ -28,20 +28,20 @@ class Advect(nn.Module):
         self,
         img_channels: int,
         summary: int,
-        kernels: int = KERNELS,
-        reach: tuple[int, int] = REACH,
+        kernels: int = NUM_KERNELS,
+        reach: tuple[int, int] = FARTHEST_SHIFTS,
     ) -> None:
         super().__init__()
         self.kernels, self.reach = kernels, reach
         self.planes = img_channels + kernels + 2  # drawn picture, and the mix's logits
         self.shifts = nn.Linear(summary, kernels * shifts(reach))
-        nn.init.normal_(self.shifts.weight, std=SPREAD / summary**0.5)
+        nn.init.normal_(self.shifts.weight, std=SHIFT_SPREAD / summary**0.5)
         # equal kernels would see equal gradients, and stay equal for ever
         nn.init.normal_(self.shifts.bias)
 
     def start_as_copy(self, last: nn.Conv2d, repeats: int) -> None:
         """Set the layer that gives the planes, each `repeats` times, so that the copy prevails."""
-        start_at_zero(last).view(self.planes, repeats)[-2] = COPY
+        start_at_zero(last).view(self.planes, repeats)[-2] = COPY_LOGIT
 
     def forward(
         self, frame: Tensor, planes: Tensor, summary: Tensor, moved: Tensor
@@ -55,7 +55,7 @@ class Advect(nn.Module):
             self.shifts(summary).float().unflatten(1, (self.kernels, -1)),
         )
         if moved.shape[1]:
-            known = (moved[:, -1:] + UNSEEN).log().expand(-1, self.kernels // 2, -1)
+            known = (moved[:, -1:] + UNSEEN_PROBABILITY).log().expand(-1, self.kernels // 2, -1)
             logits = logits + functional.pad(known, (0, 0, 0, self.kernels - known.shape[1]))
         # pixels moved in half precision would fade
         with torch.autocast(frame.device.type, enabled=False):
@@ -135,7 +135,7 @@ class Direct(nn.Module):
         return torch.sigmoid(planes.float()), None
 
 
-HEADS: dict[Head, type[Advect | Residual | Direct]] = {
+HEAD_MODULES: dict[Head, type[Advect | Residual | Direct]] = {
     Head.advect: Advect,
     Head.residual: Residual,
     Head.direct: Direct,

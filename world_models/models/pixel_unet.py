@@ -17,11 +17,11 @@ from world_models.models.pixel import (
     group_norm,
     with_coordinates,
 )
-from world_models.models.pixel_heads import HEADS
+from world_models.models.pixel_heads import HEAD_MODULES
 
-FOLD = 2
+FOLD_FACTOR = 2
 """Pixels are folded 2x2 into channels before the first convolution, and unfolded after the last."""
-GRID = 4
+SUMMARY_GRID = 4
 """The coarsest scale is summed up in 4x4 means: what will move depends on what is where, as the ground under the player."""
 
 
@@ -79,7 +79,7 @@ class PixelUNet(PixelModel):
         first, last = widths[0], widths[-1]
         moved = (context - 1) * shifts()
         self.condition = ActionCondition(action_size, past_actions, condition, moved)
-        self.enter = nn.Conv2d(img_channels * context * FOLD**2 + 2, first, 3, padding=1)
+        self.enter = nn.Conv2d(img_channels * context * FOLD_FACTOR**2 + 2, first, 3, padding=1)
         self.down = nn.ModuleList([Block(width, width, condition) for width in widths])
         self.coarser = nn.ModuleList(
             [nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairwise(widths)]
@@ -89,11 +89,11 @@ class PixelUNet(PixelModel):
             [nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths)]
         )
         self.up = nn.ModuleList([Block(2 * width, width, condition) for width in widths[:-1]])
-        summary = GRID**2 * last + condition + moved
-        self.head = HEADS[Head(head)](img_channels, summary)
+        summary = SUMMARY_GRID**2 * last + condition + moved
+        self.head = HEAD_MODULES[Head(head)](img_channels, summary)
         self.leave_norm, self.leave_film = group_norm(first), FiLM(condition, first)
-        self.leave = nn.Conv2d(first, self.head.planes * FOLD**2, 3, padding=1)
-        self.head.start_as_copy(self.leave, FOLD**2)
+        self.leave = nn.Conv2d(first, self.head.planes * FOLD_FACTOR**2, 3, padding=1)
+        self.head.start_as_copy(self.leave, FOLD_FACTOR**2)
         self.reward = nn.Linear(summary, 1) if rewards else None
         self.done = nn.Linear(summary, 1) if ends else None
 
@@ -102,7 +102,7 @@ class PixelUNet(PixelModel):
         self.check_inputs(frames, actions)
         moved = motion(frames)
         condition = self.condition(actions, moved.flatten(1))
-        folded = functional.pixel_unshuffle(frames.flatten(1, 2), FOLD)
+        folded = functional.pixel_unshuffle(frames.flatten(1, 2), FOLD_FACTOR)
         x = self.enter(with_coordinates(folded).contiguous(memory_format=torch.channels_last))
         skips: list[Tensor] = []
         for scale, block in enumerate(self.down):
@@ -112,7 +112,12 @@ class PixelUNet(PixelModel):
                 x = self.coarser[scale](x)
         x = self.middle(x, condition)
         summary = torch.cat(
-            [functional.adaptive_avg_pool2d(x, GRID).flatten(1), condition, moved.flatten(1)], dim=1
+            [
+                functional.adaptive_avg_pool2d(x, SUMMARY_GRID).flatten(1),
+                condition,
+                moved.flatten(1),
+            ],
+            dim=1,
         )
         for finer, block, skip in zip(
             reversed(list(self.finer)), reversed(list(self.up)), reversed(skips), strict=True
@@ -120,7 +125,7 @@ class PixelUNet(PixelModel):
             x = functional.interpolate(finer(x), size=skip.shape[-2:])
             x = block(torch.cat([x, skip], dim=1), condition)
         x = functional.silu(self.leave_film(self.leave_norm(x), condition))
-        planes = functional.pixel_shuffle(self.leave(x), FOLD)
+        planes = functional.pixel_shuffle(self.leave(x), FOLD_FACTOR)
         reward, done = (
             None if head is None else head(summary)[:, 0].float()
             for head in (self.reward, self.done)

@@ -107,12 +107,12 @@ def open_dream(
     another stage is a ValueError.
     """
     given = PastRun(Path(run))
-    dreaming = [part for part in given.parts if part.stage in OPENED]
+    dreaming = [part for part in given.parts if part.stage in WORLD_OPENERS]
     past = PastRun(given.path / dreaming[0].folder) if dreaming else given
-    if past.stage not in OPENED:
-        wanted = " and ".join(OPENED)
+    if past.stage not in WORLD_OPENERS:
+        wanted = " and ".join(WORLD_OPENERS)
         raise ValueError(f"{past.name} is a {past.stage} run: only {wanted} runs dream")
-    return DreamEnv(OPENED[past.stage](past, device), num_envs, max_steps)
+    return DreamEnv(WORLD_OPENERS[past.stage](past, device), num_envs, max_steps)
 
 
 def open_pixel_world(run: PastRun, device: str) -> PixelWorld:
@@ -140,7 +140,7 @@ def _trained_on_rewards(run: Path) -> bool:
         raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
 
-OPENED: dict[str, Callable[[PastRun, str], World[Any]]] = {
+WORLD_OPENERS: dict[str, Callable[[PastRun, str], World[Any]]] = {
     "pixel": open_pixel_world,
     "mdrnn": open_latent_world,
 }
