@@ -8,7 +8,7 @@ from torch import Tensor
 SPLITMIX_INCREMENT = 0x9E3779B97F4A7C15 - 2**64
 """SplitMix64's step from one number to the next, as a signed integer."""
 SPLITMIX_MULTIPLIERS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
-"""Those of SplitMix64's mixing."""
+"""The factors of SplitMix64's mixing, as signed integers."""
 RANDOM_BITS = 23
 """Random bits of a number in (0, 1): the odd multiples of 2**-24, which float32 holds exactly."""
 

@@ -6,28 +6,30 @@ from torch import Tensor
 FARTHEST_SHIFTS = (8, 3)
 """Farthest shifts in pixels, down and to the right: a game's camera jumps farther up and down."""
 SHIFT_SHARPNESS = 4
-SHIFT_NOISE = 1e-3
 """A shift weighs (error + SHIFT_NOISE) ** -SHIFT_SHARPNESS."""
+SHIFT_NOISE = 1e-3
+"""Error that is added to each shift's: an exact shift weighs much, but not infinitely so."""
 FFT_MULTIPLE = 8
 """Sides of the transformed pictures are multiples of this, for speed."""
 
 
 def shift_errors(frames: Tensor, reach: tuple[int, int] = FARTHEST_SHIFTS) -> Tensor:
-    """frames (B, k, C, H, W), larger than `reach` -> mean squared errors (B, k-1, 2a+1, 2b+1).
+    """How far each frame is from the one before it, moved by each shift.
 
-    How far each frame is from the one before it moved by -a to a pixels down and -b to b to the right, where the two overlap.
-    The square is expanded; its parts are correlations, made with FFTs.
+    frames (B, k, C, H, W), larger than `reach`, (a, b) -> mean squared errors
+    (B, k-1, 2a+1, 2b+1). Shifts are -a to a pixels down and -b to b to the right; the error is
+    taken where the two frames overlap. The square is expanded; its parts are correlations, made
+    with FFTs.
     """
-    (height, width), frames = frames.shape[-2:], frames.float()
+    height, width = frames.shape[-2:]
+    frames = frames.float()
     size = tuple(
         -(-(side + far) // FFT_MULTIPLE) * FFT_MULTIPLE
         for side, far in zip((height, width), reach, strict=True)
     )
     ones = torch.fft.rfft2(frames.new_ones(height, width), s=size)
-    plain, squares = (
-        torch.fft.rfft2(frames, s=size),
-        torch.fft.rfft2(frames.square().mean(2), s=size),
-    )
+    plain = torch.fft.rfft2(frames, s=size)
+    squares = torch.fft.rfft2(frames.square().mean(2), s=size)
     mixed = (plain[:, 1:] * plain[:, :-1].conj()).mean(2)
     summed = squares[:, 1:] * ones.conj() + ones * squares[:, :-1].conj() - 2 * mixed
     sums, counts = (torch.fft.irfft2(spectrum, s=size) for spectrum in (summed, ones * ones.conj()))
@@ -38,9 +40,10 @@ def shift_errors(frames: Tensor, reach: tuple[int, int] = FARTHEST_SHIFTS) -> Te
 
 
 def motion(frames: Tensor, reach: tuple[int, int] = FARTHEST_SHIFTS) -> Tensor:
-    """frames (B, k, C, H, W) -> (B, k-1, (2a+1) + (2b+1)): how likely each shift is, down and then to the right.
+    """How likely each shift is, down and then to the right.
 
-    Each pair of frames has its errors turned into weights that sum to 1; no gradient comes back.
+    frames (B, k, C, H, W), `reach` (a, b) -> (B, k-1, (2a+1) + (2b+1)). Each pair of frames
+    has its errors turned into weights that sum to 1. No gradient comes back.
     """
     if frames.shape[1] == 1:
         return frames.new_zeros(len(frames), 0, shifts(reach))

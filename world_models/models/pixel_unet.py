@@ -1,4 +1,7 @@
-"""A small U-Net that predicts the next frame, conditioned in every block on the actions and on how the picture moved."""
+"""A small U-Net that predicts the next frame.
+
+Every block is conditioned on the actions and on how the picture moved.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -22,7 +25,10 @@ from world_models.models.pixel_heads import HEAD_MODULES
 FOLD_FACTOR = 2
 """Pixels are folded 2x2 into channels before the first convolution, and unfolded after the last."""
 SUMMARY_GRID = 4
-"""The coarsest scale is summed up in 4x4 means: what will move depends on what is where, as the ground under the player."""
+"""The coarsest scale is summed up in 4x4 means.
+
+What will move depends on what is where, as the ground under the player.
+"""
 
 
 class Block(nn.Module):
@@ -46,10 +52,11 @@ class Block(nn.Module):
 
 
 class PixelUNet(PixelModel):
-    """U-Net (Ronneberger et al. 2015) over k folded frames; `widths` are the channels of its scales, finest first.
+    """U-Net (Ronneberger et al. 2015) over k folded frames.
 
-    The norm comes before the FiLM, so that no layer is blind to the actions. `rewards` and `ends` add a head each, which
-    reads the coarsest scale. Measured motion (`motion.py`) saves it from learning to compare frames.
+    `widths` are the channels of its scales, finest first. The norm comes before the FiLM, so that
+    no layer is blind to the actions. `rewards` and `ends` add a head each, which reads the
+    coarsest scale. Measured motion (`motion.py`) saves it from learning to compare frames.
     """
 
     def __init__(
@@ -67,16 +74,18 @@ class PixelUNet(PixelModel):
     ) -> None:
         super().__init__()
         self.config = {
-            **{"img_channels": img_channels, "action_size": action_size, "context": context},
-            **{
-                "past_actions": past_actions,
-                "head": head,
-                "widths": list(widths),
-                "condition": condition,
-            },
-            **{"rewards": rewards, "ends": ends},
+            "img_channels": img_channels,
+            "action_size": action_size,
+            "context": context,
+            "past_actions": past_actions,
+            "head": head,
+            "widths": list(widths),
+            "condition": condition,
+            "rewards": rewards,
+            "ends": ends,
         }
-        first, last = widths[0], widths[-1]
+        first = widths[0]
+        last = widths[-1]
         moved = (context - 1) * shifts()
         self.condition = ActionCondition(action_size, past_actions, condition, moved)
         self.enter = nn.Conv2d(img_channels * context * FOLD_FACTOR**2 + 2, first, 3, padding=1)
@@ -91,7 +100,8 @@ class PixelUNet(PixelModel):
         self.up = nn.ModuleList([Block(2 * width, width, condition) for width in widths[:-1]])
         summary = SUMMARY_GRID**2 * last + condition + moved
         self.head = HEAD_MODULES[Head(head)](img_channels, summary)
-        self.leave_norm, self.leave_film = group_norm(first), FiLM(condition, first)
+        self.leave_norm = group_norm(first)
+        self.leave_film = FiLM(condition, first)
         self.leave = nn.Conv2d(first, self.head.planes * FOLD_FACTOR**2, 3, padding=1)
         self.head.start_as_copy(self.leave, FOLD_FACTOR**2)
         self.reward = nn.Linear(summary, 1) if rewards else None

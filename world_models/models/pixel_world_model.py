@@ -13,11 +13,15 @@ from world_models.models.pixel import (
 )
 
 ENCODER_LAYERS = ((32, 4, 2), (64, 4, 2), (128, 4, 2), (256, 3, 1))
-"""Channels, kernel and stride of its convolutions, which have no padding: 84 pixels become 41, 19, 8, 6."""
+"""Channels, kernel and stride of the encoder's convolutions.
+
+They have no padding: 84 pixels become 41, 19, 8, 6.
+"""
 DECODER_CHANNELS = (128, 64, 32, 32)
-"""Channels of the decoder's 3x3 convolutions, each after an enlargement to twice the size, the last to the picture's."""
+"""Channels of the decoder's 3x3 convolutions.
 
-
+Before each the picture is enlarged to twice its size, before the last to its full size.
+"""
 SMALLEST_PICTURE = 38
 """Side of the smallest picture of which the encoder leaves anything."""
 
@@ -28,7 +32,10 @@ def narrowest(width_mult: float) -> int:
 
 
 class PixelWorldModel(PixelModel):
-    """Convolutions down and up again without skips; every layer is normalised, then modulated by the embedded actions."""
+    """Convolutions down and up again without skips.
+
+    Every layer is normalised, then modulated by the embedded actions.
+    """
 
     def __init__(
         self,
@@ -42,17 +49,18 @@ class PixelWorldModel(PixelModel):
     ) -> None:
         super().__init__()
         self.config = {
-            **{"img_channels": img_channels, "action_size": action_size, "context": context},
-            **{
-                "past_actions": past_actions,
-                "action_embed_dim": action_embed_dim,
-                "width_mult": width_mult,
-            },
+            "img_channels": img_channels,
+            "action_size": action_size,
+            "context": context,
+            "past_actions": past_actions,
+            "action_embed_dim": action_embed_dim,
+            "width_mult": width_mult,
         }
         condition = past_actions * action_embed_dim
         self.embed = nn.Linear(action_size, action_embed_dim, bias=False)
         channels = img_channels * context + 2
-        self.encoder, self.encoder_films = nn.ModuleList(), nn.ModuleList()
+        self.encoder = nn.ModuleList()
+        self.encoder_films = nn.ModuleList()
         for wanted, kernel, stride in ENCODER_LAYERS:
             width = round(wanted * width_mult)
             self.encoder.append(
@@ -60,7 +68,8 @@ class PixelWorldModel(PixelModel):
             )
             self.encoder_films.append(FiLM(condition, width))
             channels = width
-        self.decoder, self.decoder_films = nn.ModuleList(), nn.ModuleList()
+        self.decoder = nn.ModuleList()
+        self.decoder_films = nn.ModuleList()
         for wanted in DECODER_CHANNELS:
             width = round(wanted * width_mult)
             self.decoder.append(
@@ -71,10 +80,13 @@ class PixelWorldModel(PixelModel):
         self.picture = nn.Conv2d(channels, img_channels, 3, padding=1)
 
     def forward(self, frames: Tensor, actions: Tensor) -> PixelPrediction:
-        """frames (B, k, C, H, W) in [0, 1], H and W at least SMALLEST_PICTURE, actions (B, k, A) -> the next frame."""
+        """frames (B, k, C, H, W) in [0, 1], actions (B, k, A) -> the next frame.
+
+        H and W are at least SMALLEST_PICTURE.
+        """
         self.check_inputs(frames, actions)
-        actions, size = actions[:, -self.config["past_actions"] :], frames.shape[-2:]
-        condition = self.embed(actions).flatten(1)
+        size = frames.shape[-2:]
+        condition = self.embed(actions[:, -self.config["past_actions"] :]).flatten(1)
         x = with_coordinates(frames.flatten(1, 2)).contiguous(memory_format=torch.channels_last)
         for layer, film in zip(self.encoder, self.encoder_films, strict=True):
             x = functional.relu(film(layer(x), condition))
