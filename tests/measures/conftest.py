@@ -106,7 +106,8 @@ def make_world() -> MakeWorld:
         torch.manual_seed(0)
         mdrnn = MDRNN(LATENT, SPACE.size, HIDDEN, gaussians, mixture=mixture)
         with torch.no_grad():
-            mdrnn.gmm_linear.weight.mul_(4)  # so that components, and what M remembers, differ
+            # so that components, and what M remembers, differ
+            mdrnn.gmm_linear.weight.mul_(4)
         env = EnvSpec("Random-v0", {}, Preprocessing((0, 0, 0, 0), 64, False), 1, SPACE, None)
         return WorldModel(ConvVAE(3, LATENT), mdrnn, env)
 

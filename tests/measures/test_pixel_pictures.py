@@ -62,7 +62,8 @@ def bright(number: int, step: int) -> int:
 @pytest.fixture
 def windows(tmp_path: Path) -> PixelWindows:
     """Eight episodes of three frames of context and two that follow, each of them one window."""
-    writer, episodes = StoreWriter(tmp_path / "episodes", {**META, "has_final_frame": True}), []
+    writer = StoreWriter(tmp_path / "episodes", {**META, "has_final_frame": True})
+    episodes = []
     for number in range(8):
         shown = np.array([bright(number, step) for step in range(5)], np.uint8)
         frames = np.broadcast_to(shown[:, None, None, None], (5, 16, 16, 3))
