@@ -135,8 +135,8 @@ class WorldModel:
 class LatentWorld:
     """M going on by itself: each row reads its own guess of the next latent.
 
-    A guess is a sample at `temperature` (0: the mean of the most probable component), or with
-    `mean` that of the whole mixture, which needs no draws.
+    A guess is a sample at `temperature` (0: the mean of the most probable component). With `mean`
+    it is the mean of the whole mixture, which needs no draws.
     """
 
     model: WorldModel
@@ -191,8 +191,8 @@ def encoded_starts(
 ) -> LatentState:
     """States at up to `count` held-out frames: V's mean, after M has read the frames before.
 
-    M reads `context` - 1 frames and actions before each start, from a zero state; with a context
-    of 1 none, so that a start is as the first frame of an episode.
+    M reads `context` - 1 frames and actions before each start, from a zero state. With a context
+    of 1 it reads none: a start is as the first frame of an episode.
     """
     windows = held_out_windows(store, context, model.env.action_space, View(), count)
     parts = [_after_context(model, window) for window in windows]
