@@ -82,7 +82,8 @@ def test_rightward_goes_right() -> None:
 
 def test_a_mixture_plays_each_episode_by_one_of_its_policies() -> None:
     parts = [StickyPolicy(PROCGEN), RightwardPolicy(PROCGEN)]
-    mixed, alone = MixedPolicy(parts), [played(policy, list(range(40)), 50) for policy in parts]
+    mixed = MixedPolicy(parts)
+    alone = [played(policy, list(range(40)), 50) for policy in parts]
     actions = played(mixed, list(range(40)), 50)
     assert 10 < mixed.chosen.sum() < 30
     for row, number in enumerate(mixed.chosen):
@@ -91,7 +92,8 @@ def test_a_mixture_plays_each_episode_by_one_of_its_policies() -> None:
     policy.reset([3, 1, 2])
     frames = np.zeros((2, 64, 64, 3), np.uint8)
     some = np.stack([policy.act(frames, np.array([2, 0])).copy() for _ in range(50)])
-    assert np.array_equal(some, actions[:, [2, 3]])  # whoever plays beside it
+    # whoever plays beside it
+    assert np.array_equal(some, actions[:, [2, 3]])
 
 
 def test_sticky_holds_actions() -> None:
@@ -143,8 +145,10 @@ def test_the_agent_acts_on_what_it_sees_and_remembers_what_it_did(
 ) -> None:
     """Against a plain loop of one environment, module by module."""
     world = seen_by(world, inputs)
-    vector, frames = vectors(world, 1), frames_for(4, 1)
-    policy, controller = WorldModelPolicy(world, vector), Controller(**world.controller_config)
+    vector = vectors(world, 1)
+    frames = frames_for(4, 1)
+    policy = WorldModelPolicy(world, vector)
+    controller = Controller(**world.controller_config)
     load_parameters(controller, vector[0])
     policy.reset([6])
     h, c = world.cell.get_init_hidden(1)
@@ -179,7 +183,8 @@ def test_a_row_acts_the_same_whoever_plays_beside_it(
     world: WorldModel, inputs: ControllerInputs
 ) -> None:
     world = seen_by(world, inputs)
-    many, frames = vectors(world, 20), frames_for(5, 20)
+    many = vectors(world, 20)
+    frames = frames_for(5, 20)
     together = played_on(WorldModelPolicy(world, many), frames, np.arange(20))
     for rows in (np.array([3]), np.array([0, 7, 19]), np.arange(4, 16)):
         policy = WorldModelPolicy(world, many[rows])
@@ -201,7 +206,8 @@ def test_at_full_size_too_a_row_acts_the_same_whoever_plays_beside_it(
 ) -> None:
     torch.manual_seed(0)
     full = WorldModel(ConvVAE(3, 32).to(device), MDRNN(32, 3, 256, 5).to(device), world.env)
-    many, frames = vectors(full, 70), frames_for(3, 70)
+    many = vectors(full, 70)
+    frames = frames_for(3, 70)
     with one_thread():
         together = played_on(WorldModelPolicy(full, many), frames, np.arange(70))
         widths = [np.arange(2, 2 + count) for count in (4, 8, 12, 16, 20, 24, 28, 32, 65)]
@@ -219,7 +225,8 @@ def played_on(
 
 
 def test_rows_that_ended_leave_the_others_alone(world: WorldModel) -> None:
-    many, frames = vectors(world, 3), frames_for(3, 3)
+    many = vectors(world, 3)
+    frames = frames_for(3, 3)
     whole, partly = WorldModelPolicy(world, many), WorldModelPolicy(world, many)
     whole.reset([0, 1, 2])
     partly.reset([0, 1, 2])
@@ -229,7 +236,8 @@ def test_rows_that_ended_leave_the_others_alone(world: WorldModel) -> None:
 
 
 def test_exploration_noise_moves_the_actions(world: WorldModel) -> None:
-    frames, vector = frames_for(1, 2), vectors(world, 1)
+    frames = frames_for(1, 2)
+    vector = vectors(world, 1)
     rows = np.arange(2)
     plain, noisy = (
         played_on(WorldModelPolicy(world, vector, noise), frames, rows) for noise in (0.0, 0.5)
@@ -241,7 +249,8 @@ def test_exploration_noise_moves_the_actions(world: WorldModel) -> None:
 
 
 def test_each_episode_explores_at_its_own_level(world: WorldModel) -> None:
-    frames, rows = frames_for(200, 8), np.arange(8)
+    frames = frames_for(200, 8)
+    rows = np.arange(8)
     policy = WorldModelPolicy(world, np.zeros_like(vectors(world, 1)), 0.5)
     # C itself says 0 for steering
     raw = np.arctanh(played_on(policy, frames, rows)[..., 0].clip(-0.9999, 0.9999))

@@ -117,7 +117,8 @@ def test_shift_matrices_shift_and_repeat_the_edge() -> None:
     for shift, values in expected.items():
         weights = torch.eye(5)[shift + 2]
         assert (shift_matrices(weights, 6) @ column).tolist() == values
-    halves = torch.tensor([0.5, 0, 0, 0.5, 0])  # by -2 and by 1
+    # by -2 and by 1
+    halves = torch.tensor([0.5, 0, 0, 0.5, 0])
     torch.testing.assert_close(
         shift_matrices(halves, 6) @ column, torch.tensor([1, 1.5, 2.5, 3.5, 4, 4.5])
     )

@@ -65,7 +65,8 @@ class Agent:
                 f"which={which} is no controller of this agent; it has {', '.join(controllers)}"
             )
         self.world = world
-        self.controllers, self.which = controllers, which
+        self.controllers = controllers
+        self.which = which
         self.inputs = list(inputs)
         self._policy: WorldModelPolicy | None = None
 

@@ -28,8 +28,8 @@ class ControllerPolicy:
         """`vectors` (N, parameters), one a row, or (1, parameters) for one that plays every row.
 
         Each episode draws its own level of exploration, uniform between 0 and `noise`, so that
-        good driving and bad are both seen: the standard deviation of what is added to C's raw
-        output (Box), or the share of uniform actions (Discrete).
+        good driving and bad are both seen. For Box actions the level is the standard deviation of
+        what is added to C's raw output. For Discrete ones it is the share of uniform actions.
         """
         self.inputs = inputs
         self.space = space

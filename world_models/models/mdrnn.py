@@ -208,7 +208,7 @@ def sample_latent(
 
     With logpi (B, K) a row's component holds for all dimensions, with (B, K, L) each dimension
     picks its own. Temperature tau divides the logits and multiplies the variances (Ha &
-    Schmidhuber 2018, section 4); 0 gives the mean of the most probable component, and needs no
+    Schmidhuber 2018, section 4). 0 gives the mean of the most probable component, and needs no
     draws. A negative temperature is a ValueError.
     """
     if temperature < 0:

@@ -52,8 +52,8 @@ class Advect(nn.Module):
     ) -> tuple[Tensor, Tensor]:
         """Make the next frame (B, C, H, W); also returns the kernels' logits (B, K, S).
 
-        `frame` is the last one (B, C, H, W), `planes` are (B, C+K+2, H, W), `summary` is (B, D),
-        and `moved` is `motion` of the frames, (B, k-1, S).
+        `frame` is the last one (B, C, H, W), `planes` are (B, C+K+2, H, W), `summary` is (B, D).
+        `moved` is `motion` of the frames, (B, k-1, S).
         """
         channels = frame.shape[1]
         logits = self.shifts(summary).float().unflatten(1, (self.kernels, -1))

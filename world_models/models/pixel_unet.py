@@ -84,25 +84,23 @@ class PixelUNet(PixelModel):
             "rewards": rewards,
             "ends": ends,
         }
-        first = widths[0]
-        last = widths[-1]
         moved = (context - 1) * shifts()
         self.condition = ActionCondition(action_size, past_actions, condition, moved)
-        self.enter = nn.Conv2d(img_channels * context * FOLD_FACTOR**2 + 2, first, 3, padding=1)
+        self.enter = nn.Conv2d(img_channels * context * FOLD_FACTOR**2 + 2, widths[0], 3, padding=1)
         self.down = nn.ModuleList([Block(width, width, condition) for width in widths])
         self.coarser = nn.ModuleList(
             [nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairwise(widths)]
         )
-        self.middle = Block(last, last, condition)
+        self.middle = Block(widths[-1], widths[-1], condition)
         self.finer = nn.ModuleList(
             [nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths)]
         )
         self.up = nn.ModuleList([Block(2 * width, width, condition) for width in widths[:-1]])
-        summary = SUMMARY_GRID**2 * last + condition + moved
+        summary = SUMMARY_GRID**2 * widths[-1] + condition + moved
         self.head = HEAD_MODULES[Head(head)](img_channels, summary)
-        self.leave_norm = group_norm(first)
-        self.leave_film = FiLM(condition, first)
-        self.leave = nn.Conv2d(first, self.head.planes * FOLD_FACTOR**2, 3, padding=1)
+        self.leave_norm = group_norm(widths[0])
+        self.leave_film = FiLM(condition, widths[0])
+        self.leave = nn.Conv2d(widths[0], self.head.planes * FOLD_FACTOR**2, 3, padding=1)
         self.head.start_as_copy(self.leave, FOLD_FACTOR**2)
         self.reward = nn.Linear(summary, 1) if rewards else None
         self.done = nn.Linear(summary, 1) if ends else None
