@@ -2,7 +2,7 @@
 
     python -m benchmarks.global_shift <rollout run folder>
 
-Its squared error over that of copying the last frame, on held-out windows; shifts up to REACH pixels, border repeated.
+Its squared error over that of copying the last frame, on held-out windows; shifts up to FARTHEST_SHIFTS pixels, border repeated.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from world_models.data.store import EpisodeStore
 from world_models.data.view import View
 from world_models.data.windows import PixelWindows
 from world_models.envs.spec import EnvSpec
-from world_models.models.motion import REACH
+from world_models.models.motion import FARTHEST_SHIFTS
 
 CONTEXT = 4
 
@@ -48,8 +48,8 @@ def main() -> None:
         errors = torch.stack(
             [
                 (shifted(last, down, right) - truth).square().mean((1, 2, 3))
-                for down in range(-REACH[0], REACH[0] + 1)
-                for right in range(-REACH[1], REACH[1] + 1)
+                for down in range(-FARTHEST_SHIFTS[0], FARTHEST_SHIFTS[0] + 1)
+                for right in range(-FARTHEST_SHIFTS[1], FARTHEST_SHIFTS[1] + 1)
             ]
         )
         best += float(errors.min(0).values.sum())

@@ -1,4 +1,7 @@
-"""The environment loop: frame t goes with action t and reward t, limits cut where they should, rows do not mix."""
+"""The environment loop.
+
+Frame t goes with action t and reward t, limits cut where they should, rows do not mix.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -24,7 +27,10 @@ SPEC = EnvSpec(
 
 
 class Clock(PixelVectorEnv):
-    """The picture shows the time t; the reward is 100 t + the action; the episode of seed s terminates after s steps."""
+    """The picture shows the time t, and the reward is 100 t + the action.
+
+    The episode of seed s terminates after s steps.
+    """
 
     def __init__(self, num_envs: int) -> None:
         super().__init__(SPEC, num_envs)
@@ -34,7 +40,8 @@ class Clock(PixelVectorEnv):
         return [np.full((16, 16, 3), self.time[slot], np.uint8) for slot in slots]
 
     def _begin(self, slots: np.ndarray, seeds: list[int]) -> Sequence[np.ndarray]:
-        self.time[slots], self.ends[slots] = 0, seeds
+        self.time[slots] = 0
+        self.ends[slots] = seeds
         return self._pictures_of(slots)
 
     def _advance(self, slots: np.ndarray, actions: np.ndarray) -> Any:

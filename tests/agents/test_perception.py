@@ -8,7 +8,7 @@ import torch
 
 from world_models.agents.agent import load_agent
 from world_models.agents.perception import Perception
-from world_models.models.controller import Features, Sight
+from world_models.models.controller import ControllerInputs, Features
 from world_models.models.mdrnn import mixture_mean
 from world_models.worlds.latent import WorldModel
 
@@ -24,11 +24,13 @@ def frames_for(steps: int, rows: int) -> np.ndarray:
 
 @torch.no_grad()
 def test_the_state_is_that_of_a_loop_and_so_is_what_is_expected(world: WorldModel) -> None:
-    perception, frames = Perception(world), frames_for(4, 1)
+    perception = Perception(world)
+    frames = frames_for(4, 1)
     perception.reset([8])
     h, c = world.cell.get_init_hidden(1)
     for number, frame in enumerate(frames):
-        features, z = perception.see(frame, np.array([0])), world.encode(frame)
+        features = perception.see(frame, np.array([0]))
+        z = world.encode(frame)
         torch.testing.assert_close(perception.state.z, z)
         torch.testing.assert_close(features, torch.cat([z, h], dim=1))
         action = np.array([number % 5])
@@ -41,7 +43,8 @@ def test_the_state_is_that_of_a_loop_and_so_is_what_is_expected(world: WorldMode
 
 
 def test_rows_that_do_not_play_stay_as_they_are(world: WorldModel) -> None:
-    perception, frames = Perception(world), frames_for(2, 3)
+    perception = Perception(world)
+    frames = frames_for(2, 3)
     perception.reset([0, 1, 2])
     perception.see(frames[0], np.arange(3))
     perception.remember(np.array([1, 2, 3]), np.arange(3))
@@ -54,8 +57,9 @@ def test_rows_that_do_not_play_stay_as_they_are(world: WorldModel) -> None:
 
 
 def test_m_runs_where_c_sees_of_it_or_somebody_asks(world: WorldModel) -> None:
-    blind = WorldModel(world.vae, world.mdrnn, world.env, Sight(Features.z))
-    frame, rows = frames_for(1, 2)[0], np.arange(2)
+    blind = WorldModel(world.vae, world.mdrnn, world.env, ControllerInputs(Features.z))
+    frame = frames_for(1, 2)[0]
+    rows = np.arange(2)
     for with_memory in (None, True):
         perception = Perception(blind, with_memory)
         perception.reset([0, 1])

@@ -18,7 +18,13 @@ from world_models.envs.actions import ActionSpace, Noise
 from world_models.envs.gymnasium_family import DRIVING
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
-from world_models.models.controller import Controller, Features, Latent, Sight, load_parameters
+from world_models.models.controller import (
+    Controller,
+    ControllerInputs,
+    Features,
+    Latent,
+    load_parameters,
+)
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN
 from world_models.pools.pool import one_thread
@@ -76,7 +82,8 @@ def test_rightward_goes_right() -> None:
 
 def test_a_mixture_plays_each_episode_by_one_of_its_policies() -> None:
     parts = [StickyPolicy(PROCGEN), RightwardPolicy(PROCGEN)]
-    mixed, alone = MixedPolicy(parts), [played(policy, list(range(40)), 50) for policy in parts]
+    mixed = MixedPolicy(parts)
+    alone = [played(policy, list(range(40)), 50) for policy in parts]
     actions = played(mixed, list(range(40)), 50)
     assert 10 < mixed.chosen.sum() < 30
     for row, number in enumerate(mixed.chosen):
@@ -85,7 +92,8 @@ def test_a_mixture_plays_each_episode_by_one_of_its_policies() -> None:
     policy.reset([3, 1, 2])
     frames = np.zeros((2, 64, 64, 3), np.uint8)
     some = np.stack([policy.act(frames, np.array([2, 0])).copy() for _ in range(50)])
-    assert np.array_equal(some, actions[:, [2, 3]])  # whoever plays beside it
+    # whoever plays beside it
+    assert np.array_equal(some, actions[:, [2, 3]])
 
 
 def test_sticky_holds_actions() -> None:
@@ -117,28 +125,30 @@ def frames_for(steps: int, rows: int) -> np.ndarray:
     return np.random.default_rng(2).integers(0, 255, (steps, rows, 64, 64, 3), np.uint8)
 
 
-SIGHTS = [
-    Sight(),
-    Sight(Features.z),
-    Sight(Features.zch),
-    Sight(Features.z, hidden_units=7),
-    Sight(Features.zh, hidden_units=5, latent=Latent.sample),
-    Sight(Features.zch, latent=Latent.sample),
+WAYS_TO_SEE = [
+    ControllerInputs(),
+    ControllerInputs(Features.z),
+    ControllerInputs(Features.zch),
+    ControllerInputs(Features.z, hidden_units=7),
+    ControllerInputs(Features.zh, hidden_units=5, latent=Latent.sample),
+    ControllerInputs(Features.zch, latent=Latent.sample),
 ]
 
 
-def seen_by(world: WorldModel, sight: Sight) -> WorldModel:
-    return WorldModel(world.vae, world.mdrnn, world.env, sight)
+def seen_by(world: WorldModel, inputs: ControllerInputs) -> WorldModel:
+    return WorldModel(world.vae, world.mdrnn, world.env, inputs)
 
 
-@pytest.mark.parametrize("sight", SIGHTS, ids=str)
+@pytest.mark.parametrize("inputs", WAYS_TO_SEE, ids=str)
 def test_the_agent_acts_on_what_it_sees_and_remembers_what_it_did(
-    world: WorldModel, sight: Sight
+    world: WorldModel, inputs: ControllerInputs
 ) -> None:
     """Against a plain loop of one environment, module by module."""
-    world = seen_by(world, sight)
-    vector, frames = vectors(world, 1), frames_for(4, 1)
-    policy, controller = WorldModelPolicy(world, vector), Controller(**world.controller_config)
+    world = seen_by(world, inputs)
+    vector = vectors(world, 1)
+    frames = frames_for(4, 1)
+    policy = WorldModelPolicy(world, vector)
+    controller = Controller(**world.controller_config)
     load_parameters(controller, vector[0])
     policy.reset([6])
     h, c = world.cell.get_init_hidden(1)
@@ -146,9 +156,9 @@ def test_the_agent_acts_on_what_it_sees_and_remembers_what_it_did(
     for frame in frames:
         x = torch.from_numpy(frame).permute(0, 3, 1, 2).float() / 255
         z, logsigma = world.vae.encoder(x)
-        if sight.latent is Latent.sample:
+        if inputs.latent is Latent.sample:
             z = z + logsigma.exp() * torch.from_numpy(draw.standard_normal((1, 8), np.float32))
-        seen = {"z": [z], "zh": [z, h], "zch": [z, c, h]}[sight.features.value]
+        seen = {"z": [z], "zh": [z, h], "zch": [z, c, h]}[inputs.features.value]
         raw = controller(torch.cat(seen, -1))
         action = torch.stack(
             [raw[:, 0].tanh(), (raw[:, 1].tanh() + 1) / 2, raw[:, 2].tanh().clamp(min=0)], -1
@@ -168,10 +178,13 @@ def test_a_controller_that_is_not_finite_is_refused(world: WorldModel) -> None:
         policy.act(frames_for(1, 2)[0], np.arange(2))
 
 
-@pytest.mark.parametrize("sight", SIGHTS, ids=str)
-def test_a_row_acts_the_same_whoever_plays_beside_it(world: WorldModel, sight: Sight) -> None:
-    world = seen_by(world, sight)
-    many, frames = vectors(world, 20), frames_for(5, 20)
+@pytest.mark.parametrize("inputs", WAYS_TO_SEE, ids=str)
+def test_a_row_acts_the_same_whoever_plays_beside_it(
+    world: WorldModel, inputs: ControllerInputs
+) -> None:
+    world = seen_by(world, inputs)
+    many = vectors(world, 20)
+    frames = frames_for(5, 20)
     together = played_on(WorldModelPolicy(world, many), frames, np.arange(20))
     for rows in (np.array([3]), np.array([0, 7, 19]), np.arange(4, 16)):
         policy = WorldModelPolicy(world, many[rows])
@@ -193,7 +206,8 @@ def test_at_full_size_too_a_row_acts_the_same_whoever_plays_beside_it(
 ) -> None:
     torch.manual_seed(0)
     full = WorldModel(ConvVAE(3, 32).to(device), MDRNN(32, 3, 256, 5).to(device), world.env)
-    many, frames = vectors(full, 70), frames_for(3, 70)
+    many = vectors(full, 70)
+    frames = frames_for(3, 70)
     with one_thread():
         together = played_on(WorldModelPolicy(full, many), frames, np.arange(70))
         widths = [np.arange(2, 2 + count) for count in (4, 8, 12, 16, 20, 24, 28, 32, 65)]
@@ -211,7 +225,8 @@ def played_on(
 
 
 def test_rows_that_ended_leave_the_others_alone(world: WorldModel) -> None:
-    many, frames = vectors(world, 3), frames_for(3, 3)
+    many = vectors(world, 3)
+    frames = frames_for(3, 3)
     whole, partly = WorldModelPolicy(world, many), WorldModelPolicy(world, many)
     whole.reset([0, 1, 2])
     partly.reset([0, 1, 2])
@@ -221,7 +236,8 @@ def test_rows_that_ended_leave_the_others_alone(world: WorldModel) -> None:
 
 
 def test_exploration_noise_moves_the_actions(world: WorldModel) -> None:
-    frames, vector = frames_for(1, 2), vectors(world, 1)
+    frames = frames_for(1, 2)
+    vector = vectors(world, 1)
     rows = np.arange(2)
     plain, noisy = (
         played_on(WorldModelPolicy(world, vector, noise), frames, rows) for noise in (0.0, 0.5)
@@ -233,7 +249,8 @@ def test_exploration_noise_moves_the_actions(world: WorldModel) -> None:
 
 
 def test_each_episode_explores_at_its_own_level(world: WorldModel) -> None:
-    frames, rows = frames_for(200, 8), np.arange(8)
+    frames = frames_for(200, 8)
+    rows = np.arange(8)
     policy = WorldModelPolicy(world, np.zeros_like(vectors(world, 1)), 0.5)
     # C itself says 0 for steering
     raw = np.arctanh(played_on(policy, frames, rows)[..., 0].clip(-0.9999, 0.9999))

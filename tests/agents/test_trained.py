@@ -45,7 +45,8 @@ def test_what_comes_with_the_package_is_whole_small_and_plays(name: str) -> None
 def test_packing_halves_the_file_and_describing_it_needs_its_own_evaluation(
     finished: Path, tmp_path: Path
 ) -> None:
-    whole, packed = finished / "controller" / "agent.pt", tmp_path / "small.pt"
+    whole = finished / "controller" / "agent.pt"
+    packed = tmp_path / "small.pt"
     trained.pack(finished, packed)
     assert packed.stat().st_size < 0.6 * whole.stat().st_size
     evaluate = [

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pytest
@@ -36,18 +37,18 @@ META = {
     "versions": {},
 }
 VAE = "a" * 64
-POISON = 1e6  # stands where a store without final frames holds another episode's frame
+# stands where a store without final frames holds another episode's frame
+POISON = 1e6
 
 
 def random_episode(number: int, length: int, draw: np.random.Generator) -> Episode:
     frames = draw.integers(0, 256, (length + 1, 64, 64, 3), dtype=np.uint8)
-    actions, rewards = (
-        draw.integers(1, 5, length + 1),
-        draw.normal(size=length + 1).astype(np.float32),
-    )
+    actions = draw.integers(1, 5, length + 1)
+    rewards = draw.normal(size=length + 1).astype(np.float32)
     done = np.zeros(length + 1, np.uint8)
     done[-2] = TRUNCATED if number % 2 else TERMINATED
-    actions[-1], rewards[-1] = 0, 0
+    actions[-1] = 0
+    rewards[-1] = 0
     return Episode(number, frames, actions, rewards, done)
 
 
@@ -56,13 +57,17 @@ MakeEpisodes = Callable[..., LatentEpisodes]
 
 @pytest.fixture
 def make_episodes(tmp_path: Path) -> MakeEpisodes:
-    """make_episodes(lengths=LENGTHS, has_final_frame=True): (split, length) of each episode, two in a shard."""
+    """make_episodes(lengths=LENGTHS, has_final_frame=True), each call in a folder of its own.
+
+    `lengths` holds (split, length) of each episode; two lie in a shard.
+    """
 
     def make(
         lengths: list[tuple[str, int]] = LENGTHS, has_final_frame: bool = True
     ) -> LatentEpisodes:
         draw = np.random.default_rng(0)
-        writer = StoreWriter(tmp_path / "episodes", {**META, "has_final_frame": has_final_frame})
+        folder = Path(mkdtemp(dir=tmp_path))
+        writer = StoreWriter(folder / "episodes", {**META, "has_final_frame": has_final_frame})
         played = [
             random_episode(number, length, draw) for number, (_, length) in enumerate(lengths)
         ]
@@ -70,21 +75,21 @@ def make_episodes(tmp_path: Path) -> MakeEpisodes:
             splits = [split for split, _ in lengths[index : index + 2]]
             writer.write_shard(index // 2, played[index : index + 2], splits)
         writer.finish()
-        store = EpisodeStore.open(tmp_path / "episodes")
+        store = EpisodeStore.open(folder / "episodes")
 
         def encode(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
             mu, logsigma = draw.normal(size=(2, len(frames), LATENT)).astype(np.float32)
             return torch.from_numpy(mu), torch.from_numpy(logsigma - 1)
 
-        encode_store(encode, store, tmp_path / "latents", VAE)
+        encode_store(encode, store, folder / "latents", VAE)
         if not has_final_frame:
             for row in store.rows:
-                path = tmp_path / "latents" / f"shard_{row.shard:05d}_mu.npy"
+                path = folder / "latents" / f"shard_{row.shard:05d}_mu.npy"
                 mu = np.load(path)
                 mu[row.start + row.length] = POISON
                 np.save(path, mu)
         return LatentEpisodes(
-            store, LatentStore.open(tmp_path / "latents", VAE, store), SPACE.to_model
+            store, LatentStore.open(folder / "latents", VAE, store), SPACE.to_model
         )
 
     return make
@@ -101,7 +106,8 @@ def make_world() -> MakeWorld:
         torch.manual_seed(0)
         mdrnn = MDRNN(LATENT, SPACE.size, HIDDEN, gaussians, mixture=mixture)
         with torch.no_grad():
-            mdrnn.gmm_linear.weight.mul_(4)  # so that components, and what M remembers, differ
+            # so that components, and what M remembers, differ
+            mdrnn.gmm_linear.weight.mul_(4)
         env = EnvSpec("Random-v0", {}, Preprocessing((0, 0, 0, 0), 64, False), 1, SPACE, None)
         return WorldModel(ConvVAE(3, LATENT), mdrnn, env)
 

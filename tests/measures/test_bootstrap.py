@@ -42,5 +42,5 @@ def test_episodes_without_anything_below_do_no_harm() -> None:
 def test_the_interval_does_not_depend_on_the_block(monkeypatch: pytest.MonkeyPatch) -> None:
     values, below = np.random.default_rng(2).normal(size=(2, 30)) ** 2
     whole = ratio_interval(values, below)
-    monkeypatch.setattr(bootstrap, "BLOCK", 100)
+    monkeypatch.setattr(bootstrap, "DRAWS_AT_ONCE", 100)
     assert ratio_interval(values, below) == whole

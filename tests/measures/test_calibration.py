@@ -46,12 +46,12 @@ def test_brier_score_beside_the_base_rates() -> None:
 
 def test_auroc_counts_pairs() -> None:
     draw = np.random.default_rng(0)
-    scores, positive = draw.integers(0, 12, 150) / 10, draw.random(150) < 0.2
+    scores = draw.integers(0, 12, 150) / 10
+    positive = draw.random(150) < 0.2
     wins = [(a > b) + 0.5 * (a == b) for a in scores[positive] for b in scores[~positive]]
     assert auroc(scores, positive) == pytest.approx(np.mean(wins))
-    assert math.isnan(auroc(scores, np.zeros(150, bool))) and math.isnan(
-        auroc(scores, np.ones(150, bool))
-    )
+    assert math.isnan(auroc(scores, np.zeros(150, bool)))
+    assert math.isnan(auroc(scores, np.ones(150, bool)))
 
 
 def test_reward_bins_hold_equally_many_steps_in_order() -> None:

@@ -21,12 +21,11 @@ LENGTHS = [("train", 90), ("validation", 30), ("validation", 60)]
 
 
 def test_panels_show_the_same_stretch(make_episodes: MakeEpisodes, make_world: MakeWorld) -> None:
-    store, world = make_episodes(LENGTHS, has_final_frame=False).store, make_world()
-    span, panels, at = (
-        stretch_with_most_change(store),
-        dream(world, store, 1.0, seed=0),
-        dream_at_temperatures(world, store, seed=0),
-    )
+    store = make_episodes(LENGTHS, has_final_frame=False).store
+    world = make_world()
+    span = stretch_with_most_change(store)
+    panels = dream(world, store, 1.0, seed=0)
+    at = dream_at_temperatures(world, store, seed=0)
     assert span.row.split == "validation" and span.start + span.horizon <= span.row.length
     truth = store.episode(span.row).frames[span.start : span.start + span.horizon]
     assert list(panels) == ["truth", "seen by V", "dreamt by M"]
@@ -45,9 +44,11 @@ def test_panels_show_the_same_stretch(make_episodes: MakeEpisodes, make_world: M
 def test_temperatures_share_their_noise(
     make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    world = make_world(gaussians=1)  # one Gaussian: nothing to choose
+    # one Gaussian: nothing to choose
+    world = make_world(gaussians=1)
     monkeypatch.setattr(world, "decode", lambda latents: latents.numpy())
-    frames, actions = np.zeros((3, 64, 64, 3), np.uint8), np.ones(3, np.int64)
+    frames = np.zeros((3, 64, 64, 3), np.uint8)
+    actions = np.ones(3, np.int64)
     still, cool, warm = (world.dream(frames, actions, 1, tau, seed=0) for tau in (0.0, 0.25, 1.0))
     np.testing.assert_allclose(cool - still, 0.5 * (warm - still), rtol=1e-3, atol=1e-6)
     assert np.abs(warm - still).min() > 1e-3

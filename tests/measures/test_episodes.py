@@ -16,21 +16,22 @@ def test_an_episode_is_its_own_rows_of_the_stores(
 ) -> None:
     episodes = make_episodes(has_final_frame=has_final_frame)
     for row in episodes.store.rows:
-        whole, played = episodes.load(row), episodes.store.episode(row)
+        whole = episodes.load(row)
+        played = episodes.store.episode(row)
         mu, logsigma = episodes.latents.arrays(row.shard)
         frames = slice(row.start, row.start + row.length + has_final_frame)
         np.testing.assert_array_equal(whole.mu, mu[frames])
         np.testing.assert_array_equal(whole.logsigma, logsigma[frames])
         np.testing.assert_array_equal(whole.actions.argmax(1) + 1, played.actions[: row.length])
         np.testing.assert_array_equal(whole.rewards, played.rewards[: row.length])
-        assert whole.pairs == row.length - (not has_final_frame) and whole.terminated.sum() == (
-            row.index % 2 == 0
-        )
+        assert whole.pairs == row.length - (not has_final_frame)
+        assert whole.terminated.sum() == (row.index % 2 == 0)
 
 
 def test_single_frames_and_actions_are_those_asked_for(make_episodes: MakeEpisodes) -> None:
     episodes = make_episodes()
-    rows, steps = [episodes.store.rows[number] for number in (5, 2, 5, 0)], [12, 3, 0, 6]
+    rows = [episodes.store.rows[number] for number in (5, 2, 5, 0)]
+    steps = [12, 3, 0, 6]
     mu, frames = episodes.at(rows, steps)
     for place, (row, step) in enumerate(zip(rows, steps, strict=True)):
         whole = episodes.load(row)

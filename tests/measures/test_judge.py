@@ -50,7 +50,10 @@ def by_hand(
     cell: Any, latents: np.ndarray, actions: np.ndarray
 ) -> tuple[list[float], list[float], list[float]]:
     """Nats, rewards and probabilities of an end, one episode alone, batch 1."""
-    hidden, nats, rewards, ends = cell.get_init_hidden(1), [], [], []
+    hidden = cell.get_init_hidden(1)
+    nats = []
+    rewards = []
+    ends = []
     for step, action in enumerate(actions):
         latent = torch.from_numpy(latents[step : step + 1])
         *outputs, hidden = cell(torch.from_numpy(action[None]), latent, hidden)
@@ -67,11 +70,13 @@ def by_hand(
 def test_one_step_ahead_equals_a_loop_over_each_episode(
     make_episodes: MakeEpisodes, make_world: MakeWorld, mixture: str, has_final_frame: bool
 ) -> None:
-    episodes, cell = make_episodes(has_final_frame=has_final_frame), make_world(mixture).cell
+    episodes = make_episodes(has_final_frame=has_final_frame)
+    cell = make_world(mixture).cell
     rows = episodes.store.episodes("validation")
     nats, pairs, heads = one_step_ahead(cell, episodes, rows, [], seed=3)
     for index, row in enumerate(next(batches_by_length(rows))):
-        whole, played = episodes.load(row), episodes.store.episode(row)
+        whole = episodes.load(row)
+        played = episodes.store.episode(row)
         expected = by_hand(cell, whole.sample(3), whole.actions)
         assert pairs[index] == len(expected[0]) == row.length - (not has_final_frame)
         assert nats["M"][index] == pytest.approx(sum(expected[0]), rel=1e-4)
@@ -123,9 +128,8 @@ def test_baselines_see_the_pairs_that_m_sees(
     rows = episodes.store.episodes("validation")
     nats, _, _ = one_step_ahead(make_world().cell, episodes, rows, fitted.baselines, seed=3)
     longest = episodes.load(episodes.store.rows[5])
-    marginal = -np.log(2 * np.pi * y.var(0)) / 2 - np.square(longest.sample(3)[1:] - y.mean(0)) / (
-        2 * y.var(0)
-    )
+    squares = np.square(longest.sample(3)[1:] - y.mean(0)) / (2 * y.var(0))
+    marginal = -np.log(2 * np.pi * y.var(0)) / 2 - squares
     assert nats["marginal"][0] == pytest.approx(-marginal.sum())
     noise = (longest.sample(3) - longest.mu) / np.exp(longest.logsigma)
     own = longest.logsigma + 0.5 * np.log(2 * np.pi) + 0.5 * noise**2
@@ -141,7 +145,8 @@ def test_an_episode_is_judged_alike_alone_and_among_others(
     make_episodes: MakeEpisodes, make_world: MakeWorld
 ) -> None:
     lengths = [("validation", 1 + number % 9) for number in range(PLAYED_SIDE_BY_SIDE + 5)]
-    episodes, cell = make_episodes(lengths), make_world().cell
+    episodes = make_episodes(lengths)
+    cell = make_world().cell
     everyone = [row for group in batches_by_length(episodes.store.rows) for row in group]
     together = [
         said for group in batches_by_length(everyone) for said in foretold(cell, episodes, group)
@@ -157,7 +162,8 @@ def test_an_episode_is_judged_alike_alone_and_among_others(
 def test_tables_are_finite_and_a_function_of_their_arguments(
     make_episodes: MakeEpisodes, make_world: MakeWorld, has_final_frame: bool
 ) -> None:
-    episodes, world = make_episodes(has_final_frame=has_final_frame), make_world()
+    episodes = make_episodes(has_final_frame=has_final_frame)
+    world = make_world()
     tables = judged(world, episodes)
     assert repr(judged(world, episodes)) == repr(tables)
     assert repr(judged(world, episodes, seed=4)) != repr(tables)
@@ -199,7 +205,8 @@ def test_without_validation_episodes_the_table_says_so(
 def test_latents_made_from_the_frames_are_judged_as_stored_ones(
     make_episodes: MakeEpisodes, make_world: MakeWorld, tmp_path: Path
 ) -> None:
-    episodes, world = make_episodes(), make_world()
+    episodes = make_episodes()
+    world = make_world()
 
     def encode(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         return world.vae.encoder(to_float(frames, "cpu"))
@@ -222,7 +229,8 @@ def test_latents_made_from_the_frames_are_judged_as_stored_ones(
 
 
 def test_training_makes_the_next_latent_likelier(finished: Path) -> None:
-    vae, best = finished / "vae/checkpoints/best.pt", finished / "mdrnn/checkpoints/best.pt"
+    vae = finished / "vae/checkpoints/best.pt"
+    best = finished / "mdrnn/checkpoints/best.pt"
     store = EpisodeStore.open(finished / "rollout/episodes")
     latents = LatentStore.open(finished / "vae/latents", sha256(vae), store)
     trained = load_world_model(

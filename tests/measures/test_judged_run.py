@@ -24,7 +24,8 @@ def test_a_finished_run_holds_the_tables_and_shows_them(finished: Path) -> None:
     ]
     assert {row["horizon"] for row in read_csv(run / "open_loop.csv")} >= {"1", "5", "15"}
     assert {row["quantity"] for row in read_csv(run / "calibration.csv")} == {"done", "reward"}
-    page, text = (run / "report.html").read_text(), (run / "log.txt").read_text()
+    page = (run / "report.html").read_text()
+    text = (run / "log.txt").read_text()
     assert "bits per dimension of the next z" in page and page.count("<video") == 2
     assert "next latent, bits per dimension: M " in text and "open loop" in text
 

@@ -13,12 +13,11 @@ from world_models.measures.likelihood import (
     posterior_nll,
 )
 
-DECAY, PUSH, NOISE = (
-    np.array([0.9, 0.5, -0.3]),
-    np.array([0.4, 0.0, 1.0]),
-    np.array([0.1, 0.5, 0.2]),
-)
-"""A world z' = DECAY z + PUSH a + NOISE e, with a and e standard normal, whose likelihoods have closed forms."""
+# a world z' = DECAY z + PUSH a + NOISE e, with a and e standard normal,
+# whose likelihoods have closed forms
+DECAY = np.array([0.9, 0.5, -0.3])
+PUSH = np.array([0.4, 0.0, 1.0])
+NOISE = np.array([0.1, 0.5, 0.2])
 
 
 def linear_world(steps: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -89,17 +88,16 @@ def test_a_constant_latent_leaves_the_baselines_finite() -> None:
 
 
 def test_pairs_end_where_the_latents_end() -> None:
-    latents, actions = (
-        np.arange(6, dtype=np.float32).reshape(3, 2),
-        np.array([[10.0], [11.0], [12.0]], np.float32),
-    )
+    latents = np.arange(6, dtype=np.float32).reshape(3, 2)
+    actions = np.array([[10.0], [11.0], [12.0]], np.float32)
     x, y = pairs_of(latents, actions)
     assert x.tolist() == [[0, 1, 10, 1], [2, 3, 11, 1]] and y.tolist() == [[2, 3], [4, 5]]
 
 
 def test_the_floor_is_the_posteriors_entropy_on_average() -> None:
     draw = np.random.default_rng(0)
-    mu, sigma = draw.normal(size=3), np.array([0.5, 2.0, 1.0])
+    mu = draw.normal(size=3)
+    sigma = np.array([0.5, 2.0, 1.0])
     latents = mu + sigma * draw.normal(size=(100_000, 3))
     found = posterior_nll(
         latents, np.broadcast_to(mu, latents.shape), np.broadcast_to(np.log(sigma), latents.shape)

@@ -37,9 +37,14 @@ def validation(episodes: LatentEpisodes) -> list[Any]:
 def by_hand(
     world: Any, episodes: LatentEpisodes, row: Any, step: int, horizon: int
 ) -> dict[str, tuple[float, float]]:
-    """Latent and pixel error of each deterministic predictor from one start, batch 1, the state warmed from the beginning."""
-    whole, frames = episodes.load(row), episodes.store.episode(row).frames / 255.0
-    mu, hidden = torch.from_numpy(np.array(whole.mu)), world.cell.get_init_hidden(1)
+    """Latent and pixel error of each deterministic predictor from one start.
+
+    Batch 1, the state warmed from the beginning.
+    """
+    whole = episodes.load(row)
+    frames = episodes.store.episode(row).frames / 255.0
+    mu = torch.from_numpy(np.array(whole.mu))
+    hidden = world.cell.get_init_hidden(1)
     guess = mu[:1]
     for t in range(step + horizon):
         latent = mu[t : t + 1] if t <= step else guess
@@ -52,8 +57,12 @@ def by_hand(
     def picture(latent: torch.Tensor) -> np.ndarray:
         return world.vae.decoder(latent)[0].permute(1, 2, 0).numpy()
 
-    truth, target, last = mu[step + horizon], frames[step + horizon], frames[step]
-    error = lambda guess, wanted: float(((np.asarray(guess) - np.asarray(wanted)) ** 2).mean())  # noqa: E731
+    def error(guess: Any, wanted: Any) -> float:
+        return float(((np.asarray(guess) - np.asarray(wanted)) ** 2).mean())
+
+    truth = mu[step + horizon]
+    target = frames[step + horizon]
+    last = frames[step]
     return {
         "mean": (error(guess[0], truth), error(picture(guess), target)),
         "copy": (error(mu[step], truth), error(last, target)),
@@ -67,7 +76,8 @@ def by_hand(
 def test_errors_equal_a_loop_over_the_starts(
     make_episodes: MakeEpisodes, make_world: MakeWorld, mixture: str, has_final_frame: bool
 ) -> None:
-    episodes, world = make_episodes(has_final_frame=has_final_frame), make_world(mixture)
+    episodes = make_episodes(has_final_frame=has_final_frame)
+    world = make_world(mixture)
     table = {
         (row.horizon, row.predictor): row
         for row in open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0)
@@ -85,9 +95,8 @@ def test_errors_equal_a_loop_over_the_starts(
         for predictor in ("mean", "copy", "marginal", "seen"):
             found = table[horizon, predictor]
             latent, pixel = np.mean([error[predictor] for error in errors], axis=0)
-            assert found.starts == len(starts) and found.episodes == len(
-                {row.index for row, _ in starts}
-            )
+            assert found.starts == len(starts)
+            assert found.episodes == len({row.index for row, _ in starts})
             assert found.latent_mse == pytest.approx(latent, rel=1e-4)
             assert found.pixel_mse == pytest.approx(pixel, rel=1e-4)
             assert found.psnr == pytest.approx(10 * np.log10(1 / pixel), rel=1e-4)
@@ -102,13 +111,15 @@ def test_errors_equal_a_loop_over_the_starts(
 def test_more_starts_than_fit_side_by_side(
     make_episodes: MakeEpisodes, make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    episodes, world = make_episodes([("validation", 7), ("validation", 3)]), make_world()
+    episodes = make_episodes([("validation", 7), ("validation", 3)])
+    world = make_world()
     at_once = open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0)
     monkeypatch.setattr(open_loop, "PLAYED_SIDE_BY_SIDE", 4)
     for whole, chunked in zip(
         at_once, open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0), strict=True
     ):
-        if whole.predictor != "sampled":  # whose noise belongs to its place in a chunk
+        # whose noise belongs to its place in a chunk
+        if whole.predictor != "sampled":
             numbers = {name: value for name, value in cells(whole).items() if name != "predictor"}
             assert {name: cells(chunked)[name] for name in numbers} == pytest.approx(
                 numbers, rel=1e-4, nan_ok=True
@@ -130,7 +141,7 @@ def test_starts_are_spread_evenly_and_the_horizon_fits(
     assert [start.key for start in all_start_points(episodes, rows, 10)] == fits, (
         "few places: all of them"
     )
-    monkeypatch.setattr(open_loop, "STARTS", 20)
+    monkeypatch.setattr(open_loop, "STARTS_PER_HORIZON", 20)
     chosen = [fits.index(start.key) for start in all_start_points(episodes, rows, 10)]
     assert len(chosen) == 20 and set(np.diff(chosen)) <= {len(fits) // 20, len(fits) // 20 + 1}
     assert chosen[0] < len(fits) / 20 and chosen[-1] >= len(fits) * 19 / 20
@@ -138,8 +149,10 @@ def test_starts_are_spread_evenly_and_the_horizon_fits(
 
 
 def test_a_sampled_roll_out_follows_the_mixture(make_world: MakeWorld) -> None:
-    world, count = make_world(), 40_000
-    latent, action = torch.randn(1, 3).expand(count, -1), torch.eye(4)[:1].expand(1, count, -1)
+    world = make_world()
+    count = 40_000
+    latent = torch.randn(1, 3).expand(count, -1)
+    action = torch.eye(4)[:1].expand(1, count, -1)
     state = tuple(part.expand(count, -1) for part in (torch.randn(1, 8), torch.randn(1, 8)))
     with torch.no_grad():
         drawn = roll_on(world, latent, action, state, StreamDraws(torch.Generator().manual_seed(0)))
@@ -156,7 +169,8 @@ def test_a_sampled_roll_out_follows_the_mixture(make_world: MakeWorld) -> None:
 @pytest.mark.parametrize("mixture", ["joint", "per_dimension"])
 def test_the_mixtures_mean_is_that_of_its_samples(mixture: str) -> None:
     draw = torch.Generator().manual_seed(0)
-    mus, sigmas = torch.randn(1, 3, 2, generator=draw), torch.full((1, 3, 2), 0.1)
+    mus = torch.randn(1, 3, 2, generator=draw)
+    sigmas = torch.full((1, 3, 2), 0.1)
     shape = (1, 3) if mixture == "joint" else (1, 3, 2)
     logpi = torch.log_softmax(2 * torch.randn(shape, generator=draw), dim=1)
     many = [value.expand(50_000, *value.shape[1:]) for value in (mus, sigmas, logpi)]
@@ -169,7 +183,8 @@ def test_the_mixtures_mean_is_that_of_its_samples(mixture: str) -> None:
 
 
 def test_the_interval_is_over_episodes(make_episodes: MakeEpisodes, make_world: MakeWorld) -> None:
-    few, many = [("validation", 5)] * 2, [("validation", 4)] * 6
+    few = [("validation", 5)] * 2
+    many = [("validation", 4)] * 6
     for lengths, known in ((few, False), (many, True)):
         episodes = make_episodes(lengths)
         rows = open_loop_rows(make_world(), episodes, validation(episodes), MARGINAL, 0)

@@ -1,4 +1,7 @@
-"""How pixel models are judged: against torchmetrics, against sums by hand, and on frames that say which action made them."""
+"""How pixel models are judged.
+
+Against torchmetrics, against sums by hand, and on frames that say which action made them.
+"""
 
 from pathlib import Path
 
@@ -38,11 +41,11 @@ def toy_episode(number: int, length: int) -> Episode:
     draw = np.random.default_rng(number)
     actions = draw.integers(1, 5, length + 1)
     bright = np.concatenate([[0], actions[:-1]]) / 5
-    actions[-1] = 0  # padding
+    # padding
+    actions[-1] = 0
     ramp = 1 - np.linspace(0, 0.1, 16)
-    frames = np.round(255 * bright[:, None, None, None] * ramp[None, None, :, None]) * np.ones(
-        (1, 16, 1, 3)
-    )
+    lines = np.round(255 * bright[:, None, None, None] * ramp[None, None, :, None])
+    frames = lines * np.ones((1, 16, 1, 3))
     done = np.zeros(length + 1, np.uint8)
     done[-2] = TERMINATED
     rewards = np.append(draw.normal(size=length), 0).astype(np.float32)
@@ -55,7 +58,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> EpisodeStore:
     played = [toy_episode(number, length) for number, length in enumerate(LENGTHS)]
     if not request.param:
         for episode in played:
-            episode.frames[-1] = 255  # the next episode's, as Procgen gives it
+            # the next episode's, as Procgen gives it
+            episode.frames[-1] = 255
     for index in range(0, len(played), 3):
         splits = [
             "train" if number % 2 else "validation"
@@ -83,7 +87,10 @@ class Oracle(PixelModel):
 
 
 class Sayer(Oracle):
-    """Rewards and chances of the end that depend on the last action and on how bright the last frame is."""
+    """Says rewards and chances of the end.
+
+    They depend on the last action and on how bright the last frame is.
+    """
 
     def forward(self, frames: torch.Tensor, actions: torch.Tensor) -> PixelPrediction:
         chance = (actions[:, -1].argmax(-1) + 1) / 5
@@ -97,8 +104,8 @@ class Sayer(Oracle):
 def test_heads_are_judged_on_every_step_that_has_its_frames_before_it(
     store: EpisodeStore, monkeypatch: pytest.MonkeyPatch, most: int
 ) -> None:
-    monkeypatch.setattr(pixel_heads, "STEPS", most)
-    monkeypatch.setattr(pixel_heads, "WIDTH", 7)
+    monkeypatch.setattr(pixel_heads, "MOST_HELD_OUT_STEPS", most)
+    monkeypatch.setattr(pixel_heads, "STEPS_AT_ONCE", 7)
     steps = HeldOutSteps.of(store, "validation", 3, SPACE, View())
     found = judge_heads(Sayer(), steps, "cpu")[1]
     scores = {str(row.name): (row.value, row.baseline) for row in found}
@@ -107,12 +114,13 @@ def test_heads_are_judged_on_every_step_that_has_its_frames_before_it(
         for split in ("train", "validation")
     }
     training = np.concatenate([episode.rewards[:-1] for episode in played["train"]])
-    mean, rate = training.mean(), len(played["train"]) / len(training)
-    chances, bright, rewards, ends = (np.array(column) for column in zip(*(
-        (episode.actions[t] / 5, episode.frames[t][0, 0, 0] / 255, episode.rewards[t], t == len(episode.actions) - 2)
-        for episode in played["validation"]
-        for t in range(2, len(episode.actions) - 1)
-    ), strict=True))  # fmt: skip
+    mean = training.mean()
+    rate = len(played["train"]) / len(training)
+    held_out = played["validation"]
+    chances = np.concatenate([episode.actions[2:-1] / 5 for episode in held_out])
+    bright = np.concatenate([episode.frames[2:-1, 0, 0, 0] / 255 for episode in held_out])
+    rewards = np.concatenate([episode.rewards[2:-1] for episode in held_out])
+    ends = np.concatenate([episode.done[2:-1] == TERMINATED for episode in held_out])
     if most < len(chances):
         assert len(steps.items) == most
         return
@@ -140,7 +148,7 @@ def mse(frames: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
 
 
 def test_actions_and_frames_are_aligned(store: EpisodeStore) -> None:
-    """The action taken at a frame makes the next one: exact so, and wrong when it is one step late."""
+    """The action taken at a frame makes the next one: exact so, and wrong one step late."""
     right = pixel_errors(Oracle(), windows(store), plain(), "cpu", mse).squares
     assert right["model"].max() < 1e-12
     late = pixel_errors(Oracle(lag=1), windows(store), plain(), "cpu", mse).squares
@@ -150,13 +158,8 @@ def test_actions_and_frames_are_aligned(store: EpisodeStore) -> None:
 def test_windows_are_whole_and_evenly_spread(store: EpisodeStore) -> None:
     chosen = windows(store, count=60)
     assert len(chosen) == len(np.unique(chosen.items)) == 60
-    assert {store.episodes("validation")[number].length for number in chosen.levels} == {
-        40,
-        25,
-        31,
-        16,
-        22,
-    }
+    lengths = {store.episodes("validation")[number].length for number in chosen.levels}
+    assert lengths == {40, 25, 31, 16, 22}
     counts = np.bincount(chosen.levels)
     room = [length - 3 - 5 + 1 + store.has_final_frame for length in (40, 25, 31, 16, 22)]
     assert (counts <= room).all() and counts.max() - counts[counts < room].min() <= 1
@@ -170,17 +173,8 @@ def test_windows_are_whole_and_evenly_spread(store: EpisodeStore) -> None:
 
 def test_spread_takes_what_there_is() -> None:
     items, episodes = spread(np.array([0, 2, 10, 3]), np.array([0, 5, 20, 40]), 9)
-    assert np.bincount(episodes).tolist() == [0, 2, 4, 3] and items.tolist() == [
-        5,
-        6,
-        21,
-        23,
-        26,
-        28,
-        40,
-        41,
-        42,
-    ]
+    assert np.bincount(episodes).tolist() == [0, 2, 4, 3]
+    assert items.tolist() == [5, 6, 21, 23, 26, 28, 40, 41, 42]
     items, _ = spread(np.array([3, 4]), np.array([0, 10]), 100)
     assert items.tolist() == [0, 1, 2, 10, 11, 12, 13]
     assert len(spread(np.array([50] * 10), np.arange(10) * 50, 4)[0]) == 4
@@ -201,7 +195,8 @@ def test_shuffled_actions_come_from_another_episode() -> None:
 
 def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
     """Pooled PSNR and SSIM over all windows at one horizon."""
-    chosen, baselines = windows(store), plain()
+    chosen = windows(store)
+    baselines = plain()
     found = horizon_rows(pixel_errors(Oracle(lag=2), chosen, baselines, "cpu", mse))[3]
     window = chosen.load(np.arange(len(chosen)), "cpu")
     drawn = Oracle(lag=2)(window.context, window.actions[:, 3:6]).frame
@@ -234,17 +229,11 @@ def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
         getattr(found, f"skill_{name}") for name in ("copy", "mean", "fade")
     )
     errors = [float((guess - truth[row]).square().mean()) for row, guess in enumerate(drawn)]
-    beats = [
-        0.5 if mine == theirs else float(mine < theirs)
-        for mine, theirs in zip(
-            squared(drawn[:, None], truth[:, None])[:, 0],
-            squared(copied[:, None], truth[:, None])[:, 0],
-            strict=True,
-        )
-    ]
-    assert found.win_rate == pytest.approx(np.mean(beats)) and found.mse == pytest.approx(
-        np.mean(errors), rel=1e-5
-    )
+    assert found.mse == pytest.approx(np.mean(errors), rel=1e-5)
+    ours = squared(drawn[:, None], truth[:, None])[:, 0]
+    theirs = squared(copied[:, None], truth[:, None])[:, 0]
+    beats = np.where(ours == theirs, 0.5, ours < theirs)
+    assert found.win_rate == pytest.approx(beats.mean())
 
 
 def test_the_fade_is_the_best_there_is(store: EpisodeStore) -> None:

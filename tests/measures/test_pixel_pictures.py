@@ -38,7 +38,7 @@ META = {
 COLOUR = (200, 100, 0)
 SPEEDS = (5, 1, 7, 3, 8, 2, 6, 4)
 """By how much the brightness of each episode grows in a step."""
-SHOWN = (5, 7, 6, 4)
+WINDOWS_SHOWN = (5, 7, 6, 4)
 """Every second one, from the slowest to the fastest."""
 
 
@@ -62,7 +62,8 @@ def bright(number: int, step: int) -> int:
 @pytest.fixture
 def windows(tmp_path: Path) -> PixelWindows:
     """Eight episodes of three frames of context and two that follow, each of them one window."""
-    writer, episodes = StoreWriter(tmp_path / "episodes", {**META, "has_final_frame": True}), []
+    writer = StoreWriter(tmp_path / "episodes", {**META, "has_final_frame": True})
+    episodes = []
     for number in range(8):
         shown = np.array([bright(number, step) for step in range(5)], np.uint8)
         frames = np.broadcast_to(shown[:, None, None, None], (5, 16, 16, 3))
@@ -83,7 +84,7 @@ def plain(*colours: int | tuple[int, ...]) -> np.ndarray:
 
 def panels() -> dict[str, np.ndarray]:
     """What a video shows, frame by frame."""
-    truth = [bright(number, step) for number in SHOWN for step in (3, 4)]
+    truth = [bright(number, step) for number in WINDOWS_SHOWN for step in (3, 4)]
     return {"truth": plain(*truth), "prediction": plain(*[COLOUR] * 8)}
 
 
@@ -92,7 +93,7 @@ def test_a_strip_shows_context_truth_prediction_copy_and_error(
 ) -> None:
     save_strip(tmp_path / "strip.png", Painter(), windows, "cpu")
     rows = {}
-    for place, number in enumerate(SHOWN, 1):
+    for place, number in enumerate(WINDOWS_SHOWN, 1):
         *context, truth = (bright(number, step) for step in range(4))
         error = tuple(abs(value - truth) for value in COLOUR)
         rows[f"{place}"] = plain(*context, truth, COLOUR, context[-1], error)

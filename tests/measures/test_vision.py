@@ -41,9 +41,8 @@ def test_errors_are_pooled_over_batches_of_any_size() -> None:
     assert found.mse == pytest.approx(squared.mean())
     assert found.psnr == pytest.approx(10 * np.log10(1 / squared.mean()))
     chosen = squared[moving.numpy()]
-    assert chosen.shape[1] == 3 and found.psnr_moving == pytest.approx(
-        -10 * np.log10(chosen.mean())
-    )
+    assert chosen.shape[1] == 3
+    assert found.psnr_moving == pytest.approx(-10 * np.log10(chosen.mean()))
     assert found.moving == pytest.approx(moving.double().mean())
 
 
@@ -58,12 +57,12 @@ def test_where_nothing_moves_there_is_no_psnr_of_it() -> None:
 def test_a_pixel_moves_when_a_channel_changes_by_more_than_eight() -> None:
     before = torch.full((1, 2, 2, 3), 100, dtype=torch.uint8)
     frames = before.clone()
-    frames[0, 0, 0, 1], frames[0, 0, 1, 2], frames[0, 1, 0, 0] = 109, 91, 108
+    frames[0, 0, 0, 1] = 109
+    frames[0, 0, 1, 2] = 91
+    frames[0, 1, 0, 0] = 108
     assert moving_pixels(frames, before).tolist() == [[[True, True], [False, False]]]
-    dark, bright = (
-        torch.zeros(1, 1, 1, 1, dtype=torch.uint8),
-        torch.full((1, 1, 1, 1), 255, dtype=torch.uint8),
-    )
+    dark = torch.zeros(1, 1, 1, 1, dtype=torch.uint8)
+    bright = torch.full((1, 1, 1, 1), 255, dtype=torch.uint8)
     assert moving_pixels(bright, dark).item() and moving_pixels(dark, bright).item()
 
 
@@ -75,7 +74,8 @@ def statistics(mu: Tensor, logsigma: Tensor) -> LatentStatistics:
 
 
 def test_statistics_of_latents_equal_numpys() -> None:
-    mu, logsigma = 3 + uniform(40, 5) * torch.arange(5), uniform(40, 5, seed=1) - 0.5
+    mu = 3 + uniform(40, 5) * torch.arange(5)
+    logsigma = uniform(40, 5, seed=1) - 0.5
     found = statistics(mu, logsigma)
     np.testing.assert_allclose(found.mean, mu.double().mean(0))
     np.testing.assert_allclose(found.variance, np.var(mu.double().numpy(), 0), atol=1e-12)
@@ -85,13 +85,15 @@ def test_statistics_of_latents_equal_numpys() -> None:
 
 def test_active_latents_are_those_whose_mean_varies() -> None:
     signs = torch.tensor([1.0, -1.0]).repeat(20)[:, None]
-    mu = 5 + signs * torch.tensor([[0.0, 0.0999, 0.1001, 2.0]])  # variances 0, 0.00998, 0.01002, 4
+    # variances 0, 0.00998, 0.01002, 4
+    mu = 5 + signs * torch.tensor([[0.0, 0.0999, 0.1001, 2.0]])
     assert statistics(mu, torch.zeros_like(mu)).active == 2
 
 
 @pytest.mark.parametrize(("tolerance", "share"), [(0.0, 0.25), (0.5, 0.5), (2.0, 0.75), (8.0, 1.0)])
 def test_share_of_latents_at_the_floor(tolerance: float, share: float) -> None:
-    mu = torch.tensor([[0.1, 0.9, 1.9, 3.9]]).repeat(20, 1)  # KL mu^2 / 2: 0.005, 0.405, 1.8, 7.6
+    # KL mu^2 / 2: 0.005, 0.405, 1.8, 7.6
+    mu = torch.tensor([[0.1, 0.9, 1.9, 3.9]]).repeat(20, 1)
     assert statistics(mu, torch.zeros_like(mu)).at_floor(tolerance) == share
 
 
@@ -99,7 +101,8 @@ def test_share_of_latents_at_the_floor(tolerance: float, share: float) -> None:
 def test_held_out_frames_come_with_those_before_them(
     make_episodes: Callable, has_final_frame: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(vision, "WIDTH", 5)  # batches end inside episodes
+    # batches end inside episodes
+    monkeypatch.setattr(vision, "FRAMES_AT_ONCE", 5)
     store = make_episodes(has_final_frame=has_final_frame).store
     held_out = HeldOut(store)
     episodes = [
@@ -155,6 +158,5 @@ def test_quality_is_plain_json() -> None:
     }
     assert found["pictures"][1]["psnr"] is None
     assert (found["frames"], found["latent_size"], found["loss"]) == (3, 2, 5.0)
-    assert found["kl_per_latent"] == pytest.approx([0, 29 / 6]) and found[
-        "variance_per_latent"
-    ] == pytest.approx([0, 2 / 3])
+    assert found["kl_per_latent"] == pytest.approx([0, 29 / 6])
+    assert found["variance_per_latent"] == pytest.approx([0, 2 / 3])

@@ -18,7 +18,7 @@ SHAPE = (6, 5, 3)
 
 
 def pictures(count: int, seed: int = 0) -> Tensor:
-    """Frames (count, 6, 5, 3) uint8 whose principal components fade as those of natural pictures."""
+    """Frames (count, 6, 5, 3) uint8 whose principal components fade as natural pictures' do."""
     draw = np.random.default_rng(0)
     directions = np.linalg.qr(draw.normal(size=(90, 90)))[0] * (60 / np.arange(1, 91))
     values = 128 + np.random.default_rng(seed).normal(size=(count, 90)) @ directions.T
@@ -46,11 +46,13 @@ def test_the_mean_picture_is_exact() -> None:
 
 def test_principal_components_span_what_the_singular_vectors_span() -> None:
     frames = pictures(400)
-    found, (_, expected) = components(frames, 4), svd(frames, 4)
+    found = components(frames, 4)
+    _, expected = svd(frames, 4)
     torch.testing.assert_close(found.T @ found, torch.eye(4), atol=1e-5, rtol=0)
     cosines = np.linalg.svd(found.numpy().T @ expected)[1]
     assert cosines.min() > 0.9999
-    for column in range(4):  # and each of them is one, in order
+    # and each column is one of them, in order
+    for column in range(4):
         assert abs(found[:, column].numpy() @ expected[:, column]) > 0.999
 
 
@@ -86,15 +88,10 @@ def test_baselines_are_of_the_training_frames_and_judged_on_the_held_out_ones() 
     mean, directions = svd(train, 4)
     x = held_out.numpy().reshape(50, -1) / 255
     kept = (mean + (x - mean) @ directions @ directions.T).clip(0, 1)
-    moving = (
-        (np.abs(held_out.numpy().astype(int) - before.numpy()) > 8)
-        .any(-1)
-        .repeat(3, -1)
-        .reshape(50, -1)
-    )
-    assert [row.name for row in table] == ["PCA", "mean image"] and [
-        row.components for row in table
-    ] == [4, 0]
+    moving = (np.abs(held_out.numpy().astype(int) - before.numpy()) > 8).any(-1)
+    moving = moving.repeat(3, -1).reshape(50, -1)
+    assert [row.name for row in table] == ["PCA", "mean image"]
+    assert [row.components for row in table] == [4, 0]
     for row, drawn in zip(table, (kept, mean), strict=True):
         squared = np.square(drawn - x)
         assert row.mse == pytest.approx(squared.mean(), rel=1e-3)
@@ -106,7 +103,8 @@ class Frames:
     """Stands for a data set: frame i holds i."""
 
     def __init__(self, count: int) -> None:
-        self.count, self.most = count, 0
+        self.count = count
+        self.most = 0
 
     def __len__(self) -> int:
         return self.count
@@ -129,6 +127,5 @@ def test_the_sample_is_drawn_from_the_seed_and_read_in_batches(
     assert len(set(first)) == 1000 and data.most == 64
     assert np.mean(first) == pytest.approx(2500, abs=150) and max(first) < 5000
     assert first == numbers(0) != numbers(1)
-    assert len(set(numbers(0))) == 1000 and sorted(
-        n for b in Sample(Frames(7), 0) for n in b.flatten()
-    ) == list(range(7))
+    few = [int(number) for batch in Sample(Frames(7), 0) for number in batch.flatten()]
+    assert sorted(few) == list(range(7))

@@ -84,9 +84,8 @@ def test_traversals_move_one_latent_of_the_frame_by_its_deviation(model: ConvVAE
     z = mean_latents(model, frame).repeat(7, 1)
     z[:, 1] += 5.0 * torch.arange(-3, 4)
     moved = next(tiles for label, tiles in rows.items() if label.startswith("z1 "))
-    assert np.abs(moved.astype(int) - drawn(model, z)).max() <= 1 and not np.array_equal(
-        moved[0], moved[6]
-    )
+    assert np.abs(moved.astype(int) - drawn(model, z)).max() <= 1
+    assert not np.array_equal(moved[0], moved[6])
     middle = drawn(model, mean_latents(model, frame))[0].astype(int)
     assert all(np.abs(tiles[3] - middle).max() <= 1 for tiles in rows.values())
 
@@ -97,8 +96,7 @@ def test_samples_of_the_prior_are_seeded(model: ConvVAE) -> None:
     )
     tiles = np.concatenate(list(first.values()))
     z = torch.randn(30, 10, generator=torch.Generator().manual_seed(0))
-    assert [part.shape[0] for part in first.values()] == [10, 10, 10] and np.array_equal(
-        tiles, drawn(model, z)
-    )
+    assert [part.shape[0] for part in first.values()] == [10, 10, 10]
+    assert np.array_equal(tiles, drawn(model, z))
     assert np.array_equal(tiles, np.concatenate(list(again.values())))
     assert not np.array_equal(tiles, np.concatenate(list(other.values())))

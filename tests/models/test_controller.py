@@ -15,12 +15,8 @@ from world_models.models.mdrnn import MDRNN
 
 def test_parameter_count_is_the_papers() -> None:
     count = sum(weight.numel() for weight in Controller(32, 256, 3).parameters())
-    assert (
-        count
-        == num_parameters(32, 256, 3)
-        == len(flatten_parameters(Controller(32, 256, 3)))
-        == 867
-    )
+    assert count == num_parameters(32, 256, 3) == 867
+    assert count == len(flatten_parameters(Controller(32, 256, 3)))
 
 
 @pytest.mark.parametrize(
@@ -67,7 +63,8 @@ SHAPES = [("zh", 0), ("z", 40), ("zch", 10)]
 def many(
     rows: int, features: str = "zh", hidden_units: int = 0
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    draw, width = torch.Generator().manual_seed(0), {"z": 32, "zh": 288, "zch": 544}[features]
+    draw = torch.Generator().manual_seed(0)
+    width = {"z": 32, "zh": 288, "zch": 544}[features]
     size = num_parameters(32, 256, 3, features, hidden_units)
     return torch.randn(rows, size, generator=draw), torch.randn(rows, width, generator=draw)
 
@@ -75,10 +72,8 @@ def many(
 @pytest.mark.parametrize(("seen", "units"), SHAPES)
 def test_act_many_equals_each_rows_controller(seen: str, units: int) -> None:
     vectors, features = many(9, seen, units)
-    together, controller = (
-        act_many(vectors, features, units),
-        Controller(32, 256, 3, features=seen, hidden_units=units),
-    )
+    together = act_many(vectors, features, units)
+    controller = Controller(32, 256, 3, features=seen, hidden_units=units)
     for row in range(9):
         load_parameters(controller, vectors[row].numpy())
         torch.testing.assert_close(together[row], controller(features[row]), atol=1e-4, rtol=1e-4)

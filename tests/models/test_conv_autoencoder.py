@@ -1,4 +1,4 @@
-"""The convolutional autoencoder: shapes, its loss, and what each form of the variance term holds."""
+"""The convolutional autoencoder: shapes, its loss, and what each variance term holds."""
 
 import numpy as np
 import pytest

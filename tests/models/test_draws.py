@@ -24,7 +24,8 @@ def test_a_stream_draws_components_as_multinomial_does(shape: tuple[int, ...]) -
 def test_a_rows_noise_is_its_own() -> None:
     like = torch.zeros(4, 6)
     draws = rows([5, 6, 7, 2**31 - 1], [0, 3, 9, 3])
-    first, second = draws.normal(like), draws.exponential(like)
+    first = draws.normal(like)
+    second = draws.exponential(like)
     some = rows([7, 6], [9, 3])
     assert torch.equal(some.normal(like[:2]), first[[2, 1]])
     assert torch.equal(some.exponential(like[:2]), second[[2, 1]])
@@ -33,10 +34,8 @@ def test_a_rows_noise_is_its_own() -> None:
 
 def test_noise_has_its_distribution() -> None:
     draws = rows(list(range(2000)), [4] * 2000)
-    normal, exponential = (
-        draws.normal(torch.zeros(2000, 50)),
-        draws.exponential(torch.zeros(2000, 50)),
-    )
+    normal = draws.normal(torch.zeros(2000, 50))
+    exponential = draws.exponential(torch.zeros(2000, 50))
     moments = [
         normal.mean(),
         normal.var(),

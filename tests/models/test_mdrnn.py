@@ -55,7 +55,8 @@ def test_cell_equals_sequence_model(mixture: str) -> None:
     mdrnn = MDRNN(L, A, H, K, mixture=mixture, sigma_floor=0.1)
     cell = MDRNNCell.from_mdrnn(mdrnn)
     actions, latents = inputs()
-    expected, hidden = mdrnn(actions, latents), cell.get_init_hidden(B)
+    expected = mdrnn(actions, latents)
+    hidden = cell.get_init_hidden(B)
     for t in range(T):
         *outputs, hidden = cell(actions[t], latents[t], hidden)
         for output, wanted in zip(outputs, expected, strict=True):
@@ -125,14 +126,15 @@ def test_gradient_reaches_every_parameter(mixture: str) -> None:
     mdrnn = MDRNN(L, A, H, K, mixture=mixture)
     actions, latents = inputs()
     ones = torch.ones(T, B)
-    mdrnn_loss(mdrnn(actions, latents), latents, ones, ones, ones, ones, include_reward=True)[
-        0
-    ].backward()
-    assert [
+    outputs = mdrnn(actions, latents)
+    loss, _ = mdrnn_loss(outputs, latents, ones, ones, ones, ones, include_reward=True)
+    loss.backward()
+    without = [
         name
         for name, weight in mdrnn.named_parameters()
         if weight.grad is None or not weight.grad.any()
-    ] == []
+    ]
+    assert without == []
 
 
 def test_config_rebuilds_the_model() -> None:
@@ -149,8 +151,10 @@ def test_overfits_one_batch(mixture: str) -> None:
     torch.manual_seed(0)
     mdrnn = MDRNN(L, A, 32, K, mixture=mixture)
     actions, latents = inputs()
-    targets, rewards = torch.roll(latents, -1, 0), actions[..., 0]
-    dones, mask = (torch.arange(T)[:, None] == T - 1).float().expand(T, B), torch.ones(T, B)
+    targets = torch.roll(latents, -1, 0)
+    rewards = actions[..., 0]
+    dones = (torch.arange(T)[:, None] == T - 1).float().expand(T, B)
+    mask = torch.ones(T, B)
     optimizer = torch.optim.Adam(mdrnn.parameters(), 1e-2)
     for _ in range(600):
         loss, metrics = mdrnn_loss(
@@ -167,8 +171,10 @@ def test_a_latent_that_never_changes_costs_no_more_than_the_floor_allows() -> No
     torch.manual_seed(0)
     mdrnn = MDRNN(L, A, H, K, sigma_floor=1e-2)
     actions, _ = inputs()
-    latents, ones = torch.full((T, B, L), 0.5), torch.ones(T, B)
-    optimizer, losses = torch.optim.RMSprop(mdrnn.parameters(), 1e-3, alpha=0.9), []
+    latents = torch.full((T, B, L), 0.5)
+    ones = torch.ones(T, B)
+    optimizer = torch.optim.RMSprop(mdrnn.parameters(), 1e-3, alpha=0.9)
+    losses = []
     for _ in range(300):
         outputs = mdrnn(actions, latents)
         loss, metrics = mdrnn_loss(

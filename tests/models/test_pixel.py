@@ -1,4 +1,7 @@
-"""Next-frame pixel models: untrained they copy, no layer is blind to actions, shifts are shifts, rollouts are causal."""
+"""Next-frame pixel models.
+
+Untrained they copy, no layer is blind to actions, shifts are shifts, rollouts are causal.
+"""
 
 import numpy as np
 import pytest
@@ -10,7 +13,7 @@ from world_models.models.pixel_heads import Advect, shift_matrices
 from world_models.models.pixel_unet import PixelUNet
 from world_models.models.pixel_world_model import PixelWorldModel
 
-ACTIONS = 5
+NUM_ACTIONS = 5
 
 
 def inputs(
@@ -18,17 +21,20 @@ def inputs(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     draw = torch.Generator().manual_seed(0)
     frames = torch.rand(batch, 4, channels, size, size, generator=draw)
-    return frames, torch.eye(ACTIONS)[torch.randint(ACTIONS, (batch, steps), generator=draw)]
+    numbers = torch.randint(NUM_ACTIONS, (batch, steps), generator=draw)
+    return frames, torch.eye(NUM_ACTIONS)[numbers]
 
 
 def models() -> dict[str, PixelModel]:
     torch.manual_seed(0)
     small = (8, 12, 16)
     unets = {
-        head.value: PixelUNet(3, ACTIONS, head=head.value, widths=small, rewards=True, ends=True)
+        head.value: PixelUNet(
+            3, NUM_ACTIONS, head=head.value, widths=small, rewards=True, ends=True
+        )
         for head in Head
     }
-    return {**unets, "pixel_world_model": PixelWorldModel(3, ACTIONS, width_mult=0.25)}
+    return {**unets, "pixel_world_model": PixelWorldModel(3, NUM_ACTIONS, width_mult=0.25)}
 
 
 def randomised(model: PixelModel) -> PixelModel:
@@ -49,11 +55,8 @@ def test_pictures_in_pictures_out(name: str, size: int, channels: int) -> None:
     if name == "pixel_world_model":
         assert found.reward is None and found.done is None
     else:
-        assert (
-            found.reward is not None
-            and found.done is not None
-            and found.reward.shape == found.done.shape == (2,)
-        )
+        assert found.reward is not None and found.done is not None
+        assert found.reward.shape == found.done.shape == (2,)
 
 
 @pytest.mark.parametrize("name", ["advect", "residual"])
@@ -67,8 +70,12 @@ def test_untrained_they_copy_the_last_frame(name: str) -> None:
 
 @pytest.mark.parametrize("name", list(models()))
 def test_no_layer_is_blind_to_the_actions(name: str) -> None:
-    """With random weights each FiLM alone, all others held at the first actions' values, changes the output."""
-    model, (frames, actions) = randomised(models()[name]), inputs()
+    """With random weights each FiLM alone changes the output.
+
+    All others are held at the first actions' values.
+    """
+    model = randomised(models()[name])
+    frames, actions = inputs()
     others = actions.roll(1, dims=2)
     films = [layer for layer in model.modules() if isinstance(layer, FiLM)]
     reference = model(frames, actions).frame
@@ -92,7 +99,8 @@ def test_no_layer_is_blind_to_the_actions(name: str) -> None:
 def test_a_norm_after_the_condition_would_cancel_it() -> None:
     """Why groups have at least four channels and the norm comes first."""
     draw = torch.Generator().manual_seed(0)
-    x, condition = torch.randn(2, 32, 6, 6, generator=draw), 0.1 * torch.randn(2, 7, generator=draw)
+    x = torch.randn(2, 32, 6, 6, generator=draw)
+    condition = 0.1 * torch.randn(2, 7, generator=draw)
     film = FiLM(7, 32)
     nn.init.normal_(film.linear.weight, generator=draw)
     one_each = nn.GroupNorm(32, 32, affine=False)
@@ -109,19 +117,22 @@ def test_shift_matrices_shift_and_repeat_the_edge() -> None:
     for shift, values in expected.items():
         weights = torch.eye(5)[shift + 2]
         assert (shift_matrices(weights, 6) @ column).tolist() == values
-    halves = torch.tensor([0.5, 0, 0, 0.5, 0])  # by -2 and by 1
+    # by -2 and by 1
+    halves = torch.tensor([0.5, 0, 0, 0.5, 0])
     torch.testing.assert_close(
         shift_matrices(halves, 6) @ column, torch.tensor([1, 1.5, 2.5, 3.5, 4, 4.5])
     )
 
 
 def test_kernels_move_the_frame_as_numpy_rolls_it() -> None:
-    head, frame = Advect(3, 7, kernels=2, reach=(3, 2)), inputs()[0][:, -1]
+    head = Advect(3, 7, kernels=2, reach=(3, 2))
+    frame = inputs()[0][:, -1]
     logits = torch.full((2, 2, 12), -30.0)
     shifts = [[(1, -2), (-3, 0)], [(0, 2), (2, 1)]]
     for row in range(2):
         for kernel, (down, right) in enumerate(shifts[row]):
-            logits[row, kernel, down + 3] = logits[row, kernel, 7 + right + 2] = 30.0
+            logits[row, kernel, down + 3] = 30.0
+            logits[row, kernel, 7 + right + 2] = 30.0
     moved = head.moved(frame, logits)
     for row in range(2):
         for kernel, (down, right) in enumerate(shifts[row]):
@@ -143,9 +154,8 @@ def test_rollouts_feed_on_themselves_and_see_no_later_action() -> None:
     changed = actions.clone()
     changed[:, 5] = actions[:, 5].roll(1, dims=1)
     others = roll_out(model, frames, changed)
-    assert torch.equal(found[1].frame, others[1].frame) and not torch.equal(
-        found[2].frame, others[2].frame
-    )
+    assert torch.equal(found[1].frame, others[1].frame)
+    assert not torch.equal(found[2].frame, others[2].frame)
 
 
 def test_the_published_model_has_its_layers_and_84_pixels() -> None:
@@ -161,19 +171,19 @@ def test_the_published_model_has_its_layers_and_84_pixels() -> None:
         (32, 64),
         (32, 32),
     ]
-    frames, actions = torch.rand(2, 4, 84, 84), torch.tensor([3, 14])
+    frames = torch.rand(2, 4, 84, 84)
+    actions = torch.tensor([3, 14])
     found = model.predict(frames, actions)
     assert found.shape == (2, 1, 84, 84)
-    assert torch.equal(
-        found, model(frames[:, :, None], torch.eye(15)[actions][:, None].expand(-1, 4, -1)).frame
-    )
+    numbered = torch.eye(15)[actions][:, None].expand(-1, 4, -1)
+    assert torch.equal(found, model(frames[:, :, None], numbered).frame)
 
 
 @pytest.mark.parametrize("name", ["advect", "residual", "direct"])
 def test_it_learns_one_batch(name: str) -> None:
     """Frames of which each is the last one moved by what the action says."""
     torch.manual_seed(0)
-    model = PixelUNet(1, ACTIONS, head=name, widths=(8, 12, 16))
+    model = PixelUNet(1, NUM_ACTIONS, head=name, widths=(8, 12, 16))
     frames, actions = inputs(size=16, channels=1, batch=8)
     target = torch.stack(
         [
@@ -197,7 +207,7 @@ class Dimmer(PixelModel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.config = {"context": 1, "img_channels": 1, "action_size": ACTIONS}
+        self.config = {"context": 1, "img_channels": 1, "action_size": NUM_ACTIONS}
         self.weight = nn.Parameter(torch.tensor(0.5))
 
     def forward(self, frames: torch.Tensor, actions: torch.Tensor) -> PixelPrediction:
@@ -208,9 +218,10 @@ def test_gradients_go_back_through_the_frames_that_were_fed_back() -> None:
     """After n frames w^n x is shown, of which the derivative is n w^(n-1) x."""
     for count in (1, 2, 4):
         model = Dimmer()
-        roll_out(model, torch.full((1, 1, 1, 2, 2), 0.8), torch.zeros(1, count, ACTIONS))[
-            -1
-        ].frame.mean().backward()
+        found = roll_out(
+            model, torch.full((1, 1, 1, 2, 2), 0.8), torch.zeros(1, count, NUM_ACTIONS)
+        )
+        found[-1].frame.mean().backward()
         assert model.weight.grad is not None
         assert model.weight.grad.item() == pytest.approx(count * 0.5 ** (count - 1) * 0.8)
 
@@ -226,8 +237,12 @@ def test_every_model_lets_gradients_through(name: str) -> None:
 @torch.no_grad()
 @pytest.mark.parametrize("name", list(models()))
 def test_with_any_weights_long_rollouts_stay_in_range(name: str) -> None:
-    """Also from black and white pictures with large weights; a sum of parts may be off in its last bit."""
-    model, (frames, actions) = randomised(models()[name]), inputs(size=40, steps=19)
+    """Also from black and white pictures with large weights.
+
+    A sum of parts may be off in its last bit.
+    """
+    model = randomised(models()[name])
+    frames, actions = inputs(size=40, steps=19)
     rounding = 1e-6 if name == "advect" else 0
     for scale in (1, 3):
         for weight in model.parameters():
@@ -241,7 +256,8 @@ def test_the_kernels_of_advect_learn_apart() -> None:
     torch.manual_seed(0)
     model = PixelUNet(3, 5, widths=[8, 12], condition=16, head="advect")
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
-    frames, actions = torch.rand(8, model.context, 3, 16, 16), torch.rand(8, model.context, 5)
+    frames = torch.rand(8, model.context, 3, 16, 16)
+    actions = torch.rand(8, model.context, 5)
     for _ in range(5):
         optimizer.zero_grad()
         (model(frames, actions).frame - frames[:, -1].roll(1, -1)).square().mean().backward()

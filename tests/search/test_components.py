@@ -10,8 +10,8 @@ from world_models.agents.agent import WorldModelPolicy, load_agent
 from world_models.data.store import EpisodeStore
 from world_models.models.controller import (
     Controller,
+    ControllerInputs,
     Features,
-    Sight,
     load_parameters,
     num_parameters,
 )
@@ -75,7 +75,9 @@ def test_features_are_what_the_policy_sees_step_by_step(
 ) -> None:
     """The recorded actions are forced upon a policy, and what it hands to C is written down."""
     agent = load_agent(finished / "controller/agent.pt")
-    world = WorldModel(agent.world.vae, agent.world.mdrnn, agent.world.env, Sight(features))
+    world = WorldModel(
+        agent.world.vae, agent.world.mdrnn, agent.world.env, ControllerInputs(features)
+    )
     store = EpisodeStore.open(finished / "rollout/episodes")
     monkeypatch.setattr(module, "OBSERVED_EPISODES", 3)
     rows = [store.episodes("train")[index] for index in (0, 10, 21)]

@@ -58,9 +58,9 @@ def test_the_agent_remembers_how_it_sees(
     assert agent.controllers["best"].shape == (parameters,)
     wanted = {"features": "zh", "hidden_units": 0, "latent": "mean"}
     given = dict(key.removeprefix("stage.").split("=") for key in keys)
-    assert {name: str(value) for name, value in agent.world.sight.to_dict().items()} == {
-        name: str(given.get(name, value)) for name, value in wanted.items()
-    }
+    assert {
+        name: str(value) for name, value in agent.world.controller_inputs.to_dict().items()
+    } == {name: str(given.get(name, value)) for name, value in wanted.items()}
     assert main(small("evaluate", f"upstream={run}", f"outputs={tmp_path}")) == 0
 
 

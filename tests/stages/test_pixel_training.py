@@ -18,7 +18,7 @@ from world_models.envs.actions import ActionSpace
 from world_models.envs.make import Backend
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
-from world_models.models.motion import REACH, shifts
+from world_models.models.motion import FARTHEST_SHIFTS, shifts
 from world_models.models.pixel import PixelModel, PixelPrediction
 from world_models.runs.device import Device, Precision
 from world_models.runs.folder import Run
@@ -195,8 +195,10 @@ class Foreseeing(PixelModel):
 
     def forward(self, frames: Tensor, actions: Tensor) -> PixelPrediction:
         logits = torch.zeros(len(frames), 4, shifts())
-        logits[torch.arange(len(frames)), :, REACH[0] + actions[:, -1].argmax(-1) + 1] = 30.0
-        logits[..., -REACH[1] - 1] = 30.0  # not to the right
+        logits[torch.arange(len(frames)), :, FARTHEST_SHIFTS[0] + actions[:, -1].argmax(-1) + 1] = (
+            30.0
+        )
+        logits[..., -FARTHEST_SHIFTS[1] - 1] = 30.0  # not to the right
         return PixelPrediction(frames[:, -1], shifts=logits)
 
 

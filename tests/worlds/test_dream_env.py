@@ -52,7 +52,8 @@ def predictor(finished: Path) -> PixelPredictor:
 
 
 def world_of(predictor: PixelPredictor, store: EpisodeStore) -> PixelWorld:
-    space, context = predictor.env.action_space, predictor.model.context
+    space = predictor.env.action_space
+    context = predictor.model.context
     return PixelWorld(predictor, held_out_windows(store, context, space, predictor.view))
 
 
@@ -65,7 +66,9 @@ def test_steps_are_those_of_an_open_loop_rollout(world: PixelWorld) -> None:
     dream = DreamEnv(world, 3, max_steps=50)
     frames, _ = dream.reset(seed=[5, 6, 7])
     context, before = (part[:3].clone() for part in dream._state)
-    seen, gained, ended = [frames], [], []
+    seen = [frames]
+    gained = []
+    ended = []
     actions = np.random.default_rng(0).integers(0, 5, (6, 3))
     for action in actions:
         if dream.alive.all():
@@ -73,19 +76,15 @@ def test_steps_are_those_of_an_open_loop_rollout(world: PixelWorld) -> None:
             seen.append(frames)
             gained.append(rewards)
             ended.append(terminated)
-    taken = (
-        torch.from_numpy(world.env.action_space.to_model(actions.reshape(-1)))
-        .view(6, 3, -1)
-        .transpose(0, 1)
-    )
+    taken = torch.from_numpy(world.env.action_space.to_model(actions.reshape(-1)))
+    taken = taken.view(6, 3, -1).transpose(0, 1)
     with torch.inference_mode():
         found = roll_out(world.model, context, torch.cat([before, taken], dim=1))
     assert len(gained) > 0
     for step, one in enumerate(found[: len(gained)]):
         shown = (one.frame.permute(0, 2, 3, 1) * 255).round().numpy()
-        assert (
-            np.abs(seen[step + 1].astype(int) - shown).max() <= 1
-        )  # rounded from floats that differ in their last bits
+        # both are rounded, from floats that differ in their last bits
+        assert np.abs(seen[step + 1].astype(int) - shown).max() <= 1
         assert one.reward is not None and one.done is not None
         np.testing.assert_allclose(gained[step], one.reward.numpy(), atol=1e-4)
         np.testing.assert_array_equal(ended[step], (one.done > 0).numpy())
@@ -101,10 +100,8 @@ def test_an_episode_begins_at_a_held_out_frame(world: PixelWorld, store: Episode
 
 def test_an_episode_is_a_function_of_its_seed_and_actions(world: PixelWorld) -> None:
     actions = np.random.default_rng(1).integers(0, 5, 12)
-    alone, many = (
-        DreamEnv(world, 1, max_steps=12),
-        DreamEnv(world, 7, max_steps=12),
-    )
+    alone = DreamEnv(world, 1, max_steps=12)
+    many = DreamEnv(world, 7, max_steps=12)
     alone.reset(seed=[3])
     many.reset(seed=[9, 8, 7, 3, 5, 4, 2])
     for step, action in enumerate(actions):
@@ -130,7 +127,8 @@ def test_it_is_a_gymnasium_vector_env(
         frames, rewards, terminated, truncated, _ = quiet.step(quiet.action_space.sample())
         assert frames in quiet.observation_space and not rewards.any() and not terminated.any()
         assert truncated.tolist() == [step == 2] * 2
-        assert np.abs(frames.astype(int) - first).max() <= 3  # an untrained residual head copies
+        # an untrained residual head copies
+        assert np.abs(frames.astype(int) - first).max() <= 3
     assert not quiet.alive.any()
 
 
@@ -154,16 +152,16 @@ def test_grey_resized_worlds_show_what_the_model_sees(
     frames, _ = dream.reset(seed=[0, 1])
     assert frames.shape == (2, 40, 40, 1) and frames in dream.observation_space
     assert all(picture.shape == (40, 40, 3) for picture in dream.render())
-    context = dream.world.starts.load(
-        np.array([seeding.generator(0, "dream").integers(dream.world.num_starts)]), "cpu"
-    ).context
+    start = seeding.generator(0, "dream").integers(dream.world.num_starts)
+    context = dream.world.starts.load(np.array([start]), "cpu").context
     np.testing.assert_array_equal(frames[0, :, :, 0], (context[0, -1, 0] * 255).round().numpy())
 
 
 class Walk(NamedTuple):
     """Where each row stands."""
 
-    place: torch.Tensor  # (B, 2)
+    # (B, 2)
+    place: torch.Tensor
 
 
 class Walker:
@@ -202,7 +200,8 @@ class Onward:
 
 
 def test_policies_play_in_a_world_of_numbers() -> None:
-    dream, policy = DreamEnv(Walker(), 2), Onward()
+    dream = DreamEnv(Walker(), 2)
+    policy = Onward()
     assert dream.env_spec.frame_skip == 1 and dream.single_observation_space.dtype == np.float32
     steps = list(interact(dream, policy, [1, 2, 3]))
     starts = [seeding.generator(seed, "dream").integers(5) for seed in (1, 2)]
@@ -249,15 +248,13 @@ def test_a_chains_m_dreams(finished: Path) -> None:
     assert features.shape == (3, agent.world.num_features) and features in dream.observation_space
     assert all(picture.shape == (64, 64, 3) for picture in dream.render())
     vectors = agent.controllers["best"][None]
-    policy = ControllerPolicy(agent.world.sight, agent.env.action_space, vectors)
+    policy = ControllerPolicy(agent.world.controller_inputs, agent.env.action_space, vectors)
     scores = play(dream, policy, [1, 2, 3, 4])
     assert all(1 <= score.length <= 5 for score in scores)
     assert scores[1:] == play(open_dream(finished, 2, max_steps=5), policy, [2, 3, 4])
 
 
-def test_without_a_reward_head_there_is_no_reward(
-    pipeline: Path,
-) -> None:
+def test_without_a_reward_head_there_is_no_reward(pipeline: Path) -> None:
     config = pipeline / "mdrnn/config.yaml"
     config.write_text(config.read_text().replace("include_reward: true", "include_reward: false"))
     dream = open_dream(pipeline, 2)

@@ -15,7 +15,7 @@ from world_models.worlds.latent import LatentWorld, WorldModel, encoded_starts
 from world_models.worlds.memory import LatentState
 from world_models.worlds.world import place, select
 
-STEPS = 6
+NUM_STEPS = 6
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def starts(model: WorldModel, store: EpisodeStore) -> LatentState:
 
 
 def actions_of(rows: int) -> torch.Tensor:
-    numbers = seeding.generator(0, "actions").integers(0, 5, (STEPS, rows))
+    numbers = seeding.generator(0, "actions").integers(0, 5, (NUM_STEPS, rows))
     return torch.nn.functional.one_hot(torch.from_numpy(numbers), 5).float()
 
 
@@ -47,7 +47,9 @@ def rolled(
     world: LatentWorld, actions: torch.Tensor, rows: np.ndarray
 ) -> tuple[list[LatentState], list[torch.Tensor]]:
     """States and rewards of the starts `rows`, each with its own actions and noise."""
-    state, states, rewards = world.begin(rows), [], []
+    state = world.begin(rows)
+    states = []
+    rewards = []
     for step, action in enumerate(actions):
         draws = RowDraws(torch.from_numpy(rows), torch.full((len(rows),), step))
         after = world.advance(state, action[rows], draws)
@@ -63,7 +65,8 @@ def rolled(
 def test_one_row_equals_a_loop_over_the_cell(
     model: WorldModel, starts: LatentState, mean: bool
 ) -> None:
-    world, actions = LatentWorld(model, starts, temperature=0.8, mean=mean), actions_of(1)
+    world = LatentWorld(model, starts, temperature=0.8, mean=mean)
+    actions = actions_of(1)
     state = world.begin(np.array([2]))
     z, h, c = (part[2:3] for part in starts)
     ours, theirs = (StreamDraws(torch.Generator().manual_seed(3)) for _ in range(2))
@@ -79,7 +82,8 @@ def test_one_row_equals_a_loop_over_the_cell(
 
 
 def test_permuted_rows_give_permuted_results(model: WorldModel, starts: LatentState) -> None:
-    world, actions = LatentWorld(model, starts, temperature=1.2), actions_of(16)
+    world = LatentWorld(model, starts, temperature=1.2)
+    actions = actions_of(16)
     order = np.random.default_rng(0).permutation(16)
     states, rewards = rolled(world, actions, np.arange(16))
     shuffled, others = rolled(world, actions, order)
@@ -93,10 +97,12 @@ def test_permuted_rows_give_permuted_results(model: WorldModel, starts: LatentSt
 
 @torch.no_grad()
 def test_rows_that_are_over_may_be_left_out(model: WorldModel, starts: LatentState) -> None:
-    world, actions, left = LatentWorld(model, starts), actions_of(16), np.array([1, 4, 5, 15])
+    world = LatentWorld(model, starts)
+    actions = actions_of(16)
+    left = np.array([1, 4, 5, 15])
     whole, _ = rolled(world, actions, np.arange(16))
     state = select(whole[2], left)
-    for step in range(3, STEPS):
+    for step in range(3, NUM_STEPS):
         draws = RowDraws(torch.from_numpy(left), torch.full((4,), step))
         state = world.advance(state, actions[step][left], draws).state
     for part, found in zip(whole[-1], state, strict=True):

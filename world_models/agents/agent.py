@@ -9,7 +9,7 @@ import torch
 from world_models.agents.control import ControllerPolicy
 from world_models.agents.perception import Perception
 from world_models.envs.spec import EnvSpec
-from world_models.models.controller import Sight
+from world_models.models.controller import ControllerInputs
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.provenance import versions
 from world_models.worlds.latent import WorldModel, world_of
@@ -26,7 +26,9 @@ class WorldModelPolicy:
         """`vectors` (N, parameters) or (1, parameters), and `noise`: see `ControllerPolicy`."""
         self.perception = Perception(world)
         space = world.env.action_space
-        self.controller = ControllerPolicy(world.sight, space, vectors, noise, world.device)
+        self.controller = ControllerPolicy(
+            world.controller_inputs, space, vectors, noise, world.device
+        )
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Begin one episode per seed."""
@@ -63,7 +65,8 @@ class Agent:
                 f"which={which} is no controller of this agent; it has {', '.join(controllers)}"
             )
         self.world = world
-        self.controllers, self.which = controllers, which
+        self.controllers = controllers
+        self.which = which
         self.inputs = list(inputs)
         self._policy: WorldModelPolicy | None = None
 
@@ -112,7 +115,7 @@ class Agent:
             "mdrnn": {"config": self.world.mdrnn.config, "model": _weights(self.world.mdrnn, half)},
             "controller": {
                 "config": self.world.controller_config,
-                "sight": self.world.sight.to_dict(),
+                "sight": self.world.controller_inputs.to_dict(),
             },
             "controllers": {
                 name: torch.from_numpy(vector) for name, vector in self.controllers.items()
@@ -133,9 +136,8 @@ def load_agent(path: str | Path, which: str = "best", device: str = "cpu") -> Ag
     `which` is "best" (highest selection score) or "mean" (the search's last mean vector).
     """
     state = load_checkpoint(Path(path), "agent", device)
-    sight = (
-        Sight.from_dict(state["controller"]["sight"]) if "sight" in state["controller"] else Sight()
-    )
-    world = world_of(state["vae"], state["mdrnn"], EnvSpec.from_dict(state["env"]), sight, device)
+    made = state["controller"]
+    seen = ControllerInputs.from_dict(made["sight"]) if "sight" in made else ControllerInputs()
+    world = world_of(state["vae"], state["mdrnn"], EnvSpec.from_dict(state["env"]), seen, device)
     controllers = {name: vector.cpu().numpy() for name, vector in state["controllers"].items()}
     return Agent(world, controllers, which, state["inputs"])

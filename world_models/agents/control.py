@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from world_models.envs.actions import ActionSpace
-from world_models.models.controller import Sight, act_many
+from world_models.models.controller import ControllerInputs, act_many
 from world_models.runs import seeding
 from world_models.worlds.inference import batches
 
@@ -19,7 +19,7 @@ class ControllerPolicy:
 
     def __init__(
         self,
-        sight: Sight,
+        inputs: ControllerInputs,
         space: ActionSpace,
         vectors: np.ndarray,
         noise: float = 0.0,
@@ -28,10 +28,12 @@ class ControllerPolicy:
         """`vectors` (N, parameters), one a row, or (1, parameters) for one that plays every row.
 
         Each episode draws its own level of exploration, uniform between 0 and `noise`, so that
-        good driving and bad are both seen: the standard deviation of what is added to C's raw
-        output (Box), or the share of uniform actions (Discrete).
+        good driving and bad are both seen. For Box actions the level is the standard deviation of
+        what is added to C's raw output. For Discrete ones it is the share of uniform actions.
         """
-        self.sight, self.space, self.noise = sight, space, noise
+        self.inputs = inputs
+        self.space = space
+        self.noise = noise
         self.vectors = torch.from_numpy(np.asarray(vectors, np.float32)).to(device)
 
     def reset(self, seeds: Sequence[int]) -> None:
@@ -63,7 +65,7 @@ class ControllerPolicy:
     def _raw(self, features: torch.Tensor, rows: np.ndarray) -> np.ndarray:
         """C's outputs (n, A) of the rows (n,)."""
         vectors = self.rows_of[torch.from_numpy(rows).to(features.device)]
-        return act_many(vectors, features, self.sight.hidden_units).cpu().numpy()
+        return act_many(vectors, features, self.inputs.hidden_units).cpu().numpy()
 
     def _explore(self, raw: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Environment actions (n, ...) from C's outputs (n, A)."""

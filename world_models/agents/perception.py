@@ -19,8 +19,10 @@ class _Seen:
     """Rows that saw something together, and the state of theirs that M has not yet read on."""
 
     batch: Batch
-    rows: torch.Tensor  # (n,)
-    state: LatentState  # (width, ...)
+    # (n,)
+    rows: torch.Tensor
+    # (width, ...)
+    state: LatentState
 
 
 class Perception:
@@ -34,13 +36,14 @@ class Perception:
 
     def __init__(self, world: WorldModel, with_memory: bool | None = None) -> None:
         """`with_memory` says whether M runs; None: where C sees of it."""
-        read = world.sight.features is not Features.z
-        self.world, self.with_memory = world, read if with_memory is None else with_memory
+        read = world.controller_inputs.features is not Features.z
+        self.world = world
+        self.with_memory = read if with_memory is None else with_memory
 
     @torch.inference_mode()
     def reset(self, seeds: Sequence[int]) -> None:
         """Begin one episode per seed, nothing seen or remembered yet."""
-        sampled = self.world.sight.latent is Latent.sample
+        sampled = self.world.controller_inputs.latent is Latent.sample
         self.draws = [seeding.generator(seed, "latent") for seed in seeds] if sampled else []
         h, c = self.world.cell.get_init_hidden(len(seeds))
         self.state = LatentState(h.new_zeros(len(seeds), self.world.mdrnn.latents), h, c)
@@ -62,7 +65,10 @@ class Perception:
 
     @torch.inference_mode()
     def remember(self, actions: np.ndarray, rows: np.ndarray) -> None:
-        """M reads what the rows (n,), the last to `see`, saw, and the actions (n, ...) done there."""
+        """M reads what the rows (n,) saw, and the actions (n, ...) done there.
+
+        The rows are the last that did `see`.
+        """
         if not self.with_memory:
             return
         assert sum(len(seen.rows) for seen in self._seen) == len(rows), "of those that saw"

@@ -1,4 +1,7 @@
-"""Policies: batched, frames in, actions out. Scripted explorers here; the trained agent's is `WorldModelPolicy`."""
+"""Policies: batched, frames in, actions out.
+
+Here are scripted explorers; the trained agent's is `WorldModelPolicy`.
+"""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -16,7 +19,10 @@ class Policy(Protocol):
         """Begin one episode per seed."""
 
     def act(self, observations: np.ndarray, rows: np.ndarray, /) -> np.ndarray:
-        """Actions (n, ...) for what the episodes `rows` (n,) show: (n, ...), mostly frames uint8."""
+        """Actions (n, ...) for what the episodes `rows` (n,) show.
+
+        Observations are (n, ...), mostly frames uint8.
+        """
 
 
 class RandomPolicy:
@@ -41,9 +47,11 @@ class BrownianPolicy:
     def __init__(self, space: ActionSpace, noise: Noise, memory: float = 20.0) -> None:
         if space.kind != "box":
             raise ValueError(
-                "stage.policy=brownian needs Box actions; this environment's are Discrete: use sticky"
+                "stage.policy=brownian needs Box actions; "
+                "this environment's are Discrete: use sticky"
             )
-        self.space, self.keep = space, float(np.exp(-1.0 / memory))
+        self.space = space
+        self.keep = float(np.exp(-1.0 / memory))
         self.mean, self.std = np.array(noise.mean, np.float32), np.array(noise.std, np.float32)
 
     def reset(self, seeds: Sequence[int]) -> None:
@@ -51,9 +59,8 @@ class BrownianPolicy:
         self.state = self._draw(np.arange(len(seeds)))
 
     def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        self.state[rows] = self.keep * self.state[rows] + np.sqrt(1 - self.keep**2) * self._draw(
-            rows
-        )
+        fresh = np.sqrt(1 - self.keep**2) * self._draw(rows)
+        self.state[rows] = self.keep * self.state[rows] + fresh
         return self.space.from_raw(self.mean + self.std * self.state[rows])
 
     def _draw(self, rows: np.ndarray) -> np.ndarray:
@@ -63,14 +70,19 @@ class BrownianPolicy:
 
 
 class StickyPolicy:
-    """For Discrete actions: keep the last action with probability `stickiness`, else draw a uniform one."""
+    """For Discrete actions: keep the last action, or draw a uniform one.
+
+    It is kept with probability `stickiness`.
+    """
 
     def __init__(self, space: ActionSpace, stickiness: float = 0.75) -> None:
         if space.kind != "discrete":
             raise ValueError(
-                "stage.policy=sticky needs Discrete actions; this environment's are Box: use brownian"
+                "stage.policy=sticky needs Discrete actions; "
+                "this environment's are Box: use brownian"
             )
-        self.space, self.stickiness = space, stickiness
+        self.space = space
+        self.stickiness = stickiness
 
     def reset(self, seeds: Sequence[int]) -> None:
         self.generators = [seeding.generator(seed, "policy") for seed in seeds]
@@ -129,19 +141,19 @@ class MixedPolicy:
         for number in np.unique(self.chosen[rows]):
             mine = self.chosen[rows] == number
             acted = self.policies[number].act(frames[mine], rows[mine])
-            actions = (
-                np.empty((len(rows), *acted.shape[1:]), acted.dtype) if actions is None else actions
-            )
+            if actions is None:
+                actions = np.empty((len(rows), *acted.shape[1:]), acted.dtype)
             actions[mine] = acted
         assert actions is not None, "at least one episode plays"
         return actions
 
 
 class CarRacingExplorer:
-    """Scripted driving for CarRacing: full gas for a while, then one scripted action held for five steps, again and again.
+    """Scripted driving for CarRacing: full gas for a while, then actions held for five steps each.
 
-    The mixture is HumbleRL's: 60 steps of gas, every fifth of them random; then nothing 10 %, gas 40 %, left 30 %,
-    right 10 %, brake 10 % (left prevails because the track runs counter-clockwise).
+    The mixture is HumbleRL's: 60 steps of gas, every fifth of them random. Then follow nothing
+    10 %, gas 40 %, left 30 %, right 10 %, brake 10 %. Left prevails because the track runs
+    counter-clockwise.
     """
 
     moves = np.array([[0, 0, 0], [0, 1, 0], [-1, 0.2, 0], [1, 0.2, 0], [0, 0, 0.8]], np.float32)
@@ -150,7 +162,8 @@ class CarRacingExplorer:
     def __init__(self, space: ActionSpace) -> None:
         if space.kind != "box" or space.size != 3:
             raise ValueError(
-                "stage.policy=car_racing drives CarRacing's three Box actions (steer, gas, brake) only"
+                "stage.policy=car_racing drives CarRacing's three Box actions "
+                "(steer, gas, brake) only"
             )
         self.space = space
 
@@ -166,7 +179,10 @@ class CarRacingExplorer:
         return self.held[rows]
 
     def _next(self, row: int) -> np.ndarray:
-        step, generator = self.steps[row], self.generators[row]
+        step = self.steps[row]
+        generator = self.generators[row]
         if step < 60:
             return self.space.sample(generator, 1)[0] if step % 5 == 4 else self.moves[1]
-        return self.moves[generator.choice(5, p=self.weights)] if step % 5 == 0 else self.held[row]
+        if step % 5 == 0:
+            return self.moves[generator.choice(5, p=self.weights)]
+        return self.held[row]

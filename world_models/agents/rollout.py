@@ -11,8 +11,8 @@ from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, Episode
 from world_models.envs.slots import SlotVectorEnv
 from world_models.pools.pool import heartbeat
 
-FREE = -1
-"""In a slot without an episode."""
+FREE_SLOT = -1
+"""What stands for the episode of a slot that has none."""
 
 
 @dataclass
@@ -23,12 +23,18 @@ class Step:
     truncates. Observations are (n, ...): frames uint8 (n, H, W, C), or what the slots show.
     """
 
-    rows: np.ndarray  # (n,) int, positions in the list of seeds
-    observations: np.ndarray  # (n, ...) what the policy saw
-    actions: np.ndarray  # (n, ...) what the environment received
-    rewards: np.ndarray  # (n,) float32
-    done: np.ndarray  # (n,) uint8
-    next_observations: np.ndarray  # (n, ...)
+    # (n,) int, positions in the list of seeds
+    rows: np.ndarray
+    # (n, ...) what the policy saw
+    observations: np.ndarray
+    # (n, ...) what the environment received
+    actions: np.ndarray
+    # (n,) float32
+    rewards: np.ndarray
+    # (n,) uint8
+    done: np.ndarray
+    # (n, ...)
+    next_observations: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -54,36 +60,37 @@ def interact(
 ) -> Iterator[Step]:
     """Play one episode per seed, as many side by side as there are slots.
 
-    A slot that falls free takes the next episode.
-    `max_steps` truncates every episode at that length (None: the environment's own limit alone);
-    `early_cut` truncates one that brought no positive reward for that many steps (0: never).
+    A slot that falls free takes the next episode. `max_steps` truncates every episode at that
+    length (None: the environment's own limit alone). `early_cut` truncates one that brought no
+    positive reward for that many steps (0: never).
     """
     policy.reset(seeds)
     envs.stop(np.ones(envs.num_envs, bool))
-    waiting, episode_in = deque(range(len(seeds))), np.full(envs.num_envs, FREE)
+    waiting = deque(range(len(seeds)))
+    episode_in = np.full(envs.num_envs, FREE_SLOT)
     length, last_reward = np.zeros(len(seeds), int), np.zeros(len(seeds), int)
     actions = np.zeros(
         (envs.num_envs, *envs.env_spec.action_space.shape), envs.env_spec.action_space.dtype
     )
     seen = _refill(envs, episode_in, waiting, seeds)
-    while (episode_in != FREE).any():
-        slots = np.flatnonzero(episode_in != FREE)
+    while (episode_in != FREE_SLOT).any():
+        slots = np.flatnonzero(episode_in != FREE_SLOT)
         rows = episode_in[slots]
-        actions[slots] = chosen = policy.act(seen[slots], rows)
+        chosen = policy.act(seen[slots], rows)
+        actions[slots] = chosen
         following, rewards, terminated, truncated, _ = envs.step(actions)
         heartbeat()
         length[rows] += 1
         last_reward[rows] = np.where(rewards[slots] > 0, length[rows], last_reward[rows])
         done = np.full(rows.size, RUNNING, np.uint8)
-        done[
-            truncated[slots] | _over_limit(length[rows], last_reward[rows], max_steps, early_cut)
-        ] = TRUNCATED
+        cut = _over_limit(length[rows], last_reward[rows], max_steps, early_cut)
+        done[truncated[slots] | cut] = TRUNCATED
         done[terminated[slots]] = TERMINATED
         yield Step(rows, seen[slots], chosen, rewards[slots], done, following[slots])
-        episode_in[slots[done != RUNNING]] = FREE
-        envs.stop(episode_in == FREE)
+        episode_in[slots[done != RUNNING]] = FREE_SLOT
+        envs.stop(episode_in == FREE_SLOT)
         seen = following
-        if waiting and (episode_in == FREE).sum() >= max(1, envs.num_envs // 4):
+        if waiting and (episode_in == FREE_SLOT).sum() >= max(1, envs.num_envs // 4):
             seen = _refill(envs, episode_in, waiting, seeds)
 
 
@@ -94,7 +101,7 @@ def _refill(
 
     A few at once: each reset makes new environments.
     """
-    slots = np.flatnonzero(episode_in == FREE)[: len(waiting)]
+    slots = np.flatnonzero(episode_in == FREE_SLOT)[: len(waiting)]
     episode_in[slots] = [waiting.popleft() for _ in slots]
     mask = np.zeros(envs.num_envs, bool)
     mask[slots] = True
@@ -107,8 +114,12 @@ def _refill(
 def _over_limit(
     length: np.ndarray, last_reward: np.ndarray, max_steps: int | None, early_cut: int
 ) -> np.ndarray:
-    over = length >= max_steps if max_steps is not None else np.zeros(length.shape, bool)
-    return over | (length - last_reward >= early_cut) if early_cut > 0 else over
+    over = np.zeros(length.shape, bool)
+    if max_steps is not None:
+        over |= length >= max_steps
+    if early_cut > 0:
+        over |= length - last_reward >= early_cut
+    return over
 
 
 def play(
@@ -124,10 +135,8 @@ def play(
     for step in interact(envs, policy, seeds, max_steps=max_steps, early_cut=early_cut):
         returns[step.rows] += step.rewards
         lengths[step.rows] += 1
-    return [
-        Score(*item)
-        for item in zip(map(int, seeds), returns.tolist(), lengths.tolist(), strict=True)
-    ]
+    rows = zip(seeds, returns.tolist(), lengths.tolist(), strict=True)
+    return [Score(int(seed), total, length) for seed, total, length in rows]
 
 
 def collect(

@@ -1,4 +1,8 @@
-"""Agents to play, by name where they come with the package, or by the path of an agent.pt or of the run that made it."""
+"""Agents to play.
+
+One that comes with the package goes by its name, another by the path of its agent.pt or of the run
+that made it.
+"""
 
 from pathlib import Path
 
@@ -8,17 +12,21 @@ from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.files import read_json, sha256, write_json
 from world_models.runs.folder import read_manifest
 
-FOLDER = Path(__file__).parent.parent / "trained"
+PACKAGED_AGENTS = Path(__file__).parent.parent / "trained"
 
 
 def names() -> list[str]:
     """The agents that come with the package."""
-    return sorted(path.stem for path in FOLDER.glob("*.pt"))
+    return sorted(path.stem for path in PACKAGED_AGENTS.glob("*.pt"))
 
 
 def find_agent(name: str) -> Path:
-    """The file of the agent of this name, the file itself, or that of a controller's or pipeline's folder; else a ValueError."""
-    path = FOLDER / f"{name}.pt" if name in names() else Path(name)
+    """The file of an agent.
+
+    `name` is that of a packaged agent, the file itself, or the folder of a controller's or
+    pipeline's run. Anything else is a ValueError.
+    """
+    path = PACKAGED_AGENTS / f"{name}.pt" if name in names() else Path(name)
     inside = [path / "agent.pt", path / "controller" / "agent.pt"]
     path = next((file for file in inside if file.is_file()), path)
     if path.is_dir():
@@ -28,22 +36,28 @@ def find_agent(name: str) -> Path:
     if not path.is_file():
         known = f"one of {', '.join(names())}, or " if names() else ""
         raise ValueError(
-            f"agent={name} does not exist: give {known}an agent.pt, or the run folder that holds one"
+            f"agent={name} does not exist: "
+            f"give {known}an agent.pt, or the run folder that holds one"
         )
     return path
 
 
 def pack(run: Path, path: Path) -> None:
-    """Write the agent of a controller's or pipeline's run to `path` in half precision: what plays, in half the space."""
+    """Write the agent of a controller's or pipeline's run to `path` in half precision.
+
+    It holds what plays, in half the space.
+    """
     load_agent(find_agent(str(run))).save(path, half=True)
 
 
 def describe(path: Path, evaluation: Path) -> None:
-    """Write beside a packed agent, as JSON, its hash, how it was made, and what it came to in a run of stage=evaluate.
+    """Write beside a packed agent, as JSON, its hash, how it was made, and its scores.
 
-    An evaluation of another file is a ValueError.
+    The scores are those of `evaluation`, a run of stage=evaluate. One of another file is a
+    ValueError.
     """
-    judged, own = read_manifest(evaluation), sha256(path)
+    judged = read_manifest(evaluation)
+    own = sha256(path)
     if own not in [item["sha256"] for item in judged["inputs"]]:
         raise ValueError(f"{evaluation} did not evaluate {path}: run stage=evaluate agent={path}")
     scores = read_json(evaluation / "scores.json")
@@ -54,21 +68,24 @@ def describe(path: Path, evaluation: Path) -> None:
         "bytes": path.stat().st_size,
         "precision": "half",
         "inputs": state["inputs"],
+        "versions": state["versions"],
+        "scores": {name: scores[name] for name in kept},
+        "random": scores["random"]["mean"],
+        "git": judged["git"],
     }
-    made = {"versions": state["versions"], "scores": {name: scores[name] for name in kept}}
-    write_json(
-        path.with_suffix(".json"),
-        {**facts, **made, "random": scores["random"]["mean"], "git": judged["git"]},
-    )
+    write_json(path.with_suffix(".json"), facts)
 
 
 def resolve_agent(name: str, spec: EnvSpec) -> str:
-    """The name of a trained agent, or the absolute path of its file; one of another environment is a ValueError."""
+    """The name of a trained agent, or the absolute path of its file.
+
+    An agent of another environment is a ValueError.
+    """
     path = find_agent(name)
     env = load_agent(path).env
     if env != spec:
-        same = "with other settings than env has here: use the same env keys"
-        raise ValueError(
-            f"agent={name} was trained on {env.id}{f' {same}' if env.id == spec.id else f', not on {spec.id}'}"
-        )
+        other = f", not on {spec.id}"
+        if env.id == spec.id:
+            other = " with other settings than env has here: use the same env keys"
+        raise ValueError(f"agent={name} was trained on {env.id}{other}")
     return name if name in names() else str(path.absolute())

@@ -8,14 +8,19 @@ from world_models.data.store import EpisodeRow, EpisodeStore
 from world_models.worlds.latent import WorldModel
 
 TEMPERATURES = (0.5, 1.0, 1.3)
-MOST_EPISODES = 50  # that are looked at to choose a stretch
+MOST_EPISODES = 50
+"""Episodes that are looked at to choose a stretch."""
 
-Panels = dict[str, np.ndarray]  # per label, frames (horizon, H, W, C) uint8
+Panels = dict[str, np.ndarray]
+"""Per label, frames (horizon, H, W, C) uint8."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of an episode: M sees `context` frames before `start`, then dreams `horizon` frames."""
+    """A stretch of an episode.
+
+    M sees `context` frames before `start`, then dreams `horizon` frames.
+    """
 
     row: EpisodeRow
     start: int
@@ -24,7 +29,10 @@ class Span:
 
 
 def dream(world: WorldModel, store: EpisodeStore, temperature: float, seed: int) -> Panels:
-    """What happened on the liveliest stretch, what V keeps of it, and M's open-loop dream of it with the same actions."""
+    """The stretch with most change as it was, as V keeps it, and as M dreams it.
+
+    M dreams open loop, with the same actions.
+    """
     span = stretch_with_most_change(store)
     truth = _frames(store, span, span.start)
     seen = world.decode(world.encode(truth))
@@ -53,7 +61,10 @@ def _dreamt(
 
 
 def stretch_with_most_change(store: EpisodeStore) -> Span:
-    """The held-out stretch whose frames change most (mean standard deviation over time), of ten in each of 50 episodes."""
+    """The held-out stretch whose frames change most, of ten in each of 50 episodes.
+
+    Change is the mean standard deviation over time.
+    """
     rows = store.episodes("validation") or store.rows
     spans = [span for row in rows[:: -(-len(rows) // MOST_EPISODES)] for span in _spans(row)]
     return max(spans, key=lambda span: _frames(store, span, span.start)[::5].std(0).mean())

@@ -18,10 +18,12 @@ from world_models.runs import seeding
 from world_models.worlds.memory import Memory
 
 PLAYED_SIDE_BY_SIDE = 16
-"""Episodes that M plays at once; missing rows are filled, so that results never depend on how many
-there are."""
+"""Episodes that M plays at once.
 
-BATCH = 64  # frames that are read at once where all are read
+Missing rows are filled, so that results never depend on how many there are.
+"""
+FRAMES_AT_ONCE = 64
+"""Frames that are read at once where all are read."""
 
 Floats = npt.NDArray[np.float32]
 
@@ -31,11 +33,16 @@ class LatentEpisode:
     """T transitions between F frames: T+1, or T in a store whose final frames are not valid."""
 
     row: EpisodeRow
-    mu: Floats  # (F, L)
-    logsigma: Floats  # (F, L)
-    actions: Floats  # (T, A), as the model takes them
-    rewards: Floats  # (T,)
-    terminated: npt.NDArray[np.bool_]  # (T,) True where the episode ended by its rules
+    # (F, L)
+    mu: Floats
+    # (F, L)
+    logsigma: Floats
+    # (T, A), as the model takes them
+    actions: Floats
+    # (T,)
+    rewards: Floats
+    # (T,) True where the episode ended by its rules
+    terminated: npt.NDArray[np.bool_]
 
     @property
     def pairs(self) -> int:
@@ -47,10 +54,8 @@ class LatentEpisode:
 
         The draw is a function of the seed and the episode's number.
         """
-        noise = seeding.generator(seed, "mdrnn", "posterior", self.row.index).standard_normal(
-            self.mu.shape, np.float32
-        )
-        return self.mu + np.exp(self.logsigma) * noise
+        draw = seeding.generator(seed, "mdrnn", "posterior", self.row.index)
+        return self.mu + np.exp(self.logsigma) * draw.standard_normal(self.mu.shape, np.float32)
 
 
 @dataclass(frozen=True)
@@ -72,8 +77,8 @@ class LatentEpisodes:
         """An episode's valid frames, in batches (B, H, W, C) uint8."""
         frames = self.store.arrays(row.shard).frames[row.start : row.start + self.frames(row)]
         return (
-            torch.from_numpy(frames[first : first + BATCH].copy())
-            for first in range(0, len(frames), BATCH)
+            torch.from_numpy(frames[first : first + FRAMES_AT_ONCE].copy())
+            for first in range(0, len(frames), FRAMES_AT_ONCE)
         )
 
     def posterior(self, row: EpisodeRow, stop: int) -> tuple[Floats, Floats]:
@@ -90,7 +95,8 @@ class LatentEpisodes:
     def load(self, row: EpisodeRow) -> LatentEpisode:
         """One episode."""
         played = self.store.episode(row)
-        rewards, ended = played.rewards[: row.length], played.done[: row.length] == TERMINATED
+        rewards = played.rewards[: row.length]
+        ended = played.done[: row.length] == TERMINATED
         latents = self.posterior(row, self.frames(row))
         return LatentEpisode(row, *latents, self.actions(row, 0, row.length), rewards, ended)
 
@@ -99,10 +105,8 @@ class LatentEpisodes:
 
         V's mu (N, L) and the pictures (N, H, W, C) uint8.
         """
-        shards, places = (
-            np.array([row.shard for row in rows]),
-            np.array([row.start for row in rows]) + steps,
-        )
+        shards = np.array([row.shard for row in rows])
+        places = np.array([row.start for row in rows]) + steps
         frames = gather(lambda shard: self.store.arrays(shard).frames, shards, places)
         return self.latents.gather(shards, places[:, None])[0][:, 0], torch.from_numpy(frames)
 
@@ -124,9 +128,10 @@ def play(
 
     latents: (F, L) each, actions: (T, A) each, F >= T. Each of the max T steps gives the state
     (h, c) before it, each (B, H), and what M predicts: mus, sigmas, logpi, reward, done, each
-    (B, ...), where B is PLAYED_SIDE_BY_SIDE. Rows past an episode's end mean nothing.
+    (B, ...). B is PLAYED_SIDE_BY_SIDE. Rows past an episode's end mean nothing.
     """
-    memory, steps = Memory(cell), max(map(len, actions))
+    memory = Memory(cell)
+    steps = max(map(len, actions))
     device = cell.gmm_linear.weight.device
     seen, done = (pad_to_batch(arrays, steps).to(device) for arrays in (latents, actions))
     for before, (h, _) in memory.follow(seen, done):

@@ -10,8 +10,10 @@ from world_models.measures.rows import HorizonRow
 
 
 def best_rollout(rows: Sequence[HorizonRow]) -> list[HorizonRow]:
-    """The rows, one per horizon, of the validation whose error is lowest over all horizons; empty
-    without a whole one."""
+    """The rows, one per horizon, of the validation whose error is lowest over all horizons.
+
+    Without a whole validation there are none.
+    """
     steps: dict[int | None, list[HorizonRow]] = defaultdict(list)
     for row in rows:
         steps[row.step].append(row)

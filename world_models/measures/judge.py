@@ -1,5 +1,7 @@
-"""M judged on held-out episodes, each played from its first frame with the state carried: all its
-tables."""
+"""M judged on held-out episodes: all its tables.
+
+Each episode is played from its first frame, with the state carried.
+"""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -63,25 +65,34 @@ class Fitted:
     """What the baselines know of the training episodes."""
 
     baselines: list[Baseline]
-    reward: float  # mean
-    ends: float  # share of steps that end an episode
+    # mean
+    reward: float
+    # share of steps that end an episode
+    ends: float
     marginal: Marginal
 
 
 @dataclass
 class OneStep:
-    """What M said of each step of an episode, one step ahead: T steps, of which the first P have a
-    next latent."""
+    """What M said of each step of an episode, one step ahead.
 
-    nll: Floats  # (P,) nats
-    rewards: Floats  # (T,)
-    ends: Floats  # (T,) probability
+    There are T steps, of which the first P have a next latent.
+    """
+
+    # (P,) nats
+    nll: Floats
+    # (T,)
+    rewards: Floats
+    # (T,) probability
+    ends: Floats
 
 
 @dataclass
 class Heads:
-    """Predicted and actual rewards and ends of all steps, per episode: eight bytes a step beside
-    the store's own."""
+    """Predicted and actual rewards and ends of all steps, per episode.
+
+    They take eight bytes a step beside the store's own.
+    """
 
     rewards: list[Floats] = field(default_factory=list)
     ends: list[Floats] = field(default_factory=list)
@@ -99,11 +110,9 @@ def judge(
 ) -> Tables:
     """The rows of likelihood, open_loop, calibration and calibration_scores.
 
-    A pure function of its arguments. `train` are the episodes that M was trained on and the
-    baselines are fitted to,
-    `held_out` those on which all are judged; the column `split` says what these are. Without
-    `include_reward` M's
-    rewards mean nothing and are left out.
+    A pure function of its arguments. M was trained on the episodes `train`, and the baselines are
+    fitted to them. All are judged on `held_out`; the column `split` says what these are. Without
+    `include_reward` M's rewards mean nothing and are left out.
     """
     fitted = fit_training(episodes, train, seed)
     nats, pairs, heads = one_step_ahead(world.cell, episodes, held_out, fitted.baselines, seed)
@@ -118,13 +127,18 @@ def judge(
 
 def fit_training(episodes: LatentEpisodes, rows: list[EpisodeRow], seed: int) -> Fitted:
     """The baselines, fitted on all pairs of these episodes, one episode in memory at a time."""
-    latents, actions = episodes.latents.latent_size, episodes.actions(rows[0], 0, 1).shape[1]
-    moments, steps, rewards, ends = Moments(latents + actions + 1, latents), 0, 0.0, 0
+    latents = episodes.latents.latent_size
+    actions = episodes.actions(rows[0], 0, 1).shape[1]
+    moments = Moments(latents + actions + 1, latents)
+    steps = 0
+    ends = 0
+    rewards = 0.0
     mu = np.zeros(latents)
     for row in rows:
         episode = episodes.load(row)
         moments.add(*pairs_of(episode.sample(seed), episode.actions))
-        steps, ends = steps + row.length, ends + int(episode.terminated.sum())
+        steps += row.length
+        ends += int(episode.terminated.sum())
         rewards += float(episode.rewards.sum(dtype=np.float64))
         mu += episode.mu.sum(0, dtype=np.float64)
     frames = sum(map(episodes.frames, rows))
@@ -142,9 +156,14 @@ def one_step_ahead(
     baselines: list[Baseline],
     seed: int,
 ) -> tuple[dict[str, Doubles], Doubles, Heads]:
-    """Nats summed over each episode (E,) per model, pairs per episode (E,), and what M's heads
-    said of every step."""
-    nats, pairs, heads = defaultdict(list), [], Heads()
+    """What M and the baselines say of every step, one step ahead.
+
+    Returns the nats summed over each episode (E,) per model, the pairs per episode (E,), and what
+    M's heads said.
+    """
+    nats = defaultdict(list)
+    pairs = []
+    heads = Heads()
     for group in batches_by_length(rows):
         loaded = [episodes.load(row) for row in group]
         drawn = [episode.sample(seed) for episode in loaded]
@@ -154,9 +173,8 @@ def one_step_ahead(
             nats["M"].append(said.nll.sum(dtype=np.float64))
             for baseline in baselines:
                 nats[baseline.name].append(baseline.nll(x, y).sum())
-            nats["floor"].append(
-                posterior_nll(latents[1:], episode.mu[1:], episode.logsigma[1:]).sum()
-            )
+            floor = posterior_nll(latents[1:], episode.mu[1:], episode.logsigma[1:])
+            nats["floor"].append(floor.sum())
             heads.rewards.append(said.rewards)
             heads.ends.append(said.ends)
             heads.actual_rewards.append(episode.rewards)
@@ -171,10 +189,11 @@ def predict(cell: MDRNNCell, group: list[LatentEpisode], drawn: list[Floats]) ->
     It reads the latents (F, L) drawn for each.
     """
     steps = max(episode.row.length for episode in group)
-    targets = pad_to_batch([latents[1:] for latents in drawn], steps).to(
-        cell.gmm_linear.weight.device
-    )
-    nll, rewards, ends = [], [], []
+    targets = pad_to_batch([latents[1:] for latents in drawn], steps)
+    targets = targets.to(cell.gmm_linear.weight.device)
+    nll = []
+    rewards = []
+    ends = []
     played = play(cell, drawn, [episode.actions for episode in group])
     for target, (_, (mus, sigmas, logpi, reward, done)) in zip(targets, played, strict=True):
         nll.append(gmm_loss(target, mus, sigmas, logpi, reduce=False))

@@ -1,5 +1,7 @@
-"""How likely the next latent was to M, beside three Gaussians fitted on the training pairs and V's
-own uncertainty."""
+"""How likely the next latent was to M.
+
+Beside it stand three Gaussians fitted on the training pairs, and V's own uncertainty.
+"""
 
 import math
 from dataclasses import dataclass
@@ -10,14 +12,17 @@ from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
 from world_models.measures.episodes import Floats
 from world_models.measures.rows import LikelihoodRow
 
-LEAST_VARIANCE = 1e-12  # keeps logarithms finite where a latent is constant
-# of the mean square of the inputs: one-hot actions and the constant are linearly dependent
-RIDGE = 1e-9
+LEAST_VARIANCE = 1e-12
+"""Keeps logarithms finite where a latent is constant."""
+RELATIVE_RIDGE = 1e-9
+"""Ridge over the mean square of the inputs: one-hot actions and the constant are dependent."""
 
 
 class Moments:
-    """Sums over pairs (x, y), in float64: all that the baselines need, whatever the number of
-    pairs."""
+    """Sums over pairs (x, y), in float64.
+
+    They are all that the baselines need, whatever the number of pairs.
+    """
 
     def __init__(self, inputs: int, targets: int) -> None:
         self.count = 0
@@ -38,8 +43,10 @@ class Baseline:
     """y ~ N(x @ weights, variance), x = [z_t, a_t, 1]."""
 
     name: str
-    weights: Doubles  # (D, L)
-    variance: Doubles  # (L,)
+    # (D, L)
+    weights: Doubles
+    # (L,)
+    variance: Doubles
 
     def nll(self, x: Doubles, y: Doubles) -> Doubles:
         """Nats of each target: x (N, D), y (N, L) -> (N,)."""
@@ -48,8 +55,11 @@ class Baseline:
 
 
 def pairs_of(latents: Floats, actions: Floats) -> tuple[Doubles, Doubles]:
-    """latents (F, L), actions (T, A), T >= F-1 -> inputs [z_t, a_t, 1] (F-1, L+A+1) and targets
-    z_{t+1} (F-1, L)."""
+    """What the baselines read and what they predict, of one episode.
+
+    latents (F, L), actions (T, A), T >= F-1 -> inputs [z_t, a_t, 1] (F-1, L+A+1) and targets
+    z_{t+1} (F-1, L).
+    """
     count = len(latents) - 1
     x = np.concatenate(
         [latents[:-1], actions[:count], np.ones((count, 1))], axis=1, dtype=np.float64
@@ -58,16 +68,15 @@ def pairs_of(latents: Floats, actions: Floats) -> tuple[Doubles, Doubles]:
 
 
 def fit_baselines(moments: Moments) -> list[Baseline]:
-    """The three baselines, each with the per-dimension variance of its residuals: maximum
-    likelihood in closed form.
+    """The three baselines, each with the per-dimension variance of its residuals.
 
-    last: the latent stays as it is. linear: least squares from [z_t, a_t, 1]. marginal: always the
-    mean.
+    This is maximum likelihood in closed form. last: the latent stays as it is. linear: least
+    squares from [z_t, a_t, 1]. marginal: always the mean.
     """
     inputs, targets = moments.xy.shape
     mean = np.zeros((inputs, targets))
     mean[-1] = moments.xy[-1] / moments.count
-    ridge = RIDGE * np.trace(moments.xx) / inputs * np.eye(inputs)
+    ridge = RELATIVE_RIDGE * np.trace(moments.xx) / inputs * np.eye(inputs)
     linear = np.linalg.solve(moments.xx + ridge, moments.xy)
     weights = {"last": np.eye(inputs, targets), "linear": linear, "marginal": mean}
     return [
@@ -86,8 +95,8 @@ def posterior_nll(latents: Floats, mu: Floats, logsigma: Floats) -> Doubles:
     """Nats of latents under the posteriors of V that they were drawn from, (N, L) each -> (N,).
 
     Its mean is the posteriors' entropy: who does not see the target's frame cannot expect to do
-    better. Taken on the
-    drawn latents, not in closed form, it shares its noise with the models beside it.
+    better. It is taken on the drawn latents, not in closed form, and so shares its noise with the
+    models beside it.
     """
     scaled = (latents.astype(np.float64) - mu) / np.exp(logsigma.astype(np.float64))
     return (0.5 * np.square(scaled) + logsigma + 0.5 * math.log(2 * math.pi)).sum(1)
@@ -96,12 +105,11 @@ def posterior_nll(latents: Floats, mu: Floats, logsigma: Floats) -> Doubles:
 def likelihood_rows(
     nats: dict[str, Doubles], pairs: Doubles, latent_size: int, split: str
 ) -> list[LikelihoodRow]:
-    """One row per model, from its nats summed over each episode (E,) and the pairs of each episode
-    (E,).
+    """One row per model, from its nats and the pairs, each summed over each episode (E,).
 
     nats is the mean per pair, bits_per_dim = nats / (L ln 2). `worse` says how many bits per
-    dimension more than "M" a
-    model needs, with its 95 % interval over episodes: above 0, M is the better one.
+    dimension more than "M" a model needs, with its 95 % interval over episodes. Above 0, M is the
+    better one.
     """
     scale = latent_size * math.log(2)
     rows = []

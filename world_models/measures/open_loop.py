@@ -26,7 +26,9 @@ from world_models.worlds.latent import LatentWorld, WorldModel
 from world_models.worlds.memory import LatentState
 
 HORIZONS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
-STARTS = 256  # per horizon, where the episodes have so many
+"""Steps ahead that are judged."""
+STARTS_PER_HORIZON = 256
+"""Most starts from which a horizon is judged."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,8 @@ class Start:
         return self.row.index, self.step
 
 
-# the state (h, c), each (H,), that M has at a start, frame `step` not yet read
 Warm = dict[tuple[int, int], Hidden]
+"""The state (h, c), each (H,), that M has at a start, frame `step` not yet read."""
 
 
 def open_loop_rows(
@@ -70,12 +72,10 @@ def open_loop_rows(
     intervals over episodes. Start points are fixed and spread evenly over the steps.
     """
     starts = {horizon: start_points(episodes, rows, horizon) for horizon in HORIZONS}
-    warm = warmed(
-        world,
-        episodes,
-        {start.key: start for chosen in starts.values() for start in chosen}.values(),
-    )
-    rollouts, table = _Rollouts(world, episodes, warm, marginal), []
+    all_starts = {start.key: start for chosen in starts.values() for start in chosen}
+    warm = warmed(world, episodes, all_starts.values())
+    rollouts = _Rollouts(world, episodes, warm, marginal)
+    table = []
     for horizon, chosen in starts.items():
         if chosen:
             table += _horizon_rows(horizon, chosen, rollouts.errors(chosen, horizon, seed))
@@ -83,10 +83,10 @@ def open_loop_rows(
 
 
 def start_points(episodes: LatentEpisodes, rows: list[EpisodeRow], horizon: int) -> list[Start]:
-    """Up to STARTS places, evenly spread, from which `horizon` frames follow in the episode."""
+    """Up to STARTS_PER_HORIZON places, evenly spread, from which `horizon` frames follow."""
     places = np.array([max(0, episodes.frames(row) - horizon) for row in rows])
     ends = np.cumsum(places)
-    count = min(STARTS, int(places.sum()))
+    count = min(STARTS_PER_HORIZON, int(places.sum()))
     chosen = (np.arange(count) + 0.5) * places.sum() / max(count, 1)
     chosen = chosen.astype(int)
     numbers = np.searchsorted(ends, chosen, side="right")
@@ -140,30 +140,23 @@ class _Rollouts:
     @torch.inference_mode()
     def _chunk(self, starts: list[Start], horizon: int, draws: Draws) -> Doubles:
         """Errors (PLAYED_SIDE_BY_SIDE, 2, 5) of starts that are rolled on together."""
-        world, episodes = self.world, self.episodes
-        last, truth = (_at(world, episodes, starts, ahead) for ahead in (0, horizon))
-        actions = np.stack(
-            [episodes.actions(start.row, start.step, start.step + horizon) for start in starts],
-            axis=1,
-        )
-        executed = torch.from_numpy(actions).to(world.device)
-        h, c = (
-            torch.stack(states)
-            for states in zip(*(self.warm[start.key] for start in starts), strict=True)
-        )
-        mean = roll_on(world, last[0], executed, (h, c), None)
-        sampled = roll_on(world, last[0], executed, (h, c), draws)
-        constant = (
-            self.marginal.latent.to(world.device),
-            self.marginal.picture.permute(2, 0, 1).to(world.device),
-        )
-        latents = [mean, sampled, last[0], constant[0], truth[0]]
-        drawn, dreamt, seen = (world.vae.decoder(latent) for latent in (mean, sampled, truth[0]))
-        pictures = [drawn, dreamt, last[1], constant[1], seen]
-        errors = [
-            _squared(guesses, target)
-            for guesses, target in zip((latents, pictures), truth, strict=True)
+        world = self.world
+        latent, picture = _at(world, self.episodes, starts, 0)
+        true_latent, true_picture = _at(world, self.episodes, starts, horizon)
+        actions = [
+            self.episodes.actions(start.row, start.step, start.step + horizon) for start in starts
         ]
+        executed = torch.from_numpy(np.stack(actions, axis=1)).to(world.device)
+        states = [self.warm[start.key] for start in starts]
+        h, c = (torch.stack(parts) for parts in zip(*states, strict=True))
+        mean = roll_on(world, latent, executed, (h, c), None)
+        sampled = roll_on(world, latent, executed, (h, c), draws)
+        decode = world.vae.decoder
+        usual = self.marginal.latent.to(world.device)
+        usual_picture = self.marginal.picture.permute(2, 0, 1).to(world.device)
+        latents = [mean, sampled, latent, usual, true_latent]
+        pictures = [decode(mean), decode(sampled), picture, usual_picture, decode(true_latent)]
+        errors = [_squared(latents, true_latent), _squared(pictures, true_picture)]
         return torch.stack(errors, dim=1).double().cpu().numpy()
 
 

@@ -1,5 +1,7 @@
-"""How good a pixel model is when it feeds on its own frames, at every horizon, beside guesses that
-need no model."""
+"""How good a pixel model is when it feeds on its own frames, at every horizon.
+
+Beside it stand guesses that need no model.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -18,20 +20,26 @@ from world_models.models.pixel import PixelModel, PixelPrediction, roll_out
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 """Frames and truth (B, T, C, H, W) -> (B, T)."""
-AT_ONCE = 16
-"""Pictures whose SSIM is taken at once. With more, what lies between is taken from the system and
-given back each time."""
-MOST_DB = 60.0
+PICTURES_AT_ONCE = 16
+"""Pictures whose SSIM is taken at once.
+
+With more, the memory in between is taken from the system and given back each time.
+"""
+MOST_PSNR = 60.0
 """PSNR of a single picture, at most: a picture without an error has an infinite one."""
 
 
 @dataclass(frozen=True)
 class PixelErrors:
-    """Of N windows at T horizons: mean squared errors and SSIM by predictor; levels (N,)."""
+    """Of N windows at T horizons: mean squared errors and SSIM, by predictor."""
 
-    squares: dict[str, Doubles]  # model, shuffled, copy, mean, fade: (N, T)
-    ssim: dict[str, Doubles]  # model, copy, mean, fade: (N, T)
-    loss: Doubles  # what the model minimises, (N, T)
+    # model, shuffled, copy, mean, fade: (N, T)
+    squares: dict[str, Doubles]
+    # model, copy, mean, fade: (N, T)
+    ssim: dict[str, Doubles]
+    # what the model minimises, (N, T)
+    loss: Doubles
+    # (N,)
     levels: np.ndarray
 
 
@@ -39,9 +47,11 @@ class PixelErrors:
 def pixel_errors(
     model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str, loss: Loss
 ) -> PixelErrors:
-    """Roll the model on through all windows, with the true actions and, from the last context
-    frame on, with those of
-    another level's window ("shuffled")."""
+    """Roll the model on through all windows.
+
+    It is given the true actions, and then those of another level's window from the last context
+    frame on ("shuffled").
+    """
     model.eval()
     parts = list(_parts(model, windows, baselines, device, loss))
     squares = {
@@ -55,10 +65,12 @@ def pixel_errors(
 def _parts(
     model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str, loss: Loss
 ) -> Iterator[PixelErrors]:
-    others, known = windows_of_other_levels(windows.levels), windows.context - 1
+    others = windows_of_other_levels(windows.levels)
+    known = windows.context - 1
     for first, window in zip(range(0, len(windows), WIDTH), windows, strict=True):
         foreign = windows.load(others[first : first + len(window.future)], "cpu").actions
-        context, future = window.context.to(device), window.future.to(device)
+        context = window.context.to(device)
+        future = window.future.to(device)
         guesses = baselines.guesses(context[:, -1])
         for name, actions in (("model", window.actions), ("shuffled", foreign)):
             given = torch.cat([window.actions[:, :known], actions[:, known:]], dim=1)
@@ -73,13 +85,15 @@ def _parts(
 
 def windows_of_other_levels(levels: np.ndarray) -> np.ndarray:
     """For each window, of levels (N,), another one: of another level, where there are several."""
-    numbers, most = np.arange(len(levels)), int(np.unique(levels, return_counts=True)[1].max())
+    numbers = np.arange(len(levels))
+    most = int(np.unique(levels, return_counts=True)[1].max())
     if most < len(levels) < 2 * most:
         foreign = {level: numbers[levels != level] for level in np.unique(levels)}
         return np.array(
             [foreign[level][number % len(foreign[level])] for number, level in enumerate(levels)]
         )
-    order, others = np.argsort(levels, kind="stable"), np.empty(len(levels), int)
+    order = np.argsort(levels, kind="stable")
+    others = np.empty(len(levels), int)
     others[order] = np.roll(order, -most if most < len(levels) else -(most // 2))
     return others
 
@@ -95,19 +109,14 @@ def squared(frames: Tensor, truth: Tensor) -> Doubles:
 
 
 def similarity(frames: Tensor, truth: Tensor) -> Doubles:
-    """Frames (B, T, C, H, W) in [0, 1] -> SSIM (Wang et al. 2004; torchmetrics' defaults) of each
-    (B, T)."""
-    pairs = zip(
-        *(pictures.flatten(0, 1).split(AT_ONCE) for pictures in (frames.clamp(0, 1), truth)),
-        strict=True,
-    )
-    return (
-        torch.cat([_similarity(*pair) for pair in pairs])
-        .view(truth.shape[:2])
-        .double()
-        .cpu()
-        .numpy()
-    )
+    """Frames (B, T, C, H, W) in [0, 1] -> SSIM of each (B, T).
+
+    See Wang et al. 2004; the settings are torchmetrics' defaults.
+    """
+    drawn = frames.clamp(0, 1).flatten(0, 1).split(PICTURES_AT_ONCE)
+    true = truth.flatten(0, 1).split(PICTURES_AT_ONCE)
+    found = torch.cat([_similarity(*pair) for pair in zip(drawn, true, strict=True)])
+    return found.view(truth.shape[:2]).double().cpu().numpy()
 
 
 def _similarity(pictures: Tensor, truth: Tensor) -> Tensor:
@@ -117,13 +126,11 @@ def _similarity(pictures: Tensor, truth: Tensor) -> Tensor:
 
 
 def horizon_rows(errors: PixelErrors) -> list[HorizonRow]:
-    """One row per horizon: errors, PSNR of the pooled error in dB, SSIM, and skill 1 -
-    mse/baseline.
+    """One row per horizon: errors, PSNR of the pooled error in dB, SSIM, and skill.
 
-    Intervals are 95 %, bootstrap over levels. `win_rate`: windows that beat the copy, ties counted
-    half.
-    `psnr_per_image`: mean over windows, no more than 60 dB each. `delta_psnr`: what the true
-    actions are worth in dB.
+    Skill is 1 - mse/baseline. Intervals are 95 %, bootstrap over levels. `win_rate`: windows that
+    beat the copy, ties counted half. `psnr_per_image`: mean over windows, no more than 60 dB each.
+    `delta_psnr`: what the true actions are worth in dB.
     """
     level = np.unique(errors.levels, return_inverse=True)[1]
     return [_row(errors, level, step) for step in range(errors.squares["model"].shape[1])]
@@ -148,7 +155,7 @@ def _row(errors: PixelErrors, level: np.ndarray, step: int) -> HorizonRow:
         mse=mse["model"],
         psnr=psnr(mse["model"]),
         ssim=ssim["model"],
-        psnr_per_image=float(np.minimum(per_image, MOST_DB).mean()),
+        psnr_per_image=float(np.minimum(per_image, MOST_PSNR).mean()),
         skill_best=skills[f"skill_{best}"],
         win_rate=float((np.sign(at["copy"] - at["model"]) + 1).mean() / 2),
         shuffled_action_mse=mse["shuffled"],

@@ -1,9 +1,14 @@
-"""A trained pixel model judged: its checkpoint says what environment it is of and how frames are seen; tables, plot, video, GIF."""
+"""A trained pixel model judged: tables, plot, video, GIF.
+
+Its checkpoint says what environment it is of and how frames are seen.
+"""
 
 import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from torch import Tensor
 
 from world_models.data.datasets import SequenceDataset
 from world_models.data.loading import watched_split
@@ -12,7 +17,7 @@ from world_models.data.windows import PixelWindows
 from world_models.losses import PixelLoss, pixel_error
 from world_models.measures.calibration import log_line as heads_line
 from world_models.measures.pixel import horizon_rows, log_line, pixel_errors
-from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
+from world_models.measures.pixel_baselines import FADE_WINDOWS, Baselines, fitted_baselines
 from world_models.measures.pixel_heads import HeldOutSteps, judge_heads
 from world_models.measures.pixel_pictures import (
     save_rollout_gif,
@@ -38,28 +43,20 @@ def evaluate_pixel_world(
     horizon: int,
     fps: int,
 ) -> None:
-    """Write scores.json, rollout_metrics.csv, the plot, the MP4 and the GIF into `folder`; of a model with heads for reward
-    or end also calibration.csv and calibration_scores.csv.
+    """Judge a model on `count` windows, rolled on for `horizon` frames, and write what comes of it.
 
-    `count` windows of the store's held-out episodes are rolled on for `horizon` frames.
+    The windows are of the store's held-out episodes. Into `folder` go scores.json,
+    rollout_metrics.csv, the plot, the MP4 and the GIF. A model with heads for reward or end also
+    gets calibration.csv and calibration_scores.csv.
     """
     device = world.device.type
     split = watched_split(store, "windows")
     windows = pixel_windows(world, store, split, count, horizon)
     baselines = Baselines(world.mean, world.fade[:horizon])
     if horizon > len(world.fade):
-        baselines = fitted_baselines(
-            pixel_windows(world, store, "train", FITTED, horizon), world.mean
-        )
-    rows = horizon_rows(
-        pixel_errors(
-            world.model,
-            windows,
-            baselines,
-            device,
-            lambda frames, truth: pixel_error(frames, truth, PixelLoss.mse),
-        )
-    )
+        train = pixel_windows(world, store, "train", FADE_WINDOWS, horizon)
+        baselines = fitted_baselines(train, world.mean)
+    rows = horizon_rows(pixel_errors(world.model, windows, baselines, device, _squared_error))
     for row in rows:
         metrics.write("rollout_metrics", replace(row, split=split))
     log.info("%d windows of the %s episodes: %s", len(windows), split, log_line(rows))
@@ -79,6 +76,11 @@ def evaluate_pixel_world(
         table["heads"] = [cells(score) for score in found]
         log.info("%s", heads_line(found))
     write_json(folder / "scores.json", table)
+
+
+def _squared_error(frames: Tensor, truth: Tensor) -> Tensor:
+    """frames, truth (B, T, C, H, W) in [0, 1] -> (B, T)."""
+    return pixel_error(frames, truth, PixelLoss.mse)
 
 
 def pixel_windows(

@@ -1,4 +1,7 @@
-"""Whether a pixel model's rewards and ends can be believed: predicted beside what followed, one step ahead."""
+"""Whether a pixel model's rewards and ends can be believed.
+
+Predictions stand beside what followed, one step ahead.
+"""
 
 from dataclasses import dataclass
 
@@ -22,24 +25,26 @@ from world_models.measures.calibration import (
 from world_models.measures.rows import CalibrationBin, HeadScore
 from world_models.models.pixel import PixelModel
 
-STEPS = 8192
+MOST_HELD_OUT_STEPS = 8192
 """Most held-out steps that are looked at, evenly spread over the episodes."""
-WIDTH = 64
+STEPS_AT_ONCE = 64
 """Steps predicted side by side."""
 
 
 @dataclass(frozen=True)
 class HeldOutSteps:
-    """Steps of a split whose k frames and actions are all inside the episode, with what followed; the training episodes'
-    mean reward and share of steps that end an episode.
+    """Steps of a split whose k frames and actions are all inside the episode, with what followed.
 
-    Unlike a frame, the reward and the end of an episode's last step are known wherever it was stored.
+    Unlike a frame, the reward and the end of an episode's last step are known wherever it was
+    stored.
     """
 
     data: SequenceDataset
-    items: np.ndarray  # (n,)
+    # (n,)
+    items: np.ndarray
     space: ActionSpace
     view: View
+    # of the training episodes: mean, and share of steps that end an episode
     mean_reward: float
     end_rate: float
 
@@ -47,18 +52,16 @@ class HeldOutSteps:
     def of(
         cls, store: EpisodeStore, split: str, context: int, space: ActionSpace, view: View
     ) -> "HeldOutSteps":
-        """Up to STEPS of a split; the baselines are of the training episodes, of the split itself where a store has none."""
-        data, train = (
-            SequenceDataset(store, split, context),
-            store.episodes("train") or store.episodes(split),
-        )
-        whole = np.repeat(
-            np.array([row.length for row in data.rows]) >= context, data.windows_per_episode
-        )
-        items = np.flatnonzero(whole)
-        items = items[
-            np.linspace(0, len(items) - 1, min(STEPS, len(items))).round().astype(np.int64)
-        ]
+        """Up to MOST_HELD_OUT_STEPS of a split.
+
+        The baselines are of the training episodes, or of the split itself where a store has none.
+        """
+        data = SequenceDataset(store, split, context)
+        train = store.episodes("train") or store.episodes(split)
+        long_enough = np.array([row.length for row in data.rows]) >= context
+        items = np.flatnonzero(np.repeat(long_enough, data.windows_per_episode))
+        chosen = np.linspace(0, len(items) - 1, min(MOST_HELD_OUT_STEPS, len(items)))
+        items = items[chosen.round().astype(np.int64)]
         steps = sum(row.length for row in train)
         closing = [
             store.arrays(row.shard).done[row.start + row.length - 1] == TERMINATED for row in train
@@ -71,12 +74,16 @@ class HeldOutSteps:
 def judge_heads(
     model: PixelModel, steps: HeldOutSteps, device: str
 ) -> tuple[list[CalibrationBin], list[HeadScore]]:
-    """The rows of calibration and calibration_scores; none of a head that the model does not have."""
+    """The rows of calibration and calibration_scores.
+
+    There are none of a head that the model does not have.
+    """
     model.eval()
     found: dict[str, list[torch.Tensor]] = {"reward": [], "end": []}
-    rewards, ended = [], []
-    for first in range(0, len(steps.items), WIDTH):
-        batch = steps.data.__getitems__(steps.items[first : first + WIDTH])
+    rewards = []
+    ended = []
+    for first in range(0, len(steps.items), STEPS_AT_ONCE):
+        batch = steps.data.__getitems__(steps.items[first : first + STEPS_AT_ONCE])
         said = model(
             steps.view(batch.frames[:, :-1], device),
             model_actions(steps.space, batch.actions, device),
@@ -90,11 +97,13 @@ def judge_heads(
     bins: list[CalibrationBin] = []
     scores: list[HeadScore] = []
     if found["end"]:
-        probability, happened = _doubles(found["end"]), _bools(ended)
+        probability = _doubles(found["end"])
+        happened = _bools(ended)
         bins += done_rows(probability, happened)
         scores += done_scores(probability, happened, steps.end_rate)
     if found["reward"]:
-        predicted, actual = _doubles(found["reward"]), _doubles(rewards)
+        predicted = _doubles(found["reward"])
+        actual = _doubles(rewards)
         bins += reward_rows(predicted, actual)
         scores += reward_scores(predicted, actual, steps.mean_reward)
     return bins, scores

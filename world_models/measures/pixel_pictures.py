@@ -1,4 +1,4 @@
-"""Pictures of what a pixel model predicts: strips, videos, and its errors by horizon beside the baselines'."""
+"""Pictures of what a pixel model predicts: strips, videos, and its errors by horizon."""
 
 from pathlib import Path
 
@@ -18,9 +18,12 @@ from world_models.measures.rows import HorizonRow
 from world_models.models.pixel import PixelModel, roll_out
 from world_models.runs.files import replacing
 
-SHOWN = 4
-"""Windows in a strip or a video: the middle ones of as many equal groups, from little change to much."""
-CURVES = {
+WINDOWS_SHOWN = 4
+"""Windows in a strip or a video.
+
+They are the middle ones of as many equal groups, from little change to much.
+"""
+BASELINE_CURVES = {
     "copy": (GREY, "copy last frame"),
     "mean": (GREEN, "training mean"),
     "fade": (ORANGE, "fade between them"),
@@ -28,7 +31,7 @@ CURVES = {
 
 
 def save_strip(path: Path, model: PixelModel, windows: PixelWindows, device: str) -> None:
-    """Rows of the context, the true next frame, the predicted one, the copy, and the prediction's error."""
+    """Draw rows of the context, the true next frame, the predicted one, the copy, and the error."""
     context, _, predicted, truth = rolled(model, windows, device, 1)
     heads = [
         f"t{step - windows.context + 1}" if step < windows.context - 1 else "t"
@@ -44,7 +47,10 @@ def save_strip(path: Path, model: PixelModel, windows: PixelWindows, device: str
 def save_rollout_video(
     path: Path, model: PixelModel, windows: PixelWindows, device: str, fps: int
 ) -> None:
-    """Some windows, one after the other: left what happened, right what the model went on to predict."""
+    """Film some windows, one after the other.
+
+    Left is what happened, right what the model went on to predict.
+    """
     save_video(path, side_by_side(_panels(model, windows, device)), fps)
 
 
@@ -64,13 +70,18 @@ def _panels(model: PixelModel, windows: PixelWindows, device: str) -> dict[str, 
 def rolled(
     model: PixelModel, windows: PixelWindows, device: str, horizon: int
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Context, actions, predicted and true frames of the windows shown, for `horizon` frames; on the CPU."""
-    places = np.unique(((np.arange(SHOWN) + 0.5) * len(windows) / SHOWN).astype(int))
+    """Context, actions, predicted and true frames of the windows shown, for `horizon` frames.
+
+    All are on the CPU.
+    """
+    places = np.unique(
+        ((np.arange(WINDOWS_SHOWN) + 0.5) * len(windows) / WINDOWS_SHOWN).astype(int)
+    )
     window = windows.load(windows.by_change[places], device)
     actions = window.actions[:, : windows.context - 1 + horizon]
     predicted = frames_of(roll_out(model, window.context, actions))
-    found = (window.context, actions, predicted, window.future[:, :horizon])
-    return found[0].cpu(), found[1].cpu(), found[2].cpu(), found[3].cpu()
+    future = window.future[:, :horizon]
+    return window.context.cpu(), actions.cpu(), predicted.cpu(), future.cpu()
 
 
 def to_bytes(frames: Tensor) -> np.ndarray:
@@ -85,7 +96,7 @@ def save_rollout_plot(path: Path, rows: list[HorizonRow]) -> None:
         figure = Figure(figsize=(13, 3.8), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         mse, psnr, ssim = figure.subplots(1, 3)
-        for name, (colour, label) in CURVES.items():
+        for name, (colour, label) in BASELINE_CURVES.items():
             mse.plot(
                 horizons, [getattr(row, f"{name}_mse") for row in rows], color=colour, label=label
             )

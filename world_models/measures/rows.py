@@ -1,5 +1,7 @@
-"""The columns of every table that a measure or a stage writes and a page reads, with the words
-that stand above them."""
+"""The columns of every table that a measure or a stage writes and a page reads.
+
+With them go the words that stand above them.
+"""
 
 from dataclasses import dataclass
 
@@ -20,8 +22,10 @@ class StepRow:
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationRow:
-    """val_metrics.csv of a stage that trains in epochs; a row that is not written yet has no place
-    in them."""
+    """val_metrics.csv of a stage that trains in epochs.
+
+    A row that is not written yet has no epoch and no step.
+    """
 
     epoch: int | None = None
     step: int | None = None
@@ -44,10 +48,10 @@ class VisionRow(ValidationRow):
 
 @dataclass(frozen=True, kw_only=True)
 class BaselineRow:
-    """baselines.csv of V: what a way to draw held-out frames loses; `components` is 0 for the mean
-    image."""
+    """baselines.csv of V: what a way to draw held-out frames loses."""
 
     name: str
+    # 0 for the mean image
     components: int
     mse: float
     # dB
@@ -81,17 +85,21 @@ class LikelihoodRow:
 
 
 PREDICTORS = ("mean", "sampled", "copy", "marginal", "seen")
-"""What M predicts feeding back its mean, or one sample; the last true frame; the mean of all
-training frames, the same at
-every horizon; V's picture of the true frame itself."""
+"""What guesses the frames ahead.
+
+mean, sampled: M, feeding back its mean, or one sample. copy: the last true frame. marginal: the
+mean of all training frames, the same at every horizon. seen: V's picture of the true frame itself.
+"""
 OPEN_LOOP_SHOWN = (1, 5, 15, 50)
 """Steps ahead that tables and logs show."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OpenLoopRow:
-    """open_loop.csv: errors of a predictor `horizon` steps ahead, and their ratios to copy's with
-    95 % intervals."""
+    """open_loop.csv: errors of a predictor `horizon` steps ahead.
+
+    Beside them stand their ratios to copy's, with 95 % intervals.
+    """
 
     predictor: str
     horizon: int
@@ -117,8 +125,10 @@ QUANTITIES = {
 
 @dataclass(frozen=True, kw_only=True)
 class CalibrationBin:
-    """calibration.csv: predictions of a quantity from `start` to `stop`, beside what followed with
-    its 95 % interval."""
+    """calibration.csv: predictions of a quantity from `start` to `stop`, beside what followed.
+
+    What followed has its 95 % interval.
+    """
 
     split: str | None = None
     quantity: str
@@ -141,8 +151,10 @@ HEAD_SCORES = {
 
 @dataclass(frozen=True, kw_only=True)
 class HeadScore:
-    """calibration_scores.csv, val_head_scores.csv: a score beside that of always saying the
-    training mean."""
+    """calibration_scores.csv, val_head_scores.csv: a score beside its baseline.
+
+    The baseline always says the training mean.
+    """
 
     step: int | None = None
     split: str | None = None
@@ -159,8 +171,10 @@ HORIZONS_SHOWN = (1, 2, 4, 8, 16, 32)
 
 @dataclass(frozen=True, kw_only=True)
 class HorizonRow:
-    """rollout_metrics.csv, val_rollout_metrics.csv: a next-frame model so many frames ahead,
-    beside the guesses."""
+    """rollout_metrics.csv, val_rollout_metrics.csv: a next-frame model beside the guesses.
+
+    Each row is of so many frames ahead.
+    """
 
     step: int | None = None
     split: str | None = None

@@ -27,8 +27,10 @@ class GenerationRow:
 
 @dataclass(frozen=True, kw_only=True)
 class SelectionRow:
-    """selection.csv: the mean vector on the selection tracks, with its 95 % interval, and a
-    generation's best candidate."""
+    """selection.csv: the mean vector on the selection tracks, with its 95 % interval.
+
+    Beside it stands a generation's best candidate.
+    """
 
     generation: int
     mean: float
@@ -64,8 +66,7 @@ class QuarantineRow:
 
 @dataclass(frozen=True, kw_only=True)
 class PublishedRow:
-    """reference.csv: a published search's tests of its mean vector, and what it had cost by
-    then."""
+    """reference.csv: a published search's tests of its mean vector, and its cost by then."""
 
     episodes: int = column("Score by episodes")
     hours: float = column("Score by hours")

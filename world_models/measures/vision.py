@@ -1,4 +1,7 @@
-"""Numbers by which V is judged: what its pictures lose of held-out frames, and what its latents carry of them."""
+"""Numbers by which V is judged.
+
+They say what its pictures lose of held-out frames, and what its latents carry of them.
+"""
 
 import math
 from collections import defaultdict
@@ -17,18 +20,24 @@ from world_models.losses import latent_kl
 from world_models.measures.rows import BaselineRow, VisionRow
 from world_models.runs.rows import cells
 
-MOVING = 8  # of 255: by more than this a channel of a moving pixel differs from the frame before
-# variance of its posterior mean above which a latent is active (Burda et al. 2016, section 5.2)
-ACTIVE = 0.01
-COLLAPSED = 0.01  # nats: a latent whose KL is no more says nothing
-WIDTH = 64  # frames in a batch
+MOVING_DIFFERENCE = 8
+"""Of 255: by more than this a channel of a moving pixel differs from the frame before."""
+ACTIVE_VARIANCE = 0.01
+"""A latent whose posterior mean varies more is active (Burda et al. 2016, section 5.2)."""
+COLLAPSED_KL = 0.01
+"""In nats: a latent whose KL is no more says nothing."""
+FRAMES_AT_ONCE = 64
+"""Frames in a batch."""
 
-# batches of frames (B, H, W, C) uint8, each with the frames just before
 Successive = Iterable[tuple[Tensor, Tensor]]
+"""Batches of frames (B, H, W, C) uint8, each with the frames just before."""
 
 
 class HeldOut:
-    """The frames on which V is judged, in order: the validation episodes', or the training episodes' where there are none."""
+    """The frames on which V is judged, in order.
+
+    They are the validation episodes', or the training episodes' where there are none.
+    """
 
     def __init__(self, store: EpisodeStore) -> None:
         self.split = watched_split(store, "frames")
@@ -40,8 +49,11 @@ class HeldOut:
         return len(self.data)
 
     def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Batches (B, H, W, C) uint8 and the frames just before them; an episode's first frame has itself before it."""
-        for indices in batches(len(self.data), WIDTH, seed=0, epoch=0, shuffle=False):
+        """Batches (B, H, W, C) uint8 and the frames just before them.
+
+        An episode's first frame has itself before it.
+        """
+        for indices in batches(len(self.data), FRAMES_AT_ONCE, seed=0, epoch=0, shuffle=False):
             before = np.where(np.isin(indices, self._begins), indices, indices - 1)
             yield self.data.__getitems__(indices), self.data.__getitems__(before)
 
@@ -52,13 +64,19 @@ def psnr(mse: float) -> float:
 
 
 def moving_pixels(frames: Tensor, before: Tensor) -> Tensor:
-    """Two batches (B, H, W, C) uint8 -> (B, H, W) bool: where a channel differs by more than 8 of 255."""
-    return (frames.short() - before.short()).abs().amax(-1) > MOVING
+    """Where a channel differs by more than 8 of 255.
+
+    Two batches (B, H, W, C) uint8 -> (B, H, W) bool.
+    """
+    return (frames.short() - before.short()).abs().amax(-1) > MOVING_DIFFERENCE
 
 
 @dataclass
 class PictureErrors:
-    """Squared errors of pictures in [0, 1], pooled over all that was added: over all values, and over moving pixels."""
+    """Squared errors of pictures in [0, 1], pooled over all that was added.
+
+    They are of all values, and of moving pixels alone.
+    """
 
     squared: float = 0.0
     values: int = 0
@@ -67,11 +85,8 @@ class PictureErrors:
 
     def add(self, pictures: Tensor, x: Tensor, moving: Tensor) -> None:
         """pictures, x (B, H, W, C) float in [0, 1]; moving (B, H, W) bool."""
-        assert pictures.shape == x.shape and moving.shape == x.shape[:-1], (
-            pictures.shape,
-            x.shape,
-            moving.shape,
-        )
+        assert pictures.shape == x.shape, (pictures.shape, x.shape)
+        assert moving.shape == x.shape[:-1], (moving.shape, x.shape)
         squared = (pictures - x).square().sum(-1)
         self.squared += float(squared.sum())
         self.values += x.numel()
@@ -132,11 +147,14 @@ class LatentStatistics:
     @property
     def active(self) -> int:
         """Number of latents whose posterior mean has a variance above 0.01 (Burda et al. 2016)."""
-        return int((self.variance > ACTIVE).sum())
+        return int((self.variance > ACTIVE_VARIANCE).sum())
 
     def at_floor(self, tolerance: float) -> float:
-        """Share of the latents whose mean KL is no more than the free bits of one latent, and never less than 0.01 nats."""
-        return float((self.kl <= max(tolerance, COLLAPSED)).double().mean())
+        """Share of the latents whose mean KL is no more than the free bits of one latent.
+
+        The free bits, `tolerance`, count as no less than 0.01 nats.
+        """
+        return float((self.kl <= max(tolerance, COLLAPSED_KL)).double().mean())
 
 
 @dataclass
@@ -153,7 +171,11 @@ class Judgement:
             self.sums[name] += float(value) * frames
 
     def row(self, tolerance: float) -> VisionRow:
-        """The terms in nats per frame; psnr and psnr_moving in dB; number of active latents; share at the floor."""
+        """All of it in one row.
+
+        Terms are in nats per frame, psnr and psnr_moving in dB. Then come the number of active
+        latents, and the share at the floor.
+        """
         terms = {name: value / self.latents.frames for name, value in self.sums.items()}
         return VisionRow(
             loss=terms["loss"],
@@ -178,9 +200,10 @@ def baseline_row(name: str, components: int, errors: PictureErrors) -> BaselineR
 
 
 def quality(found: Judgement, table: list[BaselineRow], tolerance: float) -> dict[str, Any]:
-    """All that is known of a V, in JSON's types: its pictures beside the rows of the baselines, its loss, its latents.
+    """All that is known of a V, in JSON's types.
 
-    NaN and infinity, which JSON has not, become None.
+    Its pictures stand beside the rows of the baselines; then come its loss and its latents. NaN
+    and infinity, which JSON has not, become None.
     """
     latents = found.latents
     rows = [baseline_row("V", len(latents.kl), found.pictures), *table]

@@ -1,4 +1,7 @@
-"""What a picture keeps without any network: the mean image, and as many principal components as V has latents."""
+"""What a picture keeps without any network.
+
+The baselines are the mean image, and as many principal components as V has latents.
+"""
 
 from collections.abc import Iterable, Iterator
 
@@ -9,7 +12,7 @@ from torch import Tensor
 from world_models.data.datasets import ObservationDataset
 from world_models.measures.rows import BaselineRow
 from world_models.measures.vision import (
-    WIDTH,
+    FRAMES_AT_ONCE,
     PictureErrors,
     Successive,
     baseline_row,
@@ -17,15 +20,24 @@ from world_models.measures.vision import (
 )
 from world_models.runs import seeding
 
-MOST_FRAMES = 8192  # of the training episodes
-OVERSAMPLING, ITERATIONS = 16, 6  # of `principal_components`
+MOST_FRAMES = 8192
+"""Frames of the training episodes to which the baselines are fitted, at most."""
+PCA_OVERSAMPLING = 16
+"""Directions that are followed beside those that are wanted."""
+PCA_ITERATIONS = 6
+"""Times that the frames are read for the directions."""
 
 
 def mean_picture(batches: Iterable[Tensor]) -> Tensor:
-    """The mean (H, W, C) of all frames, batches (B, H, W, C) uint8, float32 in [0, 1]; summed as whole numbers, so exact."""
-    total, count = np.zeros(1, np.int64), 0
+    """The mean of all frames, (H, W, C) float32 in [0, 1]; batches are (B, H, W, C) uint8.
+
+    Frames are summed as whole numbers, so the mean is exact.
+    """
+    total = np.zeros(1, np.int64)
+    count = 0
     for frames in batches:
-        total = total + frames.numpy().sum(0, dtype=np.int64)  # torch would widen all frames first
+        # by numpy: torch would widen all frames first
+        total = total + frames.numpy().sum(0, dtype=np.int64)
         count += len(frames)
     return torch.from_numpy(total / (255 * count)).float()
 
@@ -33,14 +45,16 @@ def mean_picture(batches: Iterable[Tensor]) -> Tensor:
 def principal_components(
     batches: Iterable[Tensor], mean: Tensor, count: int, draw: torch.Generator
 ) -> Tensor:
-    """The first `count` principal directions of frames with this mean (H, W, C), as orthonormal columns (H*W*C, count).
+    """The first `count` principal directions of frames with this mean (H, W, C).
 
-    Orthogonal iteration (Golub & Van Loan, section 8.2.4; Halko et al. 2011, algorithm 4.4) from directions that `draw`
-    gives, 16 more than asked for, with a Rayleigh-Ritz step. `batches` is read six times, one in memory at a time.
+    They are orthonormal columns (H*W*C, count). Orthogonal iteration finds them, with a
+    Rayleigh-Ritz step (Golub & Van Loan, section 8.2.4; Halko et al. 2011, algorithm 4.4). It
+    begins from directions that `draw` gives, 16 more than asked for. `batches` is read six times,
+    one in memory at a time.
     """
-    start = torch.randn(mean.numel(), count + OVERSAMPLING, generator=draw)
+    start = torch.randn(mean.numel(), count + PCA_OVERSAMPLING, generator=draw)
     following = start.to(mean.device)
-    for _ in range(ITERATIONS):
+    for _ in range(PCA_ITERATIONS):
         basis = torch.linalg.qr(following).Q
         following = torch.zeros_like(basis)
         for frames in batches:
@@ -51,7 +65,10 @@ def principal_components(
 
 
 def projected(x: Tensor, mean: Tensor, directions: Tensor) -> Tensor:
-    """x (B, H, W, C) in [0, 1] -> what `directions` keep of it, clipped to [0, 1], which can only bring it nearer."""
+    """x (B, H, W, C) in [0, 1] -> what `directions` keep of it.
+
+    It is clipped to [0, 1], which can only bring it nearer.
+    """
     centred = (x - mean).flatten(1)
     return ((centred @ directions) @ directions.T).view_as(x).add_(mean).clamp_(0, 1)
 
@@ -65,17 +82,18 @@ class Sample:
         self.chosen = np.sort(draw.choice(len(data), min(MOST_FRAMES, len(data)), replace=False))
 
     def __iter__(self) -> Iterator[Tensor]:
-        for start in range(0, len(self.chosen), WIDTH):
-            yield self.data.__getitems__(self.chosen[start : start + WIDTH])
+        for start in range(0, len(self.chosen), FRAMES_AT_ONCE):
+            yield self.data.__getitems__(self.chosen[start : start + FRAMES_AT_ONCE])
 
 
 @torch.inference_mode()
 def baselines(
     train: Iterable[Tensor], held_out: Successive, components: int, seed: int, device: str
 ) -> list[BaselineRow]:
-    """What a PCA of the training frames with so many components, and their mean, lose of the held-out frames.
+    """What a PCA of the training frames, and their mean, lose of the held-out frames.
 
-    Rows name, components (0 for the mean image), mse, psnr and psnr_moving in dB. `train` is read seven times.
+    The PCA has so many `components`. Rows name, components (0 for the mean image), mse, psnr and
+    psnr_moving in dB. `train` is read seven times.
     """
     mean = mean_picture(train).to(device)
     draw = seeding.torch_generator(seed, "vae", "baselines", "directions")

@@ -8,15 +8,18 @@ from world_models.data.datasets import to_float
 from world_models.measures.vision import LatentStatistics
 from world_models.models.convvae import ConvVAE
 
-MOST_ROWS = 8  # of the traversals
-STEPS = (-3, -2, -1, 0, 1, 2, 3)  # standard deviations
+MOST_TRAVERSALS = 8
+"""Latents that are traversed, a row of tiles each."""
+TRAVERSAL_DEVIATIONS = (-3, -2, -1, 0, 1, 2, 3)
+"""By how many standard deviations a latent moves."""
 
 Rows = dict[str, np.ndarray]
+"""Per label, tiles uint8 (N, 64, 64, C)."""
 
 
 @torch.inference_mode()
 def reconstructions(model: ConvVAE, frames: Tensor) -> Rows:
-    """frames (N, 64, 64, C) uint8, what V draws from their mean latents, and how far that is off."""
+    """Frames (N, 64, 64, C) uint8, what V draws from their mean latents, and the error."""
     x = to_float(frames, _device(model))
     return compared(x, model.decoder(model.encoder(x)[0]))
 
@@ -24,11 +27,13 @@ def reconstructions(model: ConvVAE, frames: Tensor) -> Rows:
 def compared(x: Tensor, drawn: Tensor) -> Rows:
     """Frames and their reconstructions (N, C, H, W) in [0, 1], and the error.
 
-    The error is |difference| times the largest power of two that keeps its 99th percentile within 255; the label says it.
+    The error is |difference| times a power of two, the largest that keeps its 99th percentile
+    within 255; the label says which.
     """
     frames, reconstruction = _pictures(x), _pictures(drawn)
     error = np.abs(frames.astype(int) - reconstruction)
-    gain = 2 ** max(0, int(np.floor(np.log2(255 / max(1.0, float(np.percentile(error, 99)))))))
+    high = max(1.0, float(np.percentile(error, 99)))
+    gain = 2 ** max(0, int(np.floor(np.log2(255 / high))))
     brightened = np.minimum(255, error * gain).astype(np.uint8)
     label = "error" if gain == 1 else f"error, {gain} times"
     return {"frame": frames, "reconstruction": reconstruction, label: brightened}
@@ -36,19 +41,21 @@ def compared(x: Tensor, drawn: Tensor) -> Rows:
 
 @torch.inference_mode()
 def traversals(model: ConvVAE, frame: Tensor, latents: LatentStatistics) -> tuple[Rows, list[str]]:
-    """What V draws when one latent of a frame (64, 64, C) uint8 moves and the others stay: rows, and the columns' heads.
+    """What V draws when one latent of a frame (64, 64, C) uint8 moves and the others stay.
 
-    A row for each of the eight latents whose posterior mean varies most; it moves by -3 to 3 standard deviations of that
-    mean over the held-out frames, from the frame's own value in the middle.
+    There is a row for each of the eight latents whose posterior mean varies most. It moves by -3
+    to 3 standard deviations of that mean over the held-out frames; in the middle stands the
+    frame's own value. Returns the rows, and the columns' heads.
     """
     mu, _ = model.encoder(to_float(frame[None], _device(model)))
-    deviation, steps = latents.variance.sqrt().float(), torch.tensor(STEPS, device=mu.device)
+    deviation = latents.variance.sqrt().float()
+    steps = torch.tensor(TRAVERSAL_DEVIATIONS, device=mu.device)
     rows = {}
-    for latent in latents.variance.argsort(descending=True)[:MOST_ROWS].tolist():
-        z = mu.repeat(len(STEPS), 1)
+    for latent in latents.variance.argsort(descending=True)[:MOST_TRAVERSALS].tolist():
+        z = mu.repeat(len(TRAVERSAL_DEVIATIONS), 1)
         z[:, latent] += steps * deviation[latent]
         rows[f"z{latent} · {latents.kl[latent]:.2f} nats"] = _pictures(model.decoder(z))
-    return rows, [f"{step:+d} sd" if step else "frame's z" for step in STEPS]
+    return rows, [f"{step:+d} sd" if step else "frame's z" for step in TRAVERSAL_DEVIATIONS]
 
 
 @torch.inference_mode()

@@ -12,7 +12,10 @@ from torch import Tensor, nn
 
 
 class Features(Enum):
-    """What C sees: the latent z, and M's output h and cell state c (Ha & Schmidhuber 2018, section 3.2 and its code)."""
+    """What C sees: the latent z, and M's output h and cell state c.
+
+    See Ha & Schmidhuber 2018, section 3.2, and its code.
+    """
 
     z = "z"
     zh = "zh"
@@ -20,15 +23,18 @@ class Features(Enum):
 
 
 class Latent(Enum):
-    """Which latent V gives to C and M: the mean of its posterior, or a sample, as in the original."""
+    """Which latent V gives to C and M: its posterior's mean, or a sample, as in the original."""
 
     mean = "mean"
     sample = "sample"
 
 
 @dataclass(frozen=True)
-class Sight:
-    """How C is built upon V and M; `hidden_units` tanh units in between, 0 for the linear controller."""
+class ControllerInputs:
+    """How C is built upon V and M.
+
+    `hidden_units` tanh units stand in between; 0 gives the linear controller.
+    """
 
     features: Features = Features.zh
     hidden_units: int = 0
@@ -43,13 +49,16 @@ class Sight:
         }
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any]) -> "Sight":
+    def from_dict(cls, values: dict[str, Any]) -> "ControllerInputs":
         """The inverse of `to_dict`."""
         return cls(Features(values["features"]), values["hidden_units"], Latent(values["latent"]))
 
 
 class Controller(nn.Module):
-    """One linear layer from [z, h] to an action (Ha & Schmidhuber 2018, eq. 1), or from other features, by way of tanh units."""
+    """One linear layer from [z, h] to an action (Ha & Schmidhuber 2018, eq. 1).
+
+    It may read other features, and have tanh units in between.
+    """
 
     def __init__(
         self,
@@ -76,12 +85,18 @@ class Controller(nn.Module):
         self.linear = nn.Linear(*last)
 
     def forward(self, features: Tensor) -> Tensor:
-        """features (B, F) -> raw action (B, A): not yet squashed to the action space's bounds, or logits."""
+        """features (B, F) -> raw action (B, A).
+
+        For Box actions it is not yet squashed to the bounds; for Discrete ones these are logits.
+        """
         return self.linear(self.hidden(features))
 
 
 def controller_features(latent: Tensor, *state: Tensor) -> Tensor:
-    """latent z (B, L) and what C sees of M's state, (B, H) each -> (B, F): z first, then h, or c and h."""
+    """latent z (B, L) and what C sees of M's state, (B, H) each -> features (B, F).
+
+    z comes first, then h, or c and h.
+    """
     return torch.cat([latent, *state], dim=-1)
 
 
@@ -113,25 +128,35 @@ def num_parameters(
     features: str = "zh",
     hidden_units: int = 0,
 ) -> int:
-    """Length of a controller's parameter vector: 867 for CarRacing's 32, 256 and 3; 1443 with z alone and 40 units."""
+    """Length of a controller's parameter vector.
+
+    It is 867 for CarRacing's 32, 256 and 3, and 1443 with z alone and 40 units.
+    """
     sizes = layer_sizes(latent_size, hidden_size, action_size, features, hidden_units)
     return sum((inputs + 1) * outputs for inputs, outputs in sizes)
 
 
 def flatten_parameters(module: nn.Module) -> npt.NDArray[np.float64]:
-    """All parameters of `module` in the order of `parameters()`, row-major: for a Controller weight (A, F), then bias (A,)."""
+    """All parameters of `module` as one vector, in the order of `parameters()`, row-major.
+
+    Of a Controller these are its weight (A, F), then its bias (A,).
+    """
     return np.concatenate(
         [value.detach().cpu().numpy().astype(np.float64).ravel() for value in module.parameters()]
     )
 
 
 def load_parameters(module: nn.Module, vector: npt.ArrayLike) -> None:
-    """Copy a vector in the order of `flatten_parameters` into `module`; another length is a ValueError."""
+    """Copy a vector in the order of `flatten_parameters` into `module`.
+
+    A vector of another length is a ValueError.
+    """
     flat = torch.as_tensor(np.asarray(vector, dtype=np.float64))
     expected = sum(value.numel() for value in module.parameters())
     if flat.shape != (expected,):
         raise ValueError(
-            f"{type(module).__name__} has {expected} parameters, the vector's shape is {tuple(flat.shape)}"
+            f"{type(module).__name__} has {expected} parameters, "
+            f"the vector's shape is {tuple(flat.shape)}"
         )
     start = 0
     with torch.no_grad():
@@ -141,9 +166,10 @@ def load_parameters(module: nn.Module, vector: npt.ArrayLike) -> None:
 
 
 def act_many(vectors: Tensor, features: Tensor, hidden_units: int = 0) -> Tensor:
-    """vectors (P, N), features (P, F) -> raw actions (P, A): row p's own controller applied to row p.
+    """Apply to each row its own controller.
 
-    A vector is laid out as by `flatten_parameters`: per layer, weight (outputs, inputs) row-major, then bias.
+    vectors (P, N), features (P, F) -> raw actions (P, A). A vector is laid out as by
+    `flatten_parameters`: per layer, weight (outputs, inputs) row-major, then bias.
     """
     if hidden_units:
         first = (features.shape[1] + 1) * hidden_units
@@ -155,8 +181,8 @@ def act_many(vectors: Tensor, features: Tensor, hidden_units: int = 0) -> Tensor
 def _linear_many(vectors: Tensor, x: Tensor) -> Tensor:
     """vectors (P, (F+1)*A), x (P, F) -> (P, A).
 
-    Products are summed row by row and not by `torch.baddbmm`, whose rounding differs when P is 1 and which takes twice
-    as long for 16 rows of 867 parameters.
+    Products are summed row by row and not by `torch.baddbmm`, whose rounding differs when P is 1.
+    It also takes twice as long for 16 rows of 867 parameters.
     """
     rows, inputs = x.shape
     outputs = vectors.shape[1] // (inputs + 1)

@@ -1,16 +1,18 @@
-"""V: the convolutional variational autoencoder that turns a 64x64 picture into a latent and back."""
+"""V: the convolutional variational autoencoder, from a 64x64 picture to a latent and back."""
 
 import torch
 from torch import Tensor, nn
 
 IMAGE_SIZE = 64
-FLAT = 256 * 2 * 2  # what four stride-2 convolutions leave of a 64x64 picture
+FLAT_FEATURES = 256 * 2 * 2
+"""What four stride-2 convolutions leave of a 64x64 picture."""
 
 
 class ConvVAEEncoder(nn.Module):
-    """Picture to the mean and log standard deviation of its latent (Ha & Schmidhuber 2018, appendix A.1).
+    """From a picture to the mean and log standard deviation of its latent.
 
-    Four convolutions (kernel 4, stride 2; 32, 64, 128, 256 channels; ReLU), then one linear head each.
+    Four convolutions (kernel 4, stride 2; 32, 64, 128, 256 channels; ReLU), then one linear head
+    each (Ha & Schmidhuber 2018, appendix A.1).
     """
 
     def __init__(self, img_channels: int, latent_size: int) -> None:
@@ -20,8 +22,8 @@ class ConvVAEEncoder(nn.Module):
         self.conv2 = nn.Conv2d(32, 64, 4, stride=2)
         self.conv3 = nn.Conv2d(64, 128, 4, stride=2)
         self.conv4 = nn.Conv2d(128, 256, 4, stride=2)
-        self.fc_mu = nn.Linear(FLAT, latent_size)
-        self.fc_logsigma = nn.Linear(FLAT, latent_size)
+        self.fc_mu = nn.Linear(FLAT_FEATURES, latent_size)
+        self.fc_logsigma = nn.Linear(FLAT_FEATURES, latent_size)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, C, 64, 64) float in [0, 1] -> mu (B, L), logsigma (B, L).
@@ -38,12 +40,16 @@ class ConvVAEEncoder(nn.Module):
         expected = (self.config["img_channels"], IMAGE_SIZE, IMAGE_SIZE)
         if x.ndim != 4 or tuple(x.shape[1:]) != expected:
             raise ValueError(
-                f"the ConvVAE takes pictures (B, {', '.join(map(str, expected))}), not {tuple(x.shape)}: resize them to 64x64, channels first"
+                f"the ConvVAE takes pictures (B, {', '.join(map(str, expected))}), "
+                f"not {tuple(x.shape)}: resize them to 64x64, channels first"
             )
 
 
 class ConvVAEDecoder(nn.Module):
-    """Latent to picture: dense 1024, then deconvolutions 128@5, 64@5, 32@6, C@6 with stride 2, and a sigmoid."""
+    """From a latent to a picture.
+
+    Dense 1024, then deconvolutions 128@5, 64@5, 32@6, C@6 with stride 2, and a sigmoid.
+    """
 
     def __init__(self, latent_size: int, img_channels: int) -> None:
         super().__init__()
@@ -76,7 +82,8 @@ class ConvVAE(nn.Module):
     ) -> tuple[Tensor, Tensor, Tensor]:
         """x (B, C, 64, 64) in [0, 1] -> reconstruction (B, C, 64, 64), mu (B, L), logsigma (B, L).
 
-        z = mu + exp(logsigma) * noise, with standard normal `noise` (B, L) drawn from `generator` where none is given.
+        z = mu + exp(logsigma) * noise. Where no standard normal `noise` (B, L) is given, it is
+        drawn from `generator`.
         """
         mu, logsigma = self.encoder(x)
         if noise is None:

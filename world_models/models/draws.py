@@ -5,11 +5,11 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-INCREMENT = 0x9E3779B97F4A7C15 - 2**64
+SPLITMIX_INCREMENT = 0x9E3779B97F4A7C15 - 2**64
 """SplitMix64's step from one number to the next, as a signed integer."""
-MULTIPLIERS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
-"""Those of SplitMix64's mixing."""
-BITS = 23
+SPLITMIX_MULTIPLIERS = (0xBF58476D1CE4E5B9 - 2**64, 0x94D049BB133111EB - 2**64)
+"""The factors of SplitMix64's mixing, as signed integers."""
+RANDOM_BITS = 23
 """Random bits of a number in (0, 1): the odd multiples of 2**-24, which float32 holds exactly."""
 
 
@@ -68,14 +68,14 @@ class RowDraws:
         count = like[0].numel()
         numbers = self._used + 1 + torch.arange(count, device=like.device)
         self._used += count
-        bits = _shifted(_mixed(self._key[:, None] + numbers * INCREMENT), 64 - BITS)
-        return ((2 * bits + 1) * 2.0 ** -(BITS + 1)).to(like.dtype).view(like.shape)
+        bits = _shifted(_mixed(self._key[:, None] + numbers * SPLITMIX_INCREMENT), 64 - RANDOM_BITS)
+        return ((2 * bits + 1) * 2.0 ** -(RANDOM_BITS + 1)).to(like.dtype).view(like.shape)
 
 
 def _mixed(x: Tensor) -> Tensor:
     """SplitMix64's mixing of int64 numbers; products wrap."""
-    x = (x ^ _shifted(x, 30)) * MULTIPLIERS[0]
-    x = (x ^ _shifted(x, 27)) * MULTIPLIERS[1]
+    x = (x ^ _shifted(x, 30)) * SPLITMIX_MULTIPLIERS[0]
+    x = (x ^ _shifted(x, 27)) * SPLITMIX_MULTIPLIERS[1]
     return x ^ _shifted(x, 31)
 
 

@@ -1,4 +1,7 @@
-"""M: the recurrent mixture density network that predicts the next latent, the reward and the end of an episode."""
+"""M: the recurrent mixture density network.
+
+It predicts the next latent, the reward and the end of an episode.
+"""
 
 from enum import Enum
 from typing import Any
@@ -16,10 +19,12 @@ Prediction = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
 
 
 class Mixture(Enum):
-    """What a mixture component is chosen for: the whole latent at once, or each of its dimensions by itself."""
+    """What a mixture component is chosen for: the whole latent, or each of its dimensions."""
 
-    joint = "joint"  # one of K diagonal Gaussians over L dimensions (ctallec/world-models)
-    per_dimension = "per_dimension"  # L independent mixtures of K Gaussians (Ha & Schmidhuber 2018)
+    # one of K diagonal Gaussians over L dimensions (ctallec/world-models)
+    joint = "joint"
+    # L independent mixtures of K Gaussians (Ha & Schmidhuber 2018)
+    per_dimension = "per_dimension"
 
 
 class _Predictor(nn.Module):
@@ -37,17 +42,25 @@ class _Predictor(nn.Module):
         mixture: str = "joint",
         sigma_floor: float = 1e-3,
     ) -> None:
-        """`mixture` is a value of Mixture, `sigma_floor` the lowest standard deviation that is ever predicted."""
+        """`mixture` is a value of Mixture.
+
+        `sigma_floor` is the lowest standard deviation that is ever predicted.
+        """
         super().__init__()
-        sizes = {"latents": latents, "actions": actions, "hiddens": hiddens, "gaussians": gaussians}
-        self.config: dict[str, Any] = {**sizes, "mixture": mixture, "sigma_floor": sigma_floor}
-        self.latents, self.actions, self.hiddens, self.gaussians = (
-            latents,
-            actions,
-            hiddens,
-            gaussians,
-        )
-        self.mixture, self.sigma_floor = Mixture(mixture), sigma_floor
+        self.config: dict[str, Any] = {
+            "latents": latents,
+            "actions": actions,
+            "hiddens": hiddens,
+            "gaussians": gaussians,
+            "mixture": mixture,
+            "sigma_floor": sigma_floor,
+        }
+        self.latents = latents
+        self.actions = actions
+        self.hiddens = hiddens
+        self.gaussians = gaussians
+        self.mixture = Mixture(mixture)
+        self.sigma_floor = sigma_floor
         self.gmm_linear = nn.Linear(hiddens, (2 * latents + self._choices) * gaussians + 2)
         self.rnn = self._network(actions + latents, hiddens)
 
@@ -57,16 +70,21 @@ class _Predictor(nn.Module):
         return 1 if self.mixture is Mixture.joint else self.latents
 
     def get_init_hidden(self, batch_size: int = 1) -> Hidden:
-        """The state (h, c) at the start of an episode: two (B, H) zeros on the module's device, in its dtype."""
+        """The state (h, c) at the start of an episode: zeros, (B, H) each.
+
+        They are on the module's device, in its dtype.
+        """
         weight = self.gmm_linear.weight
-        return weight.new_zeros(batch_size, self.hiddens), weight.new_zeros(
-            batch_size, self.hiddens
-        )
+        h = weight.new_zeros(batch_size, self.hiddens)
+        c = weight.new_zeros(batch_size, self.hiddens)
+        return h, c
 
     def _head(self, hidden: Tensor) -> Prediction:
-        """hidden (..., H) -> mus, sigmas (..., K, L), logpi (..., K) or (..., K, L), reward (...), done logit (...).
+        """What the network says from its output, hidden (..., H).
 
-        sigma is the floor plus an exponential, not a clamp: its gradient fades towards the floor but is never cut off.
+        Returns mus, sigmas (..., K, L), logpi (..., K) or (..., K, L), reward (...), done (...) as
+        logits. sigma is the floor plus an exponential, not a clamp: its gradient fades towards the
+        floor but is never cut off.
         """
         table = (self.gaussians, self.latents)
         sizes = [self.gaussians * self.latents] * 2 + [self.gaussians * self._choices, 1, 1]
@@ -93,15 +111,19 @@ class MDRNN(_Predictor):
     _network = nn.LSTM
 
     def forward(self, actions: Tensor, latents: Tensor) -> Prediction:
-        """actions (T, B, A), latents (T, B, L) -> what follows each step, every sequence from a zero state.
+        """actions (T, B, A), latents (T, B, L) -> what follows each step.
 
-        Returns mus (T, B, K, L), sigmas (T, B, K, L), logpi (T, B, K), or (T, B, K, L) where each dimension has a mixture
-        of its own, rewards (T, B), dones (T, B) as logits.
+        Every sequence begins from a zero state. Returns mus (T, B, K, L), sigmas (T, B, K, L),
+        logpi (T, B, K), rewards (T, B), dones (T, B) as logits. Where each dimension has a mixture
+        of its own, logpi is (T, B, K, L).
         """
         return self.unroll(actions, latents, self.get_init_hidden(latents.shape[1]))[0]
 
     def unroll(self, actions: Tensor, latents: Tensor, hidden: Hidden) -> tuple[Prediction, Hidden]:
-        """As `forward`, from the state hidden (h, c), each (B, H); also returns the state after the last step."""
+        """As `forward`, from the state hidden (h, c), each (B, H).
+
+        Also returns the state after the last step.
+        """
         h, c = hidden
         output, (h, c) = self.rnn(
             torch.cat([actions, latents], dim=-1), (h.unsqueeze(0), c.unsqueeze(0))
@@ -116,10 +138,11 @@ class MDRNN(_Predictor):
         rows: Tensor,
         fresh: Tensor,
     ) -> tuple[Prediction, Hidden]:
-        """As `unroll` for R of N carried states (h, c), each (N, H): batch column i goes on from row rows[i], (R,).
+        """As `unroll`, for R of N carried states (h, c), each (N, H).
 
-        Where fresh (R,) is true it begins from zero instead. Returns all N states with those R replaced; no gradient goes
-        back through them (truncated backpropagation through time).
+        Batch column i goes on from row rows[i], (R,). Where fresh (R,) is true it begins from zero
+        instead. Also returns all N states with those R replaced. No gradient goes back through
+        them (truncated backpropagation through time).
         """
         h, c = (state[rows].masked_fill(fresh.unsqueeze(1), 0) for state in carried)
         outputs, after = self.unroll(actions, latents, (h, c))
@@ -147,7 +170,10 @@ class MDRNNCell(_Predictor):
         return cell
 
     def advance(self, action: Tensor, latent: Tensor, hidden: Hidden) -> Hidden:
-        """action (B, A), latent (B, L), hidden (h, c) each (B, H) -> the next (h, c), without predicting."""
+        """Read one step without predicting.
+
+        action (B, A), latent (B, L), hidden (h, c) each (B, H) -> the next (h, c).
+        """
         h, c = self.rnn(torch.cat([action, latent], dim=-1), hidden)
         return h, c
 
@@ -162,9 +188,10 @@ class MDRNNCell(_Predictor):
     def forward(
         self, action: Tensor, latent: Tensor, hidden: Hidden
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Hidden]:
-        """action (B, A), latent (B, L), hidden (h, c) each (B, H) -> what follows, and the next (h, c).
+        """Read one step and predict what follows.
 
-        Returns mus (B, K, L), sigmas (B, K, L), logpi (B, K) or (B, K, L), reward (B,), done (B,) as logits, (h, c).
+        action (B, A), latent (B, L), hidden (h, c) each (B, H). Returns mus (B, K, L), sigmas
+        (B, K, L), logpi (B, K) or (B, K, L), reward (B,), done (B,) as logits, and the next (h, c).
         """
         hidden = self.advance(action, latent, hidden)
         return *self._head(hidden[0]), hidden
@@ -181,7 +208,7 @@ def sample_latent(
 
     With logpi (B, K) a row's component holds for all dimensions, with (B, K, L) each dimension
     picks its own. Temperature tau divides the logits and multiplies the variances (Ha &
-    Schmidhuber 2018, section 4); 0 gives the mean of the most probable component, and needs no
+    Schmidhuber 2018, section 4). 0 gives the mean of the most probable component, and needs no
     draws. A negative temperature is a ValueError.
     """
     if temperature < 0:
@@ -190,7 +217,8 @@ def sample_latent(
         return _choose(mus, logpi.argmax(1))
     assert draws is not None, temperature
     component = _draw(torch.softmax(logpi / temperature, dim=1), draws)
-    mean, sigma = _choose(mus, component), _choose(sigmas, component)
+    mean = _choose(mus, component)
+    sigma = _choose(sigmas, component)
     return mean + sigma * temperature**0.5 * draws.normal(mean)
 
 

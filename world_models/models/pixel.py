@@ -7,8 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-GROUP = 4
-"""Fewest channels of a normalisation group: with one, the norm would cancel what an action does to a channel."""
+LEAST_GROUP_CHANNELS = 4
+"""Fewest channels of a normalisation group.
+
+With one, the norm would cancel what an action does to a channel.
+"""
 
 
 class Head(Enum):
@@ -21,19 +24,26 @@ class Head(Enum):
 
 @dataclass(frozen=True)
 class PixelPrediction:
-    """The next frame (B, C, H, W) in [0, 1]; reward (B,), logit of the episode's end (B,), and logits of the shifts of
-    K kernels (B, K, S), None without their heads."""
+    """What a model says of the next frame; None where it has no head for it."""
 
+    # (B, C, H, W) in [0, 1]
     frame: Tensor
+    # (B,)
     reward: Tensor | None = None
+    # (B,) logits of the episode's end
     done: Tensor | None = None
+    # (B, K, S) logits of the shifts of K kernels
     shifts: Tensor | None = None
 
 
 class PixelModel(nn.Module):
-    """Reads the last `context` frames and the actions taken at the last `past_actions` of them; the last leads to the answer."""
+    """Reads the last `context` frames and the actions taken at the last `past_actions` of them.
 
-    config: dict[str, Any]  # arguments of the constructor
+    The last action leads to the frame that it predicts.
+    """
+
+    # arguments of the constructor
+    config: dict[str, Any]
 
     @property
     def context(self) -> int:
@@ -45,9 +55,9 @@ class PixelModel(nn.Module):
         raise NotImplementedError
 
     def predict(self, frames: Tensor, actions: Tensor) -> Tensor:
-        """Grey frames (B, k, H, W) in [0, 1] and numbers of the actions (B,) int64 -> the next frame (B, 1, H, W).
+        """The next frame, of a model of grey frames that reads one action out of a numbered set.
 
-        For a model of grey frames that reads one action out of a numbered set.
+        frames (B, k, H, W) in [0, 1], actions (B,) int64 -> (B, 1, H, W).
         """
         assert self.config["past_actions"] == self.config["img_channels"] == 1, self.config
         numbered = torch.nn.functional.one_hot(actions, self.config["action_size"]).float()
@@ -65,9 +75,10 @@ class PixelModel(nn.Module):
 
 
 def roll_out(model: PixelModel, frames: Tensor, actions: Tensor) -> list[PixelPrediction]:
-    """Open loop: frames (B, k, C, H, W), actions (B, k-1+T, A) -> T predictions, each made from those before it.
+    """Go on open loop: each prediction is made from those before it.
 
-    Causal: the first reads actions 0 to k-1, of which the last was taken at the last given frame, the next one 1 to k.
+    frames (B, k, C, H, W), actions (B, k-1+T, A) -> T predictions. Causal: the first one reads
+    actions 0 to k-1, of which the last was taken at the last given frame. The next reads 1 to k.
     """
     found: list[PixelPrediction] = []
     for step in range(actions.shape[1] - model.context + 1):
@@ -77,7 +88,10 @@ def roll_out(model: PixelModel, frames: Tensor, actions: Tensor) -> list[PixelPr
 
 
 class FiLM(nn.Module):
-    """Scales and shifts channels by a condition (Perez et al. 2018, eq. 2), after a normalisation; begins as identity."""
+    """Scales and shifts channels by a condition, after a normalisation (Perez et al. 2018, eq. 2).
+
+    It begins as the identity.
+    """
 
     def __init__(self, condition: int, channels: int) -> None:
         super().__init__()
@@ -110,15 +124,23 @@ class ActionCondition(nn.Module):
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
-    """Up to 32 groups of at least GROUP channels each, without weights of its own: FiLM has them."""
+    """Up to 32 groups of at least LEAST_GROUP_CHANNELS channels each.
+
+    It has no weights of its own: FiLM has them.
+    """
     groups = next(
-        count for count in range(min(32, channels // GROUP), 0, -1) if channels % count == 0
+        count
+        for count in range(min(32, channels // LEAST_GROUP_CHANNELS), 0, -1)
+        if channels % count == 0
     )
     return nn.GroupNorm(groups, channels, affine=False)
 
 
 def with_coordinates(x: Tensor) -> Tensor:
-    """x (B, C, H, W) -> (B, C+2, H, W): two planes say where a pixel is, from -1 to 1 down and to the right."""
+    """x (B, C, H, W) -> (B, C+2, H, W): two planes say where a pixel is.
+
+    They go from -1 to 1, down and to the right.
+    """
     height, width = x.shape[-2:]
     down, right = (
         torch.linspace(-1, 1, size, device=x.device, dtype=x.dtype) for size in (height, width)

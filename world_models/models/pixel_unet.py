@@ -1,4 +1,7 @@
-"""A small U-Net that predicts the next frame, conditioned in every block on the actions and on how the picture moved."""
+"""A small U-Net that predicts the next frame.
+
+Every block is conditioned on the actions and on how the picture moved.
+"""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -17,12 +20,15 @@ from world_models.models.pixel import (
     group_norm,
     with_coordinates,
 )
-from world_models.models.pixel_heads import HEADS
+from world_models.models.pixel_heads import HEAD_MODULES
 
-FOLD = 2
+FOLD_FACTOR = 2
 """Pixels are folded 2x2 into channels before the first convolution, and unfolded after the last."""
-GRID = 4
-"""The coarsest scale is summed up in 4x4 means: what will move depends on what is where, as the ground under the player."""
+SUMMARY_GRID = 4
+"""The coarsest scale is summed up in 4x4 means.
+
+What will move depends on what is where, as the ground under the player.
+"""
 
 
 class Block(nn.Module):
@@ -46,10 +52,11 @@ class Block(nn.Module):
 
 
 class PixelUNet(PixelModel):
-    """U-Net (Ronneberger et al. 2015) over k folded frames; `widths` are the channels of its scales, finest first.
+    """U-Net (Ronneberger et al. 2015) over k folded frames.
 
-    The norm comes before the FiLM, so that no layer is blind to the actions. `rewards` and `ends` add a head each, which
-    reads the coarsest scale. Measured motion (`motion.py`) saves it from learning to compare frames.
+    `widths` are the channels of its scales, finest first. The norm comes before the FiLM, so that
+    no layer is blind to the actions. `rewards` and `ends` add a head each, which reads the
+    coarsest scale. Measured motion (`motion.py`) saves it from learning to compare frames.
     """
 
     def __init__(
@@ -67,33 +74,34 @@ class PixelUNet(PixelModel):
     ) -> None:
         super().__init__()
         self.config = {
-            **{"img_channels": img_channels, "action_size": action_size, "context": context},
-            **{
-                "past_actions": past_actions,
-                "head": head,
-                "widths": list(widths),
-                "condition": condition,
-            },
-            **{"rewards": rewards, "ends": ends},
+            "img_channels": img_channels,
+            "action_size": action_size,
+            "context": context,
+            "past_actions": past_actions,
+            "head": head,
+            "widths": list(widths),
+            "condition": condition,
+            "rewards": rewards,
+            "ends": ends,
         }
-        first, last = widths[0], widths[-1]
         moved = (context - 1) * shifts()
         self.condition = ActionCondition(action_size, past_actions, condition, moved)
-        self.enter = nn.Conv2d(img_channels * context * FOLD**2 + 2, first, 3, padding=1)
+        self.enter = nn.Conv2d(img_channels * context * FOLD_FACTOR**2 + 2, widths[0], 3, padding=1)
         self.down = nn.ModuleList([Block(width, width, condition) for width in widths])
         self.coarser = nn.ModuleList(
             [nn.Conv2d(fine, coarse, 3, stride=2, padding=1) for fine, coarse in pairwise(widths)]
         )
-        self.middle = Block(last, last, condition)
+        self.middle = Block(widths[-1], widths[-1], condition)
         self.finer = nn.ModuleList(
             [nn.Conv2d(coarse, fine, 1) for fine, coarse in pairwise(widths)]
         )
         self.up = nn.ModuleList([Block(2 * width, width, condition) for width in widths[:-1]])
-        summary = GRID**2 * last + condition + moved
-        self.head = HEADS[Head(head)](img_channels, summary)
-        self.leave_norm, self.leave_film = group_norm(first), FiLM(condition, first)
-        self.leave = nn.Conv2d(first, self.head.planes * FOLD**2, 3, padding=1)
-        self.head.start_as_copy(self.leave, FOLD**2)
+        summary = SUMMARY_GRID**2 * widths[-1] + condition + moved
+        self.head = HEAD_MODULES[Head(head)](img_channels, summary)
+        self.leave_norm = group_norm(widths[0])
+        self.leave_film = FiLM(condition, widths[0])
+        self.leave = nn.Conv2d(widths[0], self.head.planes * FOLD_FACTOR**2, 3, padding=1)
+        self.head.start_as_copy(self.leave, FOLD_FACTOR**2)
         self.reward = nn.Linear(summary, 1) if rewards else None
         self.done = nn.Linear(summary, 1) if ends else None
 
@@ -102,7 +110,7 @@ class PixelUNet(PixelModel):
         self.check_inputs(frames, actions)
         moved = motion(frames)
         condition = self.condition(actions, moved.flatten(1))
-        folded = functional.pixel_unshuffle(frames.flatten(1, 2), FOLD)
+        folded = functional.pixel_unshuffle(frames.flatten(1, 2), FOLD_FACTOR)
         x = self.enter(with_coordinates(folded).contiguous(memory_format=torch.channels_last))
         skips: list[Tensor] = []
         for scale, block in enumerate(self.down):
@@ -112,7 +120,12 @@ class PixelUNet(PixelModel):
                 x = self.coarser[scale](x)
         x = self.middle(x, condition)
         summary = torch.cat(
-            [functional.adaptive_avg_pool2d(x, GRID).flatten(1), condition, moved.flatten(1)], dim=1
+            [
+                functional.adaptive_avg_pool2d(x, SUMMARY_GRID).flatten(1),
+                condition,
+                moved.flatten(1),
+            ],
+            dim=1,
         )
         for finer, block, skip in zip(
             reversed(list(self.finer)), reversed(list(self.up)), reversed(skips), strict=True
@@ -120,7 +133,7 @@ class PixelUNet(PixelModel):
             x = functional.interpolate(finer(x), size=skip.shape[-2:])
             x = block(torch.cat([x, skip], dim=1), condition)
         x = functional.silu(self.leave_film(self.leave_norm(x), condition))
-        planes = functional.pixel_shuffle(self.leave(x), FOLD)
+        planes = functional.pixel_shuffle(self.leave(x), FOLD_FACTOR)
         reward, done = (
             None if head is None else head(summary)[:, 0].float()
             for head in (self.reward, self.done)

@@ -11,7 +11,7 @@ from world_models.agents.agent import WorldModelPolicy, load_agent
 from world_models.agents.policy import Policy, RandomPolicy
 from world_models.agents.rollout import Score, play
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
-from world_models.models.controller import Sight
+from world_models.models.controller import ControllerInputs
 from world_models.pools.pool import Pool
 from world_models.worlds.latent import WorldModel, load_world_model
 
@@ -56,7 +56,7 @@ class Models:
     vae: Path | None = None
     mdrnn: Path | None = None
     # how C sees V and M of the checkpoints
-    sight: Sight = field(default_factory=Sight)
+    controller_inputs: ControllerInputs = field(default_factory=ControllerInputs)
 
     def load(self, device: str) -> WorldModel:
         """Read the files."""
@@ -64,7 +64,7 @@ class Models:
             return load_agent(self.agent, device=device).world
         assert self.vae is not None and self.mdrnn is not None, self
         return load_world_model(
-            self.vae, self.mdrnn, EnvSpec.from_dict(self.env), self.sight, device
+            self.vae, self.mdrnn, EnvSpec.from_dict(self.env), self.controller_inputs, device
         )
 
 

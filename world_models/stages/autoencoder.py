@@ -28,7 +28,7 @@ from world_models.measures.rows import AutoencoderRow
 from world_models.measures.vision import psnr
 from world_models.measures.vision_baselines import Sample, mean_picture
 from world_models.measures.vision_pictures import compared
-from world_models.models.conv_autoencoder import FACTORS, GROUPS, ConvAutoencoder
+from world_models.models.conv_autoencoder import ALLOWED_FACTORS, NORM_GROUPS, ConvAutoencoder
 from world_models.runs import seeding
 from world_models.runs.device import Device, Precision, autocast, place
 from world_models.runs.folder import RUNTIME, Run
@@ -95,13 +95,13 @@ class AutoencoderConfig:
         require_positive(
             "stage", self, "log_every", "val_every_steps", "val_frames", "checkpoint_interval"
         )
-        if self.factor not in FACTORS:
+        if self.factor not in ALLOWED_FACTORS:
             raise ValueError(
-                f"stage.factor is {self.factor}; it must be one of {', '.join(map(str, FACTORS))}"
+                f"stage.factor is {self.factor}; it must be one of {', '.join(map(str, ALLOWED_FACTORS))}"
             )
-        if self.base_channels < GROUPS or self.base_channels % GROUPS:
+        if self.base_channels < NORM_GROUPS or self.base_channels % NORM_GROUPS:
             raise ValueError(
-                f"stage.base_channels is {self.base_channels}; it must be a multiple of {GROUPS}, "
+                f"stage.base_channels is {self.base_channels}; it must be a multiple of {NORM_GROUPS}, "
                 "above 0"
             )
         require_not_negative(

@@ -13,7 +13,13 @@ from world_models.agents.agent import Agent
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
 from world_models.measures.search_rows import GenerationRow
-from world_models.models.controller import Features, Latent, Sight, num_features, num_parameters
+from world_models.models.controller import (
+    ControllerInputs,
+    Features,
+    Latent,
+    num_features,
+    num_parameters,
+)
 from world_models.pools.choose import open_pool
 from world_models.pools.pool import DEADLINE, Pool
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
@@ -158,9 +164,9 @@ class ControllerConfig:
             )
 
     @property
-    def sight(self) -> Sight:
+    def controller_inputs(self) -> ControllerInputs:
         """How C is built upon V and M."""
-        return Sight(self.features, self.hidden_units, self.latent)
+        return ControllerInputs(self.features, self.hidden_units, self.latent)
 
     @property
     def budget(self) -> Budget:
@@ -209,7 +215,7 @@ def search_options(cfg: ControllerConfig) -> dict[str, Any]:
         "diagonal": cfg.diagonal,
         "components": cfg.components,
     }
-    return {**options, "imitate": cfg.imitate, **cfg.sight.to_dict()}
+    return {**options, "imitate": cfg.imitate, **cfg.controller_inputs.to_dict()}
 
 
 def _words(options: dict[str, Any]) -> str:
@@ -272,8 +278,10 @@ def open_world(cfg: ControllerConfig, run: Run) -> tuple[Models, WorldModel]:
     mdrnn, vae = run.feeder.best, run.feeder.input("vae")
     run.add_input("mdrnn", mdrnn)
     run.add_input("vae", vae)
-    models = Models(run.env.to_dict(), vae=vae, mdrnn=mdrnn, sight=cfg.sight)
-    return models, load_world_model(vae, mdrnn, run.env, cfg.sight)
+    models = Models(
+        run.env.to_dict(), vae=vae, mdrnn=mdrnn, controller_inputs=cfg.controller_inputs
+    )
+    return models, load_world_model(vae, mdrnn, run.env, cfg.controller_inputs)
 
 
 def open_search(

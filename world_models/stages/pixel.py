@@ -32,14 +32,20 @@ from world_models.envs.spec import EnvSpec
 from world_models.losses import PixelLoss, masked_mean, pixel_error, shift_error
 from world_models.measures import calibration, pixel_heads
 from world_models.measures.pixel import frames_of, horizon_rows, log_line, pixel_errors
-from world_models.measures.pixel_baselines import FITTED, Baselines, fitted_baselines
+from world_models.measures.pixel_baselines import FADE_WINDOWS, Baselines, fitted_baselines
 from world_models.measures.pixel_pictures import save_rollout_plot, save_rollout_video, save_strip
 from world_models.measures.rows import PixelRow
 from world_models.measures.vision_baselines import Sample, mean_picture
-from world_models.models.motion import REACH, motion
-from world_models.models.pixel import GROUP, Head, PixelModel, PixelPrediction, roll_out
-from world_models.models.pixel_unet import FOLD, PixelUNet
-from world_models.models.pixel_world_model import SMALLEST, PixelWorldModel, narrowest
+from world_models.models.motion import FARTHEST_SHIFTS, motion
+from world_models.models.pixel import (
+    LEAST_GROUP_CHANNELS,
+    Head,
+    PixelModel,
+    PixelPrediction,
+    roll_out,
+)
+from world_models.models.pixel_unet import FOLD_FACTOR, PixelUNet
+from world_models.models.pixel_world_model import SMALLEST_PICTURE, PixelWorldModel, narrowest
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import Device, Precision, autocast, compile_on_gpu, place
@@ -177,9 +183,9 @@ class PixelConfig:
             raise ValueError(
                 f"stage.widths is {self.widths}; every entry must be a multiple of 4, above 0"
             )
-        if narrowest(self.width_mult) < GROUP:
+        if narrowest(self.width_mult) < LEAST_GROUP_CHANNELS:
             raise ValueError(
-                f"stage.width_mult={self.width_mult} leaves layers of fewer than {GROUP} channels: "
+                f"stage.width_mult={self.width_mult} leaves layers of fewer than {LEAST_GROUP_CHANNELS} channels: "
                 "set it higher"
             )
         if self.image_size is not None and self.image_size < MIN_SIZE:
@@ -199,14 +205,14 @@ def resolve(cfg: PixelConfig, setting: Setting) -> PixelConfig:
     """The same; keys for a GPU that is not there, and pictures of a wrong size, are refused."""
     cfg.data.check(setting.env, setting.device)
     size = cfg.image_size or setting.env.preprocessing.size
-    if cfg.model is Architecture.pixel_unet and size % FOLD:
+    if cfg.model is Architecture.pixel_unet and size % FOLD_FACTOR:
         raise ValueError(
             f"stage.model=pixel_unet takes pictures with an even side, not {size}: "
             "set stage.image_size"
         )
-    if cfg.model is Architecture.pixel_world_model and size < SMALLEST:
+    if cfg.model is Architecture.pixel_world_model and size < SMALLEST_PICTURE:
         raise ValueError(
-            f"stage.model=pixel_world_model takes pictures of at least {SMALLEST} pixels, "
+            f"stage.model=pixel_world_model takes pictures of at least {SMALLEST_PICTURE} pixels, "
             f"not {size}: set stage.image_size"
         )
     return cfg
@@ -265,7 +271,7 @@ def open_judged(cfg: PixelConfig, run: Run, store: EpisodeStore) -> Judged:
     steps = None
     if cfg.rewards or cfg.ends:
         steps = pixel_heads.HeldOutSteps.of(store, split, cfg.n_past_frames, space, cfg.view)
-    return Judged(split, watched, fitted_baselines(windows("train", FITTED), seen), steps)
+    return Judged(split, watched, fitted_baselines(windows("train", FADE_WINDOWS), seen), steps)
 
 
 def build(
@@ -422,7 +428,7 @@ def loss_terms(
     shifts = [one.shifts for one in found if one.shifts is not None]
     if shifts:
         terms["motion"] = masked_mean(
-            shift_error(torch.stack(shifts, 1), motion(frames[:, known:]), REACH), mask
+            shift_error(torch.stack(shifts, 1), motion(frames[:, known:]), FARTHEST_SHIFTS), mask
         )
         loss = loss + cfg.motion_weight * terms["motion"]
     for name, weight, error in heads_errors(cfg, found, batch, known, device.value):

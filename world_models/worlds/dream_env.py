@@ -37,8 +37,10 @@ class DreamEnv(SlotVectorEnv):
         first = world.begin(np.zeros(1, int))
         spec = replace(world.env, frame_skip=1, max_episode_steps=max_steps)
         super().__init__(spec, num_envs, observed(world.observe(first)[0]))
-        self.world, self.max_steps = world, max_steps
-        width, device = padded(num_envs), first[0].device
+        self.world = world
+        self.max_steps = max_steps
+        width = padded(num_envs)
+        device = first[0].device
         # contiguous: float kernels depend on how rows lie in memory
         self._state = first._make(part.new_zeros(width, *part.shape[1:]) for part in first)
         self._seeds, self._steps = torch.zeros(2, width, dtype=torch.int64, device=device)
@@ -57,7 +59,8 @@ class DreamEnv(SlotVectorEnv):
         starts = [
             seeding.generator(seed, "dream").integers(self.world.num_starts) for seed in seeds
         ]
-        state, rows = self.world.begin(np.array(starts)), self._rows(slots)
+        state = self.world.begin(np.array(starts))
+        rows = self._rows(slots)
         self._state = place(self._state, rows, state)
         self._seeds[rows] = torch.tensor(seeds, device=rows.device)
         self._steps[rows] = 0
@@ -83,7 +86,7 @@ class DreamEnv(SlotVectorEnv):
         return torch.from_numpy(slots).to(self._seeds.device)
 
     def _given(self, rows: torch.Tensor, actions: np.ndarray) -> torch.Tensor:
-        """Environment actions (n, ...) of the rows -> those of all (B, A), as a model reads them."""
+        """Environment actions (n, ...) of the rows -> those of all (B, A), as models read them."""
         space = self.env_spec.action_space
         given = torch.zeros(len(self._seeds), space.size, device=rows.device)
         given[rows] = torch.from_numpy(space.to_model(actions)).to(given)
@@ -107,19 +110,20 @@ def open_dream(
     another stage is a ValueError.
     """
     given = PastRun(Path(run))
-    dreaming = [part for part in given.parts if part.stage in OPENED]
+    dreaming = [part for part in given.parts if part.stage in WORLD_OPENERS]
     past = PastRun(given.path / dreaming[0].folder) if dreaming else given
-    if past.stage not in OPENED:
-        wanted = " and ".join(OPENED)
+    if past.stage not in WORLD_OPENERS:
+        wanted = " and ".join(WORLD_OPENERS)
         raise ValueError(f"{past.name} is a {past.stage} run: only {wanted} runs dream")
-    return DreamEnv(OPENED[past.stage](past, device), num_envs, max_steps)
+    return DreamEnv(WORLD_OPENERS[past.stage](past, device), num_envs, max_steps)
 
 
 def open_pixel_world(run: PastRun, device: str) -> PixelWorld:
     """The world of a stage=pixel run."""
     predictor = load_pixel_predictor(run.best, device)
     store = predictor.split(EpisodeStore.open(run.input("episodes").parent))
-    space, context = predictor.env.action_space, predictor.model.context
+    space = predictor.env.action_space
+    context = predictor.model.context
     return PixelWorld(predictor, held_out_windows(store, context, space, predictor.view))
 
 
@@ -140,7 +144,7 @@ def _trained_on_rewards(run: Path) -> bool:
         raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
 
-OPENED: dict[str, Callable[[PastRun, str], World[Any]]] = {
+WORLD_OPENERS: dict[str, Callable[[PastRun, str], World[Any]]] = {
     "pixel": open_pixel_world,
     "mdrnn": open_latent_world,
 }

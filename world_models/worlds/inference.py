@@ -18,8 +18,10 @@ Values = TypeVar("Values", np.ndarray, torch.Tensor)
 class Batch:
     """Rows that go through together, repeated from the first on until they fill the width."""
 
-    place: slice  # where they stand among those that were given
-    rows: np.ndarray  # (n,)
+    # where they stand among those that were given
+    place: slice
+    # (n,)
+    rows: np.ndarray
     width: int
 
     @property

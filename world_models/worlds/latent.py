@@ -12,7 +12,12 @@ from world_models.data.store import EpisodeStore
 from world_models.data.view import View
 from world_models.data.windows import Window
 from world_models.envs.spec import EnvSpec
-from world_models.models.controller import Features, Sight, controller_features, num_features
+from world_models.models.controller import (
+    ControllerInputs,
+    Features,
+    controller_features,
+    num_features,
+)
 from world_models.models.convvae import ConvVAE
 from world_models.models.draws import Draws, StreamDraws
 from world_models.models.mdrnn import MDRNN, MDRNNCell, mixture_mean, sample_latent
@@ -22,9 +27,9 @@ from world_models.worlds.memory import LatentState, Memory
 from world_models.worlds.starts import held_out_windows
 from world_models.worlds.world import Advance, select
 
-STARTS = 512
+MOST_ENCODED_STARTS = 512
 """Most stored frames at which a dream of M may begin."""
-CONTEXT = 8
+START_CONTEXT = 8
 """Frames that M has seen, the one at which a dream begins included."""
 
 
@@ -35,7 +40,7 @@ class WorldModel:
     vae: ConvVAE
     mdrnn: MDRNN
     env: EnvSpec
-    sight: Sight = field(default_factory=Sight)
+    controller_inputs: ControllerInputs = field(default_factory=ControllerInputs)
 
     def __post_init__(self) -> None:
         self.vae.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -55,15 +60,17 @@ class WorldModel:
             "latent_size": sizes["latents"],
             "hidden_size": sizes["hiddens"],
             "action_size": sizes["actions"],
-            "features": self.sight.features.value,
-            "hidden_units": self.sight.hidden_units,
+            "features": self.controller_inputs.features.value,
+            "hidden_units": self.controller_inputs.hidden_units,
         }
 
     @property
     def num_features(self) -> int:
         """How many numbers C sees."""
         sizes = self.mdrnn.config
-        return num_features(sizes["latents"], sizes["hiddens"], self.sight.features.value)
+        return num_features(
+            sizes["latents"], sizes["hiddens"], self.controller_inputs.features.value
+        )
 
     def encode(self, frames: np.ndarray) -> torch.Tensor:
         """Mean latents (n, L) of frames (n, H, W, C) uint8."""
@@ -79,7 +86,9 @@ class WorldModel:
 
     def features(self, latents: torch.Tensor, h: torch.Tensor, c: torch.Tensor) -> torch.Tensor:
         """What C sees (n, F) of latents (n, L) and M's state h and c (n, H)."""
-        state = {Features.z: (), Features.zh: (h,), Features.zch: (c, h)}[self.sight.features]
+        state = {Features.z: (), Features.zh: (h,), Features.zch: (c, h)}[
+            self.controller_inputs.features
+        ]
         return controller_features(latents, *state)
 
     @torch.inference_mode()
@@ -126,8 +135,8 @@ class WorldModel:
 class LatentWorld:
     """M going on by itself: each row reads its own guess of the next latent.
 
-    A guess is a sample at `temperature` (0: the mean of the most probable component), or with
-    `mean` that of the whole mixture, which needs no draws.
+    A guess is a sample at `temperature` (0: the mean of the most probable component). With `mean`
+    it is the mean of the whole mixture, which needs no draws.
     """
 
     model: WorldModel
@@ -175,12 +184,15 @@ class LatentWorld:
 
 @torch.inference_mode()
 def encoded_starts(
-    model: WorldModel, store: EpisodeStore, context: int = CONTEXT, count: int = STARTS
+    model: WorldModel,
+    store: EpisodeStore,
+    context: int = START_CONTEXT,
+    count: int = MOST_ENCODED_STARTS,
 ) -> LatentState:
     """States at up to `count` held-out frames: V's mean, after M has read the frames before.
 
-    M reads `context` - 1 frames and actions before each start, from a zero state; with a context
-    of 1 none, so that a start is as the first frame of an episode.
+    M reads `context` - 1 frames and actions before each start, from a zero state. With a context
+    of 1 it reads none: a start is as the first frame of an episode.
     """
     windows = held_out_windows(store, context, model.env.action_space, View(), count)
     parts = [_after_context(model, window) for window in windows]
@@ -202,11 +214,15 @@ def _after_context(model: WorldModel, window: Window) -> LatentState:
 
 
 def load_world_model(
-    vae: Path, mdrnn: Path, env: EnvSpec, sight: Sight | None = None, device: str = "cpu"
+    vae: Path,
+    mdrnn: Path,
+    env: EnvSpec,
+    inputs: ControllerInputs | None = None,
+    device: str = "cpu",
 ) -> WorldModel:
     """V and M from the checkpoints of their stages."""
     parts = load_checkpoint(vae, "vae", device), load_checkpoint(mdrnn, "mdrnn", device)
-    return world_of(*parts, env, sight or Sight(), device)
+    return world_of(*parts, env, inputs or ControllerInputs(), device)
 
 
 def load_vae(path: Path, device: str = "cpu") -> ConvVAE:
@@ -221,8 +237,8 @@ def vae_of(state: dict[str, Any], device: str) -> ConvVAE:
 
 
 def world_of(
-    vae: dict[str, Any], mdrnn: dict[str, Any], env: EnvSpec, sight: Sight, device: str
+    vae: dict[str, Any], mdrnn: dict[str, Any], env: EnvSpec, inputs: ControllerInputs, device: str
 ) -> WorldModel:
     m = MDRNN(**mdrnn["config"])
     m.load_state_dict(mdrnn["model"])
-    return WorldModel(vae_of(vae, device), m.to(device), env, sight)
+    return WorldModel(vae_of(vae, device), m.to(device), env, inputs)

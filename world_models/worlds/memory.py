@@ -11,9 +11,12 @@ from world_models.models.mdrnn import Hidden, MDRNNCell, Prediction
 class LatentState(NamedTuple):
     """What V and M know of B episodes."""
 
-    z: Tensor  # (B, L) the newest latent, which M has not read yet
-    h: Tensor  # (B, H) M's output
-    c: Tensor  # (B, H) M's cell state
+    # (B, L) the newest latent, which M has not read yet
+    z: Tensor
+    # (B, H) M's output
+    h: Tensor
+    # (B, H) M's cell state
+    c: Tensor
 
 
 class Memory:

@@ -32,9 +32,12 @@ class PixelPredictor:
     model: PixelModel
     env: EnvSpec
     view: View
-    mean: torch.Tensor  # (C, H, W): the training frames' mean
-    fade: torch.Tensor  # (T,): see measures/pixel_baselines.py
-    val_ratio: float | None  # how the episodes were split; None: as their store says
+    # (C, H, W): the training frames' mean
+    mean: torch.Tensor
+    # (T,): see measures/pixel_baselines.py
+    fade: torch.Tensor
+    # how the episodes were split; None: as their store says
+    val_ratio: float | None
     step: int
 
     @property
@@ -51,7 +54,8 @@ class PixelPredictor:
     def shown_env(self) -> EnvSpec:
         """The environment as the model sees it: its frames uncropped, one for each action."""
         pre = self.env.preprocessing
-        size, grayscale = self.view.size or pre.size, self.view.grayscale or pre.grayscale
+        size = self.view.size or pre.size
+        grayscale = self.view.grayscale or pre.grayscale
         frames = Preprocessing((0, 0, 0, 0), size, grayscale)
         return replace(self.env, preprocessing=frames, frame_skip=1)
 
@@ -80,8 +84,10 @@ def load_pixel_predictor(path: Path, device: str = "cpu") -> PixelPredictor:
 class PixelState(NamedTuple):
     """What the model has before it in B episodes."""
 
-    frames: torch.Tensor  # (B, k, C, H, W) in [0, 1], the newest last
-    actions: torch.Tensor  # (B, k-1, A) done at all of them but the newest
+    # (B, k, C, H, W) in [0, 1], the newest last
+    frames: torch.Tensor
+    # (B, k-1, A) done at all of them but the newest
+    actions: torch.Tensor
 
 
 class PixelWorld:
@@ -89,7 +95,8 @@ class PixelWorld:
 
     def __init__(self, predictor: PixelPredictor, starts: PixelWindows) -> None:
         """`starts` are windows of as many frames as the model reads."""
-        self.model, self.starts = predictor.model, starts
+        self.model = predictor.model
+        self.starts = starts
         self._device, self._env = predictor.device, predictor.shown_env
 
     @property

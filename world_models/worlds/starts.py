@@ -6,12 +6,12 @@ from world_models.data.view import View
 from world_models.data.windows import PixelWindows
 from world_models.envs.actions import ActionSpace
 
-STARTS = 4096
+MOST_STARTS = 4096
 """Most windows at which an episode may begin, evenly spread over the held-out episodes."""
 
 
 def held_out_windows(
-    store: EpisodeStore, context: int, space: ActionSpace, view: View, count: int = STARTS
+    store: EpisodeStore, context: int, space: ActionSpace, view: View, count: int = MOST_STARTS
 ) -> PixelWindows:
     """Up to `count` windows of `context` frames of the validation split.
 

@@ -18,15 +18,17 @@ class Advance(Generic[State]):
     """What one step came to; reward and done are None where the world predicts none."""
 
     state: State
-    reward: Tensor | None  # (B,)
-    done: Tensor | None  # (B,) logit: above 0, an end is more likely than not
+    # (B,)
+    reward: Tensor | None
+    # (B,) logit: above 0, an end is more likely than not
+    done: Tensor | None
 
 
 class World(Protocol[State]):
     """A trained model in which rows of episodes go on side by side.
 
-    How it chooses among what may follow (its temperature, or always the mean) is its own option;
-    from where the noise comes is the caller's, in `draws`.
+    How it chooses among what may follow is its own option: its temperature, or always the mean.
+    Where the noise comes from is the caller's, in `draws`.
     """
 
     @property
