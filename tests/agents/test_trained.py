@@ -10,7 +10,9 @@ from commands import newest
 
 from world_models.agents import trained
 from world_models.agents.agent import load_agent
+from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
+from world_models.config.schema import register
 from world_models.envs.make import make_spec
 from world_models.main import main
 from world_models.runs.checkpoint import load_checkpoint
@@ -33,6 +35,7 @@ def test_what_comes_with_the_package_is_whole_small_and_plays(name: str) -> None
         weight.dtype for part in ("vae", "mdrnn") for weight in state[part]["model"].values()
     } == {torch.float16}
     agent = load_agent(path)
+    register(schemas())
     assert agent.env == make_spec(compose_config(["stage=evaluate", f"env={name}"]).config.env)
     agent.reset(4)
     actions = agent.act(np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), np.uint8))
