@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from world_models.chains import catalogue
-from world_models.cli import sweep
 from world_models.cli.launch import resume, set_up_logging, start
 from world_models.config.compose import addable, compose_config, explain, quoted
 from world_models.config.groups import config_folder, stage_of
@@ -34,14 +33,23 @@ def dispatch(arguments: list[str]) -> None:
     elif set(arguments) & set(HYDRA_FLAGS):
         _leave_to_hydra(arguments)
     elif folders:
-        (sweep.resume if is_sweep(folders[-1]) else resume)(
-            folders[-1], [quoted(item) for item in overrides]
-        )
+        _resume(folders[-1], [quoted(item) for item in overrides])
     else:
         start(compose_config([quoted(item) for item in overrides]))
 
 
+def _resume(folder: Path, overrides: list[str]) -> None:
+    if not is_sweep(folder):
+        resume(folder, overrides)
+        return
+    from world_models.cli import sweep
+
+    sweep.resume(folder, overrides)
+
+
 def _sweep(arguments: list[str]) -> None:
+    from world_models.cli import sweep
+
     overrides = [item for item in arguments if item not in MULTIRUN]
     for item in overrides:
         if item.startswith(("-", "resume=")):

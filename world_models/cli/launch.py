@@ -1,4 +1,7 @@
-"""From a composed configuration, or the folder of an earlier run, to a running stage."""
+"""From a composed configuration, or the folder of an earlier run, to a running stage.
+
+What needs torch is imported where it is used: commands that only look do not wait for it.
+"""
 
 import logging
 import os
@@ -7,9 +10,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from world_models.agents.trained import find_agent, resolve_agent
 from world_models.chains import catalogue
 from world_models.chains.catalogue import Row
 from world_models.chains.chain import backend_for, run_chain, run_stage
@@ -25,7 +25,6 @@ from world_models.config.schema import (
 from world_models.config.stage import Chain, Look, Setting, Stage
 from world_models.config.stored import env_keys, merged, stored_config
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
-from world_models.pools.choose import require_ray
 from world_models.runs.device import Workers, resolve_device
 from world_models.runs.folder import Run, begin, dated_folder, now
 from world_models.runs.numbers import num_cores
@@ -127,6 +126,8 @@ def check_root_keys(config: Config, row: Row, env: EnvSpec) -> None:
             "finished ones"
         )
     if config.workers is Workers.ray:
+        from world_models.pools.choose import require_ray
+
         require_ray()
     if config.agent is not None and not (isinstance(row, Stage) and row.plays_agents):
         raise ValueError(
@@ -138,6 +139,8 @@ def check_root_keys(config: Config, row: Row, env: EnvSpec) -> None:
 def resolve(config: Config, row: Row, env: EnvSpec, upstream: Upstream | None) -> Config:
     """A copy in which every automatic choice is a fact; what cannot work is refused."""
     if config.agent is not None:
+        from world_models.agents.trained import resolve_agent
+
         config = replace(config, agent=resolve_agent(config.agent, env))
     device = resolve_device(config.device)
     backend = resolve_backend(config.env.backend, env)
@@ -153,6 +156,8 @@ def resolve(config: Config, row: Row, env: EnvSpec, upstream: Upstream | None) -
 
 def open_run(config: Config, path: Path, env: EnvSpec, upstream: PastRun | None) -> Run:
     """The run as stages see it; sets torch's threads."""
+    import torch
+
     torch.set_num_threads(config.threads or num_cores())
     mirror = None
     if config.wandb.mode is not WandbMode.disabled:
@@ -165,9 +170,17 @@ def open_run(config: Config, path: Path, env: EnvSpec, upstream: PastRun | None)
         env,
         upstream,
         mirror,
-        agent=find_agent(config.agent) if config.agent is not None else None,
+        agent=_agent_file(config),
         workers=config.workers,
     )
+
+
+def _agent_file(config: Config) -> Path | None:
+    if config.agent is None:
+        return None
+    from world_models.agents.trained import find_agent
+
+    return find_agent(config.agent)
 
 
 def execute(row: Row, config: Config, run: Run) -> None:

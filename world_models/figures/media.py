@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import av
 import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -129,6 +128,8 @@ def save_gif(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
 
 
 def _encode(target: str, frames: Iterable[np.ndarray], fps: int, path: Path) -> None:
+    import av  # heavy, and only who writes videos needs it
+
     stream, shape = None, None
     with av.open(target, "w", format="mp4", options={"movflags": "+faststart"}) as container:
         for index, picture in enumerate(frames):

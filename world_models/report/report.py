@@ -4,9 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
-
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from typing import TYPE_CHECKING, Any
 
 from world_models.figures.wording import duration
 from world_models.report.modules import heads_a_chain, report_of
@@ -14,6 +12,9 @@ from world_models.report.page import Figure, Section
 from world_models.report.sections import make_section
 from world_models.runs.files import write_text
 from world_models.runs.past import Part, PastRun
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
 
 TEMPLATE = "report.html.j2"
 
@@ -55,7 +56,9 @@ def write_page(folder: Path, page: Page) -> Path:
     return path
 
 
-def _templates() -> Environment:
+def _templates() -> "Environment":
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
     loader = FileSystemLoader(Path(__file__).parent)
     made = Environment(
         loader=loader,
