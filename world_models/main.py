@@ -21,9 +21,10 @@ stage       {stages}
 env         {envs}
 experiment  {experiments}
 
-Root keys: seed, device=auto|cpu|cuda, threads, verbosity=debug|info|quiet, upstream=latest|<run folder>, outputs, wandb.mode,
+Root keys: seed, device=auto|cpu|cuda, threads, verbosity=debug|info|quiet,
+           upstream=latest|<run folder>, outputs, wandb.mode, workers=local|ray,
            reuse=true (of a pipeline: take finished stages of equal configuration and inputs),
-           agent=<name, agent.pt or run folder> (what stage=evaluate plays in place of an upstream), workers=local|ray.
+           agent=<name, agent.pt or run folder> (what stage=evaluate plays in place of an upstream).
 A sweep's jobs run side by side with hydra/launcher=joblib hydra.launcher.n_jobs=2 (extra "sweeps").
 """
 

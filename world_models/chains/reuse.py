@@ -1,4 +1,4 @@
-"""Finished stages that a pipeline takes from elsewhere instead of running them again (`reuse=true`)."""
+"""Finished stages that a chain takes from elsewhere instead of running them (`reuse=true`)."""
 
 import contextlib
 import fcntl
@@ -94,7 +94,7 @@ class Wanted:
         return product is not None and (past.path / product.file).is_file()
 
     def _has_inputs(self, past: PastRun) -> bool:
-        """Whether a run was built on just what is given, and all of it is still there, unchanged."""
+        """Whether a run was built on just what is given, and all of it is there, unchanged."""
         entries = past.manifest["inputs"]
         for kind in {entry["kind"] for entry in entries}:
             past.inputs(kind)
@@ -138,7 +138,7 @@ def differences(past: PastRun, here: dict[str, Any]) -> list[str]:
 
 
 def take(whole: Run, part: Run, source: Path) -> None:
-    """Make a finished run a pipeline's part: noted in the pipeline's manifest, and a link where the part would lie."""
+    """Make a finished run a chain's part: noted in the manifest, and linked where it would lie."""
     entry = {
         "path": os.path.relpath(source, whole.path),
         "sha256": sha256(source / "manifest.json"),

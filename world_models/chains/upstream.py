@@ -23,7 +23,10 @@ class Upstream:
 def find_upstream(
     config: Config, row: Stage | Chain, env: EnvSpec, experiment: str | None, before: str
 ) -> Upstream | None:
-    """The run that feeds this stage, None where none does; a missing or unfitting one is a ValueError."""
+    """The run that feeds this stage, None where none does.
+
+    A missing or unfitting one is a ValueError.
+    """
     needs = row.needs if isinstance(row, Stage) else ()
     named = config.upstream != "latest"
     if config.agent is not None:
@@ -51,9 +54,9 @@ def _newest(
     found = latest(outputs, wanted, env, experiment, before)
     if found is None:
         raise ValueError(
-            f"stage={stage} needs a finished {wanted} run of {env.id} with the same env settings and "
-            f"experiment in {config.outputs}, and there is none: run stage={wanted} first, or name "
-            "one with upstream=<run folder>"
+            f"stage={stage} needs a finished {wanted} run of {env.id} with the same env settings "
+            f"and experiment in {config.outputs}, and there is none: run stage={wanted} first, or "
+            "name one with upstream=<run folder>"
         )
     return Upstream(found, wanted)
 
@@ -77,7 +80,10 @@ def latest(
 
 
 def serves(run: PastRun, stage: str) -> bool:
-    """Whether a run gives what runs of `stage` give: converted episodes stand for collected ones."""
+    """Whether a run gives what runs of `stage` give.
+
+    Converted episodes, for example, stand for collected ones.
+    """
     if run.stage == stage:
         return True
     if run.stage not in catalogue.names():
@@ -104,7 +110,8 @@ def check_upstream(path: Path, stage: str, needs: Sequence[str], env: EnvSpec) -
         )
     if run.status != "finished":
         raise ValueError(
-            f"upstream={run.name} is not finished ({run.status}): continue it with resume={run.name}"
+            f"upstream={run.name} is not finished ({run.status}): "
+            f"continue it with resume={run.name}"
         )
     if run.manifest["env"] != env.to_dict():
         what = difference(run.manifest["env"], env.to_dict())
@@ -113,7 +120,10 @@ def check_upstream(path: Path, stage: str, needs: Sequence[str], env: EnvSpec) -
 
 
 def part_of_chain(run: PastRun, needs: Sequence[str]) -> PastRun:
-    """The last part of a chain that is a run of one of these stages; the run itself where it has none."""
+    """The last part of a chain that is a run of one of these stages.
+
+    The run itself, where it has none.
+    """
     folders = [part.folder for part in run.parts if part.stage in needs]
     if not folders:
         return run

@@ -92,7 +92,7 @@ def _no_run(_: DictConfig) -> None:
 
 
 def _schemas_for(arguments: list[str]) -> dict[str, type]:
-    """The schema of the stage that is typed, or all where an experiment or a sweep may choose one."""
+    """The schema of the typed stage, or all where an experiment or a sweep may choose one."""
     typed = [item.partition("=")[2] for item in arguments if item.startswith("stage=")]
     free = any(item.startswith("experiment=") or item in MULTIRUN for item in arguments)
     if free or len(typed) != 1:

@@ -192,7 +192,10 @@ def execute(row: Row, config: Config, run: Run) -> None:
 
 
 def resume(path: Path, overrides: list[str]) -> None:
-    """Continue a run from its folder; longer budgets and run-time keys may be given, and stay given."""
+    """Continue a run from its folder.
+
+    Longer budgets and run-time keys may be given, and stay given.
+    """
     past = PastRun(path.absolute())
     if past.stage not in catalogue.names():
         raise ValueError(
@@ -232,6 +235,7 @@ def warn_of_changes(manifest: dict[str, Any]) -> None:
     for key in ("machine", "threads", "versions", "device", "git"):
         if manifest[key] != current[key]:
             log.warning(
-                "%s: not what the run began with, so numbers may differ from an uninterrupted run's",
+                "%s: not what the run began with, so numbers may differ from an "
+                "uninterrupted run's",
                 key,
             )

@@ -1,4 +1,4 @@
-"""What Hydra does for a sweep: it expands the overrides, and its launchers run the jobs, here or side by side."""
+"""What Hydra does for a sweep: it expands the overrides, and its launchers run the jobs."""
 
 import contextlib
 import logging
@@ -92,14 +92,15 @@ def is_launcher_key(override: str) -> bool:
 
 
 def _require_known(overrides: list[str]) -> None:
-    """The jobs are always a grid, in folders with their numbers: keys of Hydra that say otherwise would be lies."""
+    """Jobs are always a grid, in numbered folders: keys of Hydra that say otherwise are refused."""
     for item in overrides:
         if not (
             is_launcher_key(item)
             or item.startswith(("hydra.sweep.dir=", "hydra.sweeper.params", "hydra.mode="))
         ):
             raise ValueError(
-                f"{item} is of no use: of Hydra's keys a sweep takes {LAUNCHER}, hydra.launcher.* and hydra.sweep.dir"
+                f"{item} is of no use: of Hydra's keys a sweep takes {LAUNCHER}, "
+                "hydra.launcher.* and hydra.sweep.dir"
             )
 
 

@@ -1,4 +1,4 @@
-"""Sweeps: the job list is written before job 0; what is left of it is run; what came of it is told."""
+"""Sweeps: the job list is written before job 0, what is left of it is run, then reported."""
 
 import contextlib
 import logging
@@ -34,7 +34,11 @@ log = logging.getLogger(__name__)
 
 
 def start(overrides: list[str], command: list[str]) -> None:
-    """A new sweep. What Hydra refuses of any job, or all jobs at their start, is refused before anything is written."""
+    """A new sweep.
+
+    What Hydra refuses of any job, and what all jobs refuse at their start, is refused before
+    anything is written.
+    """
     began, plan = now(), expand(overrides)
     _require_one_that_starts(plan.jobs, began)
     folder = new_folder(plan.folder.parent, plan.folder.name)
@@ -63,12 +67,13 @@ def _require_one_that_starts(jobs: list[list[str]], began: str) -> None:
 
 
 def resume(folder: Path, overrides: list[str]) -> None:
-    """Continue a sweep: finished jobs are kept, begun and failed ones resumed, the others started."""
+    """Continue a sweep: finished jobs are kept, begun and failed ones resumed, others started."""
     folder, sweep = folder.absolute(), read_sweep(folder)
     for item in overrides:
         if not is_launcher_key(item):
             raise ValueError(
-                f"{item} cannot be given to a sweep that is resumed: only {LAUNCHER}= and hydra.launcher.* can"
+                f"{item} cannot be given to a sweep that is resumed: "
+                f"only {LAUNCHER}= and hydra.launcher.* can"
             )
     given = {item.partition("=")[0] for item in overrides}
     kept = [
@@ -104,7 +109,11 @@ def _telling_how_to_continue(folder: Path) -> Iterator[None]:
 
 
 def _run(folder: Path, launcher: list[str], numbers: list[int]) -> None:
-    """Run jobs. A killed process takes those beside it with it: then the unfinished go on, each in a pool of its own."""
+    """Run jobs.
+
+    A killed process takes those beside it with it: then the unfinished go on, each in a pool of
+    its own.
+    """
     sweep = read_sweep(folder)
     try:
         launch_jobs(folder, sweep, launcher, numbers)
@@ -138,5 +147,6 @@ def _conclude(folder: Path) -> None:
         verb = "failed" if set(left) == {"failed"} else "are not finished"
         table = display_path(folder / "sweep.csv")
         raise ValueError(
-            f"{len(left)} of {len(jobs)} jobs {verb}, see {table}; resume={display_path(folder)} tries them again"
+            f"{len(left)} of {len(jobs)} jobs {verb}, see {table}; "
+            f"resume={display_path(folder)} tries them again"
         )

@@ -42,7 +42,7 @@ def compose_config(overrides: list[str]) -> Composed:
 
 
 def env_of_upstream(overrides: list[str]) -> list[str]:
-    """The overrides that made the env of the upstream that is named, where none for env is typed."""
+    """The overrides that made the env of the named upstream, where none for env is typed."""
     typed_keys = {override.partition("=")[0].lstrip("+") for override in overrides}
     if any(key == "env" or key.startswith("env.") or key == "experiment" for key in typed_keys):
         return []
@@ -68,7 +68,10 @@ def _compose(overrides: list[str]) -> tuple[DictConfig, DictConfig]:
 
 
 def quoted(override: str, several: bool = False) -> str:
-    """Paths may hold characters that mean something in Hydra's grammar; in a sweep (`several`) commas part them."""
+    """The override, its path in quotes: it may hold characters of Hydra's grammar.
+
+    In a sweep (`several`) commas part paths.
+    """
     key, _, value = override.partition("=")
     if (
         key not in (*path_keys(), "hydra.sweep.dir")
@@ -104,7 +107,7 @@ def typed(raw: DictConfig, hydra: Any) -> Composed:
 
 
 def unknown_keys(content: Any, config: Any, prefix: str = "") -> Iterator[str]:
-    """Dotted keys that were added (with Hydra's `+`) to a part of the configuration whose dataclass has no such field."""
+    """Dotted keys, added with Hydra's `+`, for which the dataclass there has no field."""
     names = {item.name for item in fields(config)}
     for key, value in content.items():
         if key not in names:
@@ -120,7 +123,8 @@ def explain(error: Exception, overrides: list[str], keys: list[str] | None = Non
     if group:
         return no_such_choice(group[1], group[2])
     if "must specify 'stage'" in text:
-        return f"stage is missing; choose one: {', '.join(f'stage={name}' for name in options('stage'))}"
+        choices = ", ".join(f"stage={name}" for name in options("stage"))
+        return f"stage is missing; choose one: {choices}"
     missing = re.search(r"missing mandatory value: .*full_key: (\S+)", text, re.DOTALL)
     if missing:
         example = (

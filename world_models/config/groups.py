@@ -1,4 +1,7 @@
-"""The files of conf/: where they lie, what can be chosen, and of which stage a choice is. Hydra is not needed for it."""
+"""The files of conf/: where they lie, what can be chosen, of which stage a choice is.
+
+Hydra is not needed for it.
+"""
 
 import re
 from pathlib import Path

@@ -69,7 +69,7 @@ _registered: dict[str, type] = {}
 
 
 def register(stages: dict[str, type]) -> None:
-    """Make the schemas known to Hydra, in a group of their own so that they are not offered as choices."""
+    """Make the schemas known to Hydra, in a group of their own: they are no choices."""
     store = ConfigStore.instance()
     store.store(group="schema", name="root", node=Config)
     for name, node in stages.items():
@@ -109,7 +109,10 @@ def with_home(config: Any) -> Any:
 
 
 def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
-    """(dotted key, value, what resuming may change: "free", "longer" or "") of every leaf of nested dataclasses."""
+    """Every leaf of nested dataclasses: dotted key, value, what resuming may change.
+
+    That is "free", "longer" or "".
+    """
     for item in fields(config):
         value, key = getattr(config, item.name), f"{prefix}{item.name}"
         if is_dataclass(value):
@@ -136,7 +139,10 @@ def to_yaml(config: Config) -> str:
 
 
 def check_resumable(old: Config, new: Config) -> None:
-    """Refuse a resumed run whose settings would make another run of it; budgets may grow, run-time keys are free."""
+    """Refuse a resumed run whose settings would make another run of it.
+
+    Budgets may grow, and run-time keys are free.
+    """
     before = {key: value for key, value, _ in flatten(old)}
     for key, value, rule in flatten(new):
         if value == before[key] or rule == "free" or key.startswith("wandb."):
@@ -145,5 +151,6 @@ def check_resumable(old: Config, new: Config) -> None:
             continue
         hint = "may only grow" if rule == "longer" else "cannot change"
         raise ValueError(
-            f"{key} was {before[key]} and is now {value}: it {hint} when a run is resumed; start a new run instead"
+            f"{key} was {before[key]} and is now {value}: it {hint} when a run is resumed; "
+            "start a new run instead"
         )

@@ -1,4 +1,4 @@
-"""A stage as one row, and a chain of stages as another: all that the rest of the house must know of them."""
+"""A stage as one row, and a chain of stages as another: all that others must know of them."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
@@ -16,7 +16,7 @@ Look = Callable[[Path], None]
 
 @dataclass(frozen=True)
 class Product:
-    """What a stage gives to others: the kind under which they record it, and its file in the run."""
+    """What a stage gives to others: the kind under which they record it, and its file."""
 
     kind: str
     file: str
@@ -72,7 +72,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class ChainPart:
-    """One run of a chain: its folder, its stage, and the field of the chain's config that it is of."""
+    """One run of a chain: its folder, its stage, and the field of the config that it is of."""
 
     folder: str
     stage: Stage
@@ -81,7 +81,7 @@ class ChainPart:
 
 @dataclass(frozen=True)
 class Chain:
-    """Several stages in one run folder. Its row is the last lines of its file, under the name CHAIN.
+    """Several stages in one run folder. Its row is the last lines of its file, named CHAIN.
 
     `config` is a dataclass whose fields hold the configurations of the stages, in their order.
     """

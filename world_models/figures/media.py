@@ -30,10 +30,13 @@ def save_png(path: Path, image: np.ndarray) -> None:
 
 
 def labelled_rows(rows: dict[str, np.ndarray], columns: Sequence[str] = ()) -> np.ndarray:
-    """A grid with one labelled row of tiles per entry and, where given, a head above each column, uint8 (H', W', 3).
+    """A grid with one labelled row of tiles per entry, uint8 (H', W', 3).
 
-    Values are uint8 (N, H, W, C) with C 1 or 3 and equal N, H, W. Tiles of at most 64 pixels are drawn at twice their
-    size. Other arrays, unequal sizes, no rows at all and another number of heads than N are a ValueError.
+    Where `heads` are given, one stands above each column.
+
+    Values are uint8 (N, H, W, C) with C 1 or 3 and equal N, H, W. Tiles of at most 64 pixels are
+    drawn at twice their size. Other arrays, unequal sizes, no rows at all and another number of
+    heads than N are a ValueError.
     """
     _require_rows(rows, columns)
     count, height, width = next(iter(rows.values())).shape[:3]
@@ -67,11 +70,13 @@ def labelled_rows(rows: dict[str, np.ndarray], columns: Sequence[str] = ()) -> n
 
 
 def side_by_side(panels: dict[str, np.ndarray], height: int = 320) -> Iterator[np.ndarray]:
-    """T frames that show the panels next to each other, each under its label, uint8 (H', W', 3) with even H' and W'.
+    """T frames that show the panels next to each other, each under its label.
 
-    Values are uint8 (T, H, W, C) with C 1 or 3 and equal T; every panel is scaled to `height` pixels, small ones without
-    smoothing. Frames are made one by one, so a long video needs little memory. Other arrays, unequal T and no panels at
-    all are a ValueError.
+    They are uint8 (H', W', 3) with even H' and W'.
+
+    Values are uint8 (T, H, W, C) with C 1 or 3 and equal T. Every panel is scaled to `height`
+    pixels, small ones without smoothing. Frames are made one by one, so a long video needs little
+    memory. Other arrays, unequal T and no panels at all are a ValueError.
     """
     _require_panels(panels)
     widths = [max(1, round(panel.shape[2] * height / panel.shape[1])) for panel in panels.values()]
@@ -100,10 +105,10 @@ def side_by_side(panels: dict[str, np.ndarray], height: int = 320) -> Iterator[n
 
 
 def save_video(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
-    """Write frames, uint8 (H, W, 3) of one size, as an MP4 that browsers play (H.264, yuv420p) in one step.
+    """Write frames, uint8 (H, W, 3) of one size, as an MP4 that browsers play (H.264, yuv420p).
 
-    Its folder is made. An odd side is made even by repeating the last row or column; no frames at all, or frames of
-    another type or size, are a ValueError.
+    Its folder is made. An odd side is made even by repeating the last row or column. No frames at
+    all, or frames of another type or size, are a ValueError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
@@ -111,7 +116,7 @@ def save_video(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
 
 
 def save_gif(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
-    """Write frames, uint8 (H, W, 3) of one size, as an endless GIF in one step; no frames at all are a ValueError."""
+    """Write frames, uint8 (H, W, 3) of one size, as an endless GIF; none are a ValueError."""
     pictures = [Image.fromarray(picture) for picture in frames]
     if not pictures:
         raise ValueError(f"{path.name}: a GIF needs at least one frame")
@@ -216,7 +221,8 @@ def _require_rows(rows: dict[str, np.ndarray], columns: Sequence[str]) -> None:
         _require_pictures(f"row {label!r}", tiles, 4)
     if len({tiles.shape[:3] for tiles in rows.values()}) > 1:
         raise ValueError(
-            f"rows differ in number or size of tiles: { {label: tiles.shape for label, tiles in rows.items()} }"
+            "rows differ in number or size of tiles: "
+            f"{ {label: tiles.shape for label, tiles in rows.items()} }"
         )
     if columns and len(columns) != len(next(iter(rows.values()))):
         raise ValueError(

@@ -30,13 +30,33 @@ VARIABLES = {
     GRID: "--line",
 }
 STYLE: dict[Any, Any] = {
-    "svg.fonttype": "none", "svg.hashsalt": "report", "font.size": 11.5, "font.family": ["DejaVu Sans"],
-    "text.color": INK, "axes.labelcolor": INK, "xtick.color": INK, "ytick.color": INK, "axes.edgecolor": GRID,
-    "axes.spines.top": False, "axes.spines.right": False, "axes.spines.left": False, "axes.facecolor": "none",
-    "axes.axisbelow": True, "axes.grid": True, "axes.grid.axis": "y", "grid.color": GRID, "grid.linewidth": 0.9,
-    "xtick.major.size": 0, "ytick.major.size": 0, "xtick.major.pad": 7, "xtick.minor.size": 0, "ytick.minor.size": 0, "lines.linewidth": 1.4,
-    "lines.solid_capstyle": "round", "lines.solid_joinstyle": "round",
-}  # fmt: skip
+    "svg.fonttype": "none",
+    "svg.hashsalt": "report",
+    "font.size": 11.5,
+    "font.family": ["DejaVu Sans"],
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.edgecolor": GRID,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.spines.left": False,
+    "axes.facecolor": "none",
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": GRID,
+    "grid.linewidth": 0.9,
+    "xtick.major.size": 0,
+    "ytick.major.size": 0,
+    "xtick.major.pad": 7,
+    "xtick.minor.size": 0,
+    "ytick.minor.size": 0,
+    "lines.linewidth": 1.4,
+    "lines.solid_capstyle": "round",
+    "lines.solid_joinstyle": "round",
+}
 WIDE, HALF, THIRD = (920, 270), (448, 190), (290, 170)  # width and height in CSS pixels
 MOST_POINTS = 320
 ROUND = (1, 2, 5, 10)  # what steps between ticks may be

@@ -3,7 +3,7 @@
 import math
 
 WIDTH = 250
-"""Of a table on a terminal: wide enough to fold no path, so that one can be copied, also from a pipe."""
+"""Of a table on a terminal: wide enough to fold no path, so that one can be copied."""
 
 
 def number(value: float, scale: float | None = None) -> str:

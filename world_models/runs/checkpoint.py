@@ -1,4 +1,7 @@
-"""Checkpoints: self-describing files of tensors and plain values, written atomically, read without pickle's powers."""
+"""Checkpoints: files of tensors and plain values that say what they are.
+
+They are written atomically and read without pickle's powers.
+"""
 
 import logging
 import pickle
@@ -24,7 +27,10 @@ def save_checkpoint(path: Path, kind: str, content: dict[str, Any]) -> None:
 
 
 def load_checkpoint(path: Path, kind: str, device: str | torch.device = "cpu") -> dict[str, Any]:
-    """Read a checkpoint; a missing or damaged file, another kind or schema is a ValueError that names it."""
+    """Read a checkpoint.
+
+    A missing or damaged file, another kind or schema is a ValueError that names it.
+    """
     if not path.is_file():
         stage = {"agent": "controller"}.get(kind, kind)
         raise ValueError(

@@ -38,7 +38,7 @@ class Precision(Enum):
 
 
 def resolve_device(device: Device) -> Device:
-    """`auto` becomes cuda where a GPU answers, else cpu; an explicit cuda without a GPU is a ValueError."""
+    """`auto` becomes cuda where a GPU answers, else cpu; cuda without a GPU is a ValueError."""
     import torch
 
     if device is Device.cuda and not torch.cuda.is_available():

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary neighbour for writing; on success it is fsynced and takes the place of `path`."""
+    """Open a temporary neighbour for writing; on success it is synced and replaces `path`."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -31,7 +31,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Replace `path` by `value` as indented JSON in one step; NaN and infinity, which JSON does not know, become null."""
+    """Replace `path` by `value` as indented JSON in one step.
+
+    NaN and infinity, which JSON does not know, become null.
+    """
     write_text(path, json.dumps(_finite(value), indent=2, allow_nan=False) + "\n")
 
 

@@ -29,7 +29,10 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 RUNTIME = {"resume": "free"}
-"""Metadata of a config field that may differ when a run is resumed: it changes no result (device and threads: the last bits)."""
+"""Metadata of a config field that may differ when a run is resumed: it changes no result.
+
+Device and threads change the last bits.
+"""
 BUDGET = {"resume": "longer"}
 """Metadata of a config field that may grow when a run is resumed."""
 PATH = {"path": True}
@@ -66,7 +69,7 @@ class Run:
         return display_path(self.path)
 
     def metrics(self, offsets: dict[str, int] | None) -> MetricsLog:
-        """The run's CSV logs, cut to the `offsets` of the checkpoint that is resumed (None: begun anew)."""
+        """The run's CSV logs, cut to the `offsets` of the resumed checkpoint (None: begun anew)."""
         return MetricsLog(self.path, offsets, self._prefixed_mirror())
 
     def _prefixed_mirror(self) -> Mirror | None:
@@ -91,14 +94,18 @@ class Run:
         return self.checkpoints / "best.pt"
 
     def add_input(self, kind: str, path: Path) -> str:
-        """Record a file that this run is built on; returns its SHA-256. One that changed since is a ValueError."""
+        """Record a file that this run is built on; returns its SHA-256.
+
+        One that changed since is a ValueError.
+        """
         entry = {"kind": kind, "path": os.path.relpath(path, self.path), "sha256": sha256(path)}
         inputs = self.manifest["inputs"]
         known = {(item["kind"], item["path"]): item["sha256"] for item in inputs}
         place = kind, entry["path"]
         if place in known and known[place] != entry["sha256"]:
             raise ValueError(
-                f"{display_path(path)} has changed since this run began: start a new run instead of resuming {self.name}"
+                f"{display_path(path)} has changed since this run began: start a new run instead "
+                f"of resuming {self.name}"
             )
         if place not in known:
             inputs.append(entry)
@@ -161,11 +168,13 @@ def new_folder(parent: Path, name: str) -> Path:
         except FileExistsError:
             if not path.is_dir():
                 raise ValueError(
-                    f"{display_path(path)} cannot be made a run folder: a file of that name is in the way"
+                    f"{display_path(path)} cannot be made a run folder: a file of that name is in "
+                    "the way"
                 ) from None
         except (NotADirectoryError, PermissionError, OSError) as error:
             raise ValueError(
-                f"{display_path(path)} cannot be made: {error.strerror}; choose another folder with outputs="
+                f"{display_path(path)} cannot be made: {error.strerror}; "
+                "choose another folder with outputs="
             ) from None
         else:
             return path
@@ -257,7 +266,8 @@ def locked(path: Path) -> Iterator[None]:
     with (path / ".lock").open("w") as file:
         if not any(_try_lock(file, fcntl.LOCK_EX) for _ in range(5)):
             raise ValueError(
-                f"{display_path(path)} is being written by another process: wait until it ends, or stop it"
+                f"{display_path(path)} is being written by another process: "
+                "wait until it ends, or stop it"
             )
         yield
 
@@ -279,7 +289,10 @@ def wait_for_writer(path: Path) -> None:
 
 
 def _try_lock(file: IO[str], kind: int) -> bool:
-    """Lock if that is possible now; a moment's pause if not (a reader may only be looking whether the run is live)."""
+    """Lock if that is possible now, else pause for a moment.
+
+    A reader may only be looking whether the run is live.
+    """
     try:
         fcntl.flock(file, kind | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -289,7 +302,7 @@ def _try_lock(file: IO[str], kind: int) -> bool:
 
 
 def _remove_leftovers(path: Path) -> None:
-    """Delete what a killed process had half written; its temporary names are no one else's while the lock is held."""
+    """Delete what a killed process had half written; while the lock is held it is nobody else's."""
     for leftover in path.rglob(".*.tmp"):
         leftover.unlink(missing_ok=True)
 

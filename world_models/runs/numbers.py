@@ -10,7 +10,7 @@ _sharers = 1
 
 
 def share_cores(processes: int) -> None:
-    """From here on this process counts its share of the cores: `processes` like it run on this machine at once."""
+    """From here on this process counts its share of the cores: `processes` like it run at once."""
     global _sharers
     _sharers = processes
 

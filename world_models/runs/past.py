@@ -121,7 +121,8 @@ class PastRun:
             raise ValueError(f"{display_path(path)}, on which {self.name} was built, is gone")
         if sha256(path) != entry["sha256"]:
             raise ValueError(
-                f"{display_path(path)} has changed since {self.name} was built on it: train that run again"
+                f"{display_path(path)} has changed since {self.name} was built on it: "
+                "train that run again"
             )
         return path
 

@@ -1,4 +1,4 @@
-"""Progress of long work: a bar on a terminal, a log line now and then elsewhere; rate and time left in both."""
+"""Progress of long work, with rate and time left: a bar on a terminal, log lines elsewhere."""
 
 import logging
 import multiprocessing
@@ -15,7 +15,10 @@ LOG_SECONDS = 15.0
 
 
 class ProgressBar:
-    """Counts from `start` to `total` (None: not known yet); `rate_unit` names what `advance(work=...)` counts."""
+    """Counts from `start` to `total` (None: not known yet).
+
+    `rate_unit` names what `advance(work=...)` counts.
+    """
 
     def __init__(
         self, label: str, total: int | None, start: int = 0, rate_unit: str = "steps"
@@ -46,7 +49,10 @@ class ProgressBar:
             self._bar.stop()
 
     def advance(self, count: int = 1, work: float | None = None, note: str = "") -> None:
-        """Count `count` more items, `work` units of the rate (default: the items), and say `note` beside them."""
+        """Count `count` more items and `work` units of the rate (default: the items).
+
+        `note` is said beside them.
+        """
         self._done += count
         self.work += count if work is None else work
         text = f"{self.rate:,.0f} {self._unit}/s {note}"

@@ -1,4 +1,4 @@
-"""Randomness as a tree: one root seed, a generator for every use, and disjoint ranges of episode seeds."""
+"""Randomness as a tree: one root seed, a generator for every use, ranges of episode seeds."""
 
 import hashlib
 from collections.abc import Iterator
@@ -44,7 +44,10 @@ def torch_generator(
 
 @contextmanager
 def seeded_weights(seed: int, *labels: str | int) -> Iterator[None]:
-    """Inside, torch modules are initialised (on the CPU) from this use's seed; the global generator is left as it was."""
+    """Inside, torch modules are initialised (on the CPU) from this use's seed.
+
+    The global generator is left as it was.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive(seed, *labels) % (1 << 63))
         yield

@@ -20,7 +20,10 @@ class Summary:
 
 
 def summarize(returns: Sequence[float]) -> Summary:
-    """Summary of at least one return; the interval is the percentile bootstrap's (Efron 1979), 10,000 resamples, fixed seed."""
+    """Summary of at least one return.
+
+    The interval is the percentile bootstrap's (Efron 1979): 10,000 resamples, a fixed seed.
+    """
     values = np.asarray(returns, float)
     assert values.ndim == 1 and values.size, values.shape
     picks = np.random.default_rng(0).integers(0, values.size, (RESAMPLES, values.size))

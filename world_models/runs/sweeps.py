@@ -45,7 +45,8 @@ def read_sweep(folder: Path) -> Sweep:
     content = read_json(folder / NOTE)
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise ValueError(
-            f"{display_path(folder / NOTE)} holds no job list that this version can read: start the sweep again"
+            f"{display_path(folder / NOTE)} holds no job list that this version can read: "
+            "start the sweep again"
         )
     return Sweep(**{key: value for key, value in content.items() if key != "schema"})
 

@@ -96,13 +96,12 @@ class AutoencoderConfig:
             "stage", self, "log_every", "val_every_steps", "val_frames", "checkpoint_interval"
         )
         if self.factor not in ALLOWED_FACTORS:
-            raise ValueError(
-                f"stage.factor is {self.factor}; it must be one of {', '.join(map(str, ALLOWED_FACTORS))}"
-            )
+            allowed = ", ".join(map(str, ALLOWED_FACTORS))
+            raise ValueError(f"stage.factor is {self.factor}; it must be one of {allowed}")
         if self.base_channels < NORM_GROUPS or self.base_channels % NORM_GROUPS:
             raise ValueError(
-                f"stage.base_channels is {self.base_channels}; it must be a multiple of {NORM_GROUPS}, "
-                "above 0"
+                f"stage.base_channels is {self.base_channels}; it must be a multiple of "
+                f"{NORM_GROUPS}, above 0"
             )
         require_not_negative(
             "stage", self, "var_reg_lambda", "var_target", "weight_decay", "grad_clip"

@@ -1,4 +1,4 @@
-"""Stage convert: other people's episodes into the store, the store into other people's formats, and a check of the store."""
+"""Stage convert: other people's episodes into the store and back, and a check of the store."""
 
 import logging
 from dataclasses import dataclass, field, replace
@@ -43,7 +43,10 @@ WIDTH = 250
 
 @dataclass
 class ConvertConfig:
-    """`source` is a run folder or its episodes/, a folder of .npz rollouts, an HDF5 file, or a Minari data set."""
+    """`source` is a run folder or its episodes/, or somebody else's data.
+
+    That is a folder of .npz rollouts, an HDF5 file, or a Minari data set.
+    """
 
     source: str | None = field(default=None, metadata=PATH)
     to: Format = Format.native
@@ -76,14 +79,16 @@ def resolve(cfg: ConvertConfig, setting: Setting) -> ConvertConfig:
     alignment = None if cfg.to is Format.minari else cfg.alignment or Alignment.pre
     if cfg.alignment not in (None, alignment):
         raise ValueError(
-            "stage.alignment is of no use with stage.to=minari, which holds every frame: leave it out"
+            "stage.alignment is of no use with stage.to=minari, which holds every frame: "
+            "leave it out"
         )
     store = _open_store(cfg)
     check_export(store, cfg.to, alignment)
     if store.manifest["env"] != spec.to_dict():
         what = difference(store.manifest["env"], spec.to_dict())
         raise ValueError(
-            f"{display_path(store.folder)} was made with another env, so give the same env keys: {what}"
+            f"{display_path(store.folder)} was made with another env, so give the same env keys: "
+            f"{what}"
         )
     return replace(cfg, alignment=alignment)
 
@@ -91,7 +96,8 @@ def resolve(cfg: ConvertConfig, setting: Setting) -> ConvertConfig:
 def _source_path(cfg: ConvertConfig) -> Path:
     if cfg.source is None:
         raise ValueError(
-            "stage.source is missing: name a run folder or its episodes/, a folder of .npz rollouts, an HDF5 file, or the "
+            "stage.source is missing: name a run folder or its episodes/, a folder of .npz "
+            "rollouts, an HDF5 file, or the "
             "folder of a Minari data set"
         )
     return Path(cfg.source).absolute()
@@ -102,7 +108,8 @@ def _open_source(cfg: ConvertConfig, spec: EnvSpec) -> Source:
     found = detect(path)
     if found is Format.native:
         raise ValueError(
-            f"{display_path(path)} is in the native format already: say what to make of it with stage.to=npz, hdf5 or minari, or "
+            f"{display_path(path)} is in the native format already: say what to make of it with "
+            "stage.to=npz, hdf5 or minari, or "
             "check it with stage.verify=true"
         )
     return open_source(path, found, cfg.alignment, cfg.image_key, step_limit(spec))
@@ -120,13 +127,14 @@ def _store_folder(cfg: ConvertConfig) -> Path:
     if folder is None:
         wanted = "stage.verify=true checks" if cfg.verify else f"stage.to={cfg.to.value} writes"
         raise ValueError(
-            f"{display_path(path)} is {found.value}, and {wanted} native episodes: convert it to those first"
+            f"{display_path(path)} is {found.value}, and {wanted} native episodes: "
+            "convert it to those first"
         )
     return folder
 
 
 def execute(cfg: ConvertConfig, run: Run) -> None:
-    """Write `episodes/` from somebody else's episodes, or the store of `source` in another format."""
+    """Write `episodes/` from somebody else's episodes, or the store in another format."""
     if cfg.to is Format.native:
         read_in(cfg, run)
     else:
@@ -200,7 +208,10 @@ def _meta(run: Run, source: Source) -> dict[str, Any]:
 
 
 def note_source(cfg: ConvertConfig, run: Run, source: Source) -> None:
-    """Record every file of the source with its SHA-256 in source.json; files that changed since are a ValueError."""
+    """Record every file of the source with its SHA-256 in source.json.
+
+    Files that changed since are a ValueError.
+    """
     path, base = run.path / "source.json", _source_path(cfg)
     files = {}
     with ProgressBar("hash", len(source.files), rate_unit="files") as bar:
@@ -209,7 +220,8 @@ def note_source(cfg: ConvertConfig, run: Run, source: Source) -> None:
             bar.advance()
     if path.is_file() and read_json(path)["files"] != files:
         raise ValueError(
-            f"{display_path(base)} has changed since this run began: start a new run instead of resuming {run.name}"
+            f"{display_path(base)} has changed since this run began: start a new run instead of "
+            f"resuming {run.name}"
         )
     write_json(path, {"source": str(base), "files": files})
     run.add_input("source", path)
@@ -229,7 +241,10 @@ def write_out(cfg: ConvertConfig, run: Run) -> None:
 
 
 def verify(cfg: ConvertConfig, console: Console | None = None) -> None:
-    """Check the native store of `source`: prints what is wrong and a table; a damaged store is a ValueError."""
+    """Check the native store of `source`; prints what is wrong, and a table.
+
+    A damaged store is a ValueError.
+    """
     folder, console = _store_folder(cfg), console or Console(width=WIDTH)
     with ProgressBar("verify", None, rate_unit="episodes") as bar:
         verdict = check_store(folder, bar.advance)

@@ -1,4 +1,4 @@
-"""Stage evaluate: score the agent on the final-test seeds, beside the random policy, and film it."""
+"""Stage evaluate: score the agent on the final-test seeds, beside a random one, and film it."""
 
 import logging
 from dataclasses import asdict, dataclass, field, replace
@@ -78,20 +78,25 @@ def resolve(cfg: EvaluateConfig, setting: Setting) -> EvaluateConfig:
     store = EpisodeStore.open(path / "episodes")
     if not store.episodes("validation"):
         raise ValueError(
-            f"stage.source={cfg.source} has no validation episodes: collect some with stage.val_fraction"
+            f"stage.source={cfg.source} has no validation episodes: "
+            "collect some with stage.val_fraction"
         )
     theirs, ours = _shown(store.env), _shown(spec)
     differing = [name for name in ours if theirs.get(name) != ours[name]]
     if differing:
         raise ValueError(
-            f"stage.source={cfg.source} holds episodes of another environment than the model's, {spec.id}: "
+            f"stage.source={cfg.source} holds episodes of another environment than the model's, "
+            f"{spec.id}: "
             f"{differing[0]} is {theirs.get(differing[0])} and not {ours[differing[0]]}"
         )
     return replace(cfg, source=str(path))
 
 
 def _shown(spec: EnvSpec) -> dict[str, Any]:
-    """What decides how an environment looks and what actions do; which levels are played, and for how long, does not."""
+    """What decides how an environment looks and what actions do.
+
+    Which levels are played, and for how long, does not.
+    """
     env, left_out = spec.to_dict(), (*spec.level_kwargs, "max_episode_steps")
     kwargs = {name: value for name, value in env["kwargs"].items() if name not in left_out}
     parts = {name: env[name] for name in ("id", "preprocessing", "frame_skip", "action_space")}
@@ -99,7 +104,10 @@ def _shown(spec: EnvSpec) -> dict[str, Any]:
 
 
 def execute(cfg: EvaluateConfig, run: Run) -> None:
-    """Write `scores.json` and videos: of the agent's best, median and worst episode, or of what a pixel model predicts."""
+    """Write `scores.json` and videos.
+
+    They show the agent's best, median and worst episode, or what a pixel model predicts.
+    """
     path = run.agent
     if path is None:
         if run.feeder.stage == "pixel":
@@ -128,7 +136,7 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
 
 
 def evaluate_pixels(cfg: EvaluateConfig, run: Run) -> None:
-    """Judge an upstream pixel model on the episodes that it was not trained on, or on those of another run."""
+    """Judge an upstream pixel model on episodes that it was not trained on."""
     path = run.feeder.best
     if cfg.source is None:
         episodes = run.feeder.input("episodes")
@@ -181,7 +189,7 @@ def described(scores: list[Score]) -> dict[str, Any]:
 
 
 def film(run: Run, agent: Agent, scores: list[Score]) -> None:
-    """Play the best, the median and the worst episode again: what the agent saw, beside what V keeps of it."""
+    """Play the best, the median and the worst episode again: what was seen, beside V's picture."""
     ranked = sorted(scores, key=lambda score: -score.total_return)
     chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
     with one_thread():

@@ -185,8 +185,8 @@ class PixelConfig:
             )
         if narrowest(self.width_mult) < LEAST_GROUP_CHANNELS:
             raise ValueError(
-                f"stage.width_mult={self.width_mult} leaves layers of fewer than {LEAST_GROUP_CHANNELS} channels: "
-                "set it higher"
+                f"stage.width_mult={self.width_mult} leaves layers of fewer than "
+                f"{LEAST_GROUP_CHANNELS} channels: set it higher"
             )
         if self.image_size is not None and self.image_size < MIN_SIZE:
             raise ValueError(

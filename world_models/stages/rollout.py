@@ -34,7 +34,10 @@ from world_models.runs.seeding import Purpose, fresh_seeds
 
 
 class PolicyName(Enum):
-    """Who acts while episodes are collected; `auto` is brownian for Box actions and sticky for Discrete ones."""
+    """Who acts while episodes are collected.
+
+    `auto` is brownian for Box actions and sticky for Discrete ones.
+    """
 
     auto = "auto"
     random = "random"
@@ -48,7 +51,10 @@ class PolicyName(Enum):
 
 @dataclass
 class RolloutConfig:
-    """`workers`: processes (-1: one per core, 0: this process). A shard of `shard_size` episodes is played side by side."""
+    """A shard of `shard_size` episodes is played side by side.
+
+    `workers`: processes (-1: one per core, 0: this process).
+    """
 
     episodes: int = 128
     max_steps: int | None = None  # None: the environment's own limit
@@ -71,7 +77,8 @@ class RolloutConfig:
             )
         if (self.policy is PolicyName.agent) != (self.agent is not None):
             raise ValueError(
-                "stage.policy=agent and stage.agent=<its name or path> (in a pipeline: stage.rollout.policy, "
+                "stage.policy=agent and stage.agent=<its name or path> (in a pipeline: "
+                "stage.rollout.policy, "
                 "stage.rollout.agent) go together: give both or neither"
             )
 
@@ -139,7 +146,10 @@ def resolve(cfg: RolloutConfig, setting: Setting) -> RolloutConfig:
 
 
 def plan(cfg: RolloutConfig, seed: int) -> list[Shard]:
-    """All shards; validation episodes come last and have seeds (and so tracks or levels) from a range of their own."""
+    """All shards; validation episodes come last.
+
+    Their seeds, and so their tracks or levels, are from a range of their own.
+    """
     splits = split_episodes(cfg.episodes, cfg.val_fraction)
     train = fresh_seeds(Purpose.collection, splits.count("train"), seed, "rollout")
     validation = fresh_seeds(Purpose.validation, splits.count("validation"), seed, "rollout")
@@ -153,7 +163,7 @@ def plan(cfg: RolloutConfig, seed: int) -> list[Shard]:
 def build_collector(
     cfg: RolloutConfig, env: dict[str, Any], backend: str, folder: Path
 ) -> Callable[[Shard], int]:
-    """What runs in a worker; returns the function that plays and writes a shard and says how many steps it took."""
+    """What runs in a worker: the function that plays a shard, writes it, and returns its steps."""
     spec = EnvSpec.from_dict(env)
     envs = make_vector_env(spec, Backend(backend), cfg.shard_size)
     policy = build_policy(cfg, spec)
@@ -167,7 +177,7 @@ def build_collector(
 
 
 def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
-    """The policy that `cfg.policy` names; one that does not fit the action space is a ValueError."""
+    """The policy that `cfg.policy` names; one that does not fit the actions is a ValueError."""
     space, name = spec.action_space, cfg.policy
     if name is PolicyName.agent:
         assert cfg.agent is not None

@@ -19,7 +19,7 @@ class RunsConfig:
 
 
 def list_runs(outputs: Path, console: Console | None = None) -> None:
-    """Print a table: folder, stage, status, score, size and what each run was built on, oldest first."""
+    """Print a table, oldest run first: folder, stage, status, score, size, what it was built on."""
     table = Table(box=None, pad_edge=False)
     for column in ("run", "stage", "status", "score", "minutes", "MB", "built on"):
         table.add_column(
