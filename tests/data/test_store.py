@@ -9,7 +9,13 @@ import pytest
 
 from world_models.data import arrays
 from world_models.data.episode import Episode
-from world_models.data.store import COLUMNS, EpisodeStore, StoreWriter, split_episodes, write_shard
+from world_models.data.store import (
+    STORE_COLUMNS,
+    EpisodeStore,
+    StoreWriter,
+    split_episodes,
+    write_shard,
+)
 
 MakeStore = Callable[..., EpisodeStore]
 MakeEpisode = Callable[..., Episode]
@@ -82,7 +88,7 @@ def test_manifest_describes_the_store(make_store: MakeStore, meta: dict[str, obj
         "split": "validation",
         "crc32": {
             column: zlib.crc32(getattr(store.arrays(0), column)[6:8].tobytes())
-            for column in COLUMNS
+            for column in STORE_COLUMNS
         },
     }
     assert set(manifest["shards"][0]["files"]) == {path.name for path in store.folder.glob("*.npy")}

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from world_models.data.windows import WIDTH, PixelWindows
+from world_models.data.windows import WINDOWS_AT_ONCE, PixelWindows
 from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
 from world_models.measures.pixel_baselines import Baselines
 from world_models.measures.rows import GUESSES, HORIZONS_SHOWN, HorizonRow
@@ -56,7 +56,7 @@ def _parts(
     model: PixelModel, windows: PixelWindows, baselines: Baselines, device: str, loss: Loss
 ) -> Iterator[PixelErrors]:
     others, known = windows_of_other_levels(windows.levels), windows.context - 1
-    for first, window in zip(range(0, len(windows), WIDTH), windows, strict=True):
+    for first, window in zip(range(0, len(windows), WINDOWS_AT_ONCE), windows, strict=True):
         foreign = windows.load(others[first : first + len(window.future)], "cpu").actions
         context, future = window.context.to(device), window.future.to(device)
         guesses = baselines.guesses(context[:, -1])
