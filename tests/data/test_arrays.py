@@ -25,7 +25,10 @@ def shards() -> Shards:
 
 
 def places(shards: Shards, items: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Windows of `length` rows, some of which run into the end of their shard and repeat its last row."""
+    """Windows of `length` rows.
+
+    Some of them run into the end of their shard and repeat its last row.
+    """
     draw = np.random.default_rng(1)
     numbers = draw.integers(0, len(shards), items)
     sizes = np.array([len(shards[number][0]) for number in numbers])
