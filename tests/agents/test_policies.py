@@ -15,7 +15,7 @@ from world_models.agents.policy import (
     StickyPolicy,
 )
 from world_models.envs.actions import ActionSpace, Noise
-from world_models.envs.gymnasium_family import DRIVING
+from world_models.envs.gymnasium_family import DRIVING_NOISE
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
 from world_models.models.controller import (
@@ -36,7 +36,7 @@ KEYS = ActionSpace("discrete", 5, (), (), ())
 PROCGEN = ActionSpace("discrete", 15, (), (), ())
 POLICIES = [
     RandomPolicy(CAR),
-    BrownianPolicy(CAR, DRIVING["CarRacing-v3"]),
+    BrownianPolicy(CAR, DRIVING_NOISE["CarRacing-v3"]),
     CarRacingExplorer(CAR),
     RandomPolicy(KEYS),
     StickyPolicy(KEYS),
@@ -61,7 +61,7 @@ def test_explorers_act_by_their_seed_inside_the_space(policy: Policy) -> None:
 
 
 def test_brownian_noise_is_smooth_and_drives_on() -> None:
-    actions = played(BrownianPolicy(CAR, DRIVING["CarRacing-v3"]), list(range(20)), 300)
+    actions = played(BrownianPolicy(CAR, DRIVING_NOISE["CarRacing-v3"]), list(range(20)), 300)
     steps = np.abs(np.diff(actions[..., 0], axis=0)).mean()
     jumps = np.abs(
         actions[1:, :, 0] - actions[np.random.default_rng(0).permutation(299), :, 0]

@@ -1,4 +1,7 @@
-"""Synthetic episodes in which everything says where it belongs: frame t shows t, action t is t, reward t is t."""
+"""Synthetic episodes in which everything says where it belongs.
+
+Frame t shows t, action t is t, reward t is t.
+"""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -21,16 +24,20 @@ LENGTHS = [5, 1, 9, 4, 12, 3, 7]
 
 
 def counting_episode(number: int, length: int, discrete: bool = False, size: int = 4) -> Episode:
-    """Frame t holds (t, number, 0); even episodes terminate, odd ones are truncated. Numbered actions begin at 50."""
+    """Frame t holds (t, number, 0); even episodes terminate, odd ones are truncated.
+
+    Numbered actions begin at 50.
+    """
     steps = np.arange(length + 1)
     frames = np.zeros((length + 1, size, size, 3), np.uint8)
-    frames[..., 0], frames[..., 1] = steps[:, None, None], number
-    actions = (
-        FIRST_ACTION + steps
-        if discrete
-        else np.stack([steps, np.full(length + 1, number)], 1).astype(np.float32)
-    )
-    rewards, done = steps.astype(np.float32), np.zeros(length + 1, np.uint8)
+    frames[..., 0] = steps[:, None, None]
+    frames[..., 1] = number
+    if discrete:
+        actions = FIRST_ACTION + steps
+    else:
+        actions = np.stack([steps, np.full(length + 1, number)], 1).astype(np.float32)
+    rewards = steps.astype(np.float32)
+    done = np.zeros(length + 1, np.uint8)
     done[-2] = TRUNCATED if number % 2 else TERMINATED
     actions[-1], rewards[-1] = 0, 0
     return Episode(seed=100 + number, frames=frames, actions=actions, rewards=rewards, done=done)
@@ -41,7 +48,7 @@ MakeStore = Callable[..., EpisodeStore]
 
 @pytest.fixture
 def make_store(tmp_path: Path) -> MakeStore:
-    """make_store(lengths, per_shard=3, val_fraction=0.0, has_final_frame=True, discrete=False, name="episodes")."""
+    """make_store(lengths, ...) writes counting episodes of these lengths and opens the store."""
 
     def make(
         lengths: list[int] = LENGTHS,
@@ -57,9 +64,8 @@ def make_store(tmp_path: Path) -> MakeStore:
         splits = split_episodes(len(episodes), val_fraction)
         writer = StoreWriter(tmp_path / name, {**META, "has_final_frame": has_final_frame})
         for index, first in enumerate(range(0, len(episodes), per_shard)):
-            writer.write_shard(
-                index, episodes[first : first + per_shard], splits[first : first + per_shard]
-            )
+            part = slice(first, first + per_shard)
+            writer.write_shard(index, episodes[part], splits[part])
         writer.finish()
         return EpisodeStore.open(tmp_path / name)
 

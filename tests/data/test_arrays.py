@@ -25,7 +25,10 @@ def shards() -> Shards:
 
 
 def places(shards: Shards, items: int, length: int) -> tuple[np.ndarray, np.ndarray]:
-    """Windows of `length` rows, some of which run into the end of their shard and repeat its last row."""
+    """Windows of `length` rows.
+
+    Some of them run into the end of their shard and repeat its last row.
+    """
     draw = np.random.default_rng(1)
     numbers = draw.integers(0, len(shards), items)
     sizes = np.array([len(shards[number][0]) for number in numbers])
@@ -46,7 +49,7 @@ def one_by_one(shards: Shards, column: int, numbers: np.ndarray, rows: np.ndarra
 def test_runs_are_gathered_as_row_by_row(
     shards: Shards, items: int, length: int, parallel_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays, "PARALLEL_BYTES", parallel_bytes)
+    monkeypatch.setattr(arrays, "PARALLEL_READ_BYTES", parallel_bytes)
     monkeypatch.setattr(arrays, "num_cores", lambda: 3)
     numbers, rows = places(shards, items, length)
     found = gather_runs(lambda shard: shards[shard], numbers, rows)
@@ -69,7 +72,7 @@ def test_rows_are_gathered_as_row_by_row(shards: Shards, items: int) -> None:
 def test_rows_outside_a_shard_are_refused(
     shards: Shards, first: int, parallel_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays, "PARALLEL_BYTES", parallel_bytes)
+    monkeypatch.setattr(arrays, "PARALLEL_READ_BYTES", parallel_bytes)
     with pytest.raises(AssertionError):
         gather_runs(
             lambda shard: shards[shard], np.array([1]), np.array([[first, first + 1, first + 2]])
@@ -79,7 +82,7 @@ def test_rows_outside_a_shard_are_refused(
 def test_a_forked_loader_reads_after_its_parent_did(
     make_store: Callable[..., EpisodeStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays, "PARALLEL_BYTES", 0)
+    monkeypatch.setattr(arrays, "PARALLEL_READ_BYTES", 0)
     monkeypatch.setattr(arrays, "num_cores", lambda: 2)
     dataset = SequenceDataset(make_store(), None, 4)
     order = list(batches(len(dataset), 8, seed=0, epoch=0))

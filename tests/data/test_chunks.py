@@ -36,8 +36,12 @@ def equal(left: list[Chunks], right: list[Chunks]) -> bool:
 def test_rows_read_every_episode_once_from_its_beginning_to_its_end(
     make_store: MakeStore, rows: int, shuffle: bool
 ) -> None:
-    """Each row's steps, put behind one another, are whole episodes; `fresh` says exactly where one begins."""
-    data, read = latent_windows(make_store(), 4, 4), {row: [] for row in range(rows)}
+    """Each row's steps, put behind one another, are whole episodes.
+
+    `fresh` says exactly where one begins.
+    """
+    data = latent_windows(make_store(), 4, 4)
+    read = {row: [] for row in range(rows)}
     for chunk in episode_chunks(data, rows, seed=3, epoch=1, shuffle=shuffle):
         batch = data.__getitems__(chunk.items)
         for column, row in enumerate(chunk.rows):
@@ -56,7 +60,8 @@ def test_rows_read_every_episode_once_from_its_beginning_to_its_end(
 
 
 def test_a_row_that_falls_free_takes_the_next_episode(make_store: MakeStore) -> None:
-    data = latent_windows(make_store(), 4, 4)  # chunks per episode: 2, 1, 3, 1, 3, 1, 2
+    # chunks per episode: 2, 1, 3, 1, 3, 1, 2
+    data = latent_windows(make_store(), 4, 4)
     steps = list(episode_chunks(data, 3, seed=0, epoch=0, shuffle=False))
     first = [step.items[step.fresh].tolist() for step in steps]
     starts = np.cumsum(data.windows_per_episode) - data.windows_per_episode
@@ -105,16 +110,14 @@ def test_windows_become_the_ends_of_their_episodes_with_terminal_prob(
 ) -> None:
     """Episode 0 terminates, episode 1 is cut off: of its windows none is replaced."""
     data = latent_windows(make_store(lengths=[5_000, 5_000]), 4, 1)
-    plain, drawn = (
-        np.concatenate(
-            [
-                chunk.items
-                for chunk in window_chunks(data, 16, seed=0, epoch=0, terminal_prob=probability)
-            ]
-        )
-        for probability in (0.0, terminal_prob)
-    )
-    replaced, first = plain != drawn, plain < len(data) // 2
+
+    def items(probability: float) -> np.ndarray:
+        chunks = window_chunks(data, 16, seed=0, epoch=0, terminal_prob=probability)
+        return np.concatenate([chunk.items for chunk in chunks])
+
+    plain, drawn = items(0.0), items(terminal_prob)
+    replaced = plain != drawn
+    first = plain < len(data) // 2
     assert set(drawn[replaced]) == {len(data) // 2 - 1} and not replaced[~first].any()
     assert replaced[first].mean() == pytest.approx(terminal_prob, abs=0.02)
 
@@ -133,7 +136,8 @@ def test_steps_read_several_at_once_are_those_read_one_by_one(
     make_store: MakeStore, sequences: str, cheap_rows: int
 ) -> None:
     """... and a read takes as many steps as fit into `cheap_rows`, at least one."""
-    data, reads = latent_windows(make_store(), 4, 4 if sequences == "episodes" else 1), []
+    data = latent_windows(make_store(), 4, 4 if sequences == "episodes" else 1)
+    reads = []
     order = episode_chunks if sequences == "episodes" else window_chunks
     data.latents.cheap_rows = cheap_rows
     expected = [

@@ -96,8 +96,11 @@ def test_transitions_are_aligned(make_store: MakeStore) -> None:
 
 
 def check_sequence(batch: SequenceBatch, has_final_frame: bool) -> None:
-    """Inside the mask: (t, t) -> t+1 where that frame is valid, reward t, one episode; outside: zeros."""
-    t, number = batch.frames[..., 0, 0, 0].float(), batch.frames[..., 0, 0, 1].float()
+    """Inside the mask: (t, t) -> t+1 where that frame is valid, reward t, one episode.
+
+    Outside: zeros.
+    """
+    t, number = batch.frames[..., 0, 0, :2].float().unbind(-1)
     mask = batch.mask.bool()
     assert torch.equal(number, number[:, :1].expand_as(number))
     last = t[:, :-1] == torch.tensor(LENGTHS)[number[:, :-1].long()] - 1
@@ -115,10 +118,8 @@ def test_windows_are_aligned_and_stay_in_one_episode(
 ) -> None:
     dataset = SequenceDataset(make_store(has_final_frame=has_final_frame), None, seq_len, stride)
     batch = everything(dataset)
-    assert batch.frames.shape == (len(dataset), seq_len + 1, 4, 4, 3) and batch.mask.shape == (
-        len(dataset),
-        seq_len,
-    )
+    assert batch.frames.shape == (len(dataset), seq_len + 1, 4, 4, 3)
+    assert batch.mask.shape == (len(dataset), seq_len)
     check_sequence(batch, has_final_frame)
     seen = {(int(a[1]), int(a[0])) for a in batch.actions[batch.mask.bool()]}
     assert seen == {(number, t) for number, length in enumerate(LENGTHS) for t in range(length)}
@@ -155,12 +156,10 @@ def test_latent_windows_are_aligned_time_first(
         make_store(discrete=discrete, has_final_frame=has_final_frame), None, 4
     )
     batch = everything(dataset)
-    items, size = len(dataset), 16 if discrete else 2
-    assert batch.mu.shape == batch.logsigma.shape == (5, items, 2) and batch.actions.shape == (
-        4,
-        items,
-        size,
-    )
+    items = len(dataset)
+    size = 16 if discrete else 2
+    assert batch.mu.shape == batch.logsigma.shape == (5, items, 2)
+    assert batch.actions.shape == (4, items, size)
     for values in (batch.rewards, batch.terminated, batch.mask, batch.next_mask):
         assert values.shape == (4, items)
     assert all(
@@ -176,10 +175,8 @@ def test_latent_windows_are_aligned_time_first(
 
 def test_done_separates_termination_from_a_time_limit(make_store: MakeStore) -> None:
     store = make_store()
-    raw, latents = (
-        everything(SequenceDataset(store, None, 4)),
-        everything(latent_windows(store, None, 4)),
-    )
+    raw = everything(SequenceDataset(store, None, 4))
+    latents = everything(latent_windows(store, None, 4))
     assert torch.equal(latents.terminated, (raw.done == TERMINATED).float().T)
     assert latents.terminated.sum() < (raw.done > 0).sum()
 
@@ -214,14 +211,14 @@ def test_a_fraction_is_the_forepart_of_the_episodes(
         store, source, "train", 4, to_model=lambda actions: actions, fraction=fraction
     )
     assert set(everything(dataset).mu[..., 1].flatten().tolist()) == set(range(episodes))
-    assert len(
-        dataset.windows_per_episode
-    ) == episodes and dataset.windows_per_episode.sum() == len(dataset)
+    windows = dataset.windows_per_episode
+    assert len(windows) == episodes and windows.sum() == len(dataset)
 
 
 def test_single_items_and_out_of_range(make_store: MakeStore) -> None:
     dataset = SequenceDataset(make_store(), None, 4)
-    item, batch = dataset[3], dataset.__getitems__([2, 3])
+    item = dataset[3]
+    batch = dataset.__getitems__([2, 3])
     assert torch.equal(item.frames[0], batch.frames[1])
     for index in (-1, len(dataset)):
         with pytest.raises(AssertionError):
@@ -267,9 +264,8 @@ def test_batches_cover_every_item_once() -> None:
     order = list(batches(103, 10, seed=1, epoch=0))
     assert [len(batch) for batch in order] == [10] * 10 + [3]
     assert sorted(np.concatenate(order)) == list(range(103)) != np.concatenate(order).tolist()
-    assert np.concatenate(list(batches(103, 10, seed=1, epoch=0, shuffle=False))).tolist() == list(
-        range(103)
-    )
+    plain = np.concatenate(list(batches(103, 10, seed=1, epoch=0, shuffle=False)))
+    assert plain.tolist() == list(range(103))
 
 
 def test_batches_are_a_pure_function_of_seed_epoch_and_position() -> None:
@@ -283,16 +279,14 @@ def test_batches_are_a_pure_function_of_seed_epoch_and_position() -> None:
 
 
 def test_count_shortens_the_epoch() -> None:
-    whole, short = (
-        list(batches(103, 10, seed=1, epoch=0)),
-        list(batches(103, 10, seed=1, epoch=0, count=25)),
-    )
+    whole = list(batches(103, 10, seed=1, epoch=0))
+    short = list(batches(103, 10, seed=1, epoch=0, count=25))
     assert np.array_equal(np.concatenate(short), np.concatenate(whole)[:25])
     assert len(list(batches(103, 10, seed=1, epoch=0, start=2, count=25))) == 1
     assert list(batches(0, 10, seed=1, epoch=0)) == []
 
 
-MEMORY = """
+MEMORY_PROGRAM = """
 import re, sys
 from pathlib import Path
 import numpy as np
@@ -303,7 +297,9 @@ def private():
     return int(re.search(r"RssAnon:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 
 def read(folder):
-    for dataset in (ObservationDataset(EpisodeStore.open(folder)), SequenceDataset(EpisodeStore.open(folder), None, 8, 8)):
+    frames = ObservationDataset(EpisodeStore.open(folder))
+    windows = SequenceDataset(EpisodeStore.open(folder), None, 8, 8)
+    for dataset in (frames, windows):
         for indices in batches(len(dataset), 16, seed=0, epoch=0):
             dataset.__getitems__(indices)
     return private()
@@ -326,9 +322,14 @@ def test_private_memory_does_not_grow_with_the_data(
                 index, [make_episode(number, 250, size=64) for number in range(6)], ["train"] * 6
             )
         writer.finish()
-    command = [sys.executable, "-c", MEMORY, str(tmp_path / "small"), str(tmp_path / "large")]
-    small, large = map(
-        int, subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    )
+    command = [
+        sys.executable,
+        "-c",
+        MEMORY_PROGRAM,
+        str(tmp_path / "small"),
+        str(tmp_path / "large"),
+    ]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    small, large = map(int, done.stdout.split())
     frames_kb = 4 * 6 * 251 * 64 * 64 * 3 / 1024
     assert large - small < 0.1 * frames_kb, (small, large, frames_kb)

@@ -22,7 +22,8 @@ MakeEpisode = Callable[..., Episode]
 Meta = dict[str, Any]
 LENGTHS = [5, 1, 9, 4, 12, 3, 7]
 SPLITS = ["train", "train", "validation", "train", "train", "train", "validation"]
-BEFORE = 3  # episodes of the store before it grows; then there are two to a shard
+# episodes of the store before it grows; then there are two to a shard
+NUM_BEFORE = 3
 
 
 @pytest.fixture
@@ -34,7 +35,7 @@ def episodes(make_episode: MakeEpisode) -> list[Episode]:
 def begun(tmp_path: Path, meta: Meta, episodes: list[Episode]) -> Path:
     """A finished store of three episodes in one shard."""
     writer = StoreWriter(tmp_path / "begun", meta)
-    writer.write_shard(0, episodes[:BEFORE], SPLITS[:BEFORE])
+    writer.write_shard(0, episodes[:NUM_BEFORE], SPLITS[:NUM_BEFORE])
     writer.finish()
     return tmp_path / "begun"
 
@@ -42,7 +43,7 @@ def begun(tmp_path: Path, meta: Meta, episodes: list[Episode]) -> Path:
 def additions(episodes: list[Episode]) -> list[tuple[list[Episode], list[str]]]:
     return [
         (episodes[first : first + 2], SPLITS[first : first + 2])
-        for first in range(BEFORE, len(episodes), 2)
+        for first in range(NUM_BEFORE, len(episodes), 2)
     ]
 
 
@@ -74,7 +75,7 @@ def test_a_grown_store_equals_one_collected_at_once(
     tmp_path: Path, begun: Path, meta: Meta, episodes: list[Episode], at_once: bool
 ) -> None:
     writer = StoreWriter(tmp_path / "whole", meta)
-    writer.write_shard(0, episodes[:BEFORE], SPLITS[:BEFORE])
+    writer.write_shard(0, episodes[:NUM_BEFORE], SPLITS[:NUM_BEFORE])
     for index, added in enumerate(additions(episodes), 1):
         writer.write_shard(index, *added)
     writer.finish()
@@ -95,7 +96,7 @@ def test_shards_that_workers_write_are_committed_without_gaps(
     first, second = additions(episodes)
     with StoreAppender.open(begun, meta) as appender:
         write_shard(begun, 2, *second)
-        assert len(appender.commit().rows) == BEFORE, "shard 1 is not there yet"
+        assert len(appender.commit().rows) == NUM_BEFORE, "shard 1 is not there yet"
         write_shard(begun, 1, *first)
         assert [row.index for row in appender.commit().rows] == list(range(len(LENGTHS)))
     assert_whole(begun, episodes)
@@ -105,9 +106,10 @@ def test_a_reader_keeps_the_store_that_it_opened(
     begun: Path, meta: Meta, episodes: list[Episode]
 ) -> None:
     reader = EpisodeStore.open(begun)
-    digest, shard = reader.digest(), reader.shard_digest(0)
+    digest = reader.digest()
+    shard = reader.shard_digest(0)
     grow(begun, meta, episodes)
-    assert len(reader.rows) == BEFORE and reader.digest() == digest
+    assert len(reader.rows) == NUM_BEFORE and reader.digest() == digest
     reader.verify()
     grown = assert_whole(begun, episodes)
     assert grown.digest() != digest and grown.shard_digest(0) == shard
@@ -118,7 +120,7 @@ def test_another_origin_is_noted_and_later_ones_after_it(
     begun: Path, meta: Meta, episodes: list[Episode]
 ) -> None:
     metas = [{**meta, "policy": "agent"}, {**meta, "policy": "agent"}, {**meta, "seed": 8}]
-    for other, episode in zip(metas, episodes[BEFORE:], strict=False):
+    for other, episode in zip(metas, episodes[NUM_BEFORE:], strict=False):
         with StoreAppender.open(begun, other) as appender:
             appender.write_shard(appender.next_shard, [episode], ["train"])
             appender.commit()
@@ -197,22 +199,23 @@ def test_what_was_not_committed_is_never_read(
     with StoreAppender.open(begun, meta):
         write_shard(begun, 1, episodes[:1], ["train"])
         write_shard(begun, 2, episodes[1:2], ["train"])
-    assert len(EpisodeStore.open(begun).rows) == BEFORE
+    assert len(EpisodeStore.open(begun).rows) == NUM_BEFORE
     (begun / ".shard_00001_frames.npy.1.tmp").write_bytes(b"half")
     with StoreAppender.open(begun, meta) as appender:
         assert {path.name[:11] for path in begun.glob("*shard*")} == {shard_name(0)}
         appender.write_shard(1, episodes[3:5], SPLITS[3:5])
-        assert len(appender.commit().rows) == BEFORE + 2, "not the old shard 2 with it"
+        assert len(appender.commit().rows) == NUM_BEFORE + 2, "not the old shard 2 with it"
     assert_whole(begun, episodes)
 
 
 # each of the two shards is four arrays and a mark, then comes a manifest
-WRITES = 2 * (4 + 1 + 1)
+NUM_WRITES = 2 * (4 + 1 + 1)
 
 
 def kill_at(call: int, after: bool, folder: Path, meta: Meta, episodes: list[Episode]) -> None:
     """Grow the store, killed as by kill -9 just before or after the n-th file takes its name."""
-    replace, calls = os.replace, iter(range(1, 1000))
+    replace = os.replace
+    calls = iter(range(1, 1000))
 
     def killed(*args: Any) -> None:
         now = next(calls) == call
@@ -232,7 +235,7 @@ def test_a_kill_at_any_write_leaves_a_whole_store(
     shutil.copytree(begun, tmp_path / "whole")
     grow(tmp_path / "whole", meta, episodes)
     sizes = set()
-    for call in range(1, WRITES + 1):
+    for call in range(1, NUM_WRITES + 1):
         folder = tmp_path / f"killed_{call}"
         shutil.copytree(begun, folder)
         args = (call, after, folder, meta, episodes)
@@ -249,7 +252,8 @@ def test_a_kill_at_any_write_leaves_a_whole_store(
 def test_a_reader_that_opens_while_the_store_grows_sees_a_whole_one(
     begun: Path, meta: Meta, episodes: list[Episode], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    replace, sizes = os.replace, []
+    replace = os.replace
+    sizes = []
 
     def watched(*args: Any) -> None:
         sizes.append(len(assert_whole(begun, episodes).rows))
@@ -258,4 +262,4 @@ def test_a_reader_that_opens_while_the_store_grows_sees_a_whole_one(
 
     monkeypatch.setattr(os, "replace", watched)
     grow(begun, meta, episodes)
-    assert sizes == sorted(sizes) and set(sizes) == {3, 5, 7} and len(sizes) == 2 * WRITES
+    assert sizes == sorted(sizes) and set(sizes) == {3, 5, 7} and len(sizes) == 2 * NUM_WRITES

@@ -1,5 +1,8 @@
-"""Files in other people's layouts, written here by hand, in which everything says where it belongs: at time t the frame shows
-t, the action is t, the reward t. Read into the store, an off-by-one shows at once."""
+"""Files in other people's layouts, written here by hand.
+
+In them everything says where it belongs: at time t the frame shows t, the action is t, the reward
+t. Read into the store, an off-by-one shows at once.
+"""
 
 import json
 from collections.abc import Callable
@@ -37,9 +40,10 @@ from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
 
-SIZE, LIMIT = 32, 40
-BOX = ActionSpace("box", 2, (0.0, 0.0), (100.0, 1.0), ("affine", "affine"))
-NUMBERED = ActionSpace("discrete", 100, (), (), ())
+FRAME_SIZE = 32
+STEP_LIMIT = 40
+BOX_SPACE = ActionSpace("box", 2, (0.0, 0.0), (100.0, 1.0), ("affine", "affine"))
+NUMBERED_SPACE = ActionSpace("discrete", 100, (), (), ())
 LENGTHS = [6, 3, 11, 2, 5]
 VAE = "a" * 64
 PRE, POST = Alignment.pre, Alignment.post
@@ -47,17 +51,22 @@ PRE, POST = Alignment.pre, Alignment.post
 
 def spec_of(
     space: ActionSpace,
-    size: int = SIZE,
+    size: int = FRAME_SIZE,
     grayscale: bool = False,
     crop: tuple[int, ...] = (0, 0, 0, 0),
 ) -> EnvSpec:
-    return EnvSpec("Counting-v0", {}, Preprocessing((*crop,), size, grayscale), 1, space, LIMIT)  # type: ignore[arg-type]
+    return EnvSpec(
+        "Counting-v0", {}, Preprocessing((*crop,), size, grayscale), 1, space, STEP_LIMIT
+    )  # type: ignore[arg-type]
 
 
 def true_frames(length: int, number: int, channels: int = 3) -> np.ndarray:
-    """All T+1 frames: red is t, green the number of the episode, and noise that no lossy picture format would keep."""
+    """All T+1 frames: red is t, green the number of the episode, and the rest is noise.
+
+    No lossy picture format would keep it.
+    """
     frames = np.random.default_rng(number).integers(
-        0, 256, (length + 1, SIZE, SIZE, channels), dtype=np.uint8
+        0, 256, (length + 1, FRAME_SIZE, FRAME_SIZE, channels), dtype=np.uint8
     )
     frames[:, 0, 0, 0] = np.arange(length + 1)
     frames[:, 0, 1, 0] = number
@@ -66,14 +75,17 @@ def true_frames(length: int, number: int, channels: int = 3) -> np.ndarray:
 
 def true_steps(length: int, number: int, discrete: bool = False) -> dict[str, np.ndarray]:
     steps = np.arange(length)
-    actions = (
-        steps if discrete else np.stack([steps, np.full(length, number / 10)], 1).astype(np.float32)
-    )
+    actions = steps
+    if not discrete:
+        actions = np.stack([steps, np.full(length, number / 10)], 1).astype(np.float32)
     return {"actions": actions, "rewards": steps.astype(np.float32)}
 
 
 def write_npz(folder: Path, alignment: Alignment, discrete: bool = False, **changes: Any) -> Path:
-    """ctallec's (post) or TorchWM's (pre) layout: no seed, no split, no truncation, one frame short."""
+    """ctallec's (post) or TorchWM's (pre) layout.
+
+    It has no seed, no split, no truncation, and is one frame short.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     for number, length in enumerate(LENGTHS):
         frames = true_frames(length, number)
@@ -93,9 +105,13 @@ def write_humblerl(path: Path, discrete: bool = False, spare: int = 7) -> Path:
     with h5py.File(path, "w") as file:
         width = 1 if discrete else 2
         states = file.create_dataset(
-            "states", (steps + spare, SIZE, SIZE, 3), np.uint8, maxshape=(None, SIZE, SIZE, 3), chunks=(128, SIZE, SIZE, 3),
+            "states",
+            (steps + spare, FRAME_SIZE, FRAME_SIZE, 3),
+            np.uint8,
+            maxshape=(None, FRAME_SIZE, FRAME_SIZE, 3),
+            chunks=(128, FRAME_SIZE, FRAME_SIZE, 3),
             compression="lzf",
-        )  # fmt: skip
+        )
         actions = file.create_dataset(
             "actions", (steps + spare, width), np.int64 if discrete else np.float32
         )
@@ -109,32 +125,31 @@ def write_humblerl(path: Path, discrete: bool = False, spare: int = 7) -> Path:
             rewards[start : start + length] = true["rewards"]
             start += length
             episodes[number + 1] = start
-        file.attrs.update(
-            {
-                "N_TRANSITIONS": steps,
-                "N_GAMES": len(LENGTHS),
-                "CHUNK_SIZE": 128,
-                "ACTION_DIM": width,
-            }
-        )
-        file.attrs["STATE_SHAPE"] = (SIZE, SIZE, 3)
+        file.attrs["N_TRANSITIONS"] = steps
+        file.attrs["N_GAMES"] = len(LENGTHS)
+        file.attrs["CHUNK_SIZE"] = 128
+        file.attrs["ACTION_DIM"] = width
+        file.attrs["STATE_SHAPE"] = (FRAME_SIZE, FRAME_SIZE, 3)
     return path
 
 
 def write_minari(name: str, actions: gymnasium.Space, lengths: list[int]) -> None:
-    """A data set as Minari itself writes one: pictures inside a Dict, kept as JPEG, which leaves constant ones as they are."""
+    """A data set as Minari itself writes one: pictures inside a Dict, kept as JPEG.
+
+    JPEG leaves constant pictures as they are.
+    """
     observations = gymnasium.spaces.Dict(
         {
-            "picture": gymnasium.spaces.Box(0, 255, (SIZE, SIZE, 3), np.uint8),
+            "picture": gymnasium.spaces.Box(0, 255, (FRAME_SIZE, FRAME_SIZE, 3), np.uint8),
             "time": gymnasium.spaces.Box(0, 255, (1,)),
         }
     )
     buffers = []
     for number, length in enumerate(lengths):
-        times, ends = np.arange(length + 1), np.arange(length) == length - 1
-        pictures = np.broadcast_to(
-            20 * times[:, None, None, None], (length + 1, SIZE, SIZE, 3)
-        ).astype(np.uint8)
+        times = np.arange(length + 1)
+        ends = np.arange(length) == length - 1
+        shades = 20 * times[:, None, None, None]
+        pictures = np.broadcast_to(shades, (length + 1, FRAME_SIZE, FRAME_SIZE, 3)).astype(np.uint8)
         discrete = isinstance(actions, gymnasium.spaces.Discrete)
         done = times[:-1] if discrete else np.stack([times[:-1]] * 2, 1).astype(np.float32)
         buffers.append(
@@ -179,23 +194,25 @@ def read_all(
 
 
 def check_order(store: EpisodeStore, valid_last: bool) -> None:
-    """Frame, action and reward of one row belong together, and the next row's frame is the next one."""
+    """Frame, action and reward of one row belong together.
+
+    The next row's frame is the next one.
+    """
     assert store.has_final_frame is valid_last
     for row in store.rows:
         episode = store.episode(row)
         times = episode.frames[:, 0, 0, 0].astype(int)
         actions = episode.actions[:-1] if episode.actions.ndim == 1 else episode.actions[:-1, 0]
         assert actions.tolist() == episode.rewards[:-1].tolist() == times[:-1].tolist()
-        assert (np.diff(times)[: None if valid_last else -1] == 1).all() and times[-1] - times[
-            -2
-        ] == valid_last
+        changes = np.diff(times)
+        assert (changes[:-1] == 1).all() and changes[-1] == valid_last
         assert (episode.frames[:, 0, 1, 0] == row.index).all()
 
 
 @pytest.mark.parametrize("discrete", [False, True])
 def test_frames_saved_before_the_step(tmp_path: Path, discrete: bool) -> None:
     files = write_npz(tmp_path / "rollouts", PRE, discrete)
-    store = read_all(files, PRE, NUMBERED if discrete else BOX, tmp_path / "store")
+    store = read_all(files, PRE, NUMBERED_SPACE if discrete else BOX_SPACE, tmp_path / "store")
     check_order(store, valid_last=False)
     assert [row.length for row in store.rows] == LENGTHS, "no step is lost"
     assert [row.total_return for row in store.rows] == [sum(range(length)) for length in LENGTHS]
@@ -204,7 +221,7 @@ def test_frames_saved_before_the_step(tmp_path: Path, discrete: bool) -> None:
 @pytest.mark.parametrize("discrete", [False, True])
 def test_frames_saved_after_the_step(tmp_path: Path, discrete: bool) -> None:
     files = write_npz(tmp_path / "rollouts", POST, discrete)
-    store = read_all(files, POST, NUMBERED if discrete else BOX, tmp_path / "store")
+    store = read_all(files, POST, NUMBERED_SPACE if discrete else BOX_SPACE, tmp_path / "store")
     check_order(store, valid_last=True)
     assert [row.length for row in store.rows] == [length - 1 for length in LENGTHS], (
         "the first step has no frame"
@@ -217,7 +234,7 @@ def test_humblerl_files(tmp_path: Path, discrete: bool) -> None:
     store = read_all(
         write_humblerl(tmp_path / "x.hdf5", discrete),
         PRE,
-        NUMBERED if discrete else BOX,
+        NUMBERED_SPACE if discrete else BOX_SPACE,
         tmp_path / "store",
     )
     check_order(store, valid_last=False)
@@ -234,7 +251,7 @@ def test_hdf5_saved_after_the_step(tmp_path: Path) -> None:
         for number, length in enumerate(LENGTHS):
             file["states"][start : start + length] = true_frames(length, number)[1:]
             start += length
-    check_order(read_all(path, POST, BOX, tmp_path / "store"), valid_last=True)
+    check_order(read_all(path, POST, BOX_SPACE, tmp_path / "store"), valid_last=True)
 
 
 @pytest.mark.parametrize(
@@ -246,12 +263,13 @@ def test_minari_data_sets(
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path))
     write_minari("clock/counting-v0", space, [4, 2, 7])
     box = ActionSpace("box", 2, (0.0, 0.0), (100.0, 100.0), ("affine", "affine"))
-    ours = NUMBERED if isinstance(space, gymnasium.spaces.Discrete) else box
+    ours = NUMBERED_SPACE if isinstance(space, gymnasium.spaces.Discrete) else box
     store = read_all(tmp_path / "clock/counting-v0", None, ours, tmp_path / "store", "picture")
     assert store.has_final_frame and [row.seed for row in store.rows] == [40, 41, 42]
     assert [row.length for row in store.rows] == [4, 2, 7]
     for row, end in zip(store.rows, [TERMINATED, TRUNCATED, TERMINATED], strict=True):
-        episode, times = store.episode(row), np.arange(row.length + 1)
+        episode = store.episode(row)
+        times = np.arange(row.length + 1)
         assert (episode.frames == 20 * times[:, None, None, None]).all()
         assert episode.actions.reshape(row.length + 1, -1)[:, 0].tolist() == [*times[:-1], 0]
         assert episode.rewards.tolist() == [*times[:-1], 0] and episode.done[-2] == end
@@ -265,12 +283,12 @@ def test_a_dict_observation_needs_the_name_of_its_picture(
     with pytest.raises(
         ValueError, match=r"say which is the picture, stage.image_key= one of picture, time"
     ):
-        read_all(tmp_path / "clock/one-v0", None, NUMBERED, tmp_path / "store")
+        read_all(tmp_path / "clock/one-v0", None, NUMBERED_SPACE, tmp_path / "store")
     with pytest.raises(
         ValueError,
         match=r"one-v0/data, episode 0: observations are float32 \(4, 1\), and must be uint8",
     ):
-        read_all(tmp_path / "clock/one-v0", None, NUMBERED, tmp_path / "store", "time")
+        read_all(tmp_path / "clock/one-v0", None, NUMBERED_SPACE, tmp_path / "store", "time")
 
 
 @pytest.mark.parametrize(("alignment", "valid_last"), [(PRE, False), (POST, True)])
@@ -278,22 +296,19 @@ def test_the_four_data_sets_pair_what_belongs_together(
     tmp_path: Path, alignment: Alignment, valid_last: bool
 ) -> None:
     store = read_all(
-        write_npz(tmp_path / "rollouts", alignment), alignment, BOX, tmp_path / "store"
+        write_npz(tmp_path / "rollouts", alignment), alignment, BOX_SPACE, tmp_path / "store"
     )
     steps = sum(LENGTHS) - (alignment is POST) * len(LENGTHS)
     assert len(ObservationDataset(store)) == steps + valid_last * len(LENGTHS)
     single = RolloutDataset(store).__getitems__(range(steps))
-    assert torch.equal(single.frames[:, 0, 0, 0].float(), single.actions[:, 0]) and torch.equal(
-        single.rewards, single.actions[:, 0]
-    )
+    assert torch.equal(single.frames[:, 0, 0, 0].float(), single.actions[:, 0])
+    assert torch.equal(single.rewards, single.actions[:, 0])
 
     windows = SequenceDataset(store, None, seq_len=4)
     batch = windows.__getitems__(range(len(windows)))
-    times, inside, followed = (
-        batch.frames[..., 0, 0, 0].float(),
-        batch.mask > 0,
-        batch.next_mask > 0,
-    )
+    times = batch.frames[..., 0, 0, 0].float()
+    inside = batch.mask > 0
+    followed = batch.next_mask > 0
     assert torch.equal(times[:, :-1][inside], batch.actions[..., 0][inside])
     assert torch.equal(times[:, 1:][followed], batch.actions[..., 0][followed] + 1)
 
@@ -305,25 +320,27 @@ def test_the_four_data_sets_pair_what_belongs_together(
     latents = LatentStore.open(tmp_path / "latents", VAE, store)
     data = LatentSequenceDataset(store, latents, None, 4, to_model=lambda actions: actions)
     seen = data.__getitems__(range(len(data)))
-    z, followed = seen.mu[..., 0], seen.next_mask > 0
+    z = seen.mu[..., 0]
+    followed = seen.next_mask > 0
     assert torch.equal(z[1:][followed], seen.actions[..., 0][followed] + 1)
     assert torch.equal(z[:-1][seen.mask > 0], seen.rewards[seen.mask > 0])
     assert seen.terminated.sum() > 0, "how episodes end can be learnt from either alignment"
 
 
 def test_an_end_is_told_from_a_time_limit(tmp_path: Path) -> None:
-    store = read_all(write_npz(tmp_path / "rollouts", PRE), PRE, BOX, tmp_path / "store")
+    store = read_all(write_npz(tmp_path / "rollouts", PRE), PRE, BOX_SPACE, tmp_path / "store")
     ends = [int(store.episode(row).done[-2]) for row in store.rows]
     assert ends == [TERMINATED, TRUNCATED, TERMINATED, TRUNCATED, TERMINATED], (
         "terminals as the file says"
     )
     assert {row.seed for row in store.rows} == {UNKNOWN_SEED}
-    terminals = np.zeros(LIMIT)
+    terminals = np.zeros(STEP_LIMIT)
     terminals[-1] = 1
-    frames, steps = true_frames(LIMIT, 0), true_steps(LIMIT, 0)
+    frames = true_frames(STEP_LIMIT, 0)
+    steps = true_steps(STEP_LIMIT, 0)
     (tmp_path / "long").mkdir()
     np.savez(tmp_path / "long" / "a.npz", observations=frames[:-1], terminals=terminals, **steps)
-    long = read_all(tmp_path / "long", PRE, BOX, tmp_path / "long_store")
+    long = read_all(tmp_path / "long", PRE, BOX_SPACE, tmp_path / "long_store")
     assert long.episode(long.rows[0]).done[-2] == TRUNCATED, "at the step limit it was the limit"
     np.savez(
         tmp_path / "long" / "a.npz",
@@ -332,16 +349,17 @@ def test_an_end_is_told_from_a_time_limit(tmp_path: Path) -> None:
         truncations=0 * terminals,
         **steps,
     )
-    told = read_all(tmp_path / "long", PRE, BOX, tmp_path / "told_store")
+    told = read_all(tmp_path / "long", PRE, BOX_SPACE, tmp_path / "told_store")
     assert told.episode(told.rows[0]).done[-2] == TERMINATED, "unless the file knows better"
 
 
 @pytest.fixture
 def make_native(tmp_path: Path, make_episode: Callable) -> Callable[..., EpisodeStore]:
     def make(
-        space: ActionSpace = BOX, has_final_frame: bool = True, grayscale: bool = False
+        space: ActionSpace = BOX_SPACE, has_final_frame: bool = True, grayscale: bool = False
     ) -> EpisodeStore:
-        spec, channels = spec_of(space, grayscale=grayscale), 1 if grayscale else 3
+        spec = spec_of(space, grayscale=grayscale)
+        channels = 1 if grayscale else 3
         meta = {"env": spec.to_dict(), "backend": "gymnasium", "policy": "counting", "seed": 7}
         writer = StoreWriter(
             tmp_path / "native",
@@ -349,11 +367,13 @@ def make_native(tmp_path: Path, make_episode: Callable) -> Callable[..., Episode
         )
         episodes = []
         for number, length in enumerate(LENGTHS):
-            episode = make_episode(number, length, discrete=space is NUMBERED, size=SIZE)
-            frames = true_frames(length, number, channels)
-            actions = (
-                episode.actions if space is NUMBERED else episode.actions * np.float32([1, 0.1])
+            episode = make_episode(
+                number, length, discrete=space is NUMBERED_SPACE, size=FRAME_SIZE
             )
+            frames = true_frames(length, number, channels)
+            actions = episode.actions
+            if space is not NUMBERED_SPACE:
+                actions = actions * np.float32([1, 0.1])
             rewards = episode.rewards + np.float32(0.1) * (np.arange(length + 1) < length)
             episodes.append(
                 type(episode)(
@@ -373,18 +393,18 @@ def make_native(tmp_path: Path, make_episode: Callable) -> Callable[..., Episode
     return make
 
 
-WAYS = [
+EXPORTS = [
     (Format.npz, PRE),
     (Format.npz, POST),
     (Format.hdf5, PRE),
     (Format.hdf5, POST),
     (Format.minari, None),
 ]
-STORES = [{}, {"space": NUMBERED}, {"grayscale": True}, {"has_final_frame": False}]
+STORE_KINDS = [{}, {"space": NUMBERED_SPACE}, {"grayscale": True}, {"has_final_frame": False}]
 
 
-@pytest.mark.parametrize("kind", STORES, ids=str)
-@pytest.mark.parametrize(("target", "alignment"), WAYS, ids=str)
+@pytest.mark.parametrize("kind", STORE_KINDS, ids=str)
+@pytest.mark.parametrize(("target", "alignment"), EXPORTS, ids=str)
 def test_round_trips_lose_nothing(
     make_native: Callable[..., EpisodeStore],
     tmp_path: Path,
@@ -407,7 +427,7 @@ def test_round_trips_lose_nothing(
     back = read_all(
         path,
         None,
-        kind.get("space", BOX),
+        kind.get("space", BOX_SPACE),
         tmp_path / "back",
         grayscale=kind.get("grayscale", False),
     )
@@ -422,11 +442,10 @@ def test_other_readers_find_the_npz_keys_that_they_know(
     files = sorted((tmp_path / "npz").iterdir())
     assert [file.name for file in files] == [f"episode_{number:06d}.npz" for number in range(5)]
     for row, file in zip(store.rows, files, strict=True):
-        content, episode = np.load(file, allow_pickle=False), store.episode(row)
-        assert (
-            content["observations"].shape == (row.length, SIZE, SIZE, 3)
-            and content["observations"].dtype == np.uint8
-        )
+        content = np.load(file, allow_pickle=False)
+        episode = store.episode(row)
+        assert content["observations"].shape == (row.length, FRAME_SIZE, FRAME_SIZE, 3)
+        assert content["observations"].dtype == np.uint8
         assert np.array_equal(content["observations"], episode.frames[:-1])
         assert np.array_equal(content["actions"], episode.actions[:-1])
         assert np.array_equal(content["rewards"], episode.rewards[:-1])
@@ -438,18 +457,19 @@ def test_other_readers_find_the_npz_keys_that_they_know(
 def test_other_readers_find_humblerls_layout(
     make_native: Callable[..., EpisodeStore], tmp_path: Path
 ) -> None:
-    store = make_native(space=NUMBERED)
+    store = make_native(space=NUMBERED_SPACE)
     list(export(store, Format.hdf5, tmp_path, PRE))
     with h5py.File(tmp_path / "episodes.hdf5") as file:
         states = file["states"]
-        assert (states.dtype, states.chunks, states.compression) == (
-            np.uint8,
-            (128, SIZE, SIZE, 3),
-            "lzf",
-        )
+        assert states.dtype == np.uint8 and states.chunks == (128, FRAME_SIZE, FRAME_SIZE, 3)
+        assert states.compression == "lzf"
         assert states.maxshape[0] is None and file["actions"].shape == (sum(LENGTHS), 1)
         assert file.attrs["N_TRANSITIONS"] == sum(LENGTHS) and file.attrs["N_GAMES"] == 5
-        assert file.attrs["ACTION_DIM"] == 1 and tuple(file.attrs["STATE_SHAPE"]) == (SIZE, SIZE, 3)
+        assert file.attrs["ACTION_DIM"] == 1 and tuple(file.attrs["STATE_SHAPE"]) == (
+            FRAME_SIZE,
+            FRAME_SIZE,
+            3,
+        )
         assert file["episodes"][:].tolist() == np.cumsum([0, *LENGTHS]).tolist()
         first, last = file["episodes"][2:4]
         assert np.array_equal(states[first:last], store.episode(store.rows[2]).frames[:-1])
@@ -461,7 +481,7 @@ def test_other_readers_find_humblerls_layout(
 def test_minari_loads_what_we_write_without_loss(
     make_native: Callable[..., EpisodeStore], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store = make_native(space=NUMBERED)
+    store = make_native(space=NUMBERED_SPACE)
     list(export(store, Format.minari, tmp_path, None))
     monkeypatch.setenv("MINARI_DATASETS_PATH", str(tmp_path / "minari"))
     loaded = minari.load_dataset("Counting-v0/counting-v0")
@@ -469,9 +489,8 @@ def test_minari_loads_what_we_write_without_loss(
     assert loaded.action_space == gymnasium.spaces.Discrete(100)
     for row, episode in zip(store.rows, loaded, strict=True):
         ours = store.episode(row)
-        assert episode.observations.dtype == np.uint8 and np.array_equal(
-            episode.observations, ours.frames
-        )
+        assert episode.observations.dtype == np.uint8
+        assert np.array_equal(episode.observations, ours.frames)
         assert np.array_equal(episode.actions, ours.actions[:-1])
         assert episode.terminations.tolist() == (ours.done[:-1] == TERMINATED).tolist()
         assert episode.truncations.tolist() == (ours.done[:-1] == TRUNCATED).tolist()
@@ -486,9 +505,8 @@ def test_an_export_of_npz_goes_on_where_it_was_cut(
             break
     before = {file: file.stat().st_mtime_ns for file in (tmp_path / "npz").iterdir()}
     list(export(store, Format.npz, tmp_path, PRE))
-    assert len(before) == 3 and all(
-        file.stat().st_mtime_ns == then for file, then in before.items()
-    )
+    assert len(before) == 3
+    assert all(file.stat().st_mtime_ns == then for file, then in before.items())
     assert len(list((tmp_path / "npz").iterdir())) == 5
 
 
@@ -503,9 +521,8 @@ def test_a_single_file_that_was_cut_has_not_its_name_yet(
             break
     assert not (tmp_path / "episodes.hdf5").exists() and not (tmp_path / "minari").exists()
     list(export(store, target, tmp_path, alignment))
-    assert (
-        len(read_all(export_path(target, tmp_path, store), None, BOX, tmp_path / "back").rows) == 5
-    )
+    back = read_all(export_path(target, tmp_path, store), None, BOX_SPACE, tmp_path / "back")
+    assert len(back.rows) == 5
 
 
 @pytest.mark.parametrize(
@@ -515,16 +532,21 @@ def test_frames_of_another_size_go_through_the_preprocessing(
     tmp_path: Path, grayscale: bool, crop: tuple
 ) -> None:
     files = write_npz(tmp_path / "rollouts", PRE)
-    store = read_all(files, PRE, BOX, tmp_path / "store", size=16, grayscale=grayscale, crop=crop)
+    store = read_all(
+        files, PRE, BOX_SPACE, tmp_path / "store", size=16, grayscale=grayscale, crop=crop
+    )
     expected = Preprocessing(crop, 16, grayscale).apply(true_frames(LENGTHS[2], 2)[:-1])
     assert np.array_equal(store.episode(store.rows[2]).frames[:-1], expected)
 
 
 @pytest.mark.parametrize("grayscale", [False, True])
 def test_frames_of_the_right_size_are_not_cropped_again(tmp_path: Path, grayscale: bool) -> None:
-    files, crop = write_npz(tmp_path / "rollouts", PRE), (4, 2, 0, 6)
-    store = read_all(files, PRE, BOX, tmp_path / "store", crop=crop, grayscale=grayscale)
-    expected = Preprocessing((0, 0, 0, 0), SIZE, grayscale).apply(true_frames(LENGTHS[2], 2)[:-1])
+    files = write_npz(tmp_path / "rollouts", PRE)
+    crop = (4, 2, 0, 6)
+    store = read_all(files, PRE, BOX_SPACE, tmp_path / "store", crop=crop, grayscale=grayscale)
+    expected = Preprocessing((0, 0, 0, 0), FRAME_SIZE, grayscale).apply(
+        true_frames(LENGTHS[2], 2)[:-1]
+    )
     assert np.array_equal(store.episode(store.rows[2]).frames[:-1], expected)
 
 
@@ -536,7 +558,7 @@ def test_grey_frames_need_a_grey_env(
         ValueError,
         match=r"its frames are grey and the environment's are not: add env.grayscale=true",
     ):
-        read_all(tmp_path / "npz", None, BOX, tmp_path / "store")
+        read_all(tmp_path / "npz", None, BOX_SPACE, tmp_path / "store")
 
 
 def test_floats_that_are_whole_numbers_are_numbered_actions(tmp_path: Path) -> None:
@@ -544,13 +566,13 @@ def test_floats_that_are_whole_numbers_are_numbered_actions(tmp_path: Path) -> N
     for file in files.iterdir():
         content = dict(np.load(file))
         np.savez(file, **{**content, "actions": content["actions"].astype(np.float32)[:, None]})
-    check_order(read_all(files, PRE, NUMBERED, tmp_path / "store"), valid_last=False)
+    check_order(read_all(files, PRE, NUMBERED_SPACE, tmp_path / "store"), valid_last=False)
 
 
-LATENTS = np.zeros((LENGTHS[0], 2, 32), np.float32)
+LATENTS_FOR_FRAMES = np.zeros((LENGTHS[0], 2, 32), np.float32)
 BAD_NPZ: list[tuple[dict[str, Any], str]] = [
     (
-        {"observations": LATENTS},
+        {"observations": LATENTS_FOR_FRAMES},
         r"rollout_0.npz: observations are float32 \(6, 2, 32\), and must be uint8 \(T, H, W, C\)",
     ),
     (
@@ -607,7 +629,7 @@ def test_bad_npz_content_is_one_sentence(
     first = dict(np.load(files / "rollout_0.npz"))
     np.savez(files / "rollout_0.npz", **{**first, **changes})
     with pytest.raises(ValueError, match=sentence) as caught:
-        read_all(files, PRE, BOX, tmp_path / "store")
+        read_all(files, PRE, BOX_SPACE, tmp_path / "store")
     assert "rollout_0.npz" in str(caught.value) and "\n" not in str(caught.value)
 
 
@@ -626,7 +648,7 @@ def test_numbered_actions_must_be_whole_and_exist(tmp_path: Path) -> None:
             **{**dict(np.load(files / "rollout_0.npz")), "actions": actions},
         )
         with pytest.raises(ValueError, match=sentence):
-            read_all(files, PRE, NUMBERED, tmp_path / "store")
+            read_all(files, PRE, NUMBERED_SPACE, tmp_path / "store")
 
 
 def test_a_missing_key_names_what_is_there(tmp_path: Path) -> None:
@@ -636,7 +658,7 @@ def test_a_missing_key_names_what_is_there(tmp_path: Path) -> None:
         ValueError,
         match=r"deeper.npz has no 'observations' and no 'actions' .*its entries are obs, action",
     ):
-        read_all(files, PRE, BOX, tmp_path / "store")
+        read_all(files, PRE, BOX_SPACE, tmp_path / "store")
 
 
 @pytest.mark.parametrize("kept", [0, 100, -200])
@@ -645,7 +667,7 @@ def test_a_truncated_npz_is_named(tmp_path: Path, kept: int) -> None:
     path = files / "rollout_3.npz"
     path.write_bytes(path.read_bytes()[:kept])
     with pytest.raises(ValueError, match=r"rollout_3.npz is truncated, or no .npz file"):
-        read_all(files, PRE, BOX, tmp_path / "store")
+        read_all(files, PRE, BOX_SPACE, tmp_path / "store")
 
 
 def test_damaged_bytes_inside_an_npz_are_noticed(tmp_path: Path) -> None:
@@ -657,7 +679,7 @@ def test_damaged_bytes_inside_an_npz_are_noticed(tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"rollout_3.npz is truncated, or no .npz file of plain arrays: .*CRC"
     ):
-        read_all(files, PRE, BOX, tmp_path / "store")
+        read_all(files, PRE, BOX_SPACE, tmp_path / "store")
 
 
 def test_a_single_row_saved_after_its_step_holds_none(tmp_path: Path) -> None:
@@ -671,8 +693,8 @@ def test_a_single_row_saved_after_its_step_holds_none(tmp_path: Path) -> None:
         ValueError,
         match=r"a.npz: a single row, saved after its step, holds no step with a frame before",
     ):
-        read_all(tmp_path / "a.npz", POST, BOX, tmp_path / "store")
-    assert len(read_all(tmp_path / "a.npz", PRE, BOX, tmp_path / "store").rows) == 1
+        read_all(tmp_path / "a.npz", POST, BOX_SPACE, tmp_path / "store")
+    assert len(read_all(tmp_path / "a.npz", PRE, BOX_SPACE, tmp_path / "store").rows) == 1
 
 
 def test_files_of_two_kinds_in_one_folder(
@@ -684,7 +706,7 @@ def test_files_of_two_kinds_in_one_folder(
     with pytest.raises(
         ValueError, match=r"zzz.npz has the entry 'final_observation', unlike .*rollout_0.npz"
     ):
-        read_all(files, PRE, BOX, tmp_path / "store")
+        read_all(files, PRE, BOX_SPACE, tmp_path / "store")
 
 
 def change_hdf5(path: Path, name: str, value: Any) -> None:
@@ -694,15 +716,24 @@ def change_hdf5(path: Path, name: str, value: Any) -> None:
             file[name] = value
 
 
+NOT_RISING = r"table 'episodes' does not rise row by row within its 34 transitions"
 BAD_HDF5 = [
     ("states", None, r"x.hdf5 has no array 'states': its entries are actions, episodes, rewards"),
-    ("episodes", np.array([0, 3, 3, 5, 6, 7]), r"table 'episodes' does not rise row by row within its 34 transitions"),
-    ("episodes", np.array([0, 3, 4, 5, 6, 99]), r"table 'episodes' does not rise row by row within its 34 transitions"),
+    ("episodes", np.array([0, 3, 3, 5, 6, 7]), NOT_RISING),
+    ("episodes", np.array([0, 3, 4, 5, 6, 99]), NOT_RISING),
     ("episodes", np.array([0.5, 3]), r"table 'episodes' is float64 \(2,\), and names no episode"),
     ("episodes", np.array([0]), r"table 'episodes' is int64 \(1,\), and names no episode"),
-    ("states", np.zeros((34, 2, 16), np.float32), r"x.hdf5, episode 0: observations are float32 \(6, 2, 16\)"),
-    ("actions", np.zeros((34, 5), np.float32), r"x.hdf5, episode 0: its actions are float32 \(6, 5\)"),
-]  # fmt: skip
+    (
+        "states",
+        np.zeros((34, 2, 16), np.float32),
+        r"x.hdf5, episode 0: observations are float32 \(6, 2, 16\)",
+    ),
+    (
+        "actions",
+        np.zeros((34, 5), np.float32),
+        r"x.hdf5, episode 0: its actions are float32 \(6, 5\)",
+    ),
+]
 
 
 @pytest.mark.parametrize(
@@ -714,14 +745,14 @@ def test_bad_hdf5_content_is_one_sentence(
     path = write_humblerl(tmp_path / "x.hdf5")
     change_hdf5(path, name, value)
     with pytest.raises(ValueError, match=sentence):
-        read_all(path, PRE, BOX, tmp_path / "store")
+        read_all(path, PRE, BOX_SPACE, tmp_path / "store")
 
 
 def test_a_truncated_hdf5_file_is_named(tmp_path: Path) -> None:
     path = write_humblerl(tmp_path / "x.hdf5")
     path.write_bytes(path.read_bytes()[:-1000])
     with pytest.raises(ValueError, match=r"x.hdf5 is truncated or no HDF5 file"):
-        read_all(path, PRE, BOX, tmp_path / "store")
+        read_all(path, PRE, BOX_SPACE, tmp_path / "store")
 
 
 def test_a_damaged_minari_data_set_is_named(
@@ -733,16 +764,16 @@ def test_a_damaged_minari_data_set_is_named(
     whole = (data / "main_data.hdf5").read_bytes()
     (data / "main_data.hdf5").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ValueError, match=r"data cannot be read as a Minari data set"):
-        read_all(data.parent, None, BOX, tmp_path / "store")
+        read_all(data.parent, None, BOX_SPACE, tmp_path / "store")
     metadata = json.loads((data / "metadata.json").read_text())
     (data / "metadata.json").write_text(json.dumps({**metadata, "total_episodes": 0}))
     with pytest.raises(ValueError, match=r"data holds no episode"):
-        read_all(data.parent, None, BOX, tmp_path / "store")
+        read_all(data.parent, None, BOX_SPACE, tmp_path / "store")
 
 
 def test_small_frames_are_nothing_for_minari(make_store: Callable[..., EpisodeStore]) -> None:
     store = make_store()
-    store.manifest["env"] = spec_of(BOX, size=16).to_dict()
+    store.manifest["env"] = spec_of(BOX_SPACE, size=16).to_dict()
     with pytest.raises(
         ValueError, match=r"Minari keeps no pictures below 32x32, and these are 16x16"
     ):
@@ -757,7 +788,8 @@ def test_what_is_no_source_is_one_sentence(tmp_path: Path) -> None:
         ("empty", r"stage.source=.*empty holds no episodes: name a run folder"),
         (
             "notes.hdf5",
-            r"stage.source=.*notes.hdf5 is neither an HDF5 nor an .npz file: its first bytes are b'states a'",
+            r"stage.source=.*notes.hdf5 is neither an HDF5 nor an .npz file: "
+            r"its first bytes are b'states a'",
         ),
     ):
         with pytest.raises(ValueError, match=sentence):
@@ -767,18 +799,21 @@ def test_what_is_no_source_is_one_sentence(tmp_path: Path) -> None:
 def test_alignment_is_never_guessed(
     make_native: Callable[..., EpisodeStore], tmp_path: Path
 ) -> None:
-    both = r"stage.alignment is missing .*stage.alignment=pre if .*before .*stage.alignment=post if .*after"
+    both = (
+        r"stage.alignment is missing .*stage.alignment=pre if .*before "
+        r".*stage.alignment=post if .*after"
+    )
     for path in (write_npz(tmp_path / "rollouts", PRE), write_humblerl(tmp_path / "x.hdf5")):
         with pytest.raises(ValueError, match=both):
-            read_all(path, None, BOX, tmp_path / "store")
+            read_all(path, None, BOX_SPACE, tmp_path / "store")
     store = make_native()
     list(export(store, Format.minari, tmp_path, None))
     with pytest.raises(
         ValueError,
         match=r"is a Minari data set, which holds every frame: leave out stage.alignment",
     ):
-        read_all(export_path(Format.minari, tmp_path, store), PRE, BOX, tmp_path / "store")
+        read_all(export_path(Format.minari, tmp_path, store), PRE, BOX_SPACE, tmp_path / "store")
     with pytest.raises(
         ValueError, match=r"is no Minari data set: leave out stage.image_key=picture"
     ):
-        read_all(tmp_path / "x.hdf5", PRE, BOX, tmp_path / "store", "picture")
+        read_all(tmp_path / "x.hdf5", PRE, BOX_SPACE, tmp_path / "store", "picture")

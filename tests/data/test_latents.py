@@ -28,25 +28,23 @@ def encode(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
 
 def test_rows_lie_as_the_episodes_rows(make_store: MakeStore, tmp_path: Path) -> None:
     store = make_store()
-    assert (
-        encode_store(encode, store, tmp_path / "latents", VAE, batch_size=4)
-        == tmp_path / "latents" / "manifest.json"
-    )
+    path = encode_store(encode, store, tmp_path / "latents", VAE, batch_size=4)
+    assert path == tmp_path / "latents" / "manifest.json"
     latents = LatentStore.open(tmp_path / "latents", VAE, store)
     latents.verify()
     assert latents.latent_size == 2 and latents.shards() == store.shards()
     for shard in store.shards():
         mu, logsigma = latents.arrays(shard)
         assert mu.dtype == logsigma.dtype == np.float32
-        assert np.array_equal(mu, store.arrays(shard).frames[:, 0, 0, :2]) and np.array_equal(
-            logsigma, -mu
-        )
+        assert np.array_equal(mu, store.arrays(shard).frames[:, 0, 0, :2])
+        assert np.array_equal(logsigma, -mu)
 
 
 def test_progress_counts_every_frame(make_store: MakeStore, tmp_path: Path) -> None:
-    store, told = make_store(), []
-    encode_store(encode, store, tmp_path / "latents", VAE, progress=told.append)
-    assert sum(told) == store.num_frames()
+    store = make_store()
+    encoded: list[int] = []
+    encode_store(encode, store, tmp_path / "latents", VAE, progress=encoded.append)
+    assert sum(encoded) == store.num_frames()
 
 
 def test_a_batch_is_let_go_before_the_next_but_one(make_store: MakeStore, tmp_path: Path) -> None:
@@ -94,7 +92,8 @@ def grown(store: EpisodeStore, make_episode: MakeEpisode) -> EpisodeStore:
 def test_a_new_shard_is_encoded_alone(
     make_store: MakeStore, make_episode: MakeEpisode, tmp_path: Path
 ) -> None:
-    store, counted = make_store(), Counted()
+    store = make_store()
+    counted = Counted()
     encode_store(encode, store, tmp_path / "latents", VAE)
     again = grown(store, make_episode)
     with pytest.raises(ValueError, match=r"no latents of shard 3 of .*latents=online"):
@@ -126,7 +125,8 @@ def test_latents_stay_readable_while_a_new_shard_is_encoded(
 def test_changed_frames_are_noticed_and_encoded_again(
     make_store: MakeStore, tmp_path: Path
 ) -> None:
-    store, counted = make_store(), Counted()
+    store = make_store()
+    counted = Counted()
     encode_store(encode, store, tmp_path / "latents", VAE)
     path = store.folder / "shard_00001_frames.npy"
     np.save(path, 255 - np.load(path))
@@ -157,7 +157,8 @@ def as_written_before(folder: Path, store: EpisodeStore) -> None:
 def test_latents_of_the_earlier_format_open_if_the_store_is_the_same(
     make_store: MakeStore, make_episode: MakeEpisode, tmp_path: Path
 ) -> None:
-    store, counted = make_store(), Counted()
+    store = make_store()
+    counted = Counted()
     encode_store(encode, store, tmp_path / "latents", VAE)
     as_written_before(tmp_path / "latents", store)
     LatentStore.open(tmp_path / "latents", VAE, store).verify()
@@ -169,7 +170,8 @@ def test_latents_of_the_earlier_format_open_if_the_store_is_the_same(
 
 
 def test_encoding_resumes_after_the_last_whole_shard(make_store: MakeStore, tmp_path: Path) -> None:
-    store, seen = make_store(), []
+    store = make_store()
+    seen = []
 
     def failing(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         seen.append(len(frames))
@@ -199,7 +201,8 @@ def test_shards_of_another_vae_are_encoded_again(make_store: MakeStore, tmp_path
 def test_an_interrupted_second_encoding_leaves_no_mark_of_the_first(
     make_store: MakeStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    store, write = make_store(), arrays.write_array
+    store = make_store()
+    write = arrays.write_array
 
     def interrupted(path: Path, *content: Any) -> str:
         if path.name == "shard_00000_logsigma.npy":
@@ -247,18 +250,19 @@ def test_a_damaged_file_is_named(make_store: MakeStore, tmp_path: Path) -> None:
 def test_online_latents_are_the_stored_ones(
     make_store: MakeStore, tmp_path: Path, batch_size: int
 ) -> None:
-    store, sizes = make_store(), []
+    store = make_store()
+    sizes = []
     encode_store(encode, store, tmp_path / "latents", VAE)
 
     def counted(frames: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         sizes.append(len(frames))
         return encode(frames)
 
-    shards, rows = np.array([2, 0, 1, 0]), np.array([[0, 1, 2], [3, 3, 3], [10, 11, 12], [0, 1, 1]])
+    shards = np.array([2, 0, 1, 0])
+    rows = np.array([[0, 1, 2], [3, 3, 3], [10, 11, 12], [0, 1, 1]])
     stored = LatentStore.open(tmp_path / "latents", VAE, store).gather(shards, rows)
-    online = OnlineLatents(store, counted, latent_size=2, batch_size=batch_size).gather(
-        shards, rows
-    )
+    source = OnlineLatents(store, counted, latent_size=2, batch_size=batch_size)
+    online = source.gather(shards, rows)
     for mine, theirs in zip(online, stored, strict=True):
         assert torch.equal(mine, theirs) and mine.shape == (4, 3, 2) and mine.dtype == torch.float32
     assert max(sizes) == min(batch_size, 12) and sum(sizes) == 12

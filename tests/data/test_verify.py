@@ -19,10 +19,12 @@ from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
 
 LENGTHS = [5, 1, 9, 4, 12, 3, 7]
-SPACE = ActionSpace("box", 2, (0.0, 0.0), (100.0, 10.0), ("affine", "affine"))
-SPEC = EnvSpec("Counting-v0", {}, Preprocessing((0, 0, 0, 0), 16, False), 1, SPACE, 50)
+COUNTING_SPACE = ActionSpace("box", 2, (0.0, 0.0), (100.0, 10.0), ("affine", "affine"))
+COUNTING_SPEC = EnvSpec(
+    "Counting-v0", {}, Preprocessing((0, 0, 0, 0), 16, False), 1, COUNTING_SPACE, 50
+)
 # first row of each episode in its shard of three
-START = {0: 0, 1: 6, 2: 8, 3: 0, 4: 5, 5: 18, 6: 0}
+FIRST_ROWS = {0: 0, 1: 6, 2: 8, 3: 0, 4: 5, 5: 18, 6: 0}
 
 
 @pytest.fixture
@@ -35,7 +37,7 @@ def store(tmp_path: Path, make_episode: Callable[..., Any]) -> EpisodeStore:
         "versions": {},
         "has_final_frame": True,
     }
-    writer = StoreWriter(tmp_path / "episodes", {"env": SPEC.to_dict(), **meta})
+    writer = StoreWriter(tmp_path / "episodes", {"env": COUNTING_SPEC.to_dict(), **meta})
     episodes = [make_episode(number, length, size=16) for number, length in enumerate(LENGTHS)]
     splits = ["train"] * 5 + ["validation"] * 2
     for shard, first in enumerate(range(0, 7, 3)):
@@ -69,10 +71,10 @@ def edit_array(store: EpisodeStore, name: str, row: int, value: Any) -> None:
 
 
 def test_a_whole_store_has_no_damage(store: EpisodeStore) -> None:
-    told: list[int] = []
-    verdict = check_store(store.folder, told.append)
+    checked: list[int] = []
+    verdict = check_store(store.folder, checked.append)
     assert verdict.damages == [] and verdict.damaged == set() and len(verdict.rows) == 7
-    assert told == [3, 3, 1]
+    assert checked == [3, 3, 1]
 
 
 def grown(store: EpisodeStore, make_episode: Callable[..., Any]) -> EpisodeStore:
@@ -116,23 +118,43 @@ def test_shards_that_are_not_numbered_on_are_refused(store: EpisodeStore) -> Non
         check_store(store.folder)
 
 
-VALUES = [
-    ("shard_00001_actions", START[4] + 2, (2, 11), 4, r"shard_00001_actions.npy holds \[ 2\. 11\.\] at step 2, outside Box"),
-    ("shard_00001_actions", START[4] + 2, (np.nan, 1), 4, r"shard_00001_actions.npy holds \[nan  1\.\] at step 2"),
-    ("shard_00000_rewards", START[2] + 3, np.nan, 2, r"shard_00000_rewards.npy holds nan at step 3"),
-    ("shard_00000_rewards", START[2] + 3, np.inf, 2, r"shard_00000_rewards.npy holds inf at step 3"),
-    ("shard_00000_rewards", START[2] + 3, 4, 2, r"shard_00000_rewards.npy sums to 37.0, and manifest.json says 36.0"),
-    ("shard_00001_done", START[3] + 3, 0, 3, r"shard_00001_done.npy holds 0 at step 3 of 4, where it must be 1 or 2"),
-    ("shard_00001_done", START[3] + 3, 3, 3, r"shard_00001_done.npy holds 3 at step 3 of 4, where it must be 1 or 2"),
-    ("shard_00001_done", START[3] + 1, 1, 3, r"shard_00001_done.npy holds 1 at step 1 of 4, where it must be 0"),
-    ("shard_00002_done", 7, 2, 6, r"shard_00002_done.npy is not zero in row 7, which is padding"),
-    ("shard_00002_rewards", 7, 1, 6, r"shard_00002_rewards.npy is not zero in row 7, which is padding"),
-    ("shard_00002_actions", 7, 1, 6, r"shard_00002_actions.npy is not zero in row 7, which is padding"),
-]  # fmt: skip
+WRONG_VALUES = [
+    (
+        "shard_00001_actions",
+        FIRST_ROWS[4] + 2,
+        (2, 11),
+        4,
+        r"holds \[ 2\. 11\.\] at step 2, outside Box",
+    ),
+    ("shard_00001_actions", FIRST_ROWS[4] + 2, (np.nan, 1), 4, r"holds \[nan  1\.\] at step 2"),
+    ("shard_00000_rewards", FIRST_ROWS[2] + 3, np.nan, 2, r"holds nan at step 3"),
+    ("shard_00000_rewards", FIRST_ROWS[2] + 3, np.inf, 2, r"holds inf at step 3"),
+    ("shard_00000_rewards", FIRST_ROWS[2] + 3, 4, 2, r"sums to 37.0, and manifest.json says 36.0"),
+    (
+        "shard_00001_done",
+        FIRST_ROWS[3] + 3,
+        0,
+        3,
+        r"holds 0 at step 3 of 4, where it must be 1 or 2",
+    ),
+    (
+        "shard_00001_done",
+        FIRST_ROWS[3] + 3,
+        3,
+        3,
+        r"holds 3 at step 3 of 4, where it must be 1 or 2",
+    ),
+    ("shard_00001_done", FIRST_ROWS[3] + 1, 1, 3, r"holds 1 at step 1 of 4, where it must be 0"),
+    ("shard_00002_done", 7, 2, 6, r"is not zero in row 7, which is padding"),
+    ("shard_00002_rewards", 7, 1, 6, r"is not zero in row 7, which is padding"),
+    ("shard_00002_actions", 7, 1, 6, r"is not zero in row 7, which is padding"),
+]
 
 
 @pytest.mark.parametrize(
-    ("name", "row", "value", "episode", "sentence"), VALUES, ids=[item[4][:60] for item in VALUES]
+    ("name", "row", "value", "episode", "sentence"),
+    WRONG_VALUES,
+    ids=[f"{item[0]} {item[4]}"[:60] for item in WRONG_VALUES],
 )
 def test_a_wrong_value_is_named(
     store: EpisodeStore, name: str, row: int, value: Any, episode: int, sentence: str
@@ -141,7 +163,7 @@ def test_a_wrong_value_is_named(
     verdict = check_store(store.folder)
     assert verdict.damaged == {episode} and len(verdict.damages) == 1
     assert verdict.damages[0].sentence.startswith(f"episode {episode}: ")
-    assert re.search(sentence, verdict.damages[0].sentence), verdict.damages
+    assert re.search(rf"{name}\.npy {sentence}", verdict.damages[0].sentence), verdict.damages
 
 
 def test_an_altered_byte_is_noticed_by_its_hash(store: EpisodeStore) -> None:
@@ -149,7 +171,10 @@ def test_an_altered_byte_is_noticed_by_its_hash(store: EpisodeStore) -> None:
     content = bytearray(path.read_bytes())
     content[-5] ^= 1
     path.write_bytes(content)
-    fault = "cannot be trusted: shard_00001_frames.npy has changed since it was written (its SHA-256 differs)"
+    fault = (
+        "cannot be trusted: "
+        "shard_00001_frames.npy has changed since it was written (its SHA-256 differs)"
+    )
     verdict = check_store(store.folder)
     assert sentences(verdict) == [f"episode 5 {fault}"] and verdict.damaged == {5}
     content[200] ^= 1
@@ -166,18 +191,14 @@ def test_several_damages_are_all_listed(store: EpisodeStore) -> None:
     (store.folder / "shard_00000_done.npy").unlink()
     path = store.folder / "shard_00002_rewards.npy"
     path.write_bytes(path.read_bytes()[:-4])
-    edit_array(store, "shard_00001_rewards", START[5], 100)
+    edit_array(store, "shard_00001_rewards", FIRST_ROWS[5], 100)
     found = sentences(check_store(store.folder))
     assert len(found) == 3
-    assert (
-        "episodes 0 to 2 cannot be trusted" in found[0]
-        and "shard_00000_done.npy is missing" in found[0]
-    )
+    assert "episodes 0 to 2 cannot be trusted" in found[0]
+    assert "shard_00000_done.npy is missing" in found[0]
     assert found[1].startswith("episode 5: shard_00001_rewards.npy sums to 103.0")
-    assert (
-        found[2].startswith("episode 6 cannot be trusted")
-        and "has 156 bytes where its header says 160" in found[2]
-    )
+    assert found[2].startswith("episode 6 cannot be trusted")
+    assert "has 156 bytes where its header says 160" in found[2]
 
 
 def test_arrays_of_another_layout_are_named(store: EpisodeStore) -> None:
@@ -185,36 +206,59 @@ def test_arrays_of_another_layout_are_named(store: EpisodeStore) -> None:
     np.save(store.folder / "shard_00002_frames.npy", np.zeros((8, 16, 16, 1), np.uint8))
     found = sentences(check_store(store.folder))
     assert len(found) == 2
-    assert (
-        "shard_00002_frames.npy holds uint8 (16, 16, 1) per row, where its env has uint8 (16, 16, 3)"
-        in found[0]
-    )
-    assert (
-        "shard_00002_actions.npy holds float64 (2,) per row, where its env has float32 (2,)"
-        in found[1]
-    )
+    frames = "shard_00002_frames.npy holds uint8 (16, 16, 1) per row, "
+    assert frames + "where its env has uint8 (16, 16, 3)" in found[0]
+    actions = "shard_00002_actions.npy holds float64 (2,) per row, "
+    assert actions + "where its env has float32 (2,)" in found[1]
 
 
 def set_row(index: int, key: str, value: Any) -> Callable[[dict], Any]:
     return lambda content: content["episodes"][index].update({key: value})
 
 
-TABLE: list[tuple[Callable[[dict], Any], int, str]] = [
+WRONG_TABLES: list[tuple[Callable[[dict], Any], int, str]] = [
     (set_row(2, "length", 0), 2, "episode 2: manifest.json gives it 0 steps and the seed 102"),
     (set_row(2, "seed", -7), 2, "episode 2: manifest.json gives it 9 steps and the seed -7"),
     (set_row(2, "seed", "x"), 2, "episode 2: manifest.json gives it no valid seed"),
-    (set_row(2, "split", "test"), 2, "episode 2: manifest.json gives it the split 'test', which is not train or validation"),
-    (set_row(2, "shard", 9), 2, "episode 2: manifest.json puts it into shard 9, and there is no such shard"),
+    (
+        set_row(2, "split", "test"),
+        2,
+        ("episode 2: manifest.json gives it the split 'test', which is not train or validation"),
+    ),
+    (
+        set_row(2, "shard", 9),
+        2,
+        ("episode 2: manifest.json puts it into shard 9, and there is no such shard"),
+    ),
     (set_row(2, "length", 8), 2, "shard_00000: only 17 of its 18 rows belong to an episode"),
-    (set_row(2, "length", 10), 2, "episode 2: manifest.json puts it into rows 8 to 18 of shard_00000, which has 18 rows"),
-    (set_row(1, "start", 5), 1, "episode 1: manifest.json puts it into rows 5 to 6 of shard_00000, which has 18 rows, 6 taken"),
-    (set_row(6, "seed", 103), 6, "episode 6: it is for validation, yet its seed 103 is that of training episode 3"),
-    (set_row(0, "return", 3.0), 0, "episode 0: shard_00000_rewards.npy sums to 10.0, and manifest.json says 3.0"),
-]  # fmt: skip
+    (
+        set_row(2, "length", 10),
+        2,
+        ("episode 2: manifest.json puts it into rows 8 to 18 of shard_00000, which has 18 rows"),
+    ),
+    (
+        set_row(1, "start", 5),
+        1,
+        (
+            "episode 1: manifest.json puts it into rows 5 to 6 of shard_00000, "
+            "which has 18 rows, 6 taken"
+        ),
+    ),
+    (
+        set_row(6, "seed", 103),
+        6,
+        ("episode 6: it is for validation, yet its seed 103 is that of training episode 3"),
+    ),
+    (
+        set_row(0, "return", 3.0),
+        0,
+        ("episode 0: shard_00000_rewards.npy sums to 10.0, and manifest.json says 3.0"),
+    ),
+]
 
 
 @pytest.mark.parametrize(
-    ("change", "episode", "sentence"), TABLE, ids=[item[2][:70] for item in TABLE]
+    ("change", "episode", "sentence"), WRONG_TABLES, ids=[item[2][:70] for item in WRONG_TABLES]
 )
 def test_a_wrong_episode_table_is_named(
     store: EpisodeStore, change: Callable[[dict], Any], episode: int, sentence: str

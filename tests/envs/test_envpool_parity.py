@@ -1,8 +1,12 @@
 """EnvPool's CarRacing against Gymnasium's: other tracks for the same seed, but the same game.
 
-Tolerances come from 32 tracks per backend with the driver below (250 steps): returns 195 +- 34 in Gymnasium and
-198 +- 18 in EnvPool, mean colour (100.9, 183.1, 100.1) and (103.1, 185.8, 102.2). Flat fields of Gymnasium's picture
-are darker by 2, since it scales an already drawn picture down; the mean pictures of 4 tracks are 2.3 apart.
+Tolerances come from 32 tracks per backend with the driver below (250 steps).
+
+    Gymnasium  returns 195 +- 34, mean colour (100.9, 183.1, 100.1)
+    EnvPool    returns 198 +- 18, mean colour (103.1, 185.8, 102.2)
+
+Flat fields of Gymnasium's picture are darker by 2, since it scales an already drawn picture down.
+The mean pictures of 4 tracks are 2.3 apart.
 """
 
 import dataclasses
@@ -39,7 +43,8 @@ def drive(spec: EnvSpec, backend: Backend, steps: int = 200) -> tuple[np.ndarray
     """Returns (N,) and the mean picture (64, 64, 3) once the camera has come down."""
     envs = make_vector_env(spec, backend, len(SEEDS))
     frames, _ = envs.reset(seed=SEEDS)
-    returns, pictures = np.zeros(len(SEEDS)), []
+    returns = np.zeros(len(SEEDS))
+    pictures = []
     for step in range(steps):
         frames, rewards, terminated, truncated, _ = envs.step(follow_road(frames, step))
         assert not terminated.any() and not truncated.any()
@@ -66,7 +71,8 @@ def test_leaving_the_field_ends_both_alike(spec: EnvSpec) -> None:
     for backend in BACKENDS:
         envs = make_vector_env(spec, backend, 3)
         envs.reset(seed=[0, 1, 2])
-        length, last = np.zeros(3, int), np.zeros(3)
+        length = np.zeros(3, int)
+        last = np.zeros(3)
         for _ in range(300):
             running = envs.alive.copy()
             _, rewards, terminated, truncated, _ = envs.step(
@@ -77,7 +83,8 @@ def test_leaving_the_field_ends_both_alike(spec: EnvSpec) -> None:
             assert not truncated.any()
         np.testing.assert_allclose(last, -100, atol=0.2)
         lengths.append(np.median(length))
-    assert abs(lengths[0] - lengths[1]) <= 3  # 285 to 287 steps, whatever the track
+    # 285 to 287 steps, whatever the track
+    assert abs(lengths[0] - lengths[1]) <= 3
 
 
 def test_the_time_limit_truncates_both(spec: EnvSpec) -> None:

@@ -57,7 +57,7 @@ def toy_level(spec: EnvSpec, seed: int) -> int:
     return seed % limit if seed < HELD_OUT else limit + seed % 2
 
 
-TOY = Family(
+TOY_FAMILY = Family(
     name="toy",
     config=ToyConfig,
     fits=lambda env_id: env_id.startswith("Toy/"),
@@ -72,15 +72,15 @@ TOY = Family(
     ),
     has_final_frame=False,
 )
-CHOICE = "defaults:\n  - /schema/env/toy@_here_\n  - _self_\n"
+TOY_YAML = "defaults:\n  - /schema/env/toy@_here_\n  - _self_\n"
 
 
 @pytest.fixture(autouse=True)
 def _toy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One row, and a choice in conf/env."""
-    monkeypatch.setattr(families, "FAMILIES", (TOY, *families.FAMILIES))
+    monkeypatch.setattr(families, "FAMILIES", (TOY_FAMILY, *families.FAMILIES))
     shutil.copytree(groups.config_folder(), tmp_path / "conf")
-    (tmp_path / "conf" / "env" / "toy.yaml").write_text(CHOICE)
+    (tmp_path / "conf" / "env" / "toy.yaml").write_text(TOY_YAML)
     monkeypatch.setattr(groups, "CONFIG_FOLDERS", (tmp_path / "conf",))
 
 
@@ -92,7 +92,7 @@ def collect(outputs: Path, *more: str) -> int:
 
 def test_a_row_gives_spec_and_slots() -> None:
     spec = make_spec(ToyConfig(id="Toy/Pong-v5", limit=4))
-    assert spec.family is TOY and spec.kwargs == {"limit": 4}
+    assert spec.family is TOY_FAMILY and spec.kwargs == {"limit": 4}
     assert resolve_backend(Backend.auto, spec) is Backend.gymnasium
     frames, _ = make_vector_env(spec, Backend.auto, 2).reset(seed=[0, 1])
     assert frames.shape == (2, 64, 64, 3) and frames.any()
@@ -123,7 +123,7 @@ def test_levels_are_disjoint_between_splits_and_stay_so(tmp_path: Path) -> None:
     }
     assert levels["train"] <= {0, 1, 2} and levels["validation"] <= {3, 4}
     store = EpisodeStore.open(run / "episodes")
-    assert store.has_final_frame is False and store.env.family is TOY
+    assert store.has_final_frame is False and store.env.family is TOY_FAMILY
     with pytest.raises(ValueError, match="come from 3 levels, and only their own split keeps"):
         store.split_again(0.5)
     data = SequenceDataset(store, "validation", 2)

@@ -27,7 +27,7 @@ from world_models.envs.make import (
 from world_models.envs.preprocess import Crop
 from world_models.envs.procgen import DistributionMode, Game, ProcgenConfig
 
-CONF = Path(__file__).parents[2] / "conf"
+CONFIG_FOLDER = Path(__file__).parents[2] / "conf"
 
 
 class Blind(gymnasium.Env):
@@ -186,7 +186,7 @@ def composed(*overrides: str) -> Any:
     store.store(name="envs_test_root", node=root)
     store.store(group="schema/env", name="gymnasium", node=EnvConfig)
     store.store(group="schema/env", name="procgen", node=ProcgenConfig)
-    with initialize_config_dir(str(CONF), version_base="1.3"):
+    with initialize_config_dir(str(CONFIG_FOLDER), version_base="1.3"):
         return OmegaConf.to_object(compose("envs_test_root", list(overrides)).env)
 
 
@@ -203,7 +203,7 @@ def test_groups_compose_into_their_dataclasses() -> None:
     assert composed("env=gymnasium", "env.id=Acrobot-v1").id == "Acrobot-v1"
 
 
-SILENT = """
+SILENT_PROGRAM = """
 import sys
 import world_models.envs.make as make
 heavy = {"torch", "gym", "procgen", "envpool", "shimmy", "pygame"} & set(sys.modules)
@@ -226,6 +226,6 @@ def test_importing_is_light_and_no_banner_reaches_the_user() -> None:
     if importlib.util.find_spec("envpool"):
         cases.append(("CarRacing-v3", "envpool"))
     done = subprocess.run(
-        [sys.executable, "-c", SILENT % cases], capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", SILENT_PROGRAM % cases], capture_output=True, text=True, timeout=120
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")

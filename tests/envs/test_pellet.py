@@ -6,7 +6,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import world_models.envs  # noqa: F401  (registers Pellet)
-from world_models.envs.pellet import AGENT, PELLET, TILE, PelletEnv
+from world_models.envs.pellet import AGENT_COLOUR, PELLET_COLOUR, TILE_SIZE, PelletEnv
 
 STAY, UP, DOWN, LEFT, RIGHT = range(5)
 
@@ -70,8 +70,8 @@ def test_seeds_place_two_different_tiles_all_over_the_board() -> None:
 def test_the_picture_shows_both_where_they_are(env: gymnasium.Env) -> None:
     picture, _ = env.reset(seed=3)
     game = pellet_of(env)
-    for place, colour in ((game.agent, AGENT), (game.pellet, PELLET)):
-        row, column = place * TILE + TILE // 2
+    for place, colour in ((game.agent, AGENT_COLOUR), (game.pellet, PELLET_COLOUR)):
+        row, column = place * TILE_SIZE + TILE_SIZE // 2
         assert tuple(picture[row, column]) == colour
     np.testing.assert_array_equal(env.render(), picture)
     assert env.action_space == gymnasium.spaces.Discrete(5)

@@ -39,9 +39,8 @@ def test_sixteen_games_are_registered_and_made() -> None:
     for env_id in ids:
         env = gymnasium.make(env_id, num_levels=1, render_mode="rgb_array")
         frame, _ = env.reset()
-        assert env.observation_space.contains(
-            frame
-        ) and env.action_space == gymnasium.spaces.Discrete(15)
+        assert env.observation_space.contains(frame)
+        assert env.action_space == gymnasium.spaces.Discrete(15)
         np.testing.assert_array_equal(env.render(), frame)
 
 
@@ -150,8 +149,10 @@ def test_time_limits_are_the_ones_inside_the_games(game: str) -> None:
     level = 123456789
     env = make_gym3(game, distribution_mode="easy", rand_seed=0, start_level=level, num_levels=1)
     env.act(np.array([4]))
-    state, pattern = env.get_state()[0], np.array([level, level], np.int32).tobytes()
-    end = state.rfind(pattern)  # time limit, level, previous level
+    state = env.get_state()[0]
+    pattern = np.array([level, level], np.int32).tobytes()
+    # time limit, level, previous level
+    end = state.rfind(pattern)
     assert int.from_bytes(state[end - 4 : end], "little") == time_limit(game)
 
 
@@ -201,8 +202,8 @@ def test_windows_of_one_level_are_known(tmp_path: Path) -> None:
     (run,) = tmp_path.glob("*/*/*")
     store = EpisodeStore.open(run / "episodes")
     windows = PixelWindows(SequenceDataset(store, "train", 5), 4, 10, store_space(store), View())
-    told = [row["level"] for row in read_csv(run / "episodes.csv")]
-    assert [str(level) for level in windows.levels[::2]] == told and len(set(told)) == 2
+    levels = [row["level"] for row in read_csv(run / "episodes.csv")]
+    assert [str(level) for level in windows.levels[::2]] == levels and len(set(levels)) == 2
 
 
 def store_space(store: EpisodeStore) -> ActionSpace:

@@ -11,7 +11,7 @@ from world_models.envs.preprocess import Preprocessing
 from world_models.envs.slots import SlotVectorEnv, Transitions
 from world_models.envs.spec import EnvSpec
 
-SPEC = EnvSpec(
+COUNTER_SPEC = EnvSpec(
     "Counter-v0",
     {},
     Preprocessing((0, 0, 0, 0), 16, False),
@@ -26,7 +26,7 @@ class Counter(SlotVectorEnv):
 
     def __init__(self, num_envs: int, frame_skip: int = 1) -> None:
         space = gymnasium.spaces.Box(-np.inf, np.inf, (2,), np.float32)
-        super().__init__(replace(SPEC, frame_skip=frame_skip), num_envs, space)
+        super().__init__(replace(COUNTER_SPEC, frame_skip=frame_skip), num_envs, space)
         self.state = np.zeros((num_envs, 2), np.float32)
 
     def _begin(self, slots: np.ndarray, seeds: list[int]) -> np.ndarray:

@@ -1,4 +1,7 @@
-"""What every backend promises: idle slots, episodes that depend on their seed alone, frame skip, stop."""
+"""What every backend promises.
+
+Idle slots, episodes that depend on their seed alone, frame skip, stop.
+"""
 
 import dataclasses
 
@@ -24,7 +27,7 @@ CASES = {
     "car_racing_pool": (EnvConfig(id="CarRacing-v3", crop=Crop(bottom=12)), Backend.envpool),
     "coinrun": (EnvConfig(id="WorldModels/Procgen-coinrun-v0"), Backend.procgen),
 }
-STEPS = 15
+MAX_STEPS = 15
 Recording = list[tuple[np.ndarray, float, bool, bool]]
 
 
@@ -37,16 +40,19 @@ def case(request: pytest.FixtureRequest) -> tuple[EnvSpec, Backend]:
 
 
 def actions_of(spec: EnvSpec, seed: int) -> np.ndarray:
-    return spec.action_space.sample(np.random.default_rng(seed), STEPS)
+    return spec.action_space.sample(np.random.default_rng(seed), MAX_STEPS)
 
 
 def play(envs: PixelVectorEnv, seeds: list[int], slots: list[int]) -> list[Recording]:
-    """Episodes of `seeds` in `slots`, each under actions drawn from its own seed, up to STEPS steps."""
+    """Episodes of `seeds` in `slots`, up to MAX_STEPS steps.
+
+    Each is played with actions drawn from its own seed.
+    """
     mask = np.isin(np.arange(envs.num_envs), slots)
     frames, infos = envs.reset(seed=seeds, options={"reset_mask": mask})
     assert infos == {}
     records: list[Recording] = [[(frames[slot], 0.0, False, False)] for slot in slots]
-    for step in range(STEPS):
+    for step in range(MAX_STEPS):
         actions = np.stack(
             [envs.env_spec.action_space.sample(np.random.default_rng(step), 1)[0]] * envs.num_envs
         )
@@ -73,21 +79,13 @@ def test_spaces_and_types(case: tuple[EnvSpec, Backend]) -> None:
     assert envs.metadata["autoreset_mode"] is AutoresetMode.DISABLED
     assert envs.has_final_frame is (backend is not Backend.procgen)
     assert envs.observation_space.contains(frames) and frames.any()
-    assert frames.shape == (
-        2,
-        spec.preprocessing.size,
-        spec.preprocessing.size,
-        spec.preprocessing.channels,
-    )
+    size = spec.preprocessing.size
+    assert frames.shape == (2, size, size, spec.preprocessing.channels)
     actions = spec.action_space.sample(np.random.default_rng(0), 2)
     assert envs.action_space.contains(actions)
     frames, rewards, terminated, truncated, infos = envs.step(actions)
-    assert (frames.dtype, rewards.dtype, terminated.dtype, truncated.dtype) == (
-        np.uint8,
-        np.float32,
-        bool,
-        bool,
-    )
+    assert (frames.dtype, rewards.dtype) == (np.uint8, np.float32)
+    assert (terminated.dtype, truncated.dtype) == (bool, bool)
     assert rewards.shape == terminated.shape == truncated.shape == (2,) and infos == {}
     assert all(picture.dtype == np.uint8 and picture.shape[2] == 3 for picture in envs.render())
     envs.close()
@@ -144,7 +142,8 @@ def test_frame_skip_stops_at_the_end() -> None:
     spec = dataclasses.replace(make_spec(EnvConfig(id="WorldModels/Pellet-v0")), frame_skip=3)
     envs = make_vector_env(spec, Backend.auto, 1)
     envs.reset(seed=[0])
-    ends = [bool(envs.step(np.zeros(1, int))[3][0]) for _ in range(7)]  # 6 x 3 steps and 2 of 3
+    # 6 x 3 steps and 2 of 3
+    ends = [bool(envs.step(np.zeros(1, int))[3][0]) for _ in range(7)]
     assert ends == [False] * 6 + [True]
 
 

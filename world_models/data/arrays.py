@@ -1,4 +1,4 @@
-"""Sharded array files: streamed to disk whole or not at all, memory-mapped with their size checked, gathered by row."""
+"""Sharded array files: written whole or not at all, memory-mapped, gathered by row."""
 
 import hashlib
 import io
@@ -28,11 +28,13 @@ def shard_name(index: int, part: str = "") -> str:
 def write_array(
     path: Path, shape: tuple[int, ...], dtype: npt.DTypeLike, chunks: Iterable[Array]
 ) -> str:
-    """Write chunks, joined along axis 0 to `shape`, as one .npy file; returns its SHA-256 as hexadecimal text.
+    """Write chunks as one .npy file; returns its SHA-256 as hexadecimal text.
 
-    Only one chunk at a time is in memory, and the file appears under its name once it is complete and on the disk.
+    The chunks are joined along axis 0 to `shape`. Only one of them at a time is in memory. The file
+    appears under its name once it is complete and on the disk.
     """
-    digest, rows = hashlib.sha256(), 0
+    digest = hashlib.sha256()
+    rows = 0
     with replacing(path) as file:
         header = _header(shape, np.dtype(dtype))
         file.write(header)
@@ -55,10 +57,11 @@ def write_array(
 def write_shard(
     folder: Path, index: int, columns: dict[str, list[Array]], extra: dict[str, Any]
 ) -> dict[str, Any]:
-    """Write one shard's arrays, each given as chunks of rows, and then its commit mark, whose content is returned.
+    """Write one shard's arrays and then its commit mark, whose content is returned.
 
-    The mark shard_00000.json says index, rows, the SHA-256 of each file, and `extra`. Each file takes its name only when
-    whole and an earlier mark goes first, so an interrupted shard has no mark and is simply written again.
+    Each array is given as chunks of rows. The mark shard_00000.json says index, rows, the SHA-256
+    of each file, and `extra`. Each file takes its name only when whole, and an earlier mark is
+    deleted first. So an interrupted shard has no mark, and is simply written again.
     """
     folder.mkdir(parents=True, exist_ok=True)
     mark_path = folder / f"{shard_name(index)}.json"
@@ -84,7 +87,11 @@ def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
 
 
 def check_array(path: Path, rows: int) -> None:
-    """A .npy file that is missing, is not as long as its header says, or has not `rows` rows is a ValueError naming it."""
+    """Check size and number of rows of a .npy file.
+
+    ValueError naming it where it is missing, is not as long as its header says, or has not `rows`
+    rows.
+    """
     remedy = "restore it or make this folder again"
     try:
         size = path.stat().st_size
@@ -107,7 +114,10 @@ def check_array(path: Path, rows: int) -> None:
 
 
 def map_array(path: Path) -> Array:
-    """The array in a .npy file, read only, its pages loaded as they are touched and shared between processes."""
+    """The array in a .npy file, read only.
+
+    Its pages are loaded as they are touched, and shared between processes.
+    """
     return np.load(path, mmap_mode="r").view(np.ndarray)
 
 
@@ -116,25 +126,29 @@ def read_manifest(
 ) -> tuple[dict[str, Any], str]:
     """`manifest.json` of a finished folder and the SHA-256 of its bytes, from one reading of it.
 
-    A missing file, another kind or a schema that is not one of `schemas` is a ValueError naming it.
+    ValueError naming it where it is missing, of another kind, or of a schema not in `schemas`.
     """
     path = folder / "manifest.json"
     if not path.is_file():
         raise ValueError(f"{path} does not exist, so there are no finished {kind} here: {remedy}")
     content = path.read_bytes()
     manifest = parse_json(content, path)
-    found = (manifest.get("kind"), manifest.get("schema"))
-    if found[0] != kind or found[1] not in schemas:
+    found_kind = manifest.get("kind")
+    found_schema = manifest.get("schema")
+    if found_kind != kind or found_schema not in schemas:
         wanted = " or ".join(map(str, schemas))
         raise ValueError(
-            f"{path} is of kind {found[0]!r}, schema {found[1]}, where {kind!r}, schema {wanted} "
-            f"is needed: {remedy}"
+            f"{path} is of kind {found_kind!r}, schema {found_schema}, where {kind!r}, "
+            f"schema {wanted} is needed: {remedy}"
         )
     return manifest, hashlib.sha256(content).hexdigest()
 
 
 def finished_shards(folder: Path) -> dict[int, dict[str, Any]]:
-    """The shards whose commit mark (shard_00000.json, written after their arrays) exists, by index, in order."""
+    """Commit marks by the index of their shards, in order.
+
+    A mark, shard_00000.json, is written after the arrays of its shard.
+    """
     marks = [read_json(path) for path in sorted(folder.glob("shard_?????.json"))]
     return {int(mark["index"]): mark for mark in marks}
 
@@ -145,7 +159,10 @@ def manifest_entry(mark: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_manifest(folder: Path, manifest: dict[str, Any]) -> Path:
-    """Finish a folder: remove what interrupted writers left, then write `manifest.json`; returns its path."""
+    """Finish a folder: write its `manifest.json`; returns the path.
+
+    What interrupted writers left is removed before.
+    """
     remove_leftovers(folder)
     write_json(folder / "manifest.json", manifest)
     return folder / "manifest.json"
@@ -158,9 +175,9 @@ def remove_leftovers(folder: Path) -> None:
 
 
 class ShardedFolder:
-    """A finished folder of shards, read through memory maps. What is added later is not seen.
+    """A finished folder of shards, read through memory maps.
 
-    It can be sent to another process, which maps the files anew.
+    What is added later is not seen. It can be sent to another process, which maps the files anew.
     """
 
     columns: tuple[str, ...]
@@ -170,7 +187,8 @@ class ShardedFolder:
 
         A missing or truncated file is a ValueError naming it.
         """
-        self.folder, self.manifest = folder, manifest
+        self.folder = folder
+        self.manifest = manifest
         self._digest = digest
         self._maps: dict[int, tuple[Array, ...]] = {}
         for shard in manifest["shards"]:
@@ -187,7 +205,8 @@ class ShardedFolder:
 
     def shard_digest(self, shard: int) -> str:
         """SHA-256 that names the content of one shard: that of its files' names and hashes."""
-        return hashlib.sha256(json.dumps(self._files(shard), sort_keys=True).encode()).hexdigest()
+        files = json.dumps(self._files(shard), sort_keys=True)
+        return hashlib.sha256(files.encode()).hexdigest()
 
     def file_digest(self, shard: int, column: str) -> str:
         """SHA-256 of one column's file of a shard, as the manifest has it."""
@@ -207,7 +226,10 @@ class ShardedFolder:
         return self._maps[shard]
 
     def altered(self) -> Iterator[tuple[Path, int]]:
-        """Read every file; yields those altered since they were written (another SHA-256), each with its shard."""
+        """Read every file; yields those altered since they were written, each with its shard.
+
+        A file is altered where its SHA-256 is not that of the manifest.
+        """
         for shard in self.manifest["shards"]:
             for name, expected in shard["files"].items():
                 if sha256(self.folder / name) != expected:
@@ -232,16 +254,20 @@ def gather(column: Callable[[int], Array], shards: Array, rows: Array) -> Array:
     return out
 
 
-PARALLEL_BYTES = 1 << 20
-"""Reads of at least so many bytes are shared among threads: one core does not use all of the memory's bandwidth."""
+PARALLEL_READ_BYTES = 1 << 20
+"""Reads of at least so many bytes are shared among threads.
+
+One core does not use all of the memory's bandwidth.
+"""
 
 
 def gather_runs(
     columns: Callable[[int], Sequence[Array]], shards: Array, rows: Array
 ) -> list[Array]:
-    """Ascending rows (B, R) of every array in columns(shard), one shard per item (B,), each as a new array (B, R, ...).
+    """Ascending rows (B, R) of every array in columns(shard), each as a new array (B, R, ...).
 
-    One read per item and column: for items that are runs of rows much faster than `gather`.
+    `shards` (B,) names one shard per item. There is one read per item and column: for items that
+    are runs of rows much faster than `gather`.
     """
     assert len(shards) == len(rows) > 0 and rows.min() >= 0, (shards.shape, rows.shape)
     numbers = shards.tolist()
@@ -250,7 +276,8 @@ def gather_runs(
 
     def copy(items: Iterable[int]) -> None:
         for item in items:
-            wanted, arrays = rows[item], found[numbers[item]]
+            wanted = rows[item]
+            arrays = found[numbers[item]]
             assert wanted[-1] < len(arrays[0]), (numbers[item], wanted[-1], len(arrays[0]))
             for out, column in zip(joined, arrays, strict=True):
                 # the mode without a copy in between
@@ -261,10 +288,14 @@ def gather_runs(
 
 
 def _in_threads(copy: Callable[[Iterable[int]], None], num_items: int, num_bytes: int) -> None:
-    """Copy all items; where they are large, threads help (numpy lets go of the lock while it copies)."""
-    helpers = num_cores() - 1 if num_bytes >= PARALLEL_BYTES else 0
-    items = iter(range(num_items))  # shared: whoever is free takes the next one
-    helping = [_helpers(os.getpid()).submit(copy, items) for _ in range(helpers)]
+    """Copy all items; where they are large, threads help.
+
+    numpy lets go of the lock while it copies.
+    """
+    num_helpers = num_cores() - 1 if num_bytes >= PARALLEL_READ_BYTES else 0
+    # shared: whoever is free takes the next one
+    items = iter(range(num_items))
+    helping = [_helpers(os.getpid()).submit(copy, items) for _ in range(num_helpers)]
     copy(items)
     for helper in helping:
         if not helper.cancel():

@@ -1,4 +1,7 @@
-"""In which order M reads its data: loose windows, or whole episodes chunk by chunk with a state that is carried along."""
+"""In which order M reads its data.
+
+It reads loose windows, or whole episodes chunk by chunk with a state that is carried along.
+"""
 
 import heapq
 from collections.abc import Iterator
@@ -19,8 +22,10 @@ Numbers = npt.NDArray[np.int64]
 class Chunks:
     """What one step of training reads: R windows, each by one row of the carried state."""
 
-    items: Numbers  # (R,) windows of the data set
-    rows: Numbers  # (R,) rows of the state, ascending
+    # (R,) windows of the data set
+    items: Numbers
+    # (R,) rows of the state, ascending
+    rows: Numbers
     # (R,) read from a zero state, not from the one that the row carries
     fresh: npt.NDArray[np.bool_]
 
@@ -38,12 +43,12 @@ def window_chunks(
 ) -> Iterator[Chunks]:
     """Windows from anywhere, each read from a zero state; `seed` to `shuffle` as for `batches`.
 
-    Each window is replaced with probability `terminal_prob` by the one that ends its episode, where the episode ended by
-    its rules: stride-1 windows would show an end `seq_len` times less often than any other step.
+    With probability `terminal_prob` a window is replaced by the one that ends its episode, where
+    the episode ended by its rules. Without that, stride-1 windows would show an end `seq_len` times
+    less often than any other step.
     """
-    drawn = seeding.generator(seed, "terminal", epoch).random(
-        len(data) if count is None else count, np.float32
-    )
+    num_drawn = len(data) if count is None else count
+    drawn = seeding.generator(seed, "terminal", epoch).random(num_drawn, np.float32)
     order = list(
         batches(
             len(data), batch_size, seed=seed, epoch=epoch, start=start, count=count, shuffle=shuffle
@@ -70,8 +75,8 @@ def episode_chunks(
 ) -> Iterator[Chunks]:
     """Whole episodes of a data set whose stride is its seq_len: a function of its arguments alone.
 
-    Each of `num_rows` rows reads an episode window by window, then takes the next one of the order, from a zero state;
-    rows for which none is left drop out. `start` skips the steps already done.
+    Each of `num_rows` rows reads an episode window by window, from a zero state. Then it takes the
+    next one of the order, or drops out where none is left. `start` skips the steps already done.
     """
     assert data.stride == data.seq_len, (data.stride, data.seq_len)
     windows = data.windows_per_episode
@@ -86,7 +91,10 @@ def episode_chunks(
 def read_chunks(
     data: LatentSequenceDataset, order: Iterator[Chunks]
 ) -> Iterator[tuple[Chunks, LatentBatch]]:
-    """The steps of an order with what they read, as many read at once as is cheap: one at a time, small reads cost M 8 %."""
+    """The steps of an order with what they read.
+
+    As many are read at once as is cheap: one at a time, small reads cost M 8 %.
+    """
     for chunks in order:
         ahead = data.latents.cheap_rows // (len(chunks.items) * (data.seq_len + 1))
         steps = [chunks, *islice(order, max(0, ahead - 1))]
@@ -99,8 +107,15 @@ def read_chunks(
 def _timetable(
     windows: Numbers, order: Numbers, num_rows: int, start: int
 ) -> tuple[Numbers, npt.NDArray[np.bool_]]:
-    """Who reads what when, from step `start` on: items (steps, num_rows), -1 where nothing is left, and whether afresh."""
-    ends, free, turns = np.cumsum(windows), [(0, row) for row in range(num_rows)], []
+    """Who reads what when, from step `start` on.
+
+    Gives items (steps, num_rows), -1 where nothing is left, and whether each is read from a zero
+    state, of the same shape.
+    """
+    ends = np.cumsum(windows)
+    # a heap of (step at which it is free, row)
+    free = [(0, row) for row in range(num_rows)]
+    turns = []
     for episode in order:
         begin, row = free[0]
         heapq.heapreplace(free, (begin + int(windows[episode]), row))

@@ -1,4 +1,7 @@
-"""Data sets over an episode store: frames, transitions, windows of frames or latents, and the order of their batches."""
+"""Data sets over an episode store, and the order of their batches.
+
+They give frames, transitions, and windows of frames or latents.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +18,7 @@ from world_models.data.arrays import Array, gather, gather_runs
 from world_models.data.batch import LatentBatch, SequenceBatch, TransitionBatch
 from world_models.data.episode import TERMINATED
 from world_models.data.latents import LatentSource
-from world_models.data.store import EpisodeStore
+from world_models.data.store import STORE_COLUMNS, EpisodeStore
 from world_models.runs import seeding
 
 Indices = Sequence[int] | npt.NDArray[np.int64]
@@ -32,9 +35,10 @@ def batches(
     count: int | None = None,
     shuffle: bool = True,
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """The batches of item indices of one epoch: a function of its arguments alone; the last batch may be smaller.
+    """The batches of item indices of one epoch: a function of its arguments alone.
 
-    `start` skips the batches already done, `count` uses only that many items of the (shuffled) order. Four bytes per item.
+    The last batch may be smaller. `start` skips the batches already done. `count` uses only that
+    many items of the (shuffled) order. Four bytes per item.
     """
     order = np.arange(num_items, dtype=np.uint32)
     if shuffle:
@@ -45,13 +49,19 @@ def batches(
 
 
 def to_float(frames: Tensor, device: torch.device | str) -> Tensor:
-    """frames (B, H, W, C) uint8 -> (B, C, H, W) float32 in [0, 1] on `device`, channels last in memory; moved as bytes."""
+    """Frames (B, H, W, C) uint8 -> (B, C, H, W) float32 in [0, 1] on `device`.
+
+    They are moved as bytes, and lie channels last in memory.
+    """
     assert frames.ndim == 4 and frames.dtype == torch.uint8, (frames.shape, frames.dtype)
     return frames.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
 
 
 def identity(batch: Batch) -> Batch:
-    """The collate_fn for a torch DataLoader over these data sets, whose batches come already joined."""
+    """The collate_fn for a torch DataLoader over these data sets.
+
+    Their batches come already joined.
+    """
     return batch
 
 
@@ -62,7 +72,8 @@ class _EpisodeItems(Dataset[Any], Generic[Batch]):
         """`fraction` of the split's episodes are used, the first ones, at least one."""
         rows = store.episodes(split)
         rows = rows[: max(1, round(fraction * len(rows)))]
-        self.store, self.rows = store, rows
+        self.store = store
+        self.rows = rows
         self._shard = np.array([row.shard for row in rows], np.int64)
         self._start = np.array([row.start for row in rows], np.int64)
         self._length = np.array([row.length for row in rows], np.int64)
@@ -95,7 +106,10 @@ class _EpisodeItems(Dataset[Any], Generic[Batch]):
 
 
 class ObservationDataset(_EpisodeItems[Tensor]):
-    """Single frames: (B, H, W, C) uint8. Final frames are left out where the store says that they are not valid."""
+    """Single frames: (B, H, W, C) uint8.
+
+    Final frames are left out where the store says that they are not valid.
+    """
 
     def __init__(self, store: EpisodeStore, split: str | None = None) -> None:
         super().__init__(store, split)
@@ -105,9 +119,8 @@ class ObservationDataset(_EpisodeItems[Tensor]):
 
     def __getitems__(self, indices: Indices) -> Tensor:
         episode, offset = self._locate(indices)
-        return torch.from_numpy(
-            self._gather("frames", self._shard[episode], self._start[episode] + offset)
-        )
+        frames = self._gather("frames", self._shard[episode], self._start[episode] + offset)
+        return torch.from_numpy(frames)
 
 
 class RolloutDataset(_EpisodeItems[TransitionBatch]):
@@ -121,11 +134,9 @@ class RolloutDataset(_EpisodeItems[TransitionBatch]):
 
     def __getitems__(self, indices: Indices) -> TransitionBatch:
         episode, offset = self._locate(indices)
-        shards, rows = self._shard[episode], self._start[episode] + offset
-        columns = (
-            self._gather(column, shards, rows)
-            for column in ("frames", "actions", "rewards", "done")
-        )
+        shards = self._shard[episode]
+        rows = self._start[episode] + offset
+        columns = (self._gather(column, shards, rows) for column in STORE_COLUMNS)
         return TransitionBatch(*map(torch.from_numpy, columns))
 
 
@@ -133,18 +144,24 @@ class RolloutDataset(_EpisodeItems[TransitionBatch]):
 class _Place:
     """Where the windows of a batch lie."""
 
-    shards: npt.NDArray[np.int64]  # (B,)
-    frames: npt.NDArray[np.int64]  # (B, T+1) rows of the frames, the last valid one repeated
-    steps: npt.NDArray[np.int64]  # (B, T) rows of the transitions, the last one repeated
-    mask: npt.NDArray[np.bool_]  # (B, T) inside the episode
-    next_mask: npt.NDArray[np.bool_]  # (B, T) and the next frame is valid
+    # (B,)
+    shards: npt.NDArray[np.int64]
+    # (B, T+1) rows of the frames, the last valid one repeated
+    frames: npt.NDArray[np.int64]
+    # (B, T) rows of the transitions, the last one repeated
+    steps: npt.NDArray[np.int64]
+    # (B, T) inside the episode
+    mask: npt.NDArray[np.bool_]
+    # (B, T) and the next frame is valid
+    next_mask: npt.NDArray[np.bool_]
 
 
 class _Windows(_EpisodeItems[Batch]):
-    """Windows of `seq_len` transitions, `stride` apart, each inside one episode; the last of an episode may be padded.
+    """Windows of `seq_len` transitions, `stride` apart, each inside one episode.
 
-    Every transition is in a window where stride <= seq_len. Without valid final frames the frame after an episode's last
-    transition is not given (`next_mask` is 0 there), but what the transition was rewarded with and that it ended is.
+    The last of an episode may be padded. Every transition is in a window where stride <= seq_len.
+    Without valid final frames the frame after an episode's last transition is not given:
+    `next_mask` is 0 there. Its reward and its end are given all the same.
     """
 
     def __init__(
@@ -156,7 +173,8 @@ class _Windows(_EpisodeItems[Batch]):
         fraction: float = 1.0,
     ) -> None:
         assert seq_len >= 1 and stride >= 1, (seq_len, stride)
-        self.seq_len, self.stride = seq_len, stride
+        self.seq_len = seq_len
+        self.stride = stride
         super().__init__(store, split, fraction)
 
     def _items_per_episode(self) -> npt.NDArray[np.int64]:
@@ -173,7 +191,10 @@ class _Windows(_EpisodeItems[Batch]):
         return int((-(-self._length // self.seq_len)).sum())
 
     def closing(self, items: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-        """Items (B,) -> the last windows of their episodes (B,); where an episode did not terminate, the item itself."""
+        """Items (B,) -> the last windows of their episodes (B,).
+
+        Where an episode did not terminate, it is the item itself.
+        """
         episode, _ = self._locate(items)
         return np.where(self._terminates[episode], self._ends[episode] - 1, items)
 
@@ -185,7 +206,8 @@ class _Windows(_EpisodeItems[Batch]):
     def _place(self, indices: Indices) -> _Place:
         episode, window = self._locate(indices)
         offset = window[:, None] * self.stride + np.arange(self.seq_len + 1)
-        length, start = self._length[episode][:, None], self._start[episode][:, None]
+        length = self._length[episode][:, None]
+        start = self._start[episode][:, None]
         last_frame = length - (not self.store.has_final_frame)
         steps = offset[:, :-1]
         return _Place(
@@ -220,9 +242,10 @@ class SequenceDataset(_Windows[SequenceBatch]):
 
 
 class LatentSequenceDataset(_Windows[LatentBatch]):
-    """Windows of latents for M, of the forepart of a split's episodes (`fraction` of them, at least one).
+    """Windows of latents for M.
 
-    `to_model` turns executed actions (N, ...) into model actions (N, A) float32.
+    They are of the first episodes of a split: `fraction` of them, at least one. `to_model` turns
+    executed actions (N, ...) into model actions (N, A) float32.
     """
 
     def __init__(
@@ -237,7 +260,8 @@ class LatentSequenceDataset(_Windows[LatentBatch]):
         fraction: float = 1.0,
     ) -> None:
         super().__init__(store, split, seq_len, stride, fraction)
-        self.latents, self.to_model = latents, to_model
+        self.latents = latents
+        self.to_model = to_model
 
     def __getitems__(self, indices: Indices) -> LatentBatch:
         place = self._place(indices)
@@ -254,9 +278,8 @@ class LatentSequenceDataset(_Windows[LatentBatch]):
 
 def _unpadded(values: Array, mask: npt.NDArray[np.bool_]) -> Array:
     """Values (B, T, ...) that are 0 where mask (B, T) is."""
-    return np.where(
-        mask.reshape(*mask.shape, *[1] * (values.ndim - 2)), values, values.dtype.type(0)
-    )
+    inside = mask.reshape(*mask.shape, *[1] * (values.ndim - 2))
+    return np.where(inside, values, values.dtype.type(0))
 
 
 def _time_first(values: Array) -> Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 RUNNING, TERMINATED, TRUNCATED = 0, 1, 2
-"""Values of `done`: the episode goes on, it ended by the rules of the game, it was cut off (a time limit)."""
+"""Values of `done`: the episode goes on, it ended by the rules, it was cut off (a time limit)."""
 
 UNKNOWN_SEED = -1
 """The seed of an episode that somebody else recorded without saying it."""
@@ -14,18 +14,21 @@ UNKNOWN_SEED = -1
 
 @dataclass(frozen=True)
 class Episode:
-    """T transitions in T+1 rows: frames[t] was seen, actions[t] done, rewards[t] and done[t] followed, frames[t+1] came next.
+    """T transitions in T+1 rows.
 
-    The last row of actions, rewards and done is padding: zeros.
+    frames[t] was seen and actions[t] executed; rewards[t], done[t] and frames[t+1] followed. The
+    last row of actions, rewards and done is padding: zeros.
     """
 
     seed: int
-    frames: npt.NDArray[np.uint8]  # (T+1, H, W, C), 0 to 255
-    actions: (
-        npt.NDArray[np.float32] | npt.NDArray[np.int64]
-    )  # (T+1, A) float32, or (T+1,) int64 where actions are numbered
-    rewards: npt.NDArray[np.float32]  # (T+1,)
-    done: npt.NDArray[np.uint8]  # (T+1,), RUNNING, TERMINATED or TRUNCATED
+    # (T+1, H, W, C), 0 to 255
+    frames: npt.NDArray[np.uint8]
+    # (T+1, A) float32, or (T+1,) int64 where actions are numbered
+    actions: npt.NDArray[np.float32] | npt.NDArray[np.int64]
+    # (T+1,)
+    rewards: npt.NDArray[np.float32]
+    # (T+1,), RUNNING, TERMINATED or TRUNCATED
+    done: npt.NDArray[np.uint8]
 
     def __post_init__(self) -> None:
         rows = len(self.frames)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,16 @@ class StoreAppender:
 
     def __init__(self, store: EpisodeStore, origin: dict[str, Any]) -> None:
         """`origin` says where the new episodes come from: policy, seed, versions."""
-        self.store, self.origin = store, origin
+        self.store = store
+        self.origin = origin
 
     @classmethod
     @contextmanager
     def open(cls, folder: Path, meta: dict[str, Any]) -> Iterator["StoreAppender"]:
         """Continue the store in `folder`; `meta` describes the new episodes (StoreWriter's keys).
 
-        Another env, backend or has_final_frame, an unfinished store, and one that another process
-        writes are a ValueError. What a killed writer left uncommitted is deleted.
+        ValueError for another env, backend or has_final_frame, and where the store is unfinished or
+        being written by another process. What a killed writer left uncommitted is deleted.
         """
         missing = [key for key in META_KEYS if key not in meta]
         assert not missing, f"the meta of the new episodes lacks {missing}"
@@ -71,10 +73,11 @@ class StoreAppender:
 
     def _following(self) -> Iterator[dict[str, Any]]:
         """Commit marks of the shards that are to be added."""
-        index = self.next_shard
-        while (mark := self.store.folder / f"{shard_name(index)}.json").is_file():
+        for index in count(self.next_shard):
+            mark = self.store.folder / f"{shard_name(index)}.json"
+            if not mark.is_file():
+                return
             yield read_json(mark)
-            index += 1
 
 
 def _refuse_others(store: EpisodeStore, meta: dict[str, Any]) -> None:
@@ -101,8 +104,11 @@ def _remove_uncommitted(store: EpisodeStore) -> None:
 def _grown(
     manifest: dict[str, Any], marks: list[dict[str, Any]], origin: dict[str, Any]
 ) -> dict[str, Any]:
-    """The manifest with the shards of `marks`; where their origin is another than that of the
-    episodes before, an entry of `additions` says it, and from which episode on."""
+    """The manifest with the shards of `marks`.
+
+    Where their origin is another than that of the episodes before, an entry of `additions` says it,
+    and from which episode on.
+    """
     episodes = [row for mark in marks for row in mark["episodes"]]
     shards = [arrays.manifest_entry(mark) for mark in marks]
     grown = {

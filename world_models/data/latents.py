@@ -13,18 +13,25 @@ from world_models.data import arrays
 from world_models.data.arrays import Array, ShardedFolder, gather_runs, shard_name
 from world_models.data.store import EpisodeStore
 
-KIND, SCHEMA = "latents", 2
-OLD_SCHEMA = 1
+LATENTS_KIND = "latents"
+LATENTS_SCHEMA = 2
+OLD_LATENTS_SCHEMA = 1
 """Its manifest has the digest of the whole store (`data`), not the hash of each shard's frames."""
-COLUMNS = ("mu", "logsigma")
-REMEDY = "finish the vae stage, which encodes the episodes, or resume its run folder"
+LATENT_COLUMNS = ("mu", "logsigma")
+LATENTS_REMEDY = "finish the vae stage, which encodes the episodes, or resume its run folder"
 
-CHEAP_BYTES = 1 << 20
-"""Latents are read in pieces of about this size: small enough for a cache, large enough not to count the calls."""
+READ_BYTES = 1 << 20
+"""Latents are read in pieces of about this size.
 
-BATCH_SIZE = 64
-"""Frames that V encodes at a time. With 256 its intermediate values are so large that glibc hands their memory back to the
-system after each batch, and a quarter of the time goes into fetching it again."""
+It is small enough for a cache, and large enough not to count the calls.
+"""
+
+ENCODE_BATCH_SIZE = 64
+"""Frames that V encodes at a time.
+
+With 256 its intermediate values are so large that glibc hands their memory back to the system after
+each batch. A quarter of the time then goes into fetching it again.
+"""
 
 Encode = Callable[[Tensor], tuple[Tensor, Tensor]]
 Floats = npt.NDArray[np.float32]
@@ -35,13 +42,13 @@ def encode_store(
     store: EpisodeStore,
     folder: Path,
     vae: str,
-    batch_size: int = BATCH_SIZE,
+    batch_size: int = ENCODE_BATCH_SIZE,
     progress: Callable[[int], None] | None = None,
 ) -> Path:
     """Encode every row of `store` and write mu and logsigma (N, L) float32 per shard.
 
-    `encode` takes frames (B, H, W, C) uint8 and gives mu, logsigma (B, L); `vae` is the SHA-256 of
-    its checkpoint. A shard that this VAE has encoded already, from the same frames, is kept: so an
+    `encode` takes frames (B, H, W, C) uint8 and gives mu, logsigma (B, L). `vae` is the SHA-256 of
+    its checkpoint. A shard that this VAE has encoded already, from the same frames, is kept. So an
     interrupted call resumes, and a grown store costs its new shards alone. `progress` is told the
     number of frames after each shard. Latents that are not finite are a ValueError. Returns the
     manifest's path.
@@ -49,7 +56,8 @@ def encode_store(
     folder.mkdir(parents=True, exist_ok=True)
     finished = arrays.finished_shards(folder)
     keys = {shard: _shard_key(store, shard, vae) for shard in store.shards()}
-    before = {"vae": vae, "data": store.digest()}  # the key of all shards, in an earlier version
+    # the key of all shards, in an earlier version
+    before = {"vae": vae, "data": store.digest()}
     kept = {
         shard: mark
         for shard, mark in finished.items()
@@ -79,8 +87,8 @@ def _manifest(store: EpisodeStore, vae: str, marks: list[dict[str, Any]]) -> dic
         for mark in marks
     ]
     return {
-        "kind": KIND,
-        "schema": SCHEMA,
+        "kind": LATENTS_KIND,
+        "schema": LATENTS_SCHEMA,
         "vae": vae,
         "latent_size": marks[0]["latent_size"],
         "shards": shards,
@@ -96,9 +104,8 @@ def _encode_shard(
     batch_size: int,
 ) -> dict[str, Any]:
     """Encode one shard, write its two arrays and then its commit mark."""
-    latents = dict(
-        zip(COLUMNS, _encoded(encode, store.arrays(shard).frames, batch_size), strict=True)
-    )
+    encoded = _encoded(encode, store.arrays(shard).frames, batch_size)
+    latents = dict(zip(LATENT_COLUMNS, encoded, strict=True))
     for part, values in latents.items():
         if not np.isfinite(values).all():
             frames = store.folder / f"{shard_name(shard, 'frames')}.npy"
@@ -107,17 +114,16 @@ def _encode_shard(
                 "learning rate"
             )
     columns = {part: [values] for part, values in latents.items()}
-    return arrays.write_shard(
-        folder, shard, columns, {"latent_size": latents["mu"].shape[1], "key": key}
-    )
+    extra = {"latent_size": latents["mu"].shape[1], "key": key}
+    return arrays.write_shard(folder, shard, columns, extra)
 
 
 @torch.no_grad()
 def _encoded(encode: Encode, frames: npt.NDArray[np.uint8], batch_size: int) -> Floats:
     """mu and logsigma (2, N, L) of frames (N, H, W, C).
 
-    They go into one array: kept batch by batch, each would lie on the heap above the last batch's large intermediate
-    values, and the heap grow by those with every batch. The device is waited for once.
+    They go into one array. Kept batch by batch, each would lie on the heap above the last batch's
+    large intermediate values, and the heap would grow by those. The device is waited for once.
     """
     for start in range(0, len(frames), batch_size):
         mu, logsigma = encode(torch.from_numpy(frames[start : start + batch_size].copy()))
@@ -132,25 +138,28 @@ class LatentSource(Protocol):
     """Where the latents of an episode store's rows come from."""
 
     latent_size: int
-    cheap_rows: int  # so many rows are worth asking for at once
+    # so many rows are worth asking for at once
+    cheap_rows: int
 
     def gather(self, shards: Array, rows: Array) -> tuple[Tensor, Tensor]:
         """mu and logsigma (B, R, L) float32 of the ascending rows (B, R) of one shard each (B,)."""
 
 
 class OnlineLatents:
-    """Latents made from the frames whenever they are asked for: nothing is stored, V runs each time."""
+    """Latents made from the frames when they are asked for: nothing is stored, V runs each time."""
 
     def __init__(
-        self, store: EpisodeStore, encode: Encode, latent_size: int, batch_size: int = BATCH_SIZE
+        self,
+        store: EpisodeStore,
+        encode: Encode,
+        latent_size: int,
+        batch_size: int = ENCODE_BATCH_SIZE,
     ) -> None:
         """`encode` as for `encode_store`, which encodes as many frames at a time."""
-        self.store, self.encode, self.latent_size, self.batch_size = (
-            store,
-            encode,
-            latent_size,
-            batch_size,
-        )
+        self.store = store
+        self.encode = encode
+        self.latent_size = latent_size
+        self.batch_size = batch_size
         # each step by itself: where a run was resumed must not change what V encodes together
         self.cheap_rows = 0
 
@@ -159,39 +168,40 @@ class OnlineLatents:
         """See LatentSource; on the device of `encode`."""
         (frames,) = gather_runs(lambda shard: (self.store.arrays(shard).frames,), shards, rows)
         chunks = torch.from_numpy(frames).flatten(0, 1).split(self.batch_size)
-        mu, logsigma = (
-            torch.cat(parts).float() for parts in zip(*map(self.encode, chunks), strict=True)
-        )
+        encoded = zip(*map(self.encode, chunks), strict=True)
+        mu, logsigma = (torch.cat(parts).float() for parts in encoded)
         return mu.unflatten(0, rows.shape), logsigma.unflatten(0, rows.shape)
 
 
 class LatentStore(ShardedFolder):
     """Finished latents, read through memory maps; their rows lie as the episode store's rows."""
 
-    columns = COLUMNS
+    columns = LATENT_COLUMNS
 
     def __init__(self, folder: Path, manifest: dict[str, Any], digest: str) -> None:
         super().__init__(folder, manifest, digest)
         self.latent_size: int = manifest["latent_size"]
-        self.cheap_rows = CHEAP_BYTES // (2 * 4 * self.latent_size)
+        self.cheap_rows = READ_BYTES // (2 * 4 * self.latent_size)
 
     @classmethod
     def open(cls, folder: Path, vae: str, store: EpisodeStore) -> "LatentStore":
         """The latents in `folder`, which the VAE of this SHA-256 made from the frames of `store`.
 
-        Those of another VAE or of other frames, unfinished or truncated ones are a ValueError.
+        ValueError where they are of another VAE or of other frames, unfinished or truncated.
         """
-        manifest, digest = arrays.read_manifest(folder, KIND, (OLD_SCHEMA, SCHEMA), REMEDY)
+        schemas = (OLD_LATENTS_SCHEMA, LATENTS_SCHEMA)
+        manifest, digest = arrays.read_manifest(folder, LATENTS_KIND, schemas, LATENTS_REMEDY)
         if manifest["vae"] != vae:
             raise ValueError(
                 f"{folder} was made by another VAE ({manifest['vae'][:12]} where {vae[:12]} is "
-                f"needed): {REMEDY}"
+                f"needed): {LATENTS_REMEDY}"
             )
         missing = _missing_shards(manifest, store)
         if missing:
             raise ValueError(
                 f"{folder} has no latents of {_numbers_of(missing)} of {store.folder}, whose "
-                f"frames were added or have changed since: {REMEDY}, or set stage.latents=online"
+                f"frames were added or have changed since: {LATENTS_REMEDY}, "
+                "or set stage.latents=online"
             )
         return cls(folder, manifest, digest)
 
@@ -216,7 +226,7 @@ class LatentStore(ShardedFolder):
 
 def _missing_shards(manifest: dict[str, Any], store: EpisodeStore) -> list[int]:
     """The shards of `store` of whose frames there are no latents."""
-    if manifest["schema"] == OLD_SCHEMA:
+    if manifest["schema"] == OLD_LATENTS_SCHEMA:
         return [] if manifest["data"] == store.digest() else store.shards()
     encoded = {shard["index"]: shard["frames"] for shard in manifest["shards"]}
     return [

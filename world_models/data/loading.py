@@ -1,4 +1,7 @@
-"""How batches come to a model: the keys of torch's DataLoader, and the endless order of shuffled batches."""
+"""How batches come to a model.
+
+Here are the keys of torch's DataLoader, and the endless order of shuffled batches.
+"""
 
 import logging
 from collections.abc import Iterable, Iterator
@@ -22,12 +25,17 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class DataConfig:
-    """Batches are gathered in this process, or by `num_workers` others, of which each keeps `prefetch_factor` ready."""
+    """Who gathers the batches: this process, or `num_workers` others.
+
+    Each of those keeps `prefetch_factor` batches ready.
+    """
 
     batch_size: int = 64
-    val_ratio: float | None = None  # of the episodes, the last ones; null: the store's own split
+    # of the episodes, the last ones; null: the store's own split
+    val_ratio: float | None = None
     num_workers: int = field(default=0, metadata=RUNTIME)
-    prefetch_factor: int | None = field(default=None, metadata=RUNTIME)  # null without workers
+    # null without workers
+    prefetch_factor: int | None = field(default=None, metadata=RUNTIME)
     persistent_workers: bool = field(default=False, metadata=RUNTIME)
     pin_memory: bool = field(default=False, metadata=RUNTIME)
 
@@ -35,7 +43,8 @@ class DataConfig:
         require_positive("stage.data", self, "batch_size")
         if self.val_ratio is not None and not 0 <= self.val_ratio < 1:
             raise ValueError(
-                f"stage.data.val_ratio is {self.val_ratio}; it must be at least 0 and below 1, or null"
+                f"stage.data.val_ratio is {self.val_ratio}; "
+                "it must be at least 0 and below 1, or null"
             )
         if self.num_workers < 0:
             raise ValueError(
@@ -43,12 +52,14 @@ class DataConfig:
             )
         if self.num_workers == 0 and (self.prefetch_factor is not None or self.persistent_workers):
             raise ValueError(
-                "stage.data.prefetch_factor and persistent_workers are for worker processes, and num_workers is 0: "
+                "stage.data.prefetch_factor and persistent_workers are for worker processes, "
+                "and num_workers is 0: "
                 "set prefetch_factor=null and persistent_workers=false, or num_workers=1 or more"
             )
         if self.num_workers > 0 and (self.prefetch_factor is None or self.prefetch_factor < 1):
             raise ValueError(
-                f"stage.data.prefetch_factor is {self.prefetch_factor}; with num_workers={self.num_workers} it must be 1 or more"
+                f"stage.data.prefetch_factor is {self.prefetch_factor}; "
+                f"with num_workers={self.num_workers} it must be 1 or more"
             )
 
     def check(self, env: EnvSpec, device: Device) -> None:
@@ -60,7 +71,10 @@ class DataConfig:
 
 
 def upstream_episodes(run: Run, val_ratio: float | None = None) -> EpisodeStore:
-    """The upstream's episodes, every byte checked, split again where a `val_ratio` is given; noted as an input of the run."""
+    """The upstream's episodes, every byte checked.
+
+    They are split again where a `val_ratio` is given, and noted as an input of the run.
+    """
     folder = run.feeder.path / "episodes"
     store = EpisodeStore.open(folder)
     run.add_input("episodes", folder / "manifest.json")
@@ -82,9 +96,10 @@ def watched_split(store: EpisodeStore, what: str) -> str:
 def endless_batches(
     num_items: int, batch_size: int, *, seed: int, start: int
 ) -> Iterator[npt.NDArray[np.int64]]:
-    """Batches of item indices from batch `start` on, shuffled anew in every pass; a pass's remainder is left out.
+    """Batches of item indices from batch `start` on, shuffled anew in every pass.
 
-    A data set smaller than a batch gives one batch of all its items in each pass.
+    A pass's remainder is left out. A data set smaller than a batch gives one batch of all its items
+    in each pass.
     """
     per_pass = max(1, num_items // batch_size)
     for number in count(start // per_pass):

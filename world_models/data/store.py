@@ -1,4 +1,7 @@
-"""The episode store: a folder of sharded arrays, each frame stored once, and the manifest that describes them."""
+"""The episode store: a folder of sharded arrays and the manifest that describes them.
+
+Each frame is stored once.
+"""
 
 import zlib
 from collections.abc import Iterator
@@ -15,18 +18,20 @@ from world_models.data.episode import Episode
 from world_models.envs.spec import EnvSpec
 from world_models.runs.folder import display_path, is_live
 
-KIND, SCHEMA = "episodes", 1
+STORE_KIND = "episodes"
+STORE_SCHEMA = 1
 META_KEYS = ("env", "backend", "policy", "seed", "has_final_frame", "versions")
 SPLITS = ("train", "validation")
-COLUMNS = ("frames", "actions", "rewards", "done")
-REMEDY = "finish the rollout stage, or resume its run folder"
+STORE_COLUMNS = ("frames", "actions", "rewards", "done")
+STORE_REMEDY = "finish the rollout stage, or resume its run folder"
 
 
 def split_episodes(episodes: int, val_fraction: float) -> list[str]:
-    """The split of each of `episodes` episodes: the last round(val_fraction * episodes) are "validation", the rest "train".
+    """The split of each of `episodes` episodes.
 
-    0 means none; a larger fraction gives at least one where there are two episodes or more, and always leaves one for
-    training. A fraction outside [0, 1) is a ValueError.
+    The last round(val_fraction * episodes) are "validation", the rest "train". 0 means none. A
+    larger fraction gives at least one where there are two episodes or more, and always leaves one
+    for training. A fraction outside [0, 1) is a ValueError.
     """
     if not 0 <= val_fraction < 1:
         raise ValueError(f"val_fraction must be at least 0 and below 1, not {val_fraction}")
@@ -51,14 +56,16 @@ def check_new_split(env: EnvSpec, episodes: str) -> None:
 def write_shard(
     folder: Path, index: int, episodes: list[Episode], splits: list[str]
 ) -> dict[str, Any]:
-    """Write one shard of at least one episode; returns its commit mark: index, rows, files (SHA-256), episodes (table).
+    """Write one shard of at least one episode; returns its commit mark.
 
-    An interrupted shard has no mark and is simply written again.
+    The mark holds index, rows, files (SHA-256) and episodes (table). An interrupted shard has no
+    mark, and is simply written again.
     """
-    columns = {column: [getattr(episode, column) for episode in episodes] for column in COLUMNS}
-    return arrays.write_shard(
-        folder, index, columns, {"episodes": list(_episode_rows(index, episodes, splits))}
-    )
+    columns = {
+        column: [getattr(episode, column) for episode in episodes] for column in STORE_COLUMNS
+    }
+    table = list(_episode_rows(index, episodes, splits))
+    return arrays.write_shard(folder, index, columns, {"episodes": table})
 
 
 def _episode_rows(
@@ -69,13 +76,16 @@ def _episode_rows(
     for episode, split in zip(episodes, splits, strict=True):
         assert split in SPLITS, split
         place = {"seed": episode.seed, "shard": shard, "start": start, "length": episode.length}
-        checksums = {column: checksum(getattr(episode, column)) for column in COLUMNS}
+        checksums = {column: checksum(getattr(episode, column)) for column in STORE_COLUMNS}
         yield {**place, "return": episode.total_return, "split": split, "crc32": checksums}
         start += episode.length + 1
 
 
 def checksum(values: npt.NDArray[Any]) -> int:
-    """CRC-32 of one episode's part of a column: it tells which episode of a damaged shard is the damaged one."""
+    """CRC-32 of one episode's part of a column.
+
+    It tells which episode of a damaged shard is the damaged one.
+    """
     return zlib.crc32(np.ascontiguousarray(values).data)
 
 
@@ -86,14 +96,19 @@ class StoreWriter:
     """
 
     def __init__(self, folder: Path, meta: dict[str, Any]) -> None:
-        """`meta` goes into the manifest: env (a specification as a dict), backend, policy, seed, has_final_frame, versions."""
+        """`meta` goes into the manifest.
+
+        Its keys are env (a specification as a dict), backend, policy, seed, has_final_frame and
+        versions.
+        """
         missing = [key for key in META_KEYS if key not in meta]
         assert not missing, f"the store's meta lacks {missing}"
         if is_live(folder):
             raise ValueError(
                 f"{display_path(folder)} is being added to by another process: wait for it"
             )
-        self.folder, self.meta = folder, meta
+        self.folder = folder
+        self.meta = meta
         folder.mkdir(parents=True, exist_ok=True)
 
     def write_shard(self, index: int, episodes: list[Episode], splits: list[str]) -> dict[str, Any]:
@@ -113,49 +128,60 @@ class StoreWriter:
             return self.folder / "manifest.json"
         marks = list(arrays.finished_shards(self.folder).values())
         indices = [mark["index"] for mark in marks]
-        assert indices and indices == list(range(len(marks))), (
-            f"shards are missing, finished are {indices}"
-        )
+        whole = bool(indices) and indices == list(range(len(marks)))
+        assert whole, f"shards are missing, finished are {indices}"
         episodes = [row for mark in marks for row in mark["episodes"]]
-        shards = [arrays.manifest_entry(mark) for mark in marks]
-        return arrays.write_manifest(
-            self.folder,
-            {"kind": KIND, "schema": SCHEMA, **self.meta, "episodes": episodes, "shards": shards},
-        )
+        manifest = {
+            "kind": STORE_KIND,
+            "schema": STORE_SCHEMA,
+            **self.meta,
+            "episodes": episodes,
+            "shards": [arrays.manifest_entry(mark) for mark in marks],
+        }
+        return arrays.write_manifest(self.folder, manifest)
 
 
 @dataclass(frozen=True)
 class EpisodeRow:
-    """Where one episode lies: rows start to start+length (its last frame) of a shard, hence length+1 rows."""
+    """Where one episode lies in a shard.
+
+    Its length+1 rows go from start to start+length, which holds its last frame.
+    """
 
     index: int
     seed: int
     shard: int
     start: int
-    length: int  # transitions
+    # transitions
+    length: int
     total_return: float
-    split: str  # "train" or "validation"
+    # "train" or "validation"
+    split: str
 
 
 @dataclass(frozen=True)
 class ShardArrays:
     """The four arrays of a shard, memory-mapped, N rows; fields as in Episode."""
 
-    frames: npt.NDArray[np.uint8]  # (N, H, W, C)
-    actions: npt.NDArray[np.float32] | npt.NDArray[np.int64]  # (N, A) or (N,)
-    rewards: npt.NDArray[np.float32]  # (N,)
-    done: npt.NDArray[np.uint8]  # (N,)
+    # (N, H, W, C)
+    frames: npt.NDArray[np.uint8]
+    # (N, A) or (N,)
+    actions: npt.NDArray[np.float32] | npt.NDArray[np.int64]
+    # (N,)
+    rewards: npt.NDArray[np.float32]
+    # (N,)
+    done: npt.NDArray[np.uint8]
 
 
 def open_manifest(folder: Path) -> tuple[dict[str, Any], str]:
     """The manifest of the finished store in `folder` and the SHA-256 of its bytes."""
-    return read_manifest(folder, KIND, (SCHEMA,), REMEDY)
+    return read_manifest(folder, STORE_KIND, (STORE_SCHEMA,), STORE_REMEDY)
 
 
 class EpisodeStore(ShardedFolder):
     """A finished store as it was when it was opened, read through memory maps."""
 
-    columns = COLUMNS
+    columns = STORE_COLUMNS
 
     def __init__(self, folder: Path, manifest: dict[str, Any], digest: str) -> None:
         super().__init__(folder, manifest, digest)
@@ -164,7 +190,10 @@ class EpisodeStore(ShardedFolder):
 
     @classmethod
     def open(cls, folder: Path) -> "EpisodeStore":
-        """The store in `folder`; unfinished, or with a missing or truncated file, it is a ValueError naming the file."""
+        """The store in `folder`.
+
+        ValueError naming the file where it is unfinished, or a file is missing or truncated.
+        """
         return cls(folder, *open_manifest(folder))
 
     @property
@@ -173,12 +202,16 @@ class EpisodeStore(ShardedFolder):
         return EnvSpec.from_dict(self.manifest["env"])
 
     def verify(self) -> None:
-        """Read every file; one altered since it was written is a ValueError naming it and its episodes."""
+        """Read every file.
+
+        ValueError for one altered since it was written: it names the file and its episodes.
+        """
         for path, shard in self.altered():
             affected = [row.index for row in self.rows if row.shard == shard]
             raise ValueError(
-                f"{path} has changed since it was written (its SHA-256 differs), so episodes {affected[0]} to {affected[-1]} "
-                "cannot be trusted: restore the file or collect the episodes again"
+                f"{path} has changed since it was written (its SHA-256 differs), "
+                f"so episodes {affected[0]} to {affected[-1]} cannot be trusted: "
+                "restore the file or collect the episodes again"
             )
 
     def episodes(self, split: str | None = None) -> list[EpisodeRow]:
@@ -189,7 +222,8 @@ class EpisodeStore(ShardedFolder):
     def split_again(self, val_ratio: float) -> "EpisodeStore":
         """The same episodes, of which the last `val_ratio` are for validation, whatever they were.
 
-        A ValueError where there is one level, or a limited range of them, which episodes of both splits would share.
+        ValueError where there is one level, or a limited range of them: episodes of both splits
+        would share levels.
         """
         check_new_split(self.env, f"the episodes of {self.folder}")
         again = EpisodeStore(self.folder, self.manifest, self.digest())
@@ -209,9 +243,14 @@ class EpisodeStore(ShardedFolder):
 
     def episode(self, row: EpisodeRow) -> Episode:
         """One episode as views of its shard."""
-        shard, part = self.arrays(row.shard), slice(row.start, row.start + row.length + 1)
+        shard = self.arrays(row.shard)
+        part = slice(row.start, row.start + row.length + 1)
         return Episode(
-            row.seed, shard.frames[part], shard.actions[part], shard.rewards[part], shard.done[part]
+            seed=row.seed,
+            frames=shard.frames[part],
+            actions=shard.actions[part],
+            rewards=shard.rewards[part],
+            done=shard.done[part],
         )
 
 

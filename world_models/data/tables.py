@@ -1,5 +1,7 @@
-"""The columns of the tables that the makers of episodes write, with the words that stand above
-them."""
+"""Columns of the tables that the makers of episodes write.
+
+With them stand the words that are put above them.
+"""
 
 from dataclasses import dataclass
 

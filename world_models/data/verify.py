@@ -1,4 +1,7 @@
-"""Whether an episode store is whole and means what its manifest says: every file, every row of the table, every episode."""
+"""Whether an episode store is whole and means what its manifest says.
+
+Every file is checked, every row of the table, every episode.
+"""
 
 import math
 from collections.abc import Callable, Iterator
@@ -11,10 +14,10 @@ import numpy as np
 from world_models.data.arrays import check_array, map_array, shard_name
 from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, UNKNOWN_SEED
 from world_models.data.store import (
-    COLUMNS,
     META_KEYS,
-    REMEDY,
     SPLITS,
+    STORE_COLUMNS,
+    STORE_REMEDY,
     ShardArrays,
     checksum,
     open_manifest,
@@ -22,9 +25,16 @@ from world_models.data.store import (
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import sha256
 
-ROW = {"seed": int, "shard": int, "start": int, "length": int, "return": (int, float), "split": str}
-SHARD = {"index": int, "rows": int, "files": dict}
-ADDITION = {"first_episode": int, "policy": str, "seed": int, "versions": dict}
+EPISODE_ENTRY_TYPES = {
+    "seed": int,
+    "shard": int,
+    "start": int,
+    "length": int,
+    "return": (int, float),
+    "split": str,
+}
+SHARD_ENTRY_TYPES = {"index": int, "rows": int, "files": dict}
+ADDITION_TYPES = {"first_episode": int, "policy": str, "seed": int, "versions": dict}
 
 
 @dataclass(frozen=True)
@@ -32,7 +42,8 @@ class Damage:
     """One thing that is wrong, in one sentence."""
 
     sentence: str
-    episodes: tuple[int, ...]  # numbers of the episodes that it touches
+    # numbers of the episodes that it touches
+    episodes: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -40,7 +51,8 @@ class Verdict:
     """What a check found."""
 
     damages: list[Damage]
-    rows: list[dict[str, Any]]  # the episode table, as the manifest has it
+    # the episode table, as the manifest has it
+    rows: list[dict[str, Any]]
 
     @property
     def damaged(self) -> set[int]:
@@ -49,12 +61,14 @@ class Verdict:
 
 
 def check_store(folder: Path, progress: Callable[[int], None] | None = None) -> Verdict:
-    """Read every byte of the store in `folder`; `progress` is told the number of episodes after each shard.
+    """Read every byte of the store in `folder`.
 
-    A manifest that cannot be read is a ValueError; everything else is listed.
+    `progress` is told the number of episodes after each shard. A manifest that cannot be read is a
+    ValueError; everything else is listed.
     """
     manifest, _ = open_manifest(folder)
-    spec, rows = _check_manifest(folder / "manifest.json", manifest), manifest["episodes"]
+    spec = _check_manifest(folder / "manifest.json", manifest)
+    rows = manifest["episodes"]
     damages = [*_check_rows(rows), *_check_seeds(rows)]
     damages += [*_check_additions(manifest), *_check_places(manifest, _untouched(rows, damages))]
     sound = _untouched(rows, damages)
@@ -76,11 +90,12 @@ def _check_manifest(path: Path, manifest: dict[str, Any]) -> EnvSpec:
     """The environment; what the manifest lacks is a ValueError."""
     missing = [key for key in (*META_KEYS, "episodes", "shards") if key not in manifest]
     if missing:
-        raise ValueError(f"{path} is damaged, it lacks {', '.join(missing)}: {REMEDY}")
+        raise ValueError(f"{path} is damaged, it lacks {', '.join(missing)}: {STORE_REMEDY}")
     for shard in manifest["shards"]:
-        if _wrong(shard, SHARD):
+        wrong = _wrong(shard, SHARD_ENTRY_TYPES)
+        if wrong:
             raise ValueError(
-                f"{path} is damaged, an entry of its shards has no valid {', '.join(_wrong(shard, SHARD))}"
+                f"{path} is damaged, an entry of its shards has no valid {', '.join(wrong)}"
             )
     numbers = [shard["index"] for shard in manifest["shards"]]
     if numbers != list(range(len(numbers))):
@@ -94,6 +109,7 @@ def _check_manifest(path: Path, manifest: dict[str, Any]) -> EnvSpec:
 
 
 def _wrong(entry: dict[str, Any], kinds: dict[str, Any]) -> list[str]:
+    """The keys whose values are missing or of another type."""
     return [key for key, kind in kinds.items() if not isinstance(entry.get(key), kind)]
 
 
@@ -104,7 +120,8 @@ def _damage(index: int, what: str) -> Damage:
 def _check_rows(rows: list[dict[str, Any]]) -> Iterator[Damage]:
     """Each entry of the episode table by itself."""
     for index, row in enumerate(rows):
-        if wrong := _wrong(row, ROW):
+        wrong = _wrong(row, EPISODE_ENTRY_TYPES)
+        if wrong:
             yield _damage(index, f"manifest.json gives it no valid {', '.join(wrong)}")
         elif row["length"] < 1 or row["seed"] < UNKNOWN_SEED:
             yield _damage(
@@ -113,27 +130,36 @@ def _check_rows(rows: list[dict[str, Any]]) -> Iterator[Damage]:
         elif row["split"] not in SPLITS:
             yield _damage(
                 index,
-                f"manifest.json gives it the split {row['split']!r}, which is not {' or '.join(SPLITS)}",
+                f"manifest.json gives it the split {row['split']!r}, "
+                f"which is not {' or '.join(SPLITS)}",
             )
 
 
 def _check_seeds(rows: list[dict[str, Any]]) -> Iterator[Damage]:
-    """A validation episode with the seed of a training episode shows the same track or level, and is not held out."""
+    """No validation episode has the seed of a training episode.
+
+    It would show the same track or level, and not be held out.
+    """
     training = {
         row.get("seed"): index for index, row in enumerate(rows) if row.get("split") == "train"
     }
     for index, row in enumerate(rows):
         seed = row.get("seed")
         if row.get("split") == "validation" and seed != UNKNOWN_SEED and seed in training:
-            what = f"it is for validation, yet its seed {seed} is that of training episode {training[seed]}"
-            yield _damage(index, what)
+            yield _damage(
+                index,
+                f"it is for validation, yet its seed {seed} is that of "
+                f"training episode {training[seed]}",
+            )
 
 
 def _check_additions(manifest: dict[str, Any]) -> Iterator[Damage]:
     """Each addition of a grown store begins after the last one."""
-    before, count = 0, len(manifest["episodes"])
+    before = 0
+    count = len(manifest["episodes"])
     for entry in manifest.get("additions", []):
-        if wrong := _wrong(entry, ADDITION):
+        wrong = _wrong(entry, ADDITION_TYPES)
+        if wrong:
             yield Damage(f"manifest.json gives an addition no valid {', '.join(wrong)}", ())
         elif not before < entry["first_episode"] < count:
             yield Damage(
@@ -146,12 +172,17 @@ def _check_additions(manifest: dict[str, Any]) -> Iterator[Damage]:
 
 
 def _check_places(manifest: dict[str, Any], indices: list[int]) -> Iterator[Damage]:
-    """Episodes lie end to end in their shards and fill them; after one that does not, the next one's start is believed."""
+    """Episodes lie end to end in their shards and fill them.
+
+    After one that does not, the next one's start is believed.
+    """
     sizes = {shard["index"]: shard["rows"] for shard in manifest["shards"]}
     free: dict[int, int | None] = dict.fromkeys(sizes, 0)
     for index in indices:
         row = manifest["episodes"][index]
-        shard, start, end = row["shard"], row["start"], row["start"] + row["length"] + 1
+        shard = row["shard"]
+        start = row["start"]
+        end = start + row["length"] + 1
         if shard not in sizes:
             yield _damage(
                 index, f"manifest.json puts it into shard {shard}, and there is no such shard"
@@ -160,7 +191,8 @@ def _check_places(manifest: dict[str, Any], indices: list[int]) -> Iterator[Dama
             place = f"rows {start} to {end - 1} of {shard_name(shard)}"
             yield _damage(
                 index,
-                f"manifest.json puts it into {place}, which has {sizes[shard]} rows, {free[shard]} taken",
+                f"manifest.json puts it into {place}, which has {sizes[shard]} rows, "
+                f"{free[shard]} taken",
             )
             free[shard] = None
         else:
@@ -168,7 +200,8 @@ def _check_places(manifest: dict[str, Any], indices: list[int]) -> Iterator[Dama
     for shard, taken in free.items():
         if taken not in (None, sizes[shard]) and len(indices) == len(manifest["episodes"]):
             yield Damage(
-                f"{shard_name(shard)}: only {taken} of its {sizes[shard]} rows belong to an episode",
+                f"{shard_name(shard)}: only {taken} of its {sizes[shard]} rows "
+                "belong to an episode",
                 (),
             )
 
@@ -180,30 +213,30 @@ def _check_shard(
     shard: dict[str, Any],
     inside: list[int],
 ) -> Iterator[Damage]:
-    """The files of a shard, and the episodes `inside` it; checksums of the episodes say which of them a fault touches."""
+    """The files of a shard, and the episodes `inside` it.
+
+    Checksums of the episodes say which of them a fault touches; where they do not, it is all.
+    """
+    names = {column: f"{shard_name(shard['index'], column)}.npy" for column in STORE_COLUMNS}
     whole = True
-    for column in COLUMNS:
-        fault, readable = _check_file(
-            folder / f"{shard_name(shard['index'], column)}.npy", column, shard, spec
-        )
+    for column, name in names.items():
+        fault, readable = _check_file(folder / name, column, shard, spec)
         whole &= readable
         if fault:
-            hit = [
-                index
-                for index in inside
-                if not (readable and _is_intact(folder, column, rows[index]))
-            ] or inside
+            intact = {
+                index for index in inside if readable and _is_intact(folder, column, rows[index])
+            }
+            hit = [index for index in inside if index not in intact] or inside
             yield Damage(f"{_numbered(hit)} cannot be trusted: {fault}", tuple(hit))
     if whole:
-        maps = [
-            map_array(folder / f"{shard_name(shard['index'], column)}.npy") for column in COLUMNS
-        ]
+        maps = ShardArrays(*(map_array(folder / name) for name in names.values()))
         for index in inside:
-            for column, what in _check_episode(ShardArrays(*maps), rows[index], spec):
-                yield _damage(index, f"{shard_name(shard['index'], column)}.npy {what}")
+            for column, what in _check_episode(maps, rows[index], spec):
+                yield _damage(index, f"{names[column]} {what}")
 
 
 def _numbered(indices: list[int]) -> str:
+    """For people: the episodes of these numbers."""
     if len(indices) < 2:
         return f"episode {indices[0]}" if indices else "no episode"
     if indices == list(range(indices[0], indices[-1] + 1)):
@@ -212,7 +245,10 @@ def _numbered(indices: list[int]) -> str:
 
 
 def _is_intact(folder: Path, column: str, row: dict[str, Any]) -> bool:
-    """Whether one episode's part of a column is as it was written; unknown, and so no, in stores without checksums."""
+    """Whether one episode's part of a column is as it was written.
+
+    In stores without checksums that is unknown, and so the answer is no.
+    """
     array = map_array(folder / f"{shard_name(row['shard'], column)}.npy")
     part = array[row["start"] : row["start"] + row["length"] + 1]
     return bool(row.get("crc32", {}).get(column) == checksum(part))
@@ -224,12 +260,11 @@ def _check_file(path: Path, column: str, shard: dict[str, Any], spec: EnvSpec) -
         check_array(path, shard["rows"])
     except ValueError as error:
         return str(error), False
-    array, (dtype, shape) = map_array(path), _layout(column, spec)
+    array = map_array(path)
+    dtype, shape = _layout(column, spec)
     if (array.dtype, array.shape[1:]) != (dtype, shape):
-        return (
-            f"{path.name} holds {array.dtype} {array.shape[1:]} per row, where its env has {dtype} {shape}",
-            False,
-        )
+        held = f"{array.dtype} {array.shape[1:]}"
+        return f"{path.name} holds {held} per row, where its env has {dtype} {shape}", False
     if sha256(path) != shard["files"].get(path.name):
         return f"{path.name} has changed since it was written (its SHA-256 differs)", True
     return "", True
@@ -237,9 +272,9 @@ def _check_file(path: Path, column: str, shard: dict[str, Any], spec: EnvSpec) -
 
 def _layout(column: str, spec: EnvSpec) -> tuple[np.dtype, tuple[int, ...]]:
     """Type and shape of one row of a column."""
-    size, channels = spec.preprocessing.size, spec.preprocessing.channels
+    size = spec.preprocessing.size
     rows: dict[str, tuple[Any, tuple[int, ...]]] = {
-        "frames": (np.uint8, (size, size, channels)),
+        "frames": (np.uint8, (size, size, spec.preprocessing.channels)),
         "actions": (spec.action_space.dtype, spec.action_space.shape),
         "rewards": (np.float32, ()),
         "done": (np.uint8, ()),
@@ -254,13 +289,14 @@ def _check_episode(
     """What is wrong with the values of one episode: (column, what)."""
     end = row["start"] + row["length"]
     steps = slice(row["start"], end)
-    actions, rewards, done = arrays.actions[steps], arrays.rewards[steps], arrays.done[steps]
+    actions = arrays.actions[steps]
+    rewards = arrays.rewards[steps]
+    done = arrays.done[steps]
     outside = np.flatnonzero(~spec.action_space.contains(actions))
     if outside.size:
-        yield (
-            "actions",
-            f"holds {actions[outside[0]]} at step {outside[0]}, outside {spec.action_space.to_gymnasium()}",
-        )
+        step = outside[0]
+        space = spec.action_space.to_gymnasium()
+        yield "actions", f"holds {actions[step]} at step {step}, outside {space}"
     infinite = np.flatnonzero(~np.isfinite(rewards))
     total = rewards.sum(dtype=np.float64)
     if infinite.size:

@@ -27,7 +27,10 @@ class View:
         return 1 if self.grayscale else stored
 
     def __call__(self, frames: Tensor, device: torch.device | str) -> Tensor:
-        """frames (..., H, W, C) uint8 -> (..., C', H', W') float32 in [0, 1] on `device`; moved as bytes."""
+        """Frames (..., H, W, C) uint8 -> (..., C', H', W') float32 in [0, 1] on `device`.
+
+        They are moved as bytes.
+        """
         assert frames.dtype == torch.uint8, frames.dtype
         x = frames.to(device, non_blocking=True).movedim(-1, -3).float().div_(255)
         if self.grayscale and x.shape[-3] == 3:

@@ -1,4 +1,7 @@
-"""Whole windows of stored frames and actions, always the same ones: pixel models are judged on them, and dream on from them."""
+"""Whole windows of stored frames and actions, always the same ones.
+
+Pixel models are judged on them, and dream on from them.
+"""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,39 +16,49 @@ from world_models.data.view import View
 from world_models.envs.actions import ActionSpace
 from world_models.runs.numbers import evenly_spaced
 
-WIDTH = 32
-"""Windows rolled on side by side."""
+WINDOWS_AT_ONCE = 32
+"""Windows that are loaded and rolled on side by side."""
 
 
 @dataclass(frozen=True)
 class Window:
     """Windows of k context frames and T frames that follow: all frames in [0, 1]."""
 
-    context: Tensor  # (B, k, C, H, W) float32
+    # (B, k, C, H, W) float32
+    context: Tensor
     # (B, k-1+T, A) float32, as a model takes them; the last that leads to a frame is the last
     actions: Tensor
-    future: Tensor  # (B, T, C, H, W) float32
+    # (B, T, C, H, W) float32
+    future: Tensor
 
 
 class PixelWindows:
-    """Up to `count` windows of a split, each whole inside an episode, evenly spread over its episodes; always the same.
+    """Up to `count` windows of a split, each whole inside an episode; always the same.
 
-    `levels` (n,) says which of them are of one world: of one level where the environment has levels,
-    elsewhere of one episode.
+    They are evenly spread over the split's episodes. `levels` (n,) says which of them are of one
+    world: of one level where the environment has levels, elsewhere of one episode.
     """
 
     def __init__(
         self, data: SequenceDataset, context: int, count: int, space: ActionSpace, view: View
     ) -> None:
-        """`data` has windows of context - 1 + horizon steps; that there is not one whole window is a ValueError."""
-        self.data, self.context, self.horizon = data, context, data.seq_len - context + 1
-        self.space, self.view, store = space, view, data.store
+        """`data` has windows of context - 1 + horizon steps.
+
+        ValueError where there is not one whole window.
+        """
+        self.data = data
+        self.context = context
+        self.horizon = data.seq_len - context + 1
+        self.space = space
+        self.view = view
+        store = data.store
         needed = context + self.horizon
         whole = [max(0, row.length + store.has_final_frame - needed + 1) for row in data.rows]
         if not sum(whole):
             raise ValueError(
-                f"no episode of {store.folder} that is to be judged has {needed} frames: lower the horizon "
-                "(stage.val_rollout_horizon, or stage.horizon of stage=evaluate) or collect longer episodes"
+                f"no episode of {store.folder} that is to be judged has {needed} frames: "
+                "lower the horizon (stage.val_rollout_horizon, or stage.horizon of stage=evaluate) "
+                "or collect longer episodes"
             )
         first = self.data.windows_per_episode.cumsum() - self.data.windows_per_episode
         self.items, episodes = spread(np.array(whole), first, count)
@@ -71,7 +84,10 @@ class PixelWindows:
 
     @cached_property
     def by_change(self) -> np.ndarray:
-        """Numbers of all windows (n,), the one whose picture changes least first: by the error of copying its last frame."""
+        """Numbers of all windows (n,), the one whose picture changes least first.
+
+        The change is measured by the error of copying the last context frame.
+        """
         changes = [
             (window.future - window.context[:, -1:]).square().flatten(1).mean(1) for window in self
         ]
@@ -79,12 +95,15 @@ class PixelWindows:
 
     def __iter__(self) -> Iterator[Window]:
         """All windows, some at a time, on the CPU."""
-        for start in range(0, len(self), WIDTH):
-            yield self.load(np.arange(start, min(start + WIDTH, len(self))), "cpu")
+        for start in range(0, len(self), WINDOWS_AT_ONCE):
+            yield self.load(np.arange(start, min(start + WINDOWS_AT_ONCE, len(self))), "cpu")
 
 
 def model_actions(space: ActionSpace, actions: Tensor, device: str) -> Tensor:
-    """Executed actions (B, T, ...) -> what a model reads (B, T, A) float32; padding reads as some action of the space."""
+    """Executed actions (B, T, ...) -> what a model reads (B, T, A) float32.
+
+    Padding reads as some action of the space.
+    """
     executed = actions.flatten(0, 1).numpy()
     if space.kind == "discrete":
         executed = executed.clip(space.start, space.start + space.size - 1)
@@ -93,9 +112,10 @@ def model_actions(space: ActionSpace, actions: Tensor, device: str) -> Tensor:
 
 
 def spread(whole: np.ndarray, first: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Windows to take where episode e has whole[e] of them from item first[e] on: items (n,) and their episodes (n,).
+    """Windows to take: items (n,) and their episodes (n,).
 
-    As many of each episode as of any other, as far as it has them; in an episode evenly spaced.
+    Episode e has whole[e] windows, from item first[e] on. As many are taken of each episode as of
+    any other, as far as it has them; within an episode they are evenly spaced.
     """
     count = min(count, int(whole.sum()))
     share = np.zeros_like(whole)
@@ -104,7 +124,8 @@ def spread(whole: np.ndarray, first: np.ndarray, count: int) -> tuple[np.ndarray
         left = count - share.sum()
         given = open_ones[evenly_spaced(len(open_ones), min(left, len(open_ones)))]
         share[given] += 1
-    items, episodes = [], []
+    items = []
+    episodes = []
     for episode in np.flatnonzero(share):
         places = (np.arange(share[episode]) + 0.5) * whole[episode] / share[episode]
         items.append(first[episode] + places.astype(np.int64))

@@ -2,7 +2,7 @@
 
 import gymnasium
 
-from world_models.envs.procgen import PREFIX, Game
+from world_models.envs.procgen import PROCGEN_PREFIX, Game
 from world_models.envs.quiet import quiet_pygame
 
 quiet_pygame()
@@ -14,7 +14,7 @@ gymnasium.register(
 )
 for game in Game:
     gymnasium.register(
-        id=f"{PREFIX}{game.name}-v0",
+        id=f"{PROCGEN_PREFIX}{game.name}-v0",
         entry_point="world_models.envs.procgen_gymnasium:make_registered",
         kwargs={"game": game.name},
         disable_env_checker=True,

@@ -1,4 +1,7 @@
-"""The action space as plain values: squashing to an environment's bounds, and the form a model reads."""
+"""The action space as plain values.
+
+It squashes raw numbers to an environment's bounds, and gives the form that a model reads.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,12 +12,17 @@ from typing import Any
 import gymnasium
 import numpy as np
 
-RAW, NOTHING = 2.0, -0.5
-"""The largest raw number that an action is taken back to, and the one for a `positive` action of 0."""
+LARGEST_RAW = 2.0
+"""The largest raw number that an action is taken back to."""
+RAW_OF_ZERO = -0.5
+"""The raw number that a `positive` action of 0 is taken back to."""
 
 
 class Squash(Enum):
-    """How a raw number becomes an action: `affine` spans [low, high]; `positive` is max(tanh, 0) * high."""
+    """How a raw number becomes an action.
+
+    `affine` spans [low, high]; `positive` is max(tanh, 0) * high.
+    """
 
     affine = "affine"
     positive = "positive"
@@ -37,25 +45,35 @@ class Noise:
 class ActionSpace:
     """A one-dimensional box or a discrete space."""
 
-    kind: str  # "box" or "discrete"
-    size: int  # A: dimensions of the box, or number of discrete actions
-    low: tuple[float, ...]  # per box dimension
+    # "box" or "discrete"
+    kind: str
+    # A: dimensions of the box, or number of discrete actions
+    size: int
+    # per box dimension
+    low: tuple[float, ...]
     high: tuple[float, ...]
-    squash: tuple[str, ...]  # per box dimension, a name of `Squash`
-    start: int = 0  # the first discrete action
+    # per box dimension, a name of `Squash`
+    squash: tuple[str, ...]
+    # the first discrete action
+    start: int = 0
 
     @classmethod
     def from_gymnasium(cls, space: gymnasium.Space, squash: Sequence[Squash]) -> "ActionSpace":
-        """Describe a Gymnasium space; an empty `squash` means affine everywhere. ValueError if it is not supported."""
+        """Describe a Gymnasium space; an empty `squash` means affine everywhere.
+
+        ValueError where the space is not supported, or `squash` does not fit it.
+        """
         if isinstance(space, gymnasium.spaces.Discrete):
             if squash:
                 raise ValueError(
-                    f"env.squash is for box actions, but this environment has {space}: leave it empty"
+                    f"env.squash is for box actions, but this environment has {space}: "
+                    "leave it empty"
                 )
             return cls("discrete", int(space.n), (), (), (), int(space.start))
         if not isinstance(space, gymnasium.spaces.Box):
             raise ValueError(
-                f"action space {space} is not supported: use an environment with a Box or Discrete one"
+                f"action space {space} is not supported: "
+                "use an environment with a Box or Discrete one"
             )
         return cls._from_box(space, list(squash) or [Squash.affine] * int(np.prod(space.shape)))
 
@@ -64,17 +82,21 @@ class ActionSpace:
         finite = bool(np.isfinite(space.low).all() and np.isfinite(space.high).all())
         if len(space.shape) != 1 or not finite or not np.issubdtype(space.dtype, np.floating):
             raise ValueError(
-                f"action space {space} is not supported: a Box must be 1-D, of floats, with finite bounds"
+                f"action space {space} is not supported: "
+                "a Box must be 1-D, of floats, with finite bounds"
             )
         if len(squash) != space.shape[0]:
             raise ValueError(
-                f"env.squash has {len(squash)} entries, but {space} needs {space.shape[0]}, one each"
+                f"env.squash has {len(squash)} entries, "
+                f"but {space} needs {space.shape[0]}, one each"
             )
-        low, high = tuple(map(float, space.low)), tuple(map(float, space.high))
+        low = tuple(map(float, space.low))
+        high = tuple(map(float, space.high))
         for dim, kind in enumerate(squash):
             if kind is Squash.positive and not low[dim] <= 0 < high[dim]:
                 raise ValueError(
-                    f"env.squash[{dim}]=positive needs low <= 0 < high, not [{low[dim]}, {high[dim]}]"
+                    f"env.squash[{dim}]=positive needs low <= 0 < high, "
+                    f"not [{low[dim]}, {high[dim]}]"
                 )
         return cls("box", len(low), low, high, tuple(kind.value for kind in squash))
 
@@ -94,7 +116,8 @@ class ActionSpace:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> "ActionSpace":
         """The inverse of `to_dict`."""
-        return cls(**{**values, **{key: tuple(values[key]) for key in ("low", "high", "squash")}})
+        tuples = {key: tuple(values[key]) for key in ("low", "high", "squash")}
+        return cls(**{**values, **tuples})
 
     @property
     def dtype(self) -> np.dtype:
@@ -107,7 +130,10 @@ class ActionSpace:
         return (self.size,) if self.kind == "box" else ()
 
     def from_raw(self, raw: np.ndarray) -> np.ndarray:
-        """Environment actions of unbounded numbers: (B, A) float32 -> (B, A) float32 squashed, or (B,) int64 argmax."""
+        """Environment actions of unbounded numbers (B, A) float32.
+
+        Squashed (B, A) float32 for a box, the argmax (B,) int64 for a discrete space.
+        """
         if self.kind == "discrete":
             return self.start + raw.argmax(axis=-1).astype(np.int64)
         low, high = self._bounds
@@ -117,26 +143,34 @@ class ActionSpace:
         return np.clip(squashed, low, high).astype(np.float32)
 
     def to_raw(self, actions: np.ndarray) -> np.ndarray:
-        """Numbers that `from_raw` takes to these actions, (B, A) float32; one-hot rows where they are discrete.
+        """Numbers (B, A) float32 that `from_raw` takes to these actions.
 
-        None is larger than RAW, so a bound itself, which tanh never reaches, is missed by 2 % of the range. Any number
-        up to 0 gives a `positive` action of 0: NOTHING stands for it.
+        They are one-hot rows where actions are discrete. In a box none is larger than LARGEST_RAW.
+        So a bound itself, which tanh never reaches, is missed by 2 % of the range. Any number up to
+        0 gives a `positive` action of 0: RAW_OF_ZERO stands for it.
         """
         if self.kind == "discrete":
             return self.to_model(actions)
         low, high = self._bounds
         tanh = np.where(self._positive, actions / high, 2 * (actions - low) / (high - low) - 1)
-        raw = np.arctanh(np.clip(tanh, -np.tanh(RAW), np.tanh(RAW)))
-        return np.where(self._positive & (actions <= 0), NOTHING, raw).astype(np.float32)
+        most = np.tanh(LARGEST_RAW)
+        raw = np.arctanh(np.clip(tanh, -most, most))
+        return np.where(self._positive & (actions <= 0), RAW_OF_ZERO, raw).astype(np.float32)
 
     def to_model(self, actions: np.ndarray) -> np.ndarray:
-        """What a model reads: (..., A) float32; box actions unchanged, discrete ones as one-hot rows."""
+        """What a model reads: (..., A) float32.
+
+        Box actions are unchanged, discrete ones become one-hot rows.
+        """
         if self.kind == "box":
             return np.asarray(actions, np.float32)
         return np.eye(self.size, dtype=np.float32)[np.asarray(actions) - self.start]
 
     def contains(self, actions: np.ndarray) -> np.ndarray:
-        """Which of the actions (T, A) float32 or (T,) int64 lie in the space: (T,) bool. Numbers that are not finite do not."""
+        """Which of the actions (T, A) float32 or (T,) int64 lie in the space: (T,) bool.
+
+        Numbers that are not finite do not.
+        """
         if self.kind == "discrete":
             return (actions >= self.start) & (actions < self.start + self.size)
         low, high = self._bounds

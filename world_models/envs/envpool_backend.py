@@ -20,17 +20,21 @@ def envpool_installed() -> bool:
 
 
 class EnvPoolVectorEnv(PixelVectorEnv):
-    """Slots are members of pools; EnvPool fixes a member's seed when its pool is made, so a reset makes a new pool.
+    """Slots are members of pools.
 
-    A pool goes when its last slot has moved on. Pools work at the same time, on `num_threads` threads each.
-    The game is Gymnasium's, but a seed is another track than there, and flat colours are brighter by 2 of 255.
+    EnvPool fixes a member's seed when its pool is made, so a reset makes a new pool. A pool goes
+    when its last slot has moved on. Pools work at the same time, on `num_threads` threads each.
+    The game is Gymnasium's. But a seed is another track than there, and flat colours are brighter
+    by 2 of 255.
     """
 
     def __init__(self, env_spec: EnvSpec, num_envs: int, num_threads: int = 1) -> None:
         super().__init__(env_spec, num_envs)
         self._num_threads = num_threads
-        self._pools: list[Any] = [None] * num_envs  # per slot
-        self._members = np.zeros(num_envs, np.int32)  # per slot: its index inside its pool
+        # per slot
+        self._pools: list[Any] = [None] * num_envs
+        # per slot: its index inside its pool
+        self._members = np.zeros(num_envs, np.int32)
 
     def _begin(self, slots: np.ndarray, seeds: list[int]) -> Sequence[np.ndarray]:
         with quiet_gym():

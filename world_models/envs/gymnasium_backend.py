@@ -12,7 +12,10 @@ from world_models.envs.spec import EnvSpec
 
 
 class GymnasiumVectorEnv(PixelVectorEnv):
-    """Slots are environments that `make_env` gives; their observations are pictures, uint8 (H, W, 3)."""
+    """Slots are environments that `make_env` gives.
+
+    Their observations are pictures, uint8 (H, W, 3).
+    """
 
     def __init__(
         self, env_spec: EnvSpec, make_env: Callable[[], gymnasium.Env], num_envs: int
@@ -26,9 +29,8 @@ class GymnasiumVectorEnv(PixelVectorEnv):
             if self._begun[slot] and _remembers(self._envs[slot]):
                 self._envs[slot].close()
                 self._envs[slot] = self._make_env()
-        return [
-            self._envs[slot].reset(seed=seed)[0] for slot, seed in zip(slots, seeds, strict=True)
-        ]
+        pairs = zip(slots, seeds, strict=True)
+        return [self._envs[slot].reset(seed=seed)[0] for slot, seed in pairs]
 
     def _advance(self, slots: np.ndarray, actions: np.ndarray) -> Transitions:
         steps = [self._envs[slot].step(action) for slot, action in zip(slots, actions, strict=True)]
@@ -51,5 +53,8 @@ class GymnasiumVectorEnv(PixelVectorEnv):
 
 
 def _remembers(env: gymnasium.Env) -> bool:
-    """Whether it has a Box2D world, whose order of contacts, and so its rounding, outlives a reset."""
+    """Whether it has a Box2D world.
+
+    That world's order of contacts, and so its rounding, outlives a reset.
+    """
     return type(getattr(env.unwrapped, "world", None)).__module__.startswith("Box2D")

@@ -14,12 +14,15 @@ from world_models.envs.actions import ActionSpace, Noise
 from world_models.envs.config import EnvConfig
 from world_models.envs.envpool_backend import ENVPOOL_IDS, EnvPoolVectorEnv, envpool_installed
 from world_models.envs.gymnasium_backend import GymnasiumVectorEnv
-from world_models.envs.preprocess import MIN_SIZE, Preprocessing
+from world_models.envs.preprocess import MIN_FRAME_SIZE, Preprocessing
 from world_models.envs.spec import EnvSpec
 
-DRIVING = {"CarRacing-v3": Noise(mean=(0.0, -0.8, -1.5), std=(0.3, 0.7, 1.0))}
-"""Steer, gas, brake: more gas than brake, and gentle steering. Full gas or full lock spins the car
-off the road at once; so driven, it is on the road in 15 % of the frames instead of 3 %."""
+DRIVING_NOISE = {"CarRacing-v3": Noise(mean=(0.0, -0.8, -1.5), std=(0.3, 0.7, 1.0))}
+"""How the brownian policy drives: steer, gas, brake.
+
+It gives more gas than brake, and steers gently: full gas or full lock spins the car off the road at
+once. So driven, it is on the road in 15 % of the frames instead of 3 %.
+"""
 
 
 def fits(env_id: str) -> bool:
@@ -29,7 +32,7 @@ def fits(env_id: str) -> bool:
 
 def brownian_noise(spec: EnvSpec) -> Noise:
     """How the brownian policy moves: driving in CarRacing, else standard normal."""
-    return DRIVING.get(spec.id, Noise.standard(spec.action_space.size))
+    return DRIVING_NOISE.get(spec.id, Noise.standard(spec.action_space.size))
 
 
 def make_spec(cfg: EnvConfig, preprocessing: Preprocessing) -> EnvSpec:
@@ -78,7 +81,8 @@ def wrappers(env: gymnasium.Env) -> list[Callable[[gymnasium.Env], gymnasium.Env
 
 def make_pixel_env(env_id: str, kwargs: dict[str, Any], render_mode: str | None) -> gymnasium.Env:
     """One environment whose observations are pictures; ValueError if it has none to show."""
-    env = _make(env_id, kwargs if render_mode is None else {"render_mode": render_mode, **kwargs})
+    rendering = {} if render_mode is None else {"render_mode": render_mode}
+    env = _make(env_id, {**rendering, **kwargs})
     if render_mode is None and not shows_pixels(env):
         env.close()
         raise ValueError(
@@ -95,13 +99,11 @@ def make_pixel_env(env_id: str, kwargs: dict[str, Any], render_mode: str | None)
 def shows_pixels(env: gymnasium.Env) -> bool:
     """Whether the observations are pictures: uint8 (H, W, 3)."""
     space = env.observation_space
-    if (
-        not isinstance(space, gymnasium.spaces.Box)
-        or space.dtype != np.uint8
-        or len(space.shape) != 3
-    ):
+    if not isinstance(space, gymnasium.spaces.Box) or space.dtype != np.uint8:
         return False
-    return space.shape[2] == 3 and min(space.shape[:2]) >= MIN_SIZE
+    if len(space.shape) != 3:
+        return False
+    return space.shape[2] == 3 and min(space.shape[:2]) >= MIN_FRAME_SIZE
 
 
 def find_render_mode(env_id: str, kwargs: dict[str, Any]) -> str | None:
@@ -117,11 +119,9 @@ def _make(env_id: str, kwargs: dict[str, Any]) -> gymnasium.Env:
         return gymnasium.make(env_id, disable_env_checker=True, **kwargs)
     except gymnasium.error.UnregisteredEnv as error:
         near = difflib.get_close_matches(env_id, list(gymnasium.registry), n=3)
-        hint = (
-            f"did you mean {' or '.join(near)}?"
-            if near
-            else "see gymnasium.pprint_registry() for what exists"
-        )
+        hint = "see gymnasium.pprint_registry() for what exists"
+        if near:
+            hint = f"did you mean {' or '.join(near)}?"
         raise ValueError(f"env.id={env_id} is not known to Gymnasium: {hint}") from error
     except (gymnasium.error.Error, ImportError, TypeError) as error:
         reason = " ".join(str(error).split())

@@ -3,7 +3,7 @@
 import gymnasium
 import numpy as np
 
-from world_models.envs.slots import Shown, SlotVectorEnv
+from world_models.envs.slots import RawObservations, SlotVectorEnv
 from world_models.envs.spec import EnvSpec
 
 
@@ -30,7 +30,7 @@ class PixelVectorEnv(SlotVectorEnv):
             for slot, begun in enumerate(self._begun)
         )
 
-    def _keep(self, slots: np.ndarray, shown: Shown) -> None:
+    def _keep(self, slots: np.ndarray, shown: RawObservations) -> None:
         self._observations[slots] = self.env_spec.preprocessing.apply(shown)
         for slot, picture in zip(slots.tolist(), shown, strict=True):
             self._pictures[slot] = picture

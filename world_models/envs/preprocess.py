@@ -7,9 +7,10 @@ from typing import Any
 import cv2
 import numpy as np
 
-MIN_SIZE = 16
+MIN_FRAME_SIZE = 16
 
-cv2.setNumThreads(1)  # a frame is too small to share out, and processes do the spreading
+# a frame is too small to share out, and processes do the spreading
+cv2.setNumThreads(1)
 
 
 @dataclass
@@ -26,16 +27,19 @@ class Crop:
 class Preprocessing:
     """Crop, area resize to a square, grayscale (ITU-R 601), in this order."""
 
-    crop: tuple[int, int, int, int]  # pixels off the top, bottom, left, right
-    size: int  # side of the frame
+    # pixels off the top, bottom, left, right
+    crop: tuple[int, int, int, int]
+    # side of the frame
+    size: int
     grayscale: bool
 
     def __post_init__(self) -> None:
-        if self.size < MIN_SIZE:
-            raise ValueError(f"env.size={self.size} is too small: use at least {MIN_SIZE}")
+        if self.size < MIN_FRAME_SIZE:
+            raise ValueError(f"env.size={self.size} is too small: use at least {MIN_FRAME_SIZE}")
         if min(self.crop) < 0:
             raise ValueError(
-                f"env.crop={list(self.crop)} is negative: give the pixels cut from each side, 0 or more"
+                f"env.crop={list(self.crop)} is negative: "
+                "give the pixels cut from each side, 0 or more"
             )
 
     @property
@@ -57,11 +61,15 @@ class Preprocessing:
         top, bottom, left, right = self.crop
         if top + bottom >= height or left + right >= width:
             raise ValueError(
-                f"env.crop={list(self.crop)} leaves nothing of a picture of {height}x{width}: cut less"
+                f"env.crop={list(self.crop)} leaves nothing of a picture of {height}x{width}: "
+                "cut less"
             )
 
     def apply(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """Frames of pictures: uint8 (B, H, W, 3) or B arrays (H, W, 3) -> a new uint8 (B, size, size, channels)."""
+        """Frames of pictures, a new array uint8 (B, size, size, channels).
+
+        `pictures` is uint8 (B, H, W, 3), or B arrays (H, W, 3).
+        """
         frames = np.empty((len(pictures), self.size, self.size, self.channels), np.uint8)
         for frame, picture in zip(frames, pictures, strict=True):
             self._one(picture, frame)
@@ -82,9 +90,8 @@ class Preprocessing:
 
     def _resize(self, picture: np.ndarray, frame: np.ndarray | None = None) -> np.ndarray:
         if picture.shape[:2] != (self.size, self.size):
-            return cv2.resize(
-                picture, (self.size, self.size), dst=frame, interpolation=cv2.INTER_AREA
-            )
+            side = (self.size, self.size)
+            return cv2.resize(picture, side, dst=frame, interpolation=cv2.INTER_AREA)
         if frame is not None:
             frame[:] = picture
         return picture

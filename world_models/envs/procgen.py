@@ -17,7 +17,7 @@ from world_models.envs.quiet import quiet_gym
 from world_models.envs.slots import Transitions
 from world_models.envs.spec import HELD_OUT, EnvSpec
 
-PREFIX = "WorldModels/Procgen-"
+PROCGEN_PREFIX = "WorldModels/Procgen-"
 NUM_ACTIONS = 15
 PICTURE_SIZE = 64
 NUM_LEVELS = 2**31 - 1
@@ -97,16 +97,16 @@ class ProcgenConfig(EnvConfig):
 
 def is_procgen(env_id: str) -> bool:
     """Whether this is one of the Procgen environments registered here."""
-    return env_id.startswith(PREFIX)
+    return env_id.startswith(PROCGEN_PREFIX)
 
 
 def game_of(env_id: str) -> str:
     """The game in `WorldModels/Procgen-<game>-v0`; ValueError if there is none of that name."""
-    name = env_id.removeprefix(PREFIX).removesuffix("-v0")
-    if name not in Game.__members__ or env_id != f"{PREFIX}{name}-v0":
+    name = env_id.removeprefix(PROCGEN_PREFIX).removesuffix("-v0")
+    if name not in Game.__members__ or env_id != f"{PROCGEN_PREFIX}{name}-v0":
         raise ValueError(
             f"env.id={env_id} is no Procgen game: "
-            f"use {PREFIX}<game>-v0 with one of {', '.join(Game.__members__)}"
+            f"use {PROCGEN_PREFIX}<game>-v0 with one of {', '.join(Game.__members__)}"
         )
     return name
 
@@ -131,7 +131,9 @@ def checked_kwargs(game: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     if unknown:
         raise ValueError(f"Procgen takes {', '.join(DEFAULT_KWARGS)}, not {', '.join(unknown)}")
     kwargs = {**DEFAULT_KWARGS, **kwargs}
-    mode, start, count = kwargs["distribution_mode"], kwargs["start_level"], kwargs["num_levels"]
+    mode = kwargs["distribution_mode"]
+    start = kwargs["start_level"]
+    count = kwargs["num_levels"]
     if mode not in DistributionMode.__members__:
         raise ValueError(
             f"env.distribution_mode={mode} does not exist: "
@@ -207,6 +209,8 @@ def make_gym3(
     Exploration mode has one level of its own.
     """
     levels = {"start_level": start_level, "num_levels": num_levels}
+    if distribution_mode == DistributionMode.exploration.value:
+        levels = {}
     with quiet_gym():
         from procgen import ProcgenGym3Env
 
@@ -216,7 +220,7 @@ def make_gym3(
             distribution_mode=distribution_mode,
             rand_seed=rand_seed,
             num_threads=0,
-            **({} if distribution_mode == "exploration" else levels),
+            **levels,
         )
 
 
@@ -253,7 +257,8 @@ class ProcgenVectorEnv(PixelVectorEnv):
             game.act(actions[row : row + 1])
             reward, observation, first = game.observe()
             pictures.append(observation["rgb"][0].copy())
-            rewards[row], ended[row] = reward[0], first[0]
+            rewards[row] = reward[0]
+            ended[row] = first[0]
             solved[row] = ended[row] and game.get_info()[0]["prev_level_complete"]
         truncated = ended & ~solved & (self._elapsed[slots] >= self._time_limit)
         return pictures, rewards, ended & ~truncated, truncated

@@ -12,8 +12,8 @@ from world_models.envs.quiet import quiet_gym
 def make_registered(game: str, render_mode: str | None = None, **kwargs: Any) -> gymnasium.Env:
     """The environment behind `WorldModels/Procgen-<game>-v0`.
 
-    Takes num_levels, start_level, rand_seed and distribution_mode. `reset(seed=...)` draws levels from that seed
-    in place of `rand_seed`. Rendering gives the observation.
+    Takes num_levels, start_level, rand_seed and distribution_mode. `reset(seed=...)` draws levels
+    from that seed in place of `rand_seed`. Rendering gives the observation.
     """
     require_procgen()
     kwargs = checked_kwargs(game, kwargs)
@@ -22,7 +22,10 @@ def make_registered(game: str, render_mode: str | None = None, **kwargs: Any) ->
         import shimmy
 
         class Levels(gym3.ToGymEnv):
-            """gym3's adapter, made to follow seeds and early resets, which it would print that it ignores."""
+            """gym3's adapter, made to follow seeds and early resets.
+
+            By itself it ignores them, and prints so.
+            """
 
             def __init__(self, rand_seed: int) -> None:
                 env = make_gym3(game, **{**kwargs, "rand_seed": rand_seed})
@@ -31,7 +34,8 @@ def make_registered(game: str, render_mode: str | None = None, **kwargs: Any) ->
 
             def reset(self) -> Any:
                 if self.running:
-                    self.env.act(np.array([-1]))  # Procgen's own early reset
+                    # Procgen's own early reset
+                    self.env.act(np.array([-1]))
                 self.running = True
                 return super().reset()
 

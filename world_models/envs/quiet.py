@@ -16,7 +16,10 @@ def quiet_pygame() -> None:
 
 @contextmanager
 def quiet_gym() -> Iterator[None]:
-    """Within it, the old `gym` (which Procgen and EnvPool import) neither prints its notice nor warns."""
+    """Within it, the old `gym` neither prints its notice nor warns.
+
+    Procgen and EnvPool import it.
+    """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

@@ -10,9 +10,9 @@ from gymnasium.vector.utils import batch_space
 
 from world_models.envs.spec import EnvSpec
 
-Shown = Sequence[np.ndarray] | np.ndarray
+RawObservations = Sequence[np.ndarray] | np.ndarray
 """One raw observation for each of some slots."""
-Transitions = tuple[Shown, np.ndarray, np.ndarray, np.ndarray]
+Transitions = tuple[RawObservations, np.ndarray, np.ndarray, np.ndarray]
 """Raw observations, rewards, terminated and truncated of the slots that were stepped."""
 
 
@@ -66,7 +66,8 @@ class SlotVectorEnv(gymnasium.vector.VectorEnv):
             )
         if len(slots):
             self._keep(slots, self._begin(slots, [int(value) for value in seed]))
-            self.alive[slots] = self._begun[slots] = True
+            self.alive[slots] = True
+            self._begun[slots] = True
         return self._observations.copy(), {}
 
     def _seeds_from(self, first: int | None, count: int) -> list[int]:
@@ -111,12 +112,12 @@ class SlotVectorEnv(gymnasium.vector.VectorEnv):
         assert mask.dtype == bool and mask.shape == (self.num_envs,), (mask.dtype, mask.shape)
         return mask
 
-    def _keep(self, slots: np.ndarray, shown: Shown) -> None:
+    def _keep(self, slots: np.ndarray, shown: RawObservations) -> None:
         """Take over what `slots` show now: what `_begin` or `_advance` gave, one for each."""
         for slot, observation in zip(slots.tolist(), shown, strict=True):
             self._observations[slot] = observation
 
-    def _begin(self, slots: np.ndarray, seeds: list[int]) -> Shown:
+    def _begin(self, slots: np.ndarray, seeds: list[int]) -> RawObservations:
         """Begin an episode in each of `slots`; return its first raw observation."""
         raise NotImplementedError
 

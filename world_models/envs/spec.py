@@ -20,12 +20,16 @@ class EnvSpec:
     Two equal specs give equal episodes for equal seeds and actions.
     """
 
-    id: str  # Gymnasium id
-    kwargs: dict[str, Any]  # arguments of the environment
+    # Gymnasium id
+    id: str
+    # arguments of the environment
+    kwargs: dict[str, Any]
     preprocessing: Preprocessing
-    frame_skip: int  # environment steps per action
+    # environment steps per action
+    frame_skip: int
     action_space: ActionSpace
-    max_episode_steps: int | None  # environment steps, None where there is no limit
+    # environment steps, None where there is no limit
+    max_episode_steps: int | None
 
     @property
     def folder_name(self) -> str:
@@ -35,7 +39,8 @@ class EnvSpec:
     @property
     def family(self) -> "Family":
         """The row of `FAMILIES` that this environment belongs to."""
-        from world_models.envs.families import family_of  # which imports this module
+        # which imports this module
+        from world_models.envs.families import family_of
 
         return family_of(self.id)
 

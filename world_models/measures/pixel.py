@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from world_models.data.windows import WIDTH, PixelWindows
+from world_models.data.windows import WINDOWS_AT_ONCE, PixelWindows
 from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
 from world_models.measures.pixel_baselines import Baselines
 from world_models.measures.rows import GUESSES, HORIZONS_SHOWN, HorizonRow
@@ -67,7 +67,7 @@ def _parts(
 ) -> Iterator[PixelErrors]:
     others = windows_of_other_levels(windows.levels)
     known = windows.context - 1
-    for first, window in zip(range(0, len(windows), WIDTH), windows, strict=True):
+    for first, window in zip(range(0, len(windows), WINDOWS_AT_ONCE), windows, strict=True):
         foreign = windows.load(others[first : first + len(window.future)], "cpu").actions
         context = window.context.to(device)
         future = window.future.to(device)

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from world_models.data.episode import Episode
-from world_models.data.latents import BATCH_SIZE
+from world_models.data.latents import ENCODE_BATCH_SIZE
 from world_models.data.store import EpisodeStore
 from world_models.worlds.latent import WorldModel
 from world_models.worlds.memory import LatentState
@@ -79,7 +79,7 @@ def _encoded(world: WorldModel, frames: np.ndarray) -> torch.Tensor:
     """Latents (n, L) of frames (n, H, W, C), a batch at a time."""
     return torch.cat(
         [
-            world.encode(frames[start : start + BATCH_SIZE])
-            for start in range(0, len(frames), BATCH_SIZE)
+            world.encode(frames[start : start + ENCODE_BATCH_SIZE])
+            for start in range(0, len(frames), ENCODE_BATCH_SIZE)
         ]
     )

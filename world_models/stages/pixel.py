@@ -27,7 +27,7 @@ from world_models.data.store import EpisodeStore
 from world_models.data.view import View
 from world_models.data.windows import PixelWindows, model_actions
 from world_models.envs.actions import ActionSpace
-from world_models.envs.preprocess import MIN_SIZE
+from world_models.envs.preprocess import MIN_FRAME_SIZE
 from world_models.envs.spec import EnvSpec
 from world_models.losses import PixelLoss, masked_mean, pixel_error, shift_error
 from world_models.measures import calibration, pixel_heads
@@ -188,9 +188,9 @@ class PixelConfig:
                 f"stage.width_mult={self.width_mult} leaves layers of fewer than "
                 f"{LEAST_GROUP_CHANNELS} channels: set it higher"
             )
-        if self.image_size is not None and self.image_size < MIN_SIZE:
+        if self.image_size is not None and self.image_size < MIN_FRAME_SIZE:
             raise ValueError(
-                f"stage.image_size is {self.image_size}; it must be at least {MIN_SIZE}"
+                f"stage.image_size is {self.image_size}; it must be at least {MIN_FRAME_SIZE}"
             )
         if self.model is Architecture.pixel_world_model and (self.rewards or self.ends):
             raise ValueError("stage.rewards and stage.ends are for stage.model=pixel_unet")

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from world_models.data.store import EpisodeStore
-from world_models.envs.slots import Shown, SlotVectorEnv, Transitions
+from world_models.envs.slots import RawObservations, SlotVectorEnv, Transitions
 from world_models.models.draws import RowDraws
 from world_models.runs import seeding
 from world_models.runs.past import PastRun
@@ -55,7 +55,7 @@ class DreamEnv(SlotVectorEnv):
         )
 
     @torch.inference_mode()
-    def _begin(self, slots: np.ndarray, seeds: list[int]) -> Shown:
+    def _begin(self, slots: np.ndarray, seeds: list[int]) -> RawObservations:
         starts = [
             seeding.generator(seed, "dream").integers(self.world.num_starts) for seed in seeds
         ]

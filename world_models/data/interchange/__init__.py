@@ -1,1 +1,4 @@
-"""Other people's episodes: .npz rollouts, HDF5 files and Minari data sets, read into the store and written from it."""
+"""Other people's episodes: .npz rollouts, HDF5 files and Minari data sets.
+
+They are read into the store and written from it.
+"""

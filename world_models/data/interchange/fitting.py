@@ -1,4 +1,7 @@
-"""A recording fitted to an environment: frames as its preprocessing makes them, actions as its action space has them."""
+"""A recording fitted to an environment.
+
+Its frames become what the preprocessing makes, its actions what the action space has.
+"""
 
 from dataclasses import replace
 
@@ -12,7 +15,10 @@ from world_models.envs.spec import EnvSpec
 
 
 def fit(recording: Recording, spec: EnvSpec) -> Episode:
-    """The recording as an episode of `spec`; actions or rewards that cannot be one are a ValueError naming the place."""
+    """The recording as an episode of `spec`.
+
+    ValueError naming the place where its frames, actions or rewards cannot be one.
+    """
     finite = np.isfinite(recording.rewards)
     if not finite.all():
         raise ValueError(f"{recording.place}: the reward of step {np.argmin(finite)} is not finite")
@@ -27,7 +33,9 @@ def fit(recording: Recording, spec: EnvSpec) -> Episode:
 
 def step_limit(spec: EnvSpec) -> int | None:
     """The number of actions after which the environment's own time limit cuts an episode off."""
-    return None if spec.max_episode_steps is None else -(-spec.max_episode_steps // spec.frame_skip)
+    if spec.max_episode_steps is None:
+        return None
+    return -(-spec.max_episode_steps // spec.frame_skip)
 
 
 def _padded(values: Array) -> Array:
@@ -38,13 +46,15 @@ def _padded(values: Array) -> Array:
 def fit_frames(recording: Recording, preprocessing: Preprocessing) -> Array:
     """Frames (T+1, size, size, channels) uint8.
 
-    Pictures of exactly size x size were cropped by whoever recorded them and keep their content; others are taken for the
-    environment's own pictures and go through its whole preprocessing.
+    Pictures of exactly size x size were cropped by whoever recorded them, and keep their content.
+    Others are taken for the environment's own pictures, and go through its whole preprocessing.
     """
-    frames, size = recording.frames, preprocessing.size
+    frames = recording.frames
+    size = preprocessing.size
     if frames.shape[-1] == 1 and not preprocessing.grayscale:
         raise ValueError(
-            f"{recording.place}: its frames are grey and the environment's are not: add env.grayscale=true"
+            f"{recording.place}: its frames are grey and the environment's are not: "
+            "add env.grayscale=true"
         )
     if frames.shape[1:3] == (size, size):
         preprocessing = replace(preprocessing, crop=(0, 0, 0, 0))
@@ -53,25 +63,28 @@ def fit_frames(recording: Recording, preprocessing: Preprocessing) -> Array:
 
 def fit_actions(recording: Recording, spec: EnvSpec) -> Array:
     """Actions (T, A) float32 or (T,) int64 inside the action space."""
-    actions, space = recording.actions, spec.action_space
-    if space.kind == "discrete" and actions.shape[1:] == (1,):
-        actions = actions[:, 0]
-    fitted = (
-        _whole_numbers(actions)
-        if space.kind == "discrete"
-        else np.issubdtype(actions.dtype, np.floating)
-    )
-    if actions.shape[1:] != space.shape or not fitted:
+    actions = recording.actions
+    space = spec.action_space
+    if space.kind == "discrete":
+        if actions.shape[1:] == (1,):
+            actions = actions[:, 0]
+        right_kind = _whole_numbers(actions)
+        wanted = "whole numbers (T,)"
+    else:
+        right_kind = np.issubdtype(actions.dtype, np.floating)
+        wanted = f"floats (T, {space.size})"
+    if actions.shape[1:] != space.shape or not right_kind:
         raise ValueError(
-            f"{recording.place}: its actions are {actions.dtype} {actions.shape}, and env.id={spec.id} takes "
-            + ("whole numbers (T,)" if space.kind == "discrete" else f"floats (T, {space.size})")
+            f"{recording.place}: its actions are {actions.dtype} {actions.shape}, "
+            f"and env.id={spec.id} takes {wanted}"
         )
     actions = actions.astype(space.dtype)
     outside = np.flatnonzero(~space.contains(actions))
     if outside.size:
+        step = outside[0]
         raise ValueError(
-            f"{recording.place}: the action of step {outside[0]} is {actions[outside[0]]}, outside {space.to_gymnasium()}, "
-            f"the action space of env.id={spec.id}"
+            f"{recording.place}: the action of step {step} is {actions[step]}, "
+            f"outside {space.to_gymnasium()}, the action space of env.id={spec.id}"
         )
     return actions
 

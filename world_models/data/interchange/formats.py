@@ -8,15 +8,20 @@ from typing import Any, Protocol
 
 from world_models.data.interchange import hdf5, minari, npz
 from world_models.data.interchange.recording import Alignment, Recording
-from world_models.data.store import KIND, EpisodeRow, EpisodeStore
+from world_models.data.store import STORE_KIND, EpisodeRow, EpisodeStore
 from world_models.runs.files import read_json
 
-PACKAGES = {"hdf5": ("h5py",), "minari": ("minari", "h5py")}
-HDF5_SIGNATURE, ZIP_SIGNATURE = b"\x89HDF\r\n\x1a\n", b"PK"
+FORMAT_PACKAGES = {"hdf5": ("h5py",), "minari": ("minari", "h5py")}
+"""What has to be installed to read or write a format."""
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+ZIP_SIGNATURE = b"PK"
 
 
 class Format(Enum):
-    """How episodes are kept: our store, a folder of .npz files, one HDF5 file, a Minari data set."""
+    """How episodes are kept.
+
+    In our store, a folder of .npz files, one HDF5 file, or a Minari data set.
+    """
 
     native = "native"
     npz = "npz"
@@ -28,7 +33,8 @@ class Source(Protocol):
     """Episodes of somebody else's format, read one at a time."""
 
     has_final_frame: bool
-    origin: dict[str, Any]  # see recording.origin_of
+    # see recording.origin_of
+    origin: dict[str, Any]
     files: list[Path]
 
     @property
@@ -55,8 +61,8 @@ def detect(path: Path) -> Format:
     if next(path.rglob("*.npz"), None) is not None:
         return Format.npz
     raise ValueError(
-        f"stage.source={path} holds no episodes: name a run folder or its episodes/, a folder of .npz rollouts, an HDF5 "
-        "file, or the folder of a Minari data set"
+        f"stage.source={path} holds no episodes: name a run folder or its episodes/, "
+        "a folder of .npz rollouts, an HDF5 file, or the folder of a Minari data set"
     )
 
 
@@ -73,20 +79,25 @@ def _detect_file(path: Path) -> Format:
 
 
 def native_folder(path: Path) -> Path | None:
-    """The episode store that `path` names: itself, or the `episodes/` of a run or pipeline; None where there is none."""
+    """The episode store that `path` names: itself, or the `episodes/` of a run or pipeline.
+
+    None where there is none.
+    """
     for folder in (path, path / "episodes", path / "rollout" / "episodes"):
         manifest = folder / "manifest.json"
-        content = read_json(manifest) if manifest.is_file() else None
-        if isinstance(content, dict) and content.get("kind") == KIND:
+        if not manifest.is_file():
+            continue
+        content = read_json(manifest)
+        if isinstance(content, dict) and content.get("kind") == STORE_KIND:
             return folder
     return None
 
 
 def require_packages(*formats: Format) -> None:
     """A package that one of these formats needs and that is missing is a ValueError."""
-    needed = {package for item in formats for package in PACKAGES.get(item.value, ())}
+    needed = {package for item in formats for package in FORMAT_PACKAGES.get(item.value, ())}
     if any(importlib.util.find_spec(package) is None for package in needed):
-        names = " and ".join(item.value for item in formats if item.value in PACKAGES)
+        names = " and ".join(item.value for item in formats if item.value in FORMAT_PACKAGES)
         raise ValueError(
             f'stage=convert needs the extra "data" for {names}: pip install "world-models[data]"'
         )
@@ -95,7 +106,10 @@ def require_packages(*formats: Format) -> None:
 def open_source(
     path: Path, found: Format, alignment: Alignment | None, image_key: str | None, limit: int | None
 ) -> Source:
-    """A reader; `limit` is the environment's step limit. A key that the format has no use for is a ValueError."""
+    """A reader of what lies at `path`; `limit` is the environment's step limit.
+
+    ValueError for a key that the format has no use for.
+    """
     require_packages(found)
     if found is Format.minari:
         if alignment is not None:
@@ -114,12 +128,14 @@ def check_export(store: EpisodeStore, target: Format, alignment: Alignment | Non
     require_packages(target)
     if alignment is Alignment.post and not store.has_final_frame:
         raise ValueError(
-            f"{store.folder} has no final frames, which stage.alignment=post would save as if they were: use pre"
+            f"{store.folder} has no final frames, "
+            "which stage.alignment=post would save as if they were: use pre"
         )
     size = store.manifest["env"]["preprocessing"]["size"]
-    if target is Format.minari and size < minari.MIN_SIZE:
+    least = minari.MIN_PICTURE_SIZE
+    if target is Format.minari and size < least:
         raise ValueError(
-            f"Minari keeps no pictures below {minari.MIN_SIZE}x{minari.MIN_SIZE}, and these are {size}x{size}"
+            f"Minari keeps no pictures below {least}x{least}, and these are {size}x{size}"
         )
 
 
@@ -130,9 +146,8 @@ def export(
     if target is Format.minari:
         return minari.export(store, folder / "minari")
     assert alignment is not None
-    return (npz if target is Format.npz else hdf5).export(
-        store, export_path(target, folder, store), alignment
-    )
+    writer = npz if target is Format.npz else hdf5
+    return writer.export(store, export_path(target, folder, store), alignment)
 
 
 def export_path(target: Format, folder: Path, store: EpisodeStore) -> Path:

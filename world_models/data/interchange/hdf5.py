@@ -1,11 +1,15 @@
-"""One HDF5 file in HumbleRL's layout: transitions end to end, and a table that says where each episode begins.
+"""One HDF5 file in HumbleRL's layout.
 
-    states     (N, H, W, C) uint8, chunks of 128 rows, lzf      attributes  N_TRANSITIONS  N_GAMES  CHUNK_SIZE
-    actions    (N, A) float, or (N, 1) whole numbers                        STATE_SHAPE  ACTION_DIM
-    rewards    (N,)
-    episodes   (N_GAMES + 1,)  the row at which each begins; the last entry: where the last one ends
+Its transitions lie end to end, and a table says where each episode begins.
 
-The arrays may be longer than the attributes say (HumbleRL grows them ahead of need). docs/interchange.md names what we add.
+    states      (N, H, W, C) uint8, chunks of 128 rows, lzf
+    actions     (N, A) float, or (N, 1) whole numbers
+    rewards     (N,)
+    episodes    (N_GAMES + 1,) the row at which each begins; the last entry: where the last one ends
+    attributes  N_TRANSITIONS, N_GAMES, CHUNK_SIZE, STATE_SHAPE, ACTION_DIM
+
+The arrays may be longer than the attributes say: HumbleRL grows them ahead of need.
+docs/interchange.md names what we add.
 """
 
 import importlib
@@ -19,7 +23,7 @@ import numpy as np
 
 from world_models.data.episode import UNKNOWN_SEED
 from world_models.data.interchange.recording import (
-    BOUNDARY,
+    BOUNDARY_NAMES,
     Alignment,
     Recording,
     Rows,
@@ -32,8 +36,8 @@ from world_models.data.interchange.recording import (
 )
 from world_models.data.store import EpisodeRow, EpisodeStore
 
-REQUIRED = ("states", "actions", "rewards", "episodes")
-CHUNK = 128
+REQUIRED_ARRAYS = ("states", "actions", "rewards", "episodes")
+CHUNK_ROWS = 128
 
 
 class Hdf5Source:
@@ -41,12 +45,13 @@ class Hdf5Source:
 
     def __init__(self, path: Path, alignment: Alignment | None, limit: int | None) -> None:
         """Look at the layout; one that is not HumbleRL's is a ValueError."""
-        self.files, self._limit = [path], limit
+        self.files = [path]
+        self._limit = limit
         with _opened(path) as file:
             self._bounds = _bounds(path, file)
             self.alignment = settle_alignment(str(path), _text(file, "alignment"), alignment)
             self.origin = parse_origin(str(path), _text(file, "origin"))
-            has_boundary = BOUNDARY[self.alignment] in file
+            has_boundary = BOUNDARY_NAMES[self.alignment] in file
         self.has_final_frame = ends_with_frame(self.origin, self.alignment, has_boundary)
 
     def __len__(self) -> int:
@@ -64,7 +69,7 @@ class Hdf5Source:
                 rewards=file["rewards"][steps],
                 terminals=_entry(file, "terminals", steps),
                 truncations=_entry(file, "truncations", steps),
-                boundary=_entry(file, BOUNDARY[self.alignment], index),
+                boundary=_entry(file, BOUNDARY_NAMES[self.alignment], index),
                 seed=int(file["seeds"][index]) if "seeds" in file else UNKNOWN_SEED,
                 split=file["splits"].asstr()[index] if "splits" in file else None,
             )
@@ -84,15 +89,16 @@ def _opened(path: Path) -> Iterator[Any]:
 
 def _bounds(path: Path, file: Any) -> np.ndarray:
     """Where episodes begin, and where the last one ends: (episodes + 1,) int64."""
-    missing = [name for name in REQUIRED if not getattr(file.get(name), "shape", ())]
+    missing = [name for name in REQUIRED_ARRAYS if not getattr(file.get(name), "shape", ())]
     if missing:
         raise ValueError(
-            f"{path} has no array {' and no '.join(map(repr, missing))}: its entries are {', '.join(file) or 'none'}, and "
-            f"HumbleRL's layout has {', '.join(REQUIRED)}"
+            f"{path} has no array {' and no '.join(map(repr, missing))}: "
+            f"its entries are {', '.join(file) or 'none'}, "
+            f"and HumbleRL's layout has {', '.join(REQUIRED_ARRAYS)}"
         )
-    table = np.asarray(file["episodes"])[
-        : int(file.attrs["N_GAMES"]) + 1 if "N_GAMES" in file.attrs else None
-    ]
+    table = np.asarray(file["episodes"])
+    if "N_GAMES" in file.attrs:
+        table = table[: int(file.attrs["N_GAMES"]) + 1]
     rows = min(len(file[name]) for name in ("states", "actions", "rewards"))
     if table.ndim != 1 or not np.issubdtype(table.dtype, np.integer) or len(table) < 2:
         raise ValueError(
@@ -100,7 +106,8 @@ def _bounds(path: Path, file: Any) -> np.ndarray:
         )
     if table[0] < 0 or (np.diff(table.astype(np.int64)) <= 0).any() or table[-1] > rows:
         raise ValueError(
-            f"{path}: its table 'episodes' does not rise row by row within its {rows} transitions: it begins {table[:4]}"
+            f"{path}: its table 'episodes' does not rise row by row within its {rows} transitions: "
+            f"it begins {table[:4]}"
         )
     return table.astype(np.int64)
 
@@ -114,11 +121,15 @@ def _entry(file: Any, name: str, place: slice | int) -> np.ndarray | None:
 
 
 def export(store: EpisodeStore, path: Path, alignment: Alignment) -> Iterator[EpisodeRow]:
-    """Write the whole store into one file, which takes its name when it is complete; yields each episode written."""
+    """Write the whole store into one file; yields each episode written.
+
+    The file takes its name when it is complete.
+    """
     if path.is_file():
         yield from store.rows
         return
-    h5py, temporary = importlib.import_module("h5py"), path.with_name(f".{path.name}.tmp")
+    h5py = importlib.import_module("h5py")
+    temporary = path.with_name(f".{path.name}.tmp")
     with h5py.File(temporary, "w") as file:
         _lay_out(h5py, file, store, alignment)
         start = 0
@@ -134,14 +145,16 @@ def export(store: EpisodeStore, path: Path, alignment: Alignment) -> Iterator[Ep
 def _lay_out(h5py: Any, file: Any, store: EpisodeStore, alignment: Alignment) -> None:
     """Empty arrays of the final size, the tables of episodes, and the attributes."""
     lengths = [row.length for row in store.rows]
+    steps = sum(lengths)
     shard = store.arrays(0)
-    frame, action, steps = shard.frames.shape[1:], shard.actions.shape[1:] or (1,), sum(lengths)
+    frame = shard.frames.shape[1:]
+    action = shard.actions.shape[1:] or (1,)
     file.create_dataset(
         "states",
         (steps, *frame),
         "u1",
         maxshape=(None, *frame),
-        chunks=(CHUNK, *frame),
+        chunks=(CHUNK_ROWS, *frame),
         compression="lzf",
     )
     file.create_dataset("actions", (steps, *action), shard.actions.dtype, maxshape=(None, *action))
@@ -150,13 +163,21 @@ def _lay_out(h5py: Any, file: Any, store: EpisodeStore, alignment: Alignment) ->
     for name in ("terminals", "truncations"):
         file.create_dataset(name, (steps,), np.uint8)
     file.create_dataset(
-        BOUNDARY[alignment], (len(lengths), *frame), "u1", chunks=(1, *frame), compression="lzf"
+        BOUNDARY_NAMES[alignment],
+        (len(lengths), *frame),
+        "u1",
+        chunks=(1, *frame),
+        compression="lzf",
     )
     file.create_dataset("seeds", data=[row.seed for row in store.rows])
     file.create_dataset("splits", data=[row.split for row in store.rows], dtype=h5py.string_dtype())
-    file.attrs.update({"N_TRANSITIONS": steps, "N_GAMES": len(lengths), "CHUNK_SIZE": CHUNK})
-    file.attrs.update({"STATE_SHAPE": frame, "ACTION_DIM": action[0]})
-    file.attrs.update({"alignment": alignment.value, "origin": origin_of(store)})
+    file.attrs["N_TRANSITIONS"] = steps
+    file.attrs["N_GAMES"] = len(lengths)
+    file.attrs["CHUNK_SIZE"] = CHUNK_ROWS
+    file.attrs["STATE_SHAPE"] = frame
+    file.attrs["ACTION_DIM"] = action[0]
+    file.attrs["alignment"] = alignment.value
+    file.attrs["origin"] = origin_of(store)
 
 
 def _write(file: Any, index: int, start: int, rows: Rows) -> None:

@@ -1,7 +1,8 @@
 """Minari data sets on this machine; nothing is downloaded.
 
-Minari keeps every frame of an episode (T+1 of them), so there is no question of alignment. It stores pictures as compressed
-images: its own writer as JPEG, which alters them; ours as PNG, which does not and which Minari reads all the same.
+Minari keeps every frame of an episode (T+1 of them), so there is no question of alignment. It
+stores pictures as compressed images. Its own writer makes JPEG, which alters them. Ours makes PNG,
+which does not, and which Minari reads all the same.
 """
 
 import importlib
@@ -27,17 +28,17 @@ from world_models.data.interchange.recording import (
     parse_origin,
 )
 from world_models.data.store import EpisodeRow, EpisodeStore
-from world_models.envs.spec import EnvSpec
 
-MIN_SIZE = 32
+MIN_PICTURE_SIZE = 32
 """Minari takes smaller arrays for tables of numbers, and writes them as pictures all the same."""
 
 
 def data_folder(path: Path) -> Path | None:
     """The folder with the data of the Minari data set at `path`; None where there is none."""
-    return next(
-        (folder for folder in (path, path / "data") if (folder / "metadata.json").is_file()), None
-    )
+    for folder in (path, path / "data"):
+        if (folder / "metadata.json").is_file():
+            return folder
+    return None
 
 
 class MinariSource:
@@ -47,12 +48,14 @@ class MinariSource:
         """Look at its metadata; `image_key` names the picture in a Dict observation."""
         folder = data_folder(path)
         assert folder is not None, path
-        self.alignment, self._path = None, folder
+        self.alignment = None
+        self._path = folder
         self.files = sorted(item for item in folder.rglob("*") if item.is_file())
         storage = importlib.import_module("minari.dataset.minari_storage").MinariStorage
         with _reading(folder):
             self._storage = storage.read(folder)
-            metadata, self._episodes = self._storage.metadata, int(self._storage.total_episodes)
+            metadata = self._storage.metadata
+            self._episodes = int(self._storage.total_episodes)
         if not self._episodes:
             raise ValueError(f"{folder} holds no episode")
         self.origin = parse_origin(str(folder), metadata.get("origin"))
@@ -67,10 +70,10 @@ class MinariSource:
         with _reading(self._path):
             (episode,) = self._storage.get_episodes([index])
             (metadata,) = self._storage.get_episode_metadata([index])
-        frames = np.asarray(
-            episode["observations"] if self._key is None else episode["observations"][self._key]
-        )
-        frames = frames[..., None] if frames.ndim == 3 else frames
+        observations = episode["observations"]
+        frames = np.asarray(observations if self._key is None else observations[self._key])
+        if frames.ndim == 3:
+            frames = frames[..., None]
         seed = metadata.get("seed")
         rows = Rows(
             place=f"{self._path}, episode {index}",
@@ -96,7 +99,10 @@ def _reading(folder: Path) -> Iterator[None]:
 
 
 def _image_key(folder: Path, space: gymnasium.Space, key: str | None) -> str | None:
-    """The key under which a Dict observation holds the picture; None where the observation is the picture."""
+    """The key under which a Dict observation holds the picture.
+
+    None where the observation is the picture.
+    """
     if not isinstance(space, gymnasium.spaces.Dict):
         if key is not None:
             raise ValueError(
@@ -106,24 +112,26 @@ def _image_key(folder: Path, space: gymnasium.Space, key: str | None) -> str | N
     if key not in space.spaces:
         names = ", ".join(space.spaces)
         raise ValueError(
-            f"{folder} has Dict observations: say which is the picture, stage.image_key= one of {names}"
+            f"{folder} has Dict observations: say which is the picture, "
+            f"stage.image_key= one of {names}"
         )
     return key
 
 
 def dataset_id(store: EpisodeStore) -> str:
-    """The name of a store as a Minari data set: the environment, and who played, as Minari's own sets are named."""
-    env, policy = (
-        re.sub(r"[^\w-]", "-", name)
-        for name in (store.manifest["env"]["id"], store.manifest["policy"])
-    )
+    """The name of a store as a Minari data set: the environment, and who played.
+
+    Minari's own sets are named so.
+    """
+    names = (store.manifest["env"]["id"], store.manifest["policy"])
+    env, policy = (re.sub(r"[^\w-]", "-", name) for name in names)
     return f"{env}/{policy}-v0"
 
 
 def export(store: EpisodeStore, root: Path) -> Iterator[EpisodeRow]:
-    """Write the whole store as one data set below `root`, a folder for MINARI_DATASETS_PATH; yields each episode written.
+    """Write the whole store as one data set below `root`; yields each episode written.
 
-    The folder takes its name when it is complete.
+    `root` is a folder for MINARI_DATASETS_PATH. It takes its name when it is complete.
     """
     if root.is_dir():
         yield from store.rows
@@ -148,13 +156,14 @@ def _new_storage(store: EpisodeStore, data: Path) -> Any:
     storage = importlib.import_module("minari.dataset.minari_storage").MinariStorage
     shape = store.arrays(0).frames.shape[1:]
     pictures = gymnasium.spaces.Box(0, 255, shape if shape[-1] == 3 else shape[:-1], np.uint8)
-    made = storage.new(
-        data, pictures, EnvSpec.from_dict(store.manifest["env"]).action_space.to_gymnasium()
-    )
-    names = {"dataset_id": dataset_id(store), "minari_version": minari.__version__}
-    made.update_metadata(
-        {**names, "algorithm_name": str(store.manifest["policy"]), "origin": origin_of(store)}
-    )
+    made = storage.new(data, pictures, store.env.action_space.to_gymnasium())
+    metadata = {
+        "dataset_id": dataset_id(store),
+        "minari_version": minari.__version__,
+        "algorithm_name": str(store.manifest["policy"]),
+        "origin": origin_of(store),
+    }
+    made.update_metadata(metadata)
     return made
 
 
@@ -173,7 +182,10 @@ def _content(store: EpisodeStore, row: EpisodeRow) -> dict[str, Any]:
 
 
 def _as_png(frames: Array) -> list[Array]:
-    """Frames as PNG files of equal length: readers ignore the zeros at the end, and HDF5 can keep them in one array."""
+    """Frames as PNG files of equal length, which HDF5 can keep in one array.
+
+    Readers ignore the zeros at the end.
+    """
     files = [_png(frame) for frame in frames]
     longest = max(map(len, files))
     return [np.frombuffer(file.ljust(longest, b"\0"), np.uint8) for file in files]
@@ -181,5 +193,6 @@ def _as_png(frames: Array) -> list[Array]:
 
 def _png(frame: Array) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(frame if frame.shape[-1] == 3 else frame[..., 0]).save(buffer, format="PNG")
+    picture = frame if frame.shape[-1] == 3 else frame[..., 0]
+    Image.fromarray(picture).save(buffer, format="PNG")
     return buffer.getvalue()

@@ -1,4 +1,7 @@
-"""Folders of .npz rollouts, one episode a file: observations, actions, rewards, terminals, and what we add."""
+"""Folders of .npz rollouts, one episode a file.
+
+A file holds observations, actions, rewards, terminals, and what we add.
+"""
 
 import zipfile
 import zlib
@@ -11,7 +14,7 @@ import numpy as np
 from world_models.data.arrays import Array
 from world_models.data.episode import UNKNOWN_SEED
 from world_models.data.interchange.recording import (
-    BOUNDARY,
+    BOUNDARY_NAMES,
     Alignment,
     Recording,
     Rows,
@@ -25,9 +28,10 @@ from world_models.data.interchange.recording import (
 from world_models.data.store import EpisodeRow, EpisodeStore
 from world_models.runs.files import replacing
 
-REQUIRED = ("observations", "actions", "rewards", "terminals")
-OPTIONAL = ("truncations", "seed", "split", "alignment", "origin", *BOUNDARY.values())
-DAMAGE = (
+REQUIRED_ENTRIES = ("observations", "actions", "rewards", "terminals")
+OPTIONAL_ENTRIES = ("truncations", "seed", "split", "alignment", "origin", *BOUNDARY_NAMES.values())
+# what numpy raises for a file that is damaged or of another kind
+READ_ERRORS = (
     OSError,
     EOFError,
     ValueError,
@@ -46,11 +50,11 @@ class NpzSource:
         self.files = [path] if path.is_file() else sorted(path.rglob("*.npz"))
         for file in self.files:
             _require_keys(file)
-        first = _load(self.files[0], OPTIONAL)
+        first = _load(self.files[0], OPTIONAL_ENTRIES)
         place = str(self.files[0])
         self.alignment = settle_alignment(place, _text(first, "alignment"), alignment)
         self.origin = parse_origin(place, _text(first, "origin"))
-        self._has_boundary = BOUNDARY[self.alignment] in first
+        self._has_boundary = BOUNDARY_NAMES[self.alignment] in first
         self.has_final_frame = ends_with_frame(self.origin, self.alignment, self._has_boundary)
         self._limit = limit
 
@@ -59,11 +63,13 @@ class NpzSource:
 
     def read(self, index: int) -> Recording:
         """One episode; a file that is damaged or unlike the first one is a ValueError naming it."""
-        place, content = str(self.files[index]), _load(self.files[index], REQUIRED + OPTIONAL)
+        place = str(self.files[index])
+        content = _load(self.files[index], REQUIRED_ENTRIES + OPTIONAL_ENTRIES)
         settle_alignment(place, _text(content, "alignment"), self.alignment)
-        boundary = content.get(BOUNDARY[self.alignment])
+        boundary = content.get(BOUNDARY_NAMES[self.alignment])
         if (boundary is not None) != self._has_boundary:
-            name, having = BOUNDARY[self.alignment], "lacks" if self._has_boundary else "has"
+            name = BOUNDARY_NAMES[self.alignment]
+            having = "lacks" if self._has_boundary else "has"
             raise ValueError(
                 f"{place} {having} the entry {name!r}, unlike {self.files[0]}: convert them apart"
             )
@@ -85,13 +91,14 @@ def _require_keys(path: Path) -> None:
     try:
         with np.load(path, allow_pickle=False) as file:
             found = file.files
-    except DAMAGE as error:
+    except READ_ERRORS as error:
         raise _damaged(path, error) from None
-    missing = [name for name in REQUIRED if name not in found]
+    missing = [name for name in REQUIRED_ENTRIES if name not in found]
     if missing:
         raise ValueError(
-            f"{path} has no {' and no '.join(map(repr, missing))}: its entries are {', '.join(found) or 'none'}, and an "
-            f"episode needs {', '.join(REQUIRED)}"
+            f"{path} has no {' and no '.join(map(repr, missing))}: "
+            f"its entries are {', '.join(found) or 'none'}, "
+            f"and an episode needs {', '.join(REQUIRED_ENTRIES)}"
         )
 
 
@@ -100,7 +107,7 @@ def _load(path: Path, names: tuple[str, ...]) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in names if name in file.files}
-    except DAMAGE as error:
+    except READ_ERRORS as error:
         raise _damaged(path, error) from None
 
 
@@ -113,7 +120,10 @@ def _text(content: dict[str, Array], name: str) -> str | None:
 
 
 def export(store: EpisodeStore, folder: Path, alignment: Alignment) -> Iterator[EpisodeRow]:
-    """Write one file per episode; those there already are kept. Yields each episode once its file is whole."""
+    """Write one file per episode; yields each episode once its file is whole.
+
+    Files that are there already are kept.
+    """
     folder.mkdir(exist_ok=True)
     for row in store.rows:
         path = folder / f"episode_{row.index:06d}.npz"
@@ -132,7 +142,7 @@ def _content(store: EpisodeStore, row: EpisodeRow, alignment: Alignment) -> dict
         "rewards": rows.rewards,
         "terminals": rows.terminals.astype(np.float32),
         "truncations": rows.truncations.astype(np.float32),
-        BOUNDARY[alignment]: rows.boundary,
+        BOUNDARY_NAMES[alignment]: rows.boundary,
         "seed": np.int64(rows.seed),
         "split": np.str_(rows.split),
         "alignment": np.str_(alignment.value),

@@ -1,4 +1,7 @@
-"""One episode of somebody else's file, brought into the project's order, and back into the rows that others read."""
+"""One episode of somebody else's file, brought into the project's order.
+
+The way back leads to the rows that others read.
+"""
 
 import json
 from dataclasses import dataclass
@@ -13,52 +16,76 @@ from world_models.data.store import META_KEYS, SPLITS, EpisodeRow, EpisodeStore
 
 
 class Alignment(Enum):
-    """Which frame stands beside an action in a row: the one seen before its step, or the one that came after it."""
+    """Which frame stands beside an action in a row.
+
+    `pre`: the one seen before its step. `post`: the one that came after it.
+    """
 
     pre = "pre"
     post = "post"
 
 
-BOUNDARY = {Alignment.pre: "final_observation", Alignment.post: "first_observation"}
-"""The one frame of an episode that T rows with a frame each leave out; files of ours hold it under this name."""
+BOUNDARY_NAMES = {Alignment.pre: "final_observation", Alignment.post: "first_observation"}
+"""Names of the one frame of an episode that T rows with a frame each leave out.
+
+Files of ours hold it under these names.
+"""
 
 
 @dataclass(frozen=True)
 class Rows:
     """One episode as files hold it: T rows, in each an action, what followed, and one frame."""
 
-    place: str  # the file, and the episode in it, as error messages name it
+    # the file, and the episode in it, as error messages name it
+    place: str
     # (T, H, W, C) uint8, or all T+1 frames where there is no question of alignment
     observations: Array
-    actions: Array  # (T, ...)
-    rewards: Array  # (T,)
-    terminals: Array | None  # (T,) 0 or 1; None: the file has none, and the last row is the end
-    truncations: Array | None  # (T,) 0 or 1; None: the file does not tell a time limit from an end
-    boundary: Array | None  # (H, W, C) uint8, the frame named in BOUNDARY
+    # (T, ...)
+    actions: Array
+    # (T,)
+    rewards: Array
+    # (T,) 0 or 1; None: the file has none, and the last row is the end
+    terminals: Array | None
+    # (T,) 0 or 1; None: the file does not tell a time limit from an end
+    truncations: Array | None
+    # (H, W, C) uint8, the frame named in BOUNDARY_NAMES
+    boundary: Array | None
     seed: int = UNKNOWN_SEED
-    split: str | None = None  # None: the file names none
+    # None: the file names none
+    split: str | None = None
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One episode in the project's order (see `Episode`), its frames and actions still as the file has them."""
+    """One episode in the project's order (see `Episode`).
+
+    Its frames and actions are still as the file has them.
+    """
 
     place: str
-    frames: Array  # (T+1, H, W, C) uint8
-    actions: Array  # (T, ...)
-    rewards: Array  # (T,) float32
-    done: Array  # (T,) uint8
+    # (T+1, H, W, C) uint8
+    frames: Array
+    # (T, ...)
+    actions: Array
+    # (T,) float32
+    rewards: Array
+    # (T,) uint8
+    done: Array
     seed: int
     split: str | None
 
 
 def settle_alignment(place: str, stated: str | None, asked: Alignment | None) -> Alignment:
-    """The alignment of a file: what it states itself or what the user says; neither, or a contradiction, is a ValueError."""
+    """The alignment of a file: what it states itself, or what the user says.
+
+    ValueError where neither says it, or the two contradict each other.
+    """
     if stated is None and asked is None:
         raise ValueError(
-            f"stage.alignment is missing and {place} does not state its own: give stage.alignment=pre if each frame was "
-            "saved before the action beside it was taken (TorchWM, hardmaru, HumbleRL), or stage.alignment=post if it was "
-            "saved after it (ctallec)"
+            f"stage.alignment is missing and {place} does not state its own: "
+            "give stage.alignment=pre if each frame was saved before the action beside it was "
+            "taken (TorchWM, hardmaru, HumbleRL), or stage.alignment=post if it was saved after it "
+            "(ctallec)"
         )
     if stated is None:
         assert asked is not None
@@ -75,19 +102,26 @@ def settle_alignment(place: str, stated: str | None, asked: Alignment | None) ->
 
 
 def ends_with_frame(origin: dict[str, Any], alignment: Alignment, has_boundary: bool) -> bool:
-    """Whether the last frames of a file's episodes are valid: what `origin` says, or what the alignment implies."""
-    return (
-        bool(origin["has_final_frame"]) if origin else has_boundary or alignment is Alignment.post
-    )
+    """Whether the last frames of a file's episodes are valid.
+
+    `origin` says it; where there is none, the alignment and the boundary frame imply it.
+    """
+    if origin:
+        return bool(origin["has_final_frame"])
+    return has_boundary or alignment is Alignment.post
 
 
 def in_order(rows: Rows, alignment: Alignment | None, limit: int | None) -> Recording:
-    """Frames and actions paired as they happened; no `alignment` means that `rows` holds all T+1 frames.
+    """Frames and actions paired as they happened.
 
-    `pre` without a final frame: nothing is dropped, the last row's frame stands again as a placeholder that is not valid.
-    `post` without a first frame: the first action, whose frame is unknown, is dropped with its reward.
-    `limit` is the step limit: where a file knows only "terminal", an episode of that length was truncated. Rows that do
-    not fit together are a ValueError.
+    No `alignment` means that `rows` holds all T+1 frames.
+    `pre` without a final frame: nothing is dropped. The last row's frame stands again as a
+    placeholder that is not valid.
+    `post` without a first frame: the first action, whose frame is unknown, is dropped with its
+    reward.
+    `limit` is the step limit. Where a file knows only "terminal", an episode of that length was
+    truncated.
+    Rows that do not fit together are a ValueError.
     """
     _check(rows)
     _check_lengths(rows, alignment)
@@ -95,26 +129,30 @@ def in_order(rows: Rows, alignment: Alignment | None, limit: int | None) -> Reco
     rewards = rows.rewards.astype(np.float32)
     done = _done(rows, limit)
     return Recording(
-        rows.place,
-        frames,
-        rows.actions[dropped:],
-        rewards[dropped:],
-        done[dropped:],
-        rows.seed,
-        rows.split,
+        place=rows.place,
+        frames=frames,
+        actions=rows.actions[dropped:],
+        rewards=rewards[dropped:],
+        done=done[dropped:],
+        seed=rows.seed,
+        split=rows.split,
     )
 
 
 def _check(rows: Rows) -> None:
     """Shapes and types."""
-    place, frames, rewards = rows.place, rows.observations, rows.rewards
+    place = rows.place
+    frames = rows.observations
+    rewards = rows.rewards
     if frames.ndim != 4 or frames.dtype != np.uint8 or frames.shape[-1] not in (1, 3):
         raise ValueError(
-            f"{place}: observations are {frames.dtype} {frames.shape}, and must be uint8 (T, H, W, C) with C 1 or 3"
+            f"{place}: observations are {frames.dtype} {frames.shape}, "
+            "and must be uint8 (T, H, W, C) with C 1 or 3"
         )
     if rows.boundary is not None and rows.boundary.shape != frames.shape[1:]:
         raise ValueError(
-            f"{place}: its first or final frame is {rows.boundary.shape} where the others are {frames.shape[1:]}"
+            f"{place}: its first or final frame is {rows.boundary.shape} "
+            f"where the others are {frames.shape[1:]}"
         )
     if rewards.ndim != 1 or not np.issubdtype(rewards.dtype, np.number):
         raise ValueError(
@@ -140,7 +178,8 @@ def _check_lengths(rows: Rows, alignment: Alignment | None) -> None:
         found = ", ".join(f"{count} {part}" for part, count in lengths.items())
         more = ", and one observation more" if alignment is None else ""
         raise ValueError(
-            f"{rows.place}: its arrays differ in length ({found}), and must have one row per step{more}"
+            f"{rows.place}: its arrays differ in length ({found}), "
+            f"and must have one row per step{more}"
         )
     if not steps:
         raise ValueError(f"{rows.place}: holds no step")
@@ -148,16 +187,19 @@ def _check_lengths(rows: Rows, alignment: Alignment | None) -> None:
 
 def _frames(rows: Rows, alignment: Alignment | None) -> tuple[Array, int]:
     """All T+1 frames, and how many leading actions have none before them."""
-    frames, boundary = rows.observations, rows.boundary
+    frames = rows.observations
+    boundary = rows.boundary
     if alignment is None:
         return frames, 0
     if alignment is Alignment.pre:
-        return np.concatenate([frames, frames[-1:] if boundary is None else boundary[None]]), 0
+        final = frames[-1:] if boundary is None else boundary[None]
+        return np.concatenate([frames, final]), 0
     if boundary is not None:
         return np.concatenate([boundary[None], frames]), 0
     if len(frames) < 2:
         raise ValueError(
-            f"{rows.place}: a single row, saved after its step, holds no step with a frame before it: take it away"
+            f"{rows.place}: a single row, saved after its step, "
+            "holds no step with a frame before it: take it away"
         )
     return frames, 1
 
@@ -185,13 +227,17 @@ def _flags(rows: Rows, name: str, values: Array | None) -> Array:
     early = np.flatnonzero(values[:-1])
     if early.size:
         raise ValueError(
-            f"{rows.place}: {name} is set in row {early[0]} of {len(values)}, but one file or entry holds one episode"
+            f"{rows.place}: {name} is set in row {early[0]} of {len(values)}, "
+            "but one file or entry holds one episode"
         )
     return values.astype(bool)
 
 
 def as_rows(store: EpisodeStore, row: EpisodeRow, alignment: Alignment) -> Rows:
-    """The inverse of `in_order`: an episode of the store as rows, with the one frame that they leave out beside them."""
+    """The inverse of `in_order`: an episode of the store as rows.
+
+    The one frame that they leave out stands beside them.
+    """
     episode = store.episode(row)
     pre = alignment is Alignment.pre
     done = episode.done[:-1]
@@ -209,7 +255,10 @@ def as_rows(store: EpisodeStore, row: EpisodeRow, alignment: Alignment) -> Rows:
 
 
 def origin_of(store: EpisodeStore) -> str:
-    """What a store knows of where its episodes come from, as JSON, to be kept in files that are written from it."""
+    """What a store knows of where its episodes come from, as JSON.
+
+    It is kept in files that are written from the store.
+    """
     return json.dumps({key: store.manifest[key] for key in META_KEYS})
 
 
