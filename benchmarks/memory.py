@@ -27,7 +27,7 @@ from world_models.data.episode import TERMINATED, Episode
 from world_models.data.store import StoreWriter
 from world_models.envs.make import Backend, EnvSpec, make_spec
 from world_models.runs.device import Device
-from world_models.runs.folder import Run, begin
+from world_models.runs.run import Run, begin
 
 LENGTH = 1000
 PER_SHARD = 8  # episodes, as stage=rollout writes them

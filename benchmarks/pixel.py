@@ -30,8 +30,8 @@ from world_models.envs.make import Backend, make_spec
 from world_models.main import main as command_line
 from world_models.measures.pixel_baselines import Baselines
 from world_models.runs.device import Device
-from world_models.runs.folder import Run
 from world_models.runs.numbers import num_cores
+from world_models.runs.run import Run
 from world_models.stages import pixel
 
 LENGTH, SIZE = 12, 64  # frames in a window, windows in a batch

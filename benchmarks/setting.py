@@ -17,7 +17,7 @@ from world_models.envs.make import Backend, EnvSpec, make_spec
 from world_models.main import main as command_line
 from world_models.models.convvae import ConvVAE
 from world_models.runs.device import Device, resolve_device
-from world_models.runs.folder import Run
+from world_models.runs.run import Run
 from world_models.stages import vae
 
 

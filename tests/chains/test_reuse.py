@@ -24,8 +24,8 @@ from world_models.envs.make import Backend
 from world_models.main import main
 from world_models.runs.device import Device
 from world_models.runs.files import read_json, sha256
-from world_models.runs.folder import Run
 from world_models.runs.past import PastRun
+from world_models.runs.run import Run
 from world_models.search.evolution import Evolution
 from world_models.stages.runs import describe
 

@@ -24,9 +24,9 @@ from world_models.config.schema import register
 from world_models.main import main
 from world_models.runs import numbers
 from world_models.runs.files import read_json
-from world_models.runs.lineage import status
 from world_models.runs.metrics import read_csv
 from world_models.runs.numbers import num_cores, num_workers
+from world_models.runs.past import PastRun
 from world_models.runs.sweeps import Sweep
 from world_models.stages import rollout
 
@@ -210,7 +210,7 @@ def test_kill_9_then_resume_equals_an_uninterrupted_sweep(
     finished: Path, whole: Path, tmp_path: Path
 ) -> None:
     sweep = killed_when("1/checkpoints/last.pt", tmp_path, mdrnn(finished, tmp_path))
-    assert [status(sweep / name) for name in "01"] == ["finished", "interrupted"] and not (
+    assert [PastRun(sweep / name).status for name in "01"] == ["finished", "interrupted"] and not (
         sweep / "2"
     ).exists()
     assert len(read_json(sweep / "sweep.json")["jobs"]) == 3

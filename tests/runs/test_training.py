@@ -12,8 +12,8 @@ from equality import assert_equal_runs
 from torch import nn
 
 from world_models.runs.device import Device
-from world_models.runs.folder import Run
 from world_models.runs.metrics import MetricsLog, read_csv
+from world_models.runs.run import Run
 from world_models.runs.schedule import Best, Every, Phase, phases, warmup_cosine
 from world_models.runs.training import Average, Training, adamw, resume_together
 

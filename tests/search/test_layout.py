@@ -7,7 +7,7 @@ import pytest
 
 from world_models.envs.make import Backend, EnvConfig, make_spec
 from world_models.runs.device import Device, Workers
-from world_models.runs.folder import Run
+from world_models.runs.run import Run
 from world_models.search import layout
 from world_models.search.layout import WorkerLayout, layout_for
 

@@ -21,11 +21,11 @@ from world_models.models.mdrnn import MDRNN, MDRNNCell
 from world_models.runs import seeding
 from world_models.runs.device import Device
 from world_models.runs.files import read_json, sha256
-from world_models.runs.folder import Run
 from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.past import PastRun
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
+from world_models.runs.run import Run
 from world_models.runs.training import Training
 from world_models.stages import mdrnn
 from world_models.stages.mdrnn import MDRNNConfig, Sequences

@@ -15,7 +15,7 @@ from equality import assert_equal_runs, fails_at, same
 
 from world_models.main import main
 from world_models.runs.files import read_json
-from world_models.runs.lineage import status
+from world_models.runs.past import PastRun
 from world_models.runs.training import Training
 from world_models.search.evolution import Evolution
 from world_models.stages import rollout
@@ -106,7 +106,7 @@ def test_kill_9_then_resume_equals_uninterrupted(
     process.send_signal(signal.SIGKILL)
     process.wait()
     run = newest(tmp_path)
-    assert status(run) == "interrupted", "killed while it ran"
+    assert PastRun(run).status == "interrupted", "killed while it ran"
     assert main([f"resume={run}"]) == 0
     assert_equal_runs(finished / stage, run)
 

@@ -18,9 +18,9 @@ from world_models.models.convvae import ConvVAE
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.device import Device, Precision
 from world_models.runs.files import read_json, sha256
-from world_models.runs.folder import Run
 from world_models.runs.metrics import read_csv
 from world_models.runs.past import PastRun
+from world_models.runs.run import Run
 from world_models.runs.training import Training
 from world_models.stages import vae
 from world_models.stages.vae import VAEConfig, build, flipped, loss_terms, resolve

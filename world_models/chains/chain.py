@@ -11,8 +11,8 @@ from world_models.config.stage import Chain, ChainPart, Stage, feeder_of
 from world_models.config.stored import stored_config
 from world_models.envs.make import Backend
 from world_models.report.report import write_report
-from world_models.runs.folder import Run, begin
 from world_models.runs.past import PastRun
+from world_models.runs.run import Run, begin
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,10 @@ from world_models.config.schema import Config, flatten
 from world_models.config.stage import Stage
 from world_models.config.stored import stored_config
 from world_models.runs.files import sha256
-from world_models.runs.folder import Run, display_path
+from world_models.runs.folder import display_path
 from world_models.runs.past import PastRun, all_runs
 from world_models.runs.provenance import provenance
+from world_models.runs.run import Run
 
 log = logging.getLogger(__name__)
 

@@ -7,8 +7,7 @@ from pathlib import Path
 from world_models.chains import catalogue
 from world_models.config.schema import Config
 from world_models.config.stage import Chain, Stage
-from world_models.envs.spec import EnvSpec
-from world_models.runs.lineage import difference
+from world_models.envs.spec import EnvSpec, difference
 from world_models.runs.past import PastRun, all_runs
 
 

@@ -26,10 +26,11 @@ from world_models.config.stage import Chain, Look, Setting, Stage
 from world_models.config.stored import env_keys, merged, stored_config
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
 from world_models.runs.device import Workers, resolve_device
-from world_models.runs.folder import Run, begin, dated_folder, now
+from world_models.runs.folder import dated_folder, now
 from world_models.runs.numbers import num_cores
 from world_models.runs.past import PastRun
 from world_models.runs.provenance import provenance
+from world_models.runs.run import Run, begin
 from world_models.runs.wandb import require_wandb, wandb_mirror
 
 log = logging.getLogger(__name__)

@@ -11,7 +11,7 @@ from omegaconf import MISSING, OmegaConf
 
 from world_models.envs import families
 from world_models.runs.device import Device, Precision, Workers, resolve_precision
-from world_models.runs.folder import PATH, RUNTIME
+from world_models.runs.run import PATH, RUNTIME
 
 
 class Verbosity(Enum):

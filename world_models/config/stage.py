@@ -7,8 +7,8 @@ from typing import Any
 
 from world_models.envs.spec import EnvSpec
 from world_models.runs.device import Device
-from world_models.runs.folder import Run
 from world_models.runs.past import PastRun
+from world_models.runs.run import Run
 
 Look = Callable[[Path], None]
 """Shows something of what lies below a folder of outputs, and makes no run."""

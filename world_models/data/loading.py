@@ -17,8 +17,8 @@ from world_models.data.datasets import batches, identity
 from world_models.data.store import EpisodeStore, check_new_split
 from world_models.envs.spec import EnvSpec
 from world_models.runs.device import Device
-from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.numbers import require_positive
+from world_models.runs.run import RUNTIME, Run
 
 log = logging.getLogger(__name__)
 

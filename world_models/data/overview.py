@@ -8,9 +8,9 @@ import numpy as np
 from world_models.data.store import EpisodeStore
 from world_models.data.tables import EpisodeLine
 from world_models.figures.media import labelled_rows, save_png
-from world_models.runs.folder import Run
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import evenly_spaced
+from world_models.runs.run import Run
 
 log = logging.getLogger(__name__)
 

@@ -88,3 +88,9 @@ class EnvSpec:
             "action_space": ActionSpace.from_dict(values["action_space"]),
         }
         return cls(**{**values, "kwargs": dict(values["kwargs"]), **parts})
+
+
+def difference(theirs: dict[str, Any], ours: dict[str, Any]) -> str:
+    """In which keys two environments, as `EnvSpec.to_dict` gives them, differ, and how."""
+    keys = [key for key in ours if theirs.get(key) != ours[key]]
+    return "; ".join(f"{key} is {theirs.get(key)} there and {ours[key]} here" for key in keys)

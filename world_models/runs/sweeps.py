@@ -8,7 +8,7 @@ from pathlib import Path
 
 from world_models.runs.files import read_json, write_json
 from world_models.runs.folder import display_path
-from world_models.runs.lineage import status
+from world_models.runs.past import PastRun
 
 log = logging.getLogger(__name__)
 
@@ -90,5 +90,5 @@ def note_failure(folder: Path, error: str) -> None:
 
 def job_status(folder: Path) -> str:
     """How a job stands, from its folder alone."""
-    stated = status(folder) if (folder / "manifest.json").is_file() else "not started"
+    stated = PastRun(folder).status if (folder / "manifest.json").is_file() else "not started"
     return "failed" if has_failed(folder) and stated != "finished" else stated

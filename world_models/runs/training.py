@@ -12,9 +12,9 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
-from world_models.runs.folder import Run
 from world_models.runs.metrics import MetricsLog, Value
 from world_models.runs.rows import TimingRow
+from world_models.runs.run import Run
 from world_models.runs.schedule import Best
 
 M = TypeVar("M", bound=nn.Module)

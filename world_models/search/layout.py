@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 from world_models.envs.make import Backend
 from world_models.runs.device import Device, Workers
-from world_models.runs.folder import Run
 from world_models.runs.numbers import num_cores
+from world_models.runs.run import Run
 
 
 @dataclass(frozen=True)

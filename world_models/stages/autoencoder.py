@@ -31,7 +31,6 @@ from world_models.measures.vision_pictures import compared
 from world_models.models.conv_autoencoder import ALLOWED_FACTORS, NORM_GROUPS, ConvAutoencoder
 from world_models.runs import seeding
 from world_models.runs.device import Device, Precision, autocast, place
-from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import (
     evenly_spaced,
@@ -41,6 +40,7 @@ from world_models.runs.numbers import (
 )
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
+from world_models.runs.run import RUNTIME, Run
 from world_models.runs.schedule import Best, Every, warmup_cosine
 from world_models.runs.training import Training, adamw
 

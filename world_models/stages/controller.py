@@ -23,12 +23,12 @@ from world_models.models.controller import (
 from world_models.pools.choose import open_pool
 from world_models.pools.pool import DEADLINE, Pool
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
-from world_models.runs.folder import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_not_negative, require_positive
 from world_models.runs.past import PastRun, part_folder
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow
+from world_models.runs.run import BUDGET, PATH, RUNTIME, Run
 from world_models.search.budget import Budget, Pace
 from world_models.search.components import check_components, search_components
 from world_models.search.evolution import Evolution, Segment

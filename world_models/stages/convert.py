@@ -26,14 +26,14 @@ from world_models.data.interchange.recording import Alignment
 from world_models.data.overview import write_overview
 from world_models.data.store import META_KEYS, SPLITS, EpisodeStore, StoreWriter, split_episodes
 from world_models.data.verify import Verdict, check_store
-from world_models.envs.spec import EnvSpec
+from world_models.envs.spec import EnvSpec, difference
 from world_models.runs.files import read_json, sha256, write_json
-from world_models.runs.folder import PATH, Run, display_path
-from world_models.runs.lineage import difference
+from world_models.runs.folder import display_path
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
+from world_models.runs.run import PATH, Run
 
 log = logging.getLogger(__name__)
 

@@ -19,11 +19,11 @@ from world_models.measures.pixel_evaluation import evaluate_pixel_world
 from world_models.pools.choose import open_pool
 from world_models.pools.pool import DEADLINE, one_thread
 from world_models.runs.files import write_json
-from world_models.runs.folder import PATH, RUNTIME, Run
 from world_models.runs.numbers import num_workers, require_positive
 from world_models.runs.past import part_folder
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
+from world_models.runs.run import PATH, RUNTIME, Run
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.runs.statistics import summarize
 from world_models.search.fitness import Models, build_player, play_blocks, single_blocks

@@ -25,11 +25,11 @@ from world_models.measures.rows import MemoryRow
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN, Mixture
 from world_models.runs import seeding
-from world_models.runs.folder import BUDGET, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import evenly_spaced, require_not_negative, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
+from world_models.runs.run import BUDGET, RUNTIME, Run
 from world_models.runs.schedule import EarlyStopping, Every, check_factor, plateau
 from world_models.runs.training import Training
 from world_models.worlds.latent import WorldModel, load_vae, load_world_model

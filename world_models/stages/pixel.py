@@ -49,11 +49,11 @@ from world_models.models.pixel_world_model import SMALLEST_PICTURE, PixelWorldMo
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import Device, Precision, autocast, compile_on_gpu, place
-from world_models.runs.folder import RUNTIME, Run
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_below_one, require_not_negative, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
+from world_models.runs.run import RUNTIME, Run
 from world_models.runs.schedule import Best, Every, Phase, phases, warmup_cosine
 from world_models.runs.training import Average, Training, adamw
 

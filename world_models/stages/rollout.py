@@ -25,11 +25,11 @@ from world_models.envs.actions import ActionSpace
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.pools.choose import open_pool
 from world_models.pools.pool import DEADLINE
-from world_models.runs.folder import PATH, RUNTIME, Run
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import num_workers, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
+from world_models.runs.run import PATH, RUNTIME, Run
 from world_models.runs.seeding import Purpose, fresh_seeds
 
 

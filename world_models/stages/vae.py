@@ -22,11 +22,11 @@ from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import Device, Precision, autocast, place
 from world_models.runs.files import sha256, write_json
-from world_models.runs.folder import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.metrics import MetricsLog, read_rows
 from world_models.runs.numbers import evenly_spaced, require_not_negative, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
+from world_models.runs.run import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.schedule import EarlyStopping, Every, check_factor, plateau
 from world_models.runs.training import Training
 

@@ -8,7 +8,7 @@ from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.files import write_json
-from world_models.runs.folder import BUDGET, PATH, Run
+from world_models.runs.run import BUDGET, PATH, Run
 
 log = logging.getLogger(__name__)
 

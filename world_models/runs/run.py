@@ -1,0 +1,190 @@
+"""A run as its stage sees it, and how its folder is filled."""
+
+import logging
+import os
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from world_models.envs.config import Backend
+from world_models.envs.spec import EnvSpec
+from world_models.runs.device import Device, Workers
+from world_models.runs.files import sha256, write_json, write_text
+from world_models.runs.folder import (
+    display_path,
+    locked,
+    logging_to,
+    now,
+    remove_leftovers,
+    terminable,
+    write_scripts,
+)
+from world_models.runs.metrics import MetricsLog, Mirror
+from world_models.runs.past import PastRun
+from world_models.runs.provenance import provenance, uncommitted_changes
+
+log = logging.getLogger(__name__)
+
+RUNTIME = {"resume": "free"}
+"""Metadata of a config field that may differ when a run is resumed: it changes no result.
+
+Device and threads change the last bits.
+"""
+BUDGET = {"resume": "longer"}
+"""Metadata of a config field that may grow when a run is resumed."""
+PATH = {"path": True}
+"""Metadata of a config field that holds the path of a file or folder (or a name, or null)."""
+
+SCHEMA = 1
+
+
+@dataclass
+class Run:
+    """One run of one stage, as its `execute` sees it."""
+
+    path: Path
+    seed: int
+    device: Device
+    backend: Backend
+    env: EnvSpec
+    upstream: PastRun | None = None
+    mirror: Mirror | None = None
+    manifest: dict[str, Any] = field(default_factory=dict)
+    agent: Path | None = None  # the agent to play, where it is not the upstream's
+    # who does work that is spread
+    workers: Workers = Workers.local
+
+    @property
+    def feeder(self) -> PastRun:
+        """The run that feeds this one, where its stage needs one."""
+        assert self.upstream is not None, self.path
+        return self.upstream
+
+    @property
+    def name(self) -> str:
+        """The run folder as a person would type it."""
+        return display_path(self.path)
+
+    def metrics(self, offsets: dict[str, int] | None) -> MetricsLog:
+        """The run's CSV logs, cut to the `offsets` of the resumed checkpoint (None: begun anew)."""
+        return MetricsLog(self.path, offsets, self._prefixed_mirror())
+
+    def _prefixed_mirror(self) -> Mirror | None:
+        mirror, stage = self.mirror, self.manifest["stage"]
+        if mirror is None:
+            return None
+        return lambda name, row: mirror(f"{stage}/{name}", row)
+
+    @property
+    def checkpoints(self) -> Path:
+        """Where the checkpoints lie."""
+        return self.path / "checkpoints"
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint from which this run is resumed."""
+        return self.checkpoints / "last.pt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint that the next stage reads."""
+        return self.checkpoints / "best.pt"
+
+    def add_input(self, kind: str, path: Path) -> str:
+        """Record a file that this run is built on; returns its SHA-256.
+
+        One that changed since is a ValueError.
+        """
+        entry = {"kind": kind, "path": os.path.relpath(path, self.path), "sha256": sha256(path)}
+        inputs = self.manifest["inputs"]
+        known = {(item["kind"], item["path"]): item["sha256"] for item in inputs}
+        place = kind, entry["path"]
+        if place in known and known[place] != entry["sha256"]:
+            raise ValueError(
+                f"{display_path(path)} has changed since this run began: start a new run instead "
+                f"of resuming {self.name}"
+            )
+        if place not in known:
+            inputs.append(entry)
+            self.save_manifest()
+        return str(entry["sha256"])
+
+    def save_manifest(self) -> None:
+        """Write manifest.json."""
+        write_json(self.path / "manifest.json", self.manifest)
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        """Hold the folder's lock, keep its log and its status while a stage runs."""
+        with locked(self.path), logging_to(self.path / "log.txt"), terminable():
+            remove_leftovers(self.path)
+            began, before = time.monotonic(), self.manifest.get("wall_seconds", 0.0)
+            self._set(status="running", error=None)
+            try:
+                yield
+            except KeyboardInterrupt:
+                self._set(status="interrupted", wall_seconds=before + time.monotonic() - began)
+                log.warning(
+                    "interrupted; continue with %s", shlex.quote(str(self.path / "resume.sh"))
+                )
+                raise
+            except BaseException as error:
+                log.debug("the run failed", exc_info=True)
+                self._set(
+                    status="failed",
+                    error=str(error),
+                    wall_seconds=before + time.monotonic() - began,
+                )
+                raise
+            self._set(
+                status="finished", wall_seconds=before + time.monotonic() - began, ended=now()
+            )
+
+    def _set(self, **values: Any) -> None:
+        self.manifest.update(values)
+        self.save_manifest()
+
+
+def begin(
+    run: Run,
+    stage: str,
+    config: str,
+    overrides: list[str],
+    choices: dict[str, Any],
+    evaluated_by: str | None = None,
+) -> None:
+    """Fill a new run folder: config.yaml, overrides.yaml, manifest.json and its scripts.
+
+    `evaluated_by` names the stage that eval.sh runs; without one there is no eval.sh.
+    """
+    run.manifest = {
+        "schema": SCHEMA,
+        "stage": stage,
+        "status": "interrupted",
+        "created": now(),
+        "command": ["python", "-m", "world_models.main", *sys.argv[1:]],
+        "experiment": choices.get("experiment"),
+        "choices": choices,
+        "seed": run.seed,
+        "device": run.device.value,
+        "env": run.env.to_dict(),
+        "backend": run.backend.value,
+        "upstream": os.path.relpath(run.upstream.path, run.path) if run.upstream else None,
+        "inputs": [],
+        "resumed": [],
+        "error": None,
+        "wall_seconds": 0.0,
+        **provenance(),
+    }
+    write_text(run.path / "config.yaml", config)
+    write_text(run.path / "overrides.yaml", "".join(f"- {override}\n" for override in overrides))
+    patch = uncommitted_changes()
+    if patch:
+        write_text(run.path / "source.patch", patch)
+    write_scripts(run.path, choices, evaluated_by)
+    run.save_manifest()
