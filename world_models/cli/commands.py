@@ -1,4 +1,7 @@
-"""What a command line asks for: a run, a resumption, a sweep, or a look at the configuration."""
+"""What a command line asks for: a run, a resumption, a sweep, or a look at the configuration.
+
+What a mistyped key need not wait for is imported where it is used.
+"""
 
 import os
 import sys
@@ -10,7 +13,7 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
 from world_models.chains import catalogue
-from world_models.cli.launch import resume, set_up_logging, start
+from world_models.cli.console import set_up_logging
 from world_models.config.compose import addable, compose_config, explain, quoted
 from world_models.config.groups import config_folder, stage_of
 from world_models.config.schema import register
@@ -35,16 +38,20 @@ def dispatch(arguments: list[str]) -> None:
     elif folders:
         _resume(folders[-1], [quoted(item) for item in overrides])
     else:
-        start(compose_config([quoted(item) for item in overrides]))
+        _start([quoted(item) for item in overrides])
+
+
+def _start(overrides: list[str]) -> None:
+    composed = compose_config(overrides)
+    from world_models.cli import launch
+
+    launch.start(composed)
 
 
 def _resume(folder: Path, overrides: list[str]) -> None:
-    if not is_sweep(folder):
-        resume(folder, overrides)
-        return
-    from world_models.cli import sweep
+    from world_models.cli import launch, sweep
 
-    sweep.resume(folder, overrides)
+    (sweep.resume if is_sweep(folder) else launch.resume)(folder, overrides)
 
 
 def _sweep(arguments: list[str]) -> None:

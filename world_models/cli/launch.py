@@ -5,7 +5,6 @@ What needs torch is imported where it is used: commands that only look do not wa
 
 import logging
 import os
-import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from world_models.chains import catalogue
 from world_models.chains.catalogue import Row
 from world_models.chains.chain import backend_for, run_chain, run_stage
 from world_models.chains.upstream import Upstream, find_upstream
+from world_models.cli.console import set_verbosity
 from world_models.config.compose import Composed
 from world_models.config.schema import (
     Config,
@@ -34,21 +34,6 @@ from world_models.runs.run import Run, begin
 from world_models.runs.wandb import require_wandb, wandb_mirror
 
 log = logging.getLogger(__name__)
-
-
-def set_up_logging(prefix: str = "") -> None:
-    """Show what runs say on stderr, `prefix` before each line."""
-    form = f"%(asctime)s  {prefix}%(message)s"
-    logging.basicConfig(format=form, datefmt="%H:%M:%S", stream=sys.stderr, force=bool(prefix))
-    logging.getLogger("world_models").setLevel(logging.DEBUG)
-    set_verbosity("info")
-
-
-def set_verbosity(verbosity: str) -> None:
-    """What the console shows; log.txt of a run always holds everything."""
-    level = {"debug": logging.DEBUG, "info": logging.INFO, "quiet": logging.WARNING}[verbosity]
-    for handler in logging.getLogger().handlers:
-        handler.setLevel(level)
 
 
 @dataclass(frozen=True)

@@ -27,6 +27,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from world_models.cli import launch
+from world_models.cli.console import set_up_logging
 from world_models.config.compose import compose_config, config_folder, explain, quoted
 from world_models.runs.folder import wait_for_writer
 from world_models.runs.numbers import all_cores, share_cores
@@ -161,7 +162,7 @@ def run_job(_: DictConfig) -> None:
         multiprocessing.set_start_method(
             "spawn", force=True
         )  # joblib's own method is unknown to processes started here
-        launch.set_up_logging(f"[{number}] ")
+        set_up_logging(f"[{number}] ")
     sweep = read_sweep(folder.parent)
     share_cores(jobs_at_once(info.launcher, len(sweep.jobs)))
     overrides = sweep.jobs[number]
