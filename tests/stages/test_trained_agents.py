@@ -16,7 +16,7 @@ from world_models.runs.files import read_json, sha256
 @pytest.fixture
 def catcher(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An agent that comes with the package under the name `catcher`, in half precision."""
-    monkeypatch.setattr(trained, "FOLDER", tmp_path)
+    monkeypatch.setattr(trained, "PACKAGED_AGENTS", tmp_path)
     world_models.load(finished / "controller/agent.pt").save(tmp_path / "catcher.pt", half=True)
     return tmp_path / "catcher.pt"
 
