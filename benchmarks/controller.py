@@ -1,12 +1,14 @@
-"""Environment steps per second of fitness evaluation on CarRacing: ours, plain processes, the bare backends, and the parts.
+"""Environment steps per second of fitness evaluation on CarRacing: ours, plain processes, the bare
+backends, and the parts.
 
     python -m benchmarks.controller
     python -m benchmarks.controller --tables rates parts
 
-All drive the same way (a controller of zeros but for its bias: in a circle, at a third of the gas) and are measured one after the
-other in one run; but for the row of a search, in which candidates around the packaged agent drive whole episodes that end when they end.
-A plain process is what the public implementations do: one Gymnasium environment, batch 1, one torch
-thread. A bare backend steps its environments and does nothing else: EnvPool with as many threads as there are cores, all
+All drive the same way (a controller of zeros but for its bias: in a circle, at a third of the gas)
+and are measured one after the other in one run; but for the row of a search, in which candidates
+around the packaged agent drive whole episodes that end when they end. A plain process is what the
+public implementations do: one Gymnasium environment, batch 1, one torch thread. A bare backend
+steps its environments and does nothing else: EnvPool with as many threads as there are cores, all
 environments in lockstep, or one Gymnasium environment in each of as many processes.
 """
 
@@ -112,8 +114,9 @@ def ours(
 def search_generation(
     agent: Models, backend: str = "auto", *, workers: int = CORES, width: int = WIDTH
 ) -> float:
-    """A generation of candidates around the packaged agent: some laps are completed, some episodes are cut, and whoever is
-    done first waits at the end."""
+    """A generation of candidates around the packaged agent: some laps are completed, some episodes
+    are cut, and whoever is done first waits at the end.
+    """
     best = load_agent(find_agent("car_racing")).controllers["best"].astype(np.float32)
     noise = np.random.default_rng(0).normal(size=(POPULATION, len(best)))
     population = best + SPREAD * np.abs(best).mean() * noise
@@ -162,7 +165,9 @@ def _plain(
 
 
 def processes(count: int, models: bool) -> float:
-    """Sum of the rates of `count` processes of one Gymnasium environment each, running at once; the one reset counted, as ours."""
+    """Sum of the rates of `count` processes of one Gymnasium environment each, running at once;
+    the one reset counted, as ours.
+    """
     context = multiprocessing.get_context("spawn")
     start, rates = context.Barrier(count), context.Queue()
     running = [context.Process(target=_plain, args=(start, rates, models)) for _ in range(count)]
@@ -201,7 +206,10 @@ def compare(rows: dict[str, Callable[[], float]], repeats: int) -> None:
         for name, measure in rows.items():
             measured[name].append(measure())
     show(
-        f"CarRacing-v3, environment steps/s, {CORES} cores, median of {repeats} (each run in brackets)",
+        (
+            f"CarRacing-v3, environment steps/s, {CORES} cores, median of {repeats} (each run in "
+            f"brackets)"
+        ),
         measured,
     )
 
@@ -232,7 +240,9 @@ def on_gymnasium(found: Models, repeats: int) -> None:
 
 
 class Stopwatch:
-    """Seconds spent inside functions, those inside a timed one's callees counted for the callee alone."""
+    """Seconds spent inside functions, those inside a timed
+    one's callees counted for the callee alone.
+    """
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -281,7 +291,8 @@ def parts(found: Models) -> None:
     steps = sum(score.length for score in scores)
     watch.seconds["the loop around it"] = whole - sum(watch.seconds.values())
     print(
-        f"an environment step in a worker of {WIDTH} environments: {whole / steps * 1e6:,.0f} microseconds ({steps / whole:,.0f} steps/s)\n"
+        f"an environment step in a worker of {WIDTH} environments: {whole / steps * 1e6:,.0f} "
+        f"microseconds ({steps / whole:,.0f} steps/s)\n"
     )
     for name, seconds in watch.seconds.items():
         print(f"{name:40} {seconds / steps * 1e6:8,.0f} microseconds {seconds / whole:7.1%}")
@@ -347,7 +358,8 @@ def growth(found: Models, repeats: int) -> None:
         *((f"{count} workers", {"workers": count}) for count in range(1, CORES + 1)),
     ]
     print(
-        f"fitness, steps/s and seconds for a generation; unless said, {CORES} workers x {WIDTH}, population {POPULATION}\n"
+        f"fitness, steps/s and seconds for a generation; unless said, {CORES} workers x {WIDTH}, "
+        f"population {POPULATION}\n"
     )
     for name, options in cases:
         population = options.get("population", POPULATION)

@@ -1,8 +1,10 @@
-"""What an oracle could do that moves the whole last frame by the one shift that fits best, one frame ahead.
+"""What an oracle could do that moves the whole last frame by the one shift that fits best, one
+frame ahead.
 
     python -m benchmarks.global_shift <rollout run folder>
 
-Its squared error over that of copying the last frame, on held-out windows; shifts up to FARTHEST_SHIFTS pixels, border repeated.
+Its squared error over that of copying the last frame, on held-out windows; shifts up to
+FARTHEST_SHIFTS pixels, border repeated.
 """
 
 import argparse
@@ -55,7 +57,8 @@ def main() -> None:
         best += float(errors.min(0).values.sum())
         copied += float((last - truth).square().mean((1, 2, 3)).sum())
     print(
-        f"{len(windows)} windows: error of the best single shift over that of copying {best / copied:.3f}"
+        f"{len(windows)} windows: error of the best single shift over that of copying "
+        f"{best / copied:.3f}"
     )
 
 

@@ -1,10 +1,12 @@
-"""Where an agent loses its points: on each track the longest time without a new tile, and what V and M knew of it.
+"""Where an agent loses its points: on each track the longest time without a new tile, and what V
+and M knew of it.
 
-    python -m benchmarks.hard_tracks car_racing docs/results/car_racing_search/long/evaluate/scores.json sheet.png
+    python -m benchmarks.hard_tracks car_racing <evaluation's run folder>/scores.json sheet.png
 
-Plays again, on the environment that the scores are of, the tracks on which the agent did worst and as many on which it
-did best. For the stretch without a reward and for the rest of the episode: how exact V's pictures are (PSNR) and how
-surprised M was by the next z (nats; more is worse). The picture shows the stretches, each above V's picture of it.
+Plays again, on the environment that the scores are of, the tracks on which the agent did worst and
+as many on which it did best. For the stretch without a reward and for the rest of the episode: how
+exact V's pictures are (PSNR) and how surprised M was by the next z (nats; more is worse). The
+picture shows the stretches, each above V's picture of it.
 """
 
 import argparse
@@ -55,7 +57,9 @@ def longest_gap(rewards: np.ndarray) -> tuple[int, int]:
 def known(
     agent: Agent, episode: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """V's pictures (T, H, W, C), their squared errors (T,) in [0, 1], and M's nats for each next z (T-1,)."""
+    """V's pictures (T, H, W, C), their squared errors (T,) in [0, 1],
+    and M's nats for each next z (T-1,).
+    """
     world, frames = agent.world, episode["frames"]
     latents = world.encode(frames)
     seen = world.decode(latents)
@@ -96,7 +100,8 @@ def main() -> None:
             surprise = [float(nats[which[1:]].mean()) for which in (inside, ~inside)]
             total = float(episode["rewards"].sum())
             print(
-                f"{total:6.0f} {len(errors):7} {first:10} ..{after:5} {quality[0]:16.1f} {quality[1]:5.1f} "
+                f"{total:6.0f} {len(errors):7} {first:10} ..{after:5} {quality[0]:16.1f} "
+                f"{quality[1]:5.1f} "
                 f"{surprise[0]:11.1f} {surprise[1]:5.1f}",
                 flush=True,
             )

@@ -1,13 +1,15 @@
-"""Private memory (RssAnon) of the training processes of V, M and the next-frame model as the number of frames grows.
+"""Private memory (RssAnon) of the training processes of V, M and the next-frame model as the number
+of frames grows.
 
     python -m benchmarks.memory
     python -m benchmarks.memory --frames 120000 1000000
     python -m benchmarks.memory --stages pixel
 
-Writes a store of random frames of each size, trains each on it through the command line, several times, and prints the
-largest RssAnon that each process showed until its training ended and after it, beside the frames' size on disk: of all runs
-the least and the most, for malloc's heap breaks up differently each time. Each stage takes the same number of steps on
-every store, drawn from all of it; V then validates on one episode and encodes every frame, the next-frame model is judged.
+Writes a store of random frames of each size, trains each on it through the command line, several
+times, and prints the largest RssAnon that each process showed until its training ended and after
+it, beside the frames' size on disk: of all runs the least and the most, for malloc's heap breaks up
+differently each time. Each stage takes the same number of steps on every store, drawn from all of
+it; V then validates on one episode and encodes every frame, the next-frame model is judged.
 """
 
 import argparse
@@ -70,7 +72,9 @@ def noise_episode(seed: int, env: EnvSpec, noise: np.ndarray) -> Episode:
 def peak_private_memory(
     program: list[str], outputs: Path, arguments: list[str]
 ) -> tuple[float, float]:
-    """MB of RssAnon at its largest while the stage runs: until its training ended (timing.csv appeared), and after it."""
+    """MB of RssAnon at its largest while the stage runs:
+    until its training ended (timing.csv appeared), and after it.
+    """
     process = subprocess.Popen(
         [sys.executable, "-m", *program, *arguments, *ENV, f"outputs={outputs}", "verbosity=quiet"]
     )
@@ -112,7 +116,8 @@ def require_space(frames: int, runs: int) -> None:
     )
     if free < needed:
         raise SystemExit(
-            f"error: {frames:,} frames need {needed / 1e9:.1f} GB and {tempfile.gettempdir()} has {free / 1e9:.1f} GB: "
+            f"error: {frames:,} frames need {needed / 1e9:.1f} GB and {tempfile.gettempdir()} has "
+            f"{free / 1e9:.1f} GB: "
             "name a larger disk with TMPDIR, or fewer --frames"
         )
 
@@ -139,7 +144,8 @@ def main() -> None:
     register(schemas())
     env = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
     print(
-        f"largest private memory (RssAnon), MB; {options.steps} steps each; least and most of {options.runs} runs\n"
+        f"largest private memory (RssAnon), MB; {options.steps} steps each; least and most of "
+        f"{options.runs} runs\n"
     )
     columns = [name for stage in options.stages for name in (f"{STAGES[stage]}: training", "after")]
     print(f"{'frames':>9} {'on disk':>8}" + "".join(f" {name:>15}" for name in columns))

@@ -1,9 +1,10 @@
 """The data path of the public V-M-C systems, written anew from its description, to compare with.
 
-One .npz file per episode, opened lazily: every access to a member reads that whole member, and decompresses it where the
-file is compressed (the original's are, TorchWM's are not). One sample per `__getitem__`, turned to float on the CPU, joined
-by torch's DataLoader without workers. M has two ways: windows of frames that V encodes in every step, or all latents
-loaded into memory beforehand and cut every `seq_len` steps, whatever episode they belong to.
+One .npz file per episode, opened lazily: every access to a member reads that whole member, and
+decompresses it where the file is compressed (the original's are, TorchWM's are not). One sample per
+`__getitem__`, turned to float on the CPU, joined by torch's DataLoader without workers. M has two
+ways: windows of frames that V encodes in every step, or all latents loaded into memory beforehand
+and cut every `seq_len` steps, whatever episode they belong to.
 """
 
 from collections.abc import Callable
@@ -118,7 +119,9 @@ def to_picture(frame: np.ndarray) -> Tensor:
 
 
 def latent_batch(columns: Any) -> LatentBatch:
-    """Joined samples (B, T, ...) of mu, logsigma, actions, rewards and ends as M takes them: time first, nothing padded."""
+    """Joined samples (B, T, ...) of mu, logsigma, actions, rewards and ends as M takes them:
+    time first, nothing padded.
+    """
     mu, logsigma, actions, rewards, ends = (column.transpose(0, 1) for column in columns)
     whole = torch.ones_like(rewards)
     return LatentBatch(mu, logsigma, actions, rewards, ends, whole, whole)

@@ -1,10 +1,12 @@
-"""What batches of windows cost the next-frame model: ours beside a per-sample loader of pre-cut windows (see precut.py).
+"""What batches of windows cost the next-frame model: ours beside a per-sample loader of pre-cut
+windows (see precut.py).
 
     python -m benchmarks.pixel
 
-On CoinRun episodes that are collected first, batches of 64 windows of 12 frames, one process with all its torch threads, the
-variants in turns: medians of the rounds. Training is the stage's own (loss_terms, Training.update), in the last phase of its
-curriculum: 64 predicted frames in a step, 8 windows rolled on for 8 frames. Contents are compared first.
+On CoinRun episodes that are collected first, batches of 64 windows of 12 frames, one process with
+all its torch threads, the variants in turns: medians of the rounds. Training is the stage's own
+(loss_terms, Training.update), in the last phase of its curriculum: 64 predicted frames in a step, 8
+windows rolled on for 8 frames. Contents are compared first.
 """
 
 import argparse
@@ -53,7 +55,9 @@ def collect(folder: Path, episodes: int) -> EpisodeStore:
 
 
 def in_turns(makers: dict[str, Callable[[], object]], rounds: int, items: int) -> Rates:
-    """Items per second of each, BATCHES calls at a time; the first round warms up and does not count."""
+    """Items per second of each, BATCHES calls at a time;
+    the first round warms up and does not count.
+    """
     rates: Rates = {name: [] for name in makers}
     for number in range(rounds + 1):
         for name, make in makers.items():
@@ -95,7 +99,8 @@ def loading(store: EpisodeStore, folder: Path, cfg: pixel.PixelConfig, rounds: i
             )
         )
         where = f"{workers} worker processes" if workers else "this process"
-        makers[f"pre-cut windows, sample by sample, {where}"] = lambda theirs=theirs: next(theirs)  # type: ignore[misc]
+        name = f"pre-cut windows, sample by sample, {where}"
+        makers[name] = lambda theirs=theirs: next(theirs)  # type: ignore[misc]
     return in_turns(makers, rounds, SIZE)
 
 
@@ -108,8 +113,9 @@ def endless(batches: DataLoader[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[
 def training(
     store: EpisodeStore, folder: Path, cfg: pixel.PixelConfig, rounds: int, unroll: int
 ) -> Rates:
-    """Windows per second in the stage's training where it rolls on for `unroll` frames: from the store, on one batch that is
-    ready in memory, and read alone."""
+    """Windows per second in the stage's training where it rolls on for `unroll` frames: from the
+    store, on one batch that is ready in memory, and read alone.
+    """
     spec = make_spec(compose_config(["stage=rollout", *ENV]).config.env)
     run = Run(folder / "run", 0, Device.cpu, Backend.procgen, spec)
     run.path.mkdir(exist_ok=True)
@@ -158,21 +164,23 @@ def main() -> None:
         show(f"windows of {LENGTH} frames per second, {SIZE} to a batch", rates)
         for unroll in cfg.unroll:
             steps = training(store, folder, cfg, options.rounds, unroll)
-            show(
-                f"windows of {cfg.n_past_frames + unroll} frames per second in training, rolled on for {unroll}",
-                steps,
-            )
+            length = cfg.n_past_frames + unroll
+            title = f"windows of {length} frames per second in training, rolled on for {unroll}"
+            show(title, steps)
             whole, _, read = (float(np.median(values)) for values in steps.values())
             step = (cfg.data.batch_size // unroll) / whole
             print(f"reading is {whole / read:.1%} of a training step\n")
         gathered = SIZE / float(np.median(next(iter(rates.values()))))
         print(
-            f"{SIZE} windows of {LENGTH} frames are gathered in {gathered * 1e3:.0f} ms; a step of training, rolled on for "
-            f"{unroll}, takes {step * 1e3:.0f} ms on {cfg.data.batch_size} predicted frames: {gathered / step:.1%} of it"
+            f"{SIZE} windows of {LENGTH} frames are gathered in {gathered * 1e3:.0f} ms; a step of "
+            f"training, rolled on for "
+            f"{unroll}, takes {step * 1e3:.0f} ms on {cfg.data.batch_size} predicted frames: "
+            f"{gathered / step:.1%} of it"
         )
         ours = store.num_frames("train") * 64 * 64 * 3
         print(
-            f"training frames on disk: {ours / 1e6:.0f} MB, each once; pre-cut windows {theirs / 1e6:.0f} MB"
+            f"training frames on disk: {ours / 1e6:.0f} MB, each once; pre-cut windows "
+            f"{theirs / 1e6:.0f} MB"
         )
 
 

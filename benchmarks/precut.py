@@ -1,7 +1,9 @@
-"""Pre-cut windows read sample by sample: the plain design of public next-frame code, written from its description.
+"""Pre-cut windows read sample by sample: the plain design of public next-frame code, written from
+its description.
 
-Every stride-1 window of an episode is stored whole, one frame as often as there are windows over it; a sample is one row of a
-memory-mapped file, turned to float32 by itself, and torch's DataLoader puts the samples together.
+Every stride-1 window of an episode is stored whole, one frame as often as there are windows over
+it; a sample is one row of a memory-mapped file, turned to float32 by itself, and torch's DataLoader
+puts the samples together.
 """
 
 from pathlib import Path
@@ -14,7 +16,9 @@ from world_models.data.store import EpisodeStore
 
 
 def write_windows(store: EpisodeStore, folder: Path, length: int, per_shard: int = 5000) -> int:
-    """Write shard_*_{frames,actions}.npy of the training episodes' windows; returns the bytes of all frames."""
+    """Write shard_*_{frames,actions}.npy of the training episodes' windows;
+    returns the bytes of all frames.
+    """
     folder.mkdir(parents=True)
     frames, actions, total = [], [], 0
     cut = [

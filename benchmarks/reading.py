@@ -1,10 +1,11 @@
 """Random windows of 16 frames (64x64x3 bytes) per second: from our store, from HDF5, from Lance.
 
-Everybody reads the same windows, from files that lie in the page cache, into one new array per call; contents are compared
-first. HDF5 is read by h5py: in HumbleRL's layout (lzf, chunks of 128 frames), in chunks of 16 frames not compressed (a data
-set that can grow must have chunks), and as one plain array, its fastest layout for this, which cannot grow. Lance is read by
-`take` from a column of fixed-size bytes, the fastest column type for this. The ceiling is torch's copy, in all threads, of
-as many bytes that lie side by side in memory.
+Everybody reads the same windows, from files that lie in the page cache, into one new array per
+call; contents are compared first. HDF5 is read by h5py: in HumbleRL's layout (lzf, chunks of 128
+frames), in chunks of 16 frames not compressed (a data set that can grow must have chunks), and as
+one plain array, its fastest layout for this, which cannot grow. Lance is read by `take` from a
+column of fixed-size bytes, the fastest column type for this. The ceiling is torch's copy, in all
+threads, of as many bytes that lie side by side in memory.
 """
 
 import time
@@ -64,7 +65,8 @@ def readers(store: EpisodeStore, folder: Path) -> dict[str, Read]:
         import pyarrow
     except ImportError as error:
         print(
-            f"HDF5 and Lance are left out ({error}): pip install 'world-models[bench]' brings them\n"
+            f"HDF5 and Lance are left out ({error}): pip install 'world-models[bench]' brings "
+            f"them\n"
         )
         return {**ours(store), **ceiling(store)}
     others = {**hdf5(h5py, store, folder), **lance_take(lance, pyarrow, store, folder)}

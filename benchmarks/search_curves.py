@@ -1,6 +1,7 @@
-"""Draw searches beside the published one of Ha & Schmidhuber: score of the mean vector by episodes and by hours.
+"""Draw searches beside the published one of Ha & Schmidhuber: score of the mean vector by episodes
+and by hours.
 
-    python -m benchmarks.search_curves curves.png "from zero:<controller run folder>" "by imitation:<another>" ...
+    python -m benchmarks.search_curves curves.png "from zero:<run folder>" "by imitation:<another>"
 
 Searches of one label share a colour.
 

@@ -1,4 +1,6 @@
-"""What the training benchmark measures on: episodes of CarRacing, the same as .npz files, and a V."""
+"""What the training benchmark measures on: episodes of CarRacing, the same as .npz files,
+and a V.
+"""
 
 import argparse
 from dataclasses import dataclass
@@ -23,7 +25,9 @@ from world_models.stages import vae
 
 @dataclass
 class Setting:
-    """`folder` holds npz/ and npz_compressed/; V has its initial weights, for speed does not depend on them."""
+    """`folder` holds npz/ and npz_compressed/; V has its initial weights,
+    for speed does not depend on them.
+    """
 
     folder: Path
     run: Run  # where V's checkpoint lies and its latents will

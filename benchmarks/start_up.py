@@ -1,4 +1,6 @@
-"""How long commands take that make no run, beside `import torch`: `python -m benchmarks.start_up`."""
+"""How long commands take that make no run, beside `import torch`:
+`python -m benchmarks.start_up`.
+"""
 
 import argparse
 import os

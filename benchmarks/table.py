@@ -6,7 +6,9 @@ Rates = dict[str, list[float]]
 
 
 def show(title: str, rates: Rates) -> None:
-    """Medians of the rates, the first row's as a multiple of each, and all measurements in brackets."""
+    """Medians of the rates, the first row's as a multiple of each,
+    and all measurements in brackets.
+    """
     medians = {name: float(np.median(values)) for name, values in rates.items()}
     first = next(iter(medians.values()))
     print(f"{title}\n")

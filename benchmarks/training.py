@@ -1,11 +1,13 @@
-"""What reading costs: V and M training, the latents pass, and random windows, each beside what it could be at best.
+"""What reading costs: V and M training, the latents pass, and random windows, each beside what it
+could be at best.
 
     python -m benchmarks.training
 
-On CarRacing episodes that are collected first (or --synthetic noise), all with the same number of torch threads, the
-variants in turns: medians of the rounds. A training step is the stage's own (loss_terms, Training.update); what differs is
-where the batch comes from: our store; memory, one batch again and again (the ceiling); a loop over .npz files as the public
-systems have it (see npz_loop.py), compressed and not.
+On CarRacing episodes that are collected first (or --synthetic noise), all with the same number of
+torch threads, the variants in turns: medians of the rounds. A training step is the stage's own
+(loss_terms, Training.update); what differs is where the batch comes from: our store; memory, one
+batch again and again (the ceiling); a loop over .npz files as the public systems have it (see
+npz_loop.py), compressed and not.
 """
 
 import argparse
@@ -194,7 +196,9 @@ def _encoded(
 
 
 def encode(setting: Setting) -> Rates:
-    """Frames per second of the latents pass, and of the encoder on batches that are ready in memory."""
+    """Frames per second of the latents pass, and of the
+    encoder on batches that are ready in memory.
+    """
     count, folder = sum(row.length + 1 for row in setting.store.rows), setting.run.path / "latents"
     frames = torch.from_numpy(np.array(setting.store.arrays(0).frames[: 8 * 256]))
     ready = to_float(frames, setting.device)
@@ -234,7 +238,8 @@ def main() -> None:
     torch.set_num_threads(options.threads)
     with tempfile.TemporaryDirectory() as folder:
         setting = prepare(Path(folder), options)
-        where = f"{setting.device}, {options.threads} threads, median of {setting.rounds} (each in brackets)"
+        machine = f"{setting.device}, {options.threads} threads"
+        where = f"{machine}, median of {setting.rounds} (each in brackets)"
         show(f"V, frames/s, batch 64; {where}", train_vae(setting))
         show(f"Latents, frames/s; {where}", encode(setting))
         show(f"M, sequence steps/s, batch 16 x 32; {where}", train_mdrnn(setting))

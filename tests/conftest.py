@@ -16,7 +16,9 @@ torch.set_num_threads(1)  # for files of tests run side by side
 
 @pytest.fixture(autouse=True)
 def nothing_of_another_test() -> Iterator[None]:
-    """A run sets torch's threads; jobs of a sweep log to the stderr of their time, which pytest closes after each test."""
+    """A run sets torch's threads; jobs of a sweep log to the stderr of their time,
+    which pytest closes after each test.
+    """
     yield
     torch.set_num_threads(1)
     root = logging.getLogger()

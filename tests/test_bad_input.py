@@ -1,4 +1,6 @@
-"""Bad input ends in one clear sentence that names file or key, exit status 1, and nothing is lost."""
+"""Bad input ends in one clear sentence that names file or key, exit status 1,
+and nothing is lost.
+"""
 
 import importlib.util
 import json
@@ -28,7 +30,10 @@ def refused(arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[s
 def test_no_upstream_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     refused(
         small("vae", f"outputs={tmp_path}"),
-        r"stage=vae needs a finished rollout run of WorldModels/Pellet-v0 .*run stage=rollout first",
+        (
+            r"stage=vae needs a finished rollout run of WorldModels/Pellet-v0 .*run stage=rollout "
+            r"first"
+        ),
         capsys,
     )
     assert list(tmp_path.iterdir()) == []
@@ -198,7 +203,11 @@ def test_two_writers_on_one_folder(pipeline: Path, capsys: pytest.CaptureFixture
 
 
 def test_env_without_pixels(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    source = "import gymnasium\nclass Blind(gymnasium.Env):\n  observation_space = action_space = gymnasium.spaces.Discrete(2)\n"
+    source = (
+        "import gymnasium\n"
+        "class Blind(gymnasium.Env):\n"
+        "  observation_space = action_space = gymnasium.spaces.Discrete(2)\n"
+    )
     namespace: dict[str, Any] = {}
     exec(source, namespace)
     import gymnasium
@@ -272,9 +281,12 @@ def test_resume_with_other_settings(pipeline: Path, capsys: pytest.CaptureFixtur
 
 
 def test_full_disk(pipeline: Path, tmp_path: Path) -> None:
-    """A file-size limit stands for a full disk: the checkpoint cannot be written, what was there stays readable."""
+    """A file-size limit stands for a full disk: the checkpoint cannot be written,
+    what was there stays readable.
+    """
     before = (pipeline / "vae/checkpoints/last.pt").read_bytes()
-    command = f'ulimit -f 2000; exec "{sys.executable}" -m world_models.main resume="{pipeline / "vae"}" stage.num_epochs=3'
+    resumed = f'"{sys.executable}" -m world_models.main resume="{pipeline / "vae"}"'
+    command = f"ulimit -f 2000; exec {resumed} stage.num_epochs=3"
     environment = {"PYTHONPATH": str(Path(__file__).parents[1]), "PATH": "/usr/bin:/bin"}
     done = subprocess.run(
         ["bash", "-c", f"trap '' XFSZ; {command}"],

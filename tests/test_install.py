@@ -243,7 +243,8 @@ def test_readme_notebook_lines_run(finished: Path, tmp_path: Path) -> None:
         lines, changed = re.subn(rf'{called}\("[^"]*"', f'{called}("{path}"', block)
         names: dict[str, object] = {}
         exec(lines, names)
-        assert changed == 1 and names["frames"].shape == (4, 64, 64, 3)  # type: ignore[attr-defined]
+        assert changed == 1
+        assert names["frames"].shape == (4, 64, 64, 3)  # type: ignore[attr-defined]
 
 
 def test_readme_conversions_run(finished: Path, tmp_path: Path) -> None:

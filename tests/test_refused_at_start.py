@@ -1,4 +1,6 @@
-"""Whatever can be known at the start is refused at the start: of every stage and chain, and nothing is written."""
+"""Whatever can be known at the start is refused at the start: of every stage and chain,
+and nothing is written.
+"""
 
 from pathlib import Path
 

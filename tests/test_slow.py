@@ -46,7 +46,9 @@ ALONE = ["pixel", "autoencoder"]
 
 
 class Killer:
-    """Runs a command again and again, killing it -9 at random moments of its work, until it comes to its end."""
+    """Runs a command again and again, killing it -9 at random moments of its work,
+    until it comes to its end.
+    """
 
     def __init__(self, outputs: Path, begin: list[str], seconds: float, seed: str) -> None:
         self.outputs, self.begin, self.seconds = outputs, begin, seconds
@@ -64,7 +66,8 @@ class Killer:
         subprocess.run(arguments, env=ENVIRONMENT, check=True, stderr=subprocess.DEVNULL)
 
     def kill(self, pattern: str = "") -> bool:
-        """Start or resume and kill: where a file matching `pattern` appears, else after a random time of work.
+        """Start or resume and kill: where a file matching `pattern` appears, else after a random
+        time of work.
 
         False when the command came to its end first.
         """
@@ -147,7 +150,8 @@ def test_the_kills_were_many_and_some_met_a_half_written_file(
     total, writes = (sum(counts[i] for counts in KILLED.values()) for i in (0, 1))
     with capsys.disabled():
         sys.stdout.write(
-            f"\nkill -9, resumed to equal results: {total} of {total}, {writes} in the middle of a write\n"
+            f"\nkill -9, resumed to equal results: {total} of {total}, {writes} in the middle of a "
+            f"write\n"
         )
     assert total >= 40 and writes >= 4
 
@@ -166,7 +170,9 @@ def workers_of(pid: int) -> list[psutil.Process]:
 
 
 def seconds_to_start() -> float:
-    """What a worker needs, about: where all are killed sooner, again and again, the run ends and says so."""
+    """What a worker needs, about: where all are killed sooner, again and again,
+    the run ends and says so.
+    """
     began = time.monotonic()
     subprocess.run(
         [sys.executable, "-c", "import world_models.search.fitness"], env=ENVIRONMENT, check=True
@@ -216,7 +222,8 @@ def test_a_hundred_killed_workers_change_no_fitness_and_leave_none_behind(
     again = (killed / "log.txt").read_text().count("it is done again")
     with capsys.disabled():
         sys.stdout.write(
-            f"\nworkers killed -9 during a search: {kills}, jobs done again: {again}, equal fitness\n"
+            f"\nworkers killed -9 during a search: {kills}, jobs done again: {again}, equal "
+            f"fitness\n"
         )
 
 

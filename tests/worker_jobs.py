@@ -1,4 +1,6 @@
-"""What the workers of test_workers.py do; in a file of its own so that spawned processes can import it."""
+"""What the workers of test_workers.py do; in a file of its
+own so that spawned processes can import it.
+"""
 
 import os
 import signal
@@ -20,7 +22,9 @@ def build_doubler(folder: Path) -> Callable[[int], int]:
 
 
 def build_faulty(folder: Path) -> Callable[[str], str]:
-    """Does what the job says, but only the first time that it is asked; leaves a file for each time it was built."""
+    """Does what the job says, but only the first time that it is asked;
+    leaves a file for each time it was built.
+    """
     (folder / f"built-{os.getpid()}-{time.monotonic_ns()}").touch()
 
     def do(job: str) -> str:
@@ -60,7 +64,9 @@ def build_pid() -> Callable[[None], int]:
 
 
 def build_hanging(folder: Path, bad: list[int]) -> Callable[[Block], list[Score]]:
-    """Plays blocks in no time, but hangs on the tracks `bad`; leaves a file for each time that it did."""
+    """Plays blocks in no time, but hangs on the tracks `bad`;
+    leaves a file for each time that it did.
+    """
 
     def play_block(block: Block) -> list[Score]:
         for seed in block.seeds:

@@ -1,4 +1,6 @@
-"""`reuse=true`: a stage finished elsewhere is taken if and only if it is what would be made here."""
+"""`reuse=true`: a stage finished elsewhere is taken if and
+only if it is what would be made here.
+"""
 
 import json
 import shutil
@@ -45,7 +47,9 @@ def edit(path: Path, **values: Any) -> None:
 
 @pytest.fixture(scope="module")
 def both(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An outputs folder: the finished pipeline, and one with another sigma0 that took all it could from it."""
+    """An outputs folder: the finished pipeline,
+    and one with another sigma0 that took all it could from it.
+    """
     outputs = tmp_path_factory.mktemp("both")
     shutil.copytree(finished, outputs / "source/day/time")
     assert main(small_pipeline("reuse=true", SIGMA, f"outputs={outputs}")) == 0
@@ -177,7 +181,9 @@ def test_stages_from_a_change_on_are_made(first_made: Callable[..., tuple[list[s
 
 
 def test_a_sweep_makes_each_stage_once_per_seed(tmp_path: Path) -> None:
-    """Standalone runs, parts of pipelines and parts of other jobs of the same sweep are all taken."""
+    """Standalone runs, parts of pipelines and parts of other
+    jobs of the same sweep are all taken.
+    """
     keys = [
         "stage.vae.num_epochs=1",
         "stage.mdrnn.num_epochs=1",
@@ -219,7 +225,10 @@ def wanted(pipeline: Path) -> Callable[..., Path | None]:
 
 def test_run_time_keys_do_not_matter(wanted: Callable[..., Path | None], pipeline: Path) -> None:
     assert wanted() == pipeline / "mdrnn"
-    faster = lambda c, r: (replace(c, threads=7, stage=replace(c.stage, checkpoint_interval=9)), r)  # noqa: E731
+
+    def faster(cfg: Config, run: Run) -> tuple[Config, Run]:
+        return replace(cfg, threads=7, stage=replace(cfg.stage, checkpoint_interval=9)), run
+
     assert wanted(faster) == pipeline / "mdrnn"
 
 
@@ -271,7 +280,9 @@ def test_other_inputs_and_unfinished_runs_are_not_taken(
 def test_equal_content_elsewhere_counts_but_not_without_its_own_inputs(
     wanted: Callable[..., Path | None], pipeline: Path
 ) -> None:
-    """The candidate lies in a copied pipeline whose V is gone, then back: what is built on it could not be traced."""
+    """The candidate lies in a copied pipeline whose V is gone, then back:
+    what is built on it could not be traced.
+    """
     other = pipeline.parents[2] / "other/day/time"
     shutil.copytree(pipeline, other)
     shutil.rmtree(pipeline / "mdrnn")

@@ -1,4 +1,6 @@
-"""A new stage is one file, one entry in a list, one YAML and one report module, and has everything that others have."""
+"""A new stage is one file, one entry in a list, one YAML and one report module,
+and has everything that others have.
+"""
 
 import os
 import shutil

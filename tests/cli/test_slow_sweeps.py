@@ -41,7 +41,9 @@ SWEEP = ["seed=1,2", "stage.mdrnn.hidden_size=8,12", "reuse=true"]
 
 @pytest.fixture(scope="module")
 def timed_sweep(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
-    """A sweep over pipelines that reuse each other's stages, never interrupted, and how many seconds it took."""
+    """A sweep over pipelines that reuse each other's stages, never interrupted,
+    and how many seconds it took.
+    """
     outputs, began = tmp_path_factory.mktemp("swept"), time.monotonic()
     assert main(["-m", *small_pipeline(f"outputs={outputs}"), *SWEEP]) == 0
     return next(outputs.glob("sweeps/*/*/sweep.json")).parent, time.monotonic() - began

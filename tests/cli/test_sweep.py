@@ -1,4 +1,6 @@
-"""Sweeps: one job list, jobs that fail alone, sweeps that go on where they were cut off, and the tables at the end."""
+"""Sweeps: one job list, jobs that fail alone, sweeps that go on where they were cut off,
+and the tables at the end.
+"""
 
 import csv
 import json
@@ -54,7 +56,9 @@ def shell(*arguments: str) -> list[str]:
 
 
 def killed_when(there: str, outputs: Path, arguments: list[str]) -> Path:
-    """Start a sweep in a process of its own and kill -9 it as soon as a file appears in its folder; returns the folder."""
+    """Start a sweep in a process of its own and kill -9 it as soon as a file appears in its folder;
+    returns the folder.
+    """
     process = subprocess.Popen(
         shell(*arguments), env=ENVIRONMENT, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL
     )
@@ -168,7 +172,9 @@ def test_the_table_says_what_each_job_came_to(swept: Path) -> None:
 
 
 def test_seeds_are_taken_together(swept: Path) -> None:
-    """Of 3 values one resample in 27 repeats the least three times: above 2.5 %, so the interval's ends are the extremes."""
+    """Of 3 values one resample in 27 repeats the least three times: above 2.5 %,
+    so the interval's ends are the extremes.
+    """
     table = rows(swept)
     for group, policy in zip(rows(swept, "sweep_seeds.csv"), ("random", "sticky"), strict=True):
         best = [float(row["best"]) for row in table if row["stage.policy"] == policy]
@@ -253,7 +259,9 @@ def test_relative_paths_mean_what_they_meant_where_the_sweep_was_begun(
 def test_jobs_side_by_side_killed_with_their_master_go_on_and_equal_jobs_in_turn(
     swept: Path, tmp_path: Path
 ) -> None:
-    """Through joblib, each with a worker process of its own; a job fails at its start and stops none."""
+    """Through joblib, each with a worker process of its own;
+    a job fails at its start and stops none.
+    """
     arguments = rollouts(
         tmp_path, "stage.policy=brownian,random,sticky", "seed=2", "stage.workers=1", *JOBLIB
     )

@@ -1,4 +1,6 @@
-"""Configuration: every file composes, mistakes end in one sentence, and what is written reads back the same."""
+"""Configuration: every file composes, mistakes end in one sentence,
+and what is written reads back the same.
+"""
 
 import re
 import sys

@@ -30,7 +30,8 @@ from world_models.runs.seeding import HELD_OUT
 
 
 def spec_of(game: str = "coinrun", **values: object) -> EnvSpec:
-    return make_spec(ProcgenConfig(id=f"WorldModels/Procgen-{game}-v0", game=Game[game], **values))  # type: ignore[arg-type]
+    name = f"WorldModels/Procgen-{game}-v0"
+    return make_spec(ProcgenConfig(id=name, game=Game[game], **values))  # type: ignore[arg-type]
 
 
 def test_sixteen_games_are_registered_and_made() -> None:

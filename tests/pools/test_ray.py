@@ -1,4 +1,6 @@
-"""The same jobs on a Ray cluster, which the tests begin on this machine: the same numbers, whoever is lost."""
+"""The same jobs on a Ray cluster, which the tests begin on this machine: the same numbers,
+whoever is lost.
+"""
 
 import os
 import signal

@@ -1,4 +1,6 @@
-"""Ray clusters as users have them: begun by the command itself, named by RAY_ADDRESS, and losing a machine in the middle of the work."""
+"""Ray clusters as users have them: begun by the command itself, named by RAY_ADDRESS, and losing a
+machine in the middle of the work.
+"""
 
 import os
 import subprocess

@@ -76,7 +76,10 @@ def test_a_silent_worker_is_replaced_and_a_slow_one_left_alone(
         assert dict(pool.map(["hang", "slow"])) == {0: "hang done", 1: "slow done"}
     (line,) = [record.message for record in caplog.records if record.levelname == "WARNING"]
     assert re.search(
-        "job 1 of 2: worker .* gave no sign of life for 10 seconds and was killed; it is done again",
+        (
+            "job 1 of 2: worker .* gave no sign of life for 10 seconds and was killed; it is done "
+            "again"
+        ),
         line,
     )
 

@@ -109,8 +109,8 @@ def test_everything_measured_is_shown(folder: Path) -> None:
     words = " ".join(page.text.split())
     assert "1.20 bits per dimension of the next z; best simple baseline 1.50" in words
     assert (
-        "M predicts the next z better than the best simple baseline, linear regression from z and action"
-        in words
+        "M predicts the next z better than the best simple baseline, linear regression from z and "
+        "action" in words
     )
     assert (
         "which needs 0.30 more" in words.replace("bits per dimension ", "")

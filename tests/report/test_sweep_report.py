@@ -101,7 +101,9 @@ def test_every_choice_of_the_other_keys_is_a_series() -> None:
 
 @pytest.mark.parametrize("values", [("1e-4", "1e-2"), ("2", "4"), ("a", "b")])
 def test_every_mean_is_drawn_inside_the_axes(values: tuple[str, str], tmp_path: Path) -> None:
-    """Each series' colour shows in the picture, and the marks of the first value stand left of those of the second."""
+    """Each series' colour shows in the picture,
+    and the marks of the first value stand left of those of the second.
+    """
     groups = [
         group([n + 1.0, n + 2.0], x=x, y=y)
         for n, (x, y) in enumerate(itertools.product(values, ("p", "q")))

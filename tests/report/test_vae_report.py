@@ -1,4 +1,6 @@
-"""V's part of the report: numbers beside their baselines, plots with levels, pictures, and calm about what is missing."""
+"""V's part of the report: numbers beside their baselines, plots with levels, pictures,
+and calm about what is missing.
+"""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,6 @@
-"""What a run folder is made of: files written whole, checkpoints, logs, locks, lineage, seeds, statistics."""
+"""What a run folder is made of: files written whole, checkpoints, logs, locks, lineage, seeds,
+statistics.
+"""
 
 import itertools
 import json

@@ -1,4 +1,6 @@
-"""What all training shares, against closed forms: the schedule of the learning rate, decay, average and clipping."""
+"""What all training shares, against closed forms: the schedule of the learning rate, decay,
+average and clipping.
+"""
 
 import math
 import os
@@ -94,14 +96,17 @@ def test_the_average_is_the_one_by_hand() -> None:
         assert average.model.weight.item() == pytest.approx(expected)  # type: ignore[operator]
     again = Average(linear([9.0]), 0.27)
     again.load_state_dict(average.state_dict())
-    assert again.updates == 4 and torch.equal(again.model.weight, average.model.weight)  # type: ignore[arg-type]
+    assert again.updates == 4
+    assert torch.equal(again.model.weight, average.model.weight)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("clip", "length"), [(0.5, 0.5), (100.0, 10.0), (0.0, 10.0)])
 def test_the_gradient_of_all_weights_together_is_clipped(
     tmp_path: Path, clip: float, length: float
 ) -> None:
-    """The gradients (6) and (0, 8) are of norm 10 together; with rate 1 the step is as long as what is left."""
+    """The gradients (6) and (0, 8) are of norm 10 together;
+    with rate 1 the step is as long as what is left.
+    """
     model = nn.ModuleList([linear([0.0]), linear([0.0, 0.0])])
     optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
     scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda _: 1.0)

@@ -1,4 +1,6 @@
-"""The autoencoder as users train it: what a run leaves, that it learns, that it is resumed exactly."""
+"""The autoencoder as users train it: what a run leaves, that it learns,
+that it is resumed exactly.
+"""
 
 from pathlib import Path
 

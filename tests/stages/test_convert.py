@@ -1,4 +1,6 @@
-"""Stage convert through the command line: other people's files in, ours out, the checks, and the stages that follow."""
+"""Stage convert through the command line: other people's files in, ours out, the checks,
+and the stages that follow.
+"""
 
 import importlib.util
 import json
@@ -36,7 +38,9 @@ def converted(outputs: Path) -> EpisodeStore:
 
 
 def play_again(store: EpisodeStore, folder: Path, alignment: str) -> Path:
-    """The same episodes as somebody else would record them: raw 96x96 pictures, a frame short, one .npz each."""
+    """The same episodes as somebody else would record them: raw 96x96 pictures, a frame short,
+    one .npz each.
+    """
     folder.mkdir()
     env = gymnasium.make("WorldModels/Pellet-v0")
     for row in store.rows:
@@ -110,7 +114,9 @@ def test_the_next_stages_run_on_converted_episodes(finished: Path, tmp_path: Pat
 def exported(
     request: pytest.FixtureRequest, finished: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """The finished pipeline's episodes in another format: what `stage.source` names to read them back."""
+    """The finished pipeline's episodes in another format:
+    what `stage.source` names to read them back.
+    """
     outputs = tmp_path_factory.mktemp("exported")
     assert main(convert(finished, outputs, f"stage.to={request.param}")) == 0
     run = newest(outputs)
@@ -230,7 +236,10 @@ def test_mistakes_are_one_sentence_and_write_nothing(
     other = convert(finished, outputs, "stage.to=npz", "env.frame_skip=2")
     refused(
         other,
-        r".* was made with another env, so give the same env keys: frame_skip is 1 there and 2 here",
+        (
+            r".* was made with another env, so give the same env keys: "
+            r"frame_skip is 1 there and 2 here"
+        ),
         capsys,
     )
     box = [
@@ -239,7 +248,10 @@ def test_mistakes_are_one_sentence_and_write_nothing(
     ]
     refused(
         box,
-        r".*000\.npz: its actions are int64 \(\d+,\), and env\.id=CarRacing-v3 takes floats \(T, 3\)",
+        (
+            r".*000\.npz: its actions are int64 \(\d+,\), "
+            r"and env\.id=CarRacing-v3 takes floats \(T, 3\)"
+        ),
         capsys,
     )
     assert not outputs.exists()
@@ -258,7 +270,10 @@ def test_a_missing_extra_is_one_sentence(
         lambda name, *rest: None if name in hidden else find_spec(name, *rest),
     )
     for target in ("hdf5", "minari"):
-        sentence = rf'stage=convert needs the extra "data" for {target}: pip install "world-models\[data\]"'
+        sentence = (
+            rf'stage=convert needs the extra "data" for {target}: '
+            r'pip install "world-models\[data\]"'
+        )
         refused(convert(finished, tmp_path / "o", f"stage.to={target}"), sentence, capsys)
     assert not (tmp_path / "o").exists()
     assert main(convert(finished, tmp_path / "o", "stage.to=npz")) == 0, "which needs none"
@@ -305,9 +320,13 @@ def test_a_damaged_store_is_told_and_fails(
     assert main(["stage=convert", "stage.verify=true", f"stage.source={pipeline}"]) == 1
     said = capsys.readouterr()
     assert said.out.splitlines()[:3] == [
-        "episode 6 cannot be trusted: shard_00001_actions.npy has changed since it was written (its SHA-256 differs)",
+        (
+            "episode 6 cannot be trusted: shard_00001_actions.npy has changed since it was written "
+            "(its SHA-256 differs)"
+        ),
         "episode 6: shard_00001_actions.npy holds 9 at step 0, outside Discrete(5)",
-        f"episode 20: shard_00003_rewards.npy sums to {manifest['episodes'][20]['return'] - 5 + said_return(folder, 20)}, "
+        f"episode 20: shard_00003_rewards.npy sums to "
+        f"{manifest['episodes'][20]['return'] - 5 + said_return(folder, 20)}, "
         "and manifest.json says 5.0",
     ]
     assert re.search(r"^train +22 .* 2$", said.out, re.MULTILINE)

@@ -62,7 +62,9 @@ def stored(finished: Path) -> tuple[EpisodeStore, LatentStore]:
 
 
 def read_alone(model: MDRNN, data: LatentSequenceDataset) -> list[torch.Tensor]:
-    """What a plain loop over each episode, from its first step to its last, predicts as mus (T, K, L)."""
+    """What a plain loop over each episode, from its first step to its last, predicts as mus (T, K,
+    L).
+    """
     cell, episodes = MDRNNCell.from_mdrnn(model), []
     for row in data.store.episodes("train"):
         mu, hidden, seen = data.latents.stored.arrays(row.shard)[0], cell.get_init_hidden(1), []
@@ -109,7 +111,9 @@ def test_episodes_are_read_with_the_state_carried_from_their_beginning(
 def compare(
     data: LatentSequenceDataset, chunks: Chunks, mus: torch.Tensor, expected: list[torch.Tensor]
 ) -> int:
-    """Each row's predictions (T, B, K, L) beside those of its episode; returns the number of steps."""
+    """Each row's predictions (T, B, K, L) beside those of its episode;
+    returns the number of steps.
+    """
     firsts, steps = np.cumsum(data.windows_per_episode) - data.windows_per_episode, 0
     for column, item in enumerate(chunks.items):
         episode = int(np.searchsorted(firsts, item, side="right")) - 1

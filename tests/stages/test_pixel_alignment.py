@@ -1,4 +1,6 @@
-"""The alignment of frames and actions, from an environment to the score: a frame shows nothing but the action before it."""
+"""The alignment of frames and actions, from an environment to the score:
+a frame shows nothing but the action before it.
+"""
 
 import shutil
 from collections.abc import Iterator
@@ -20,7 +22,8 @@ ID = "WorldModelsTests/Echo-v0"
 
 
 class Echo(gymnasium.Env[np.ndarray, int]):
-    """A bright bar in the quarter of the picture that the last action names; the first frame is dark.
+    """A bright bar in the quarter of the picture that the last action names; the first frame is
+    dark.
 
     Action 2 is rewarded; action 0 ends the episode where the bar is in the first quarter already.
     """
@@ -72,7 +75,9 @@ def rollout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def error(
     rollout: Path, outputs: Path, head: str = "direct", steps: int = 400
 ) -> tuple[float, float]:
-    """MSE one frame ahead, of a small model that was trained on one frame at a time, and of copying."""
+    """MSE one frame ahead, of a small model that was trained on one frame at a time,
+    and of copying.
+    """
     model = [
         f"stage.head={head}",
         "stage.widths=[8,12]",
@@ -122,7 +127,9 @@ def test_so_does_a_model_that_begins_as_a_copy(rollout: Path, tmp_path: Path, he
 
 @pytest.mark.parametrize("shift", [1, pytest.param(-1, marks=pytest.mark.slow)])
 def test_with_actions_shifted_by_one_it_does_not(rollout: Path, tmp_path: Path, shift: int) -> None:
-    """One too late, the action says what the last frame shows; one too early, what the frame after the next will."""
+    """One too late, the action says what the last frame shows; one too early,
+    what the frame after the next will.
+    """
     shifted, store = tmp_path / "shifted", EpisodeStore.open(rollout / "episodes")
     shutil.copytree(rollout, shifted, ignore=shutil.ignore_patterns("episodes"))
     manifest = read_json(rollout / "episodes" / "manifest.json")

@@ -1,4 +1,6 @@
-"""stage=pixel_gray84 as it composes: four grey frames of 84x84 and the number of an action to the next grey frame."""
+"""stage=pixel_gray84 as it composes: four grey frames of 84x84 and
+the number of an action to the next grey frame.
+"""
 
 import numpy as np
 import torch

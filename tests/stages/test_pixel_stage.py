@@ -1,4 +1,6 @@
-"""The pixel model as users train it: what a run leaves, that it is resumed exactly, and that bad keys are refused."""
+"""The pixel model as users train it: what a run leaves, that it is resumed exactly,
+and that bad keys are refused.
+"""
 
 from pathlib import Path
 from typing import Any
@@ -313,7 +315,10 @@ def test_columns_are_those_promised(run: Path) -> None:
     assert [int(row["step"]) for row in read_csv(run / "timing.csv")] == [2, 4, 6, 7], (
         "as often as metrics"
     )
-    promised = "step,horizon,n,mse,psnr,ssim,copy_mse,copy_psnr,mean_mse,fade_mse,skill_copy,skill_best,win_rate"
+    promised = (
+        "step,horizon,n,mse,psnr,ssim,"
+        "copy_mse,copy_psnr,mean_mse,fade_mse,skill_copy,skill_best,win_rate"
+    )
     assert {*promised.split(","), "shuffled_action_mse", "delta_psnr", "psnr_per_image"} <= set(
         columns[ROLLOUTS[:-4]]
     )
@@ -502,7 +507,9 @@ def test_no_level_is_in_both_splits(tmp_path: Path) -> None:
 
 
 def test_the_experiment_leaves_every_file_with_a_tiny_budget(tmp_path: Path) -> None:
-    """As README types it, but for its budget: episodes of CoinRun, training, evaluation on levels that it has never met."""
+    """As README types it, but for its budget: episodes of CoinRun, training,
+    evaluation on levels that it has never met.
+    """
     rollout = ["episodes=6", "shard_size=3", "max_steps=30", "val_fraction=0.4", "workers=0"]
     pixel = [
         "max_steps=3",

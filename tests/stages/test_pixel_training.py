@@ -1,4 +1,6 @@
-"""What a pixel model is trained on, against sums by hand: which frames, rewards and ends are compared with what it says."""
+"""What a pixel model is trained on, against sums by hand: which frames,
+rewards and ends are compared with what it says.
+"""
 
 import math
 from dataclasses import replace

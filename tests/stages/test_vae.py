@@ -1,4 +1,6 @@
-"""Stage vae: its keys, its tables, what it says of the best V, and that resuming changes none of it."""
+"""Stage vae: its keys, its tables, what it says of the best V,
+and that resuming changes none of it.
+"""
 
 import re
 from pathlib import Path
@@ -71,7 +73,10 @@ def test_tables_have_their_columns(finished: Path) -> None:
     assert list(table[0]) == ["name", "components", "mse", "psnr", "psnr_moving"]
     text = (finished / "vae/log.txt").read_text()
     assert re.search(
-        r"epoch 2: .*KL \d+\.\d\d nats\), PSNR \d+\.\d\d dB \(PCA [\d.]+, mean image [\d.]+\), \d lat",
+        (
+            r"epoch 2: .*KL \d+\.\d\d nats\), "
+            r"PSNR \d+\.\d\d dB \(PCA [\d.]+, mean image [\d.]+\), \d lat"
+        ),
         text,
     )
 
@@ -230,8 +235,14 @@ REFUSED = {
     "missing": r"missing/best\.pt does not exist",
     "mdrnn": r"holds a checkpoint of kind 'mdrnn' where 'vae' is needed",
     "rollout": r"rollout/checkpoints/best\.pt does not exist: finish the vae stage first",
-    "size": r"does not fit: it has img_channels=3, latent_size=4 and this run img_channels=3, latent_size=5",
-    "channels": r"does not fit: it has img_channels=1, latent_size=4 and this run img_channels=3, latent_size=4",
+    "size": (
+        r"does not fit: it has img_channels=3, latent_size=4 "
+        r"and this run img_channels=3, latent_size=5"
+    ),
+    "channels": (
+        r"does not fit: it has img_channels=1, latent_size=4 "
+        r"and this run img_channels=3, latent_size=4"
+    ),
     "damaged": r"is truncated or no checkpoint of ours",
 }
 

@@ -15,7 +15,9 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class ToyConfig:
-    """`steps` rows, each `scale` times the mean length of the episodes and the number of the step."""
+    """`steps` rows, each `scale` times the mean length of
+    the episodes and the number of the step.
+    """
 
     scale: float = 1.0
     steps: int = field(default=3, metadata=BUDGET)
