@@ -122,13 +122,12 @@ def map_array(path: Path) -> Array:
 
 
 def read_manifest(
-    folder: Path, kind: str, schemas: tuple[int, ...], remedy: str
+    path: Path, kind: str, schemas: tuple[int, ...], remedy: str
 ) -> tuple[dict[str, Any], str]:
-    """`manifest.json` of a finished folder and the SHA-256 of its bytes, from one reading of it.
+    """The manifest of a finished folder and the SHA-256 of its bytes, from one reading of it.
 
     ValueError naming it where it is missing, of another kind, or of a schema not in `schemas`.
     """
-    path = folder / "manifest.json"
     if not path.is_file():
         raise ValueError(f"{path} does not exist, so there are no finished {kind} here: {remedy}")
     content = path.read_bytes()

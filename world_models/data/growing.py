@@ -10,7 +10,7 @@ from world_models.data import arrays
 from world_models.data.arrays import shard_name
 from world_models.data.episode import Episode
 from world_models.data.store import META_KEYS, EpisodeStore, open_manifest, write_shard
-from world_models.runs.files import read_json
+from world_models.runs.files import keep_version, read_json
 from world_models.runs.folder import display_path, locked
 
 FIXED_KEYS = ("env", "backend", "has_final_frame")
@@ -41,7 +41,7 @@ class StoreAppender:
         """
         missing = [key for key in META_KEYS if key not in meta]
         assert not missing, f"the meta of the new episodes lacks {missing}"
-        open_manifest(folder)
+        open_manifest(folder / "manifest.json")
         with locked(folder):
             store = EpisodeStore.open(folder)
             _refuse_others(store, meta)
@@ -63,10 +63,14 @@ class StoreAppender:
         return write_shard(self.store.folder, index, episodes, splits)
 
     def commit(self) -> EpisodeStore:
-        """Add the whole shards that follow without a gap; returns the grown store."""
+        """Add the whole shards that follow without a gap; returns the grown store.
+
+        The manifest as it was is kept: runs that were built on it go on with it.
+        """
         marks = list(self._following())
         if marks:
             manifest = _grown(self.store.manifest, marks, self.origin)
+            keep_version(self.store.folder / "manifest.json")
             arrays.write_manifest(self.store.folder, manifest)
             self.store = EpisodeStore.open(self.store.folder)
         return self.store

@@ -190,7 +190,8 @@ class LatentStore(ShardedFolder):
         ValueError where they are of another VAE or of other frames, unfinished or truncated.
         """
         schemas = (OLD_LATENTS_SCHEMA, LATENTS_SCHEMA)
-        manifest, digest = arrays.read_manifest(folder, LATENTS_KIND, schemas, LATENTS_REMEDY)
+        path = folder / "manifest.json"
+        manifest, digest = arrays.read_manifest(path, LATENTS_KIND, schemas, LATENTS_REMEDY)
         if manifest["vae"] != vae:
             raise ValueError(
                 f"{folder} was made by another VAE ({manifest['vae'][:12]} where {vae[:12]} is "

@@ -75,9 +75,10 @@ def upstream_episodes(run: Run, val_ratio: float | None = None) -> EpisodeStore:
 
     They are split again where a `val_ratio` is given, and noted as an input of the run.
     """
-    folder = run.feeder.path / "episodes"
-    store = EpisodeStore.open(folder)
-    run.add_input("episodes", folder / "manifest.json")
+    path = run.feeder.path / "episodes" / "manifest.json"
+    # says what is to be done where there is none
+    EpisodeStore.at(path)
+    store = EpisodeStore.at(run.pin_input("episodes", path))
     store.verify()
     return store if val_ratio is None else store.split_again(val_ratio)
 

@@ -16,6 +16,7 @@ from world_models.data import arrays
 from world_models.data.arrays import ShardedFolder, read_manifest
 from world_models.data.episode import Episode
 from world_models.envs.spec import EnvSpec
+from world_models.runs.files import KEPT_FOLDER
 from world_models.runs.folder import display_path, is_live
 
 STORE_KIND = "episodes"
@@ -173,9 +174,9 @@ class ShardArrays:
     done: npt.NDArray[np.uint8]
 
 
-def open_manifest(folder: Path) -> tuple[dict[str, Any], str]:
-    """The manifest of the finished store in `folder` and the SHA-256 of its bytes."""
-    return read_manifest(folder, STORE_KIND, (STORE_SCHEMA,), STORE_REMEDY)
+def open_manifest(path: Path) -> tuple[dict[str, Any], str]:
+    """The manifest of a finished store and the SHA-256 of its bytes."""
+    return read_manifest(path, STORE_KIND, (STORE_SCHEMA,), STORE_REMEDY)
 
 
 class EpisodeStore(ShardedFolder):
@@ -194,7 +195,14 @@ class EpisodeStore(ShardedFolder):
 
         ValueError naming the file where it is unfinished, or a file is missing or truncated.
         """
-        return cls(folder, *open_manifest(folder))
+        return cls.at(folder / "manifest.json")
+
+    @classmethod
+    def at(cls, manifest: Path) -> "EpisodeStore":
+        """The store as one of its manifests has it: the present one, or one kept when it grew."""
+        is_kept = manifest.parent.name == KEPT_FOLDER and manifest.name != "manifest.json"
+        folder = manifest.parent.parent if is_kept else manifest.parent
+        return cls(folder, *open_manifest(manifest))
 
     @property
     def env(self) -> EnvSpec:

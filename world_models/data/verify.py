@@ -66,7 +66,7 @@ def check_store(folder: Path, progress: Callable[[int], None] | None = None) -> 
     `progress` is told the number of episodes after each shard. A manifest that cannot be read is a
     ValueError; everything else is listed.
     """
-    manifest, _ = open_manifest(folder)
+    manifest, _ = open_manifest(folder / "manifest.json")
     spec = _check_manifest(folder / "manifest.json", manifest)
     rows = manifest["episodes"]
     damages = [*_check_rows(rows), *_check_seeds(rows)]

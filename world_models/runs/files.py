@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
+KEPT_FOLDER = "earlier"
+"""Beside a file that grows, what it was before, each version named by its SHA-256."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
@@ -60,6 +63,25 @@ def parse_json(content: bytes, path: Path) -> Any:
         return json.loads(content.decode())
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
+
+
+def keep_version(path: Path) -> None:
+    """Keep a file that is about to grow as it is now, for those who were built on it."""
+    kept = _kept(path, sha256(path))
+    kept.parent.mkdir(exist_ok=True)
+    with replacing(kept) as file:
+        file.write(path.read_bytes())
+
+
+def version_of(path: Path, digest: str) -> Path | None:
+    """The file with this SHA-256: `path`, or what `keep_version` kept of it; None where it is
+    neither."""
+    versions = (path, _kept(path, digest))
+    return next((file for file in versions if file.is_file() and sha256(file) == digest), None)
+
+
+def _kept(path: Path, digest: str) -> Path:
+    return path.parent / KEPT_FOLDER / f"{digest}{path.suffix}"
 
 
 def sha256(path: Path) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from world_models.envs.spec import EnvSpec
-from world_models.runs.files import sha256
+from world_models.runs.files import version_of
 from world_models.runs.folder import display_path, is_live, read_manifest
 
 
@@ -102,8 +102,11 @@ class PastRun:
         return PastRun(self.path / folders[-1])
 
     def inputs(self, kind: str) -> list[Path]:
-        """The files of `kind` that the run was built on; one that is gone or changed is a
-        ValueError."""
+        """The files of `kind` that the run was built on.
+
+        Of a store that has grown since it is the manifest of that time. A file that is gone or has
+        changed is a ValueError.
+        """
         entries = [entry for entry in self.manifest["inputs"] if entry["kind"] == kind]
         return [self._checked(entry) for entry in entries]
 
@@ -119,12 +122,13 @@ class PastRun:
         path = (self.path / entry["path"]).resolve()
         if not path.is_file():
             raise ValueError(f"{display_path(path)}, on which {self.name} was built, is gone")
-        if sha256(path) != entry["sha256"]:
+        version = version_of(path, entry["sha256"])
+        if version is None:
             raise ValueError(
                 f"{display_path(path)} has changed since {self.name} was built on it: "
                 "train that run again"
             )
-        return path
+        return version
 
 
 def part_folder(path: Path, stage: str) -> Path:

@@ -14,7 +14,7 @@ from typing import Any
 from world_models.envs.config import Backend
 from world_models.envs.spec import EnvSpec
 from world_models.runs.device import Device, Workers
-from world_models.runs.files import sha256, write_json, write_text
+from world_models.runs.files import sha256, version_of, write_json, write_text
 from world_models.runs.folder import (
     display_path,
     locked,
@@ -100,19 +100,30 @@ class Run:
 
         One that changed since is a ValueError.
         """
+        return sha256(self.pin_input(kind, path))
+
+    def pin_input(self, kind: str, path: Path) -> Path:
+        """Record a file that this run is built on; returns where to read it.
+
+        That is `path`. Where the run is resumed and a store has grown in between, it is the
+        manifest that the run began with. A file that changed otherwise is a ValueError.
+        """
         entry = {"kind": kind, "path": os.path.relpath(path, self.path), "sha256": sha256(path)}
-        inputs = self.manifest["inputs"]
-        known = {(item["kind"], item["path"]): item["sha256"] for item in inputs}
-        place = kind, entry["path"]
-        if place in known and known[place] != entry["sha256"]:
+        inputs = [item for item in self.manifest["inputs"] if item["kind"] == kind]
+        if entry["sha256"] in [item["sha256"] for item in inputs]:
+            return path
+        known = {item["path"]: item["sha256"] for item in inputs}
+        if entry["path"] not in known:
+            self.manifest["inputs"].append(entry)
+            self.save_manifest()
+            return path
+        version = version_of(path, known[entry["path"]])
+        if version is None:
             raise ValueError(
                 f"{display_path(path)} has changed since this run began: start a new run instead "
                 f"of resuming {self.name}"
             )
-        if place not in known:
-            inputs.append(entry)
-            self.save_manifest()
-        return str(entry["sha256"])
+        return version
 
     def save_manifest(self) -> None:
         """Write manifest.json."""

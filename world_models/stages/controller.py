@@ -341,9 +341,8 @@ def new_space(cfg: ControllerConfig, run: Run, world: WorldModel) -> SearchSpace
     if cfg.components is None and not cfg.imitate:
         return space
     check_components(cfg.components, world.num_features)
-    episodes = run.feeder.input("episodes")
-    run.add_input("episodes", episodes)
-    observed = observe(world, EpisodeStore.open(episodes.parent))
+    episodes = run.pin_input("episodes", run.feeder.input("episodes"))
+    observed = observe(world, EpisodeStore.at(episodes))
     actions = world.env.action_space
     if cfg.components is not None:
         outputs = cfg.hidden_units or actions.size

@@ -143,8 +143,8 @@ def evaluate_pixels(cfg: EvaluateConfig, run: Run) -> None:
     else:
         episodes = Path(cfg.source) / "episodes" / "manifest.json"
     run.add_input("pixel", path)
-    run.add_input("episodes", episodes)
-    world, store = load_pixel_predictor(path, run.device.value), EpisodeStore.open(episodes.parent)
+    store = EpisodeStore.at(run.pin_input("episodes", episodes))
+    world = load_pixel_predictor(path, run.device.value)
     store = world.split(store) if cfg.source is None else store
     evaluate_pixel_world(
         run.path, run.metrics(None), world, store, cfg.windows, cfg.horizon, cfg.fps

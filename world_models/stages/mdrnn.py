@@ -127,9 +127,7 @@ def execute(cfg: MDRNNConfig, run: Run) -> None:
 def open_latents(cfg: MDRNNConfig, run: Run, vae: ConvVAE) -> tuple[EpisodeStore, LatentSource]:
     """The episodes that V was trained on, and their latents; every byte that is read is checked."""
     vae_hash = run.add_input("vae", run.feeder.best)
-    manifest = run.feeder.input("episodes")
-    run.add_input("episodes", manifest)
-    store = EpisodeStore.open(manifest.parent)
+    store = EpisodeStore.at(run.pin_input("episodes", run.feeder.input("episodes")))
     if cfg.latents is Latents.online:
         store.verify()
         return store, online_latents(store, vae, run.device.value)

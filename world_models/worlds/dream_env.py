@@ -121,7 +121,7 @@ def open_dream(
 def open_pixel_world(run: PastRun, device: str) -> PixelWorld:
     """The world of a stage=pixel run."""
     predictor = load_pixel_predictor(run.best, device)
-    store = predictor.split(EpisodeStore.open(run.input("episodes").parent))
+    store = predictor.split(EpisodeStore.at(run.input("episodes")))
     space = predictor.env.action_space
     context = predictor.model.context
     return PixelWorld(predictor, held_out_windows(store, context, space, predictor.view))
@@ -130,7 +130,7 @@ def open_pixel_world(run: PastRun, device: str) -> PixelWorld:
 def open_latent_world(run: PastRun, device: str) -> LatentWorld:
     """The world of a stage=mdrnn run: its M, and the V on whose latents it was trained."""
     model = load_world_model(run.input("vae"), run.best, run.env, device=device)
-    store = EpisodeStore.open(run.input("episodes").parent)
+    store = EpisodeStore.at(run.input("episodes"))
     starts = encoded_starts(model, store)
     return LatentWorld(model, starts, has_reward=_trained_on_rewards(run.path))
 

@@ -34,7 +34,7 @@ def execute(cfg: ToyConfig, run: Run) -> None:
     fed_by_toy = run.feeder.stage == "toy"
     episodes = run.feeder.input("episodes") if fed_by_toy else episodes_of(run)
     run.add_input("episodes", episodes)
-    rows = EpisodeStore.open(episodes.parent).rows
+    rows = EpisodeStore.at(episodes).rows
     mean = sum(row.length for row in rows) / len(rows)
     state = load_checkpoint(run.last, "toy") if run.last.is_file() else None
     metrics = run.metrics(None if state is None else state["csv_offsets"])
