@@ -35,13 +35,13 @@ def test_pictures_of_floats_are_refused(tmp_path: Path) -> None:
 def test_every_tile_stands_in_the_grid(size: int, scale: int) -> None:
     rows = {"frame": noise(3, size, size, 3), "a longer label": noise(3, size, size, 3)[:, ::-1]}
     picture = labelled_rows(rows)
-    side, edge = size * scale, picture.shape[1] - media.MARGIN
+    side, edge = size * scale, picture.shape[1] - media.GRID_MARGIN
     assert picture.dtype == np.uint8
-    assert picture.shape[0] == 2 * media.MARGIN + 2 * side + media.GAP
+    assert picture.shape[0] == 2 * media.GRID_MARGIN + 2 * side + media.TILE_GAP
     for index, tiles in enumerate(rows.values()):
-        top = media.MARGIN + index * (side + media.GAP)
+        top = media.GRID_MARGIN + index * (side + media.TILE_GAP)
         for column in range(3):
-            left = edge - (3 - column) * side - (2 - column) * media.GAP
+            left = edge - (3 - column) * side - (2 - column) * media.TILE_GAP
             tile = picture[top : top + side, left : left + side]
             assert np.array_equal(tile[::scale, ::scale], tiles[column])
 
@@ -49,8 +49,8 @@ def test_every_tile_stands_in_the_grid(size: int, scale: int) -> None:
 def test_labels_are_written_left_of_the_tiles() -> None:
     tiles = np.full((2, 64, 64, 1), 255, np.uint8)
     picture = labelled_rows({"frame": tiles, "": tiles})
-    label_column = picture[:, : picture.shape[1] - 2 * 128 - media.GAP - media.MARGIN]
-    upper, lower = label_column[: media.MARGIN + 128], label_column[media.MARGIN + 128 :]
+    label_column = picture[:, : picture.shape[1] - 2 * 128 - media.TILE_GAP - media.GRID_MARGIN]
+    upper, lower = label_column[: media.GRID_MARGIN + 128], label_column[media.GRID_MARGIN + 128 :]
     assert (upper < 150).any()
     assert (lower == media.PAPER).all()
 
@@ -63,9 +63,9 @@ def test_heads_stand_above_their_columns() -> None:
     )
     strip = headed.shape[0] - plain.shape[0]
     assert strip > media.ROW_FONT and np.array_equal(
-        headed[strip + media.MARGIN :], plain[media.MARGIN :]
+        headed[strip + media.GRID_MARGIN :], plain[media.GRID_MARGIN :]
     )
-    left = headed.shape[1] - media.MARGIN - 3 * 128 - 2 * media.GAP
+    left = headed.shape[1] - media.GRID_MARGIN - 3 * 128 - 2 * media.TILE_GAP
     inks = [
         (headed[:strip, start : start + 128] < 150).any()
         for start in (left, left + 132, left + 264)
@@ -91,9 +91,11 @@ def test_panels_share_a_height_and_keep_their_shape() -> None:
     height, width = frames.shape[1:3]
     assert frames.shape == (4, height, width, 3)
     assert height % 2 == 0 and width % 2 == 0
-    assert width == 3 * media.MARGIN + 480 + 320
+    assert width == 3 * media.GRID_MARGIN + 480 + 320
     dream = frames[
-        :, media.LABEL_STRIP : media.LABEL_STRIP + 320, -media.MARGIN - 320 : -media.MARGIN
+        :,
+        media.LABEL_STRIP : media.LABEL_STRIP + 320,
+        -media.GRID_MARGIN - 320 : -media.GRID_MARGIN,
     ]
     assert np.array_equal(dream[:, ::5, ::5, :1], noise(4, 64, 64, 1))
 

@@ -20,7 +20,7 @@ from report.fabricated import (
 from world_models.figures.plots import as_png
 from world_models.report.headline import Headline, headline
 from world_models.report.sweep import print_tables, write_sweep_report
-from world_models.report.sweep_plots import LEFT, SIZE, chart, charts, drawer
+from world_models.report.sweep_plots import LEFT_MARGIN, PLOT_SIZE, chart, charts, drawer
 from world_models.report.sweep_table import Group, best_of, grouped, read_jobs, write_tables
 from world_models.runs.statistics import summarize
 from world_models.runs.sweeps import Sweep, forget_failure, note_failure, write_sweep
@@ -109,13 +109,13 @@ def test_every_mean_is_drawn_inside_the_axes(values: tuple[str, str], tmp_path: 
         for n, (x, y) in enumerate(itertools.product(values, ("p", "q")))
     ]
     shown = chart(groups, "x")
-    (tmp_path / "plot.png").write_bytes(as_png(drawer(shown), SIZE, LEFT, shown.top))
+    (tmp_path / "plot.png").write_bytes(as_png(drawer(shown), PLOT_SIZE, LEFT_MARGIN, shown.top))
     pixels = np.asarray(Image.open(tmp_path / "plot.png").convert("RGB"))
-    assert pixels.shape == (2 * SIZE[1], 2 * SIZE[0], 3)
+    assert pixels.shape == (2 * PLOT_SIZE[1], 2 * PLOT_SIZE[0], 3)
     below = pixels[2 * shown.top + 4 : -2 * 44]
     for colour in ((0x2A, 0x64, 0x99), (0xC8, 0x66, 0x2A)):
         columns = np.flatnonzero((below == colour).all(-1).any(0))
-        assert columns.min() < SIZE[0] < columns.max()
+        assert columns.min() < PLOT_SIZE[0] < columns.max()
 
 
 @pytest.fixture

@@ -292,8 +292,10 @@ def test_seeds_are_a_tree() -> None:
 
 def test_ranges_of_episode_seeds_are_disjoint_and_fit_32_bits() -> None:
     starts = sorted(purpose.value for purpose in seeding.Purpose)
-    assert all(after - before >= seeding.RANGE for before, after in itertools.pairwise(starts))
-    assert starts[-1] + seeding.RANGE <= 2**31
+    assert all(
+        after - before >= seeding.SEEDS_PER_PURPOSE for before, after in itertools.pairwise(starts)
+    )
+    assert starts[-1] + seeding.SEEDS_PER_PURPOSE <= 2**31
     held_out = {purpose.name for purpose in seeding.Purpose if purpose.value >= seeding.HELD_OUT}
     assert held_out == {"validation", "selection", "final_test"}
 

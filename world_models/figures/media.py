@@ -13,12 +13,12 @@ Colour = tuple[int, int, int]
 
 PAPER, PAPER_INK = (252, 252, 251), (72, 78, 87)
 NIGHT, NIGHT_INK = (20, 23, 28), (196, 202, 211)
-GAP = 4  # pixels between tiles
-MARGIN = 12  # pixels around a grid, and between panels
+TILE_GAP = 4  # pixels between tiles
+GRID_MARGIN = 12  # pixels around a grid, and between panels
 ROW_FONT, PANEL_FONT = 18, 20  # pixels
 LABEL_STRIP = 38  # pixels above a panel
 SMALL_TILE, SMALL_PANEL = 64, 128  # up to this size pixels stay visible as squares
-CRF = "28"  # x264's quality: larger is smaller
+VIDEO_QUALITY = "28"  # x264's quality: larger is smaller
 
 
 def save_png(path: Path, image: np.ndarray) -> None:
@@ -42,16 +42,16 @@ def labelled_rows(rows: dict[str, np.ndarray], columns: Sequence[str] = ()) -> n
     count, height, width = next(iter(rows.values())).shape[:3]
     scale = 2 if max(height, width) <= SMALL_TILE else 1
     height, width = height * scale, width * scale
-    left = MARGIN + _text_width(rows, ROW_FONT) + MARGIN
-    head = MARGIN + (ROW_FONT + MARGIN if columns else 0)
+    left = GRID_MARGIN + _text_width(rows, ROW_FONT) + GRID_MARGIN
+    head = GRID_MARGIN + (ROW_FONT + GRID_MARGIN if columns else 0)
     size = (
-        head + len(rows) * (height + GAP) - GAP + MARGIN,
-        left + count * (width + GAP) - GAP + MARGIN,
+        head + len(rows) * (height + TILE_GAP) - TILE_GAP + GRID_MARGIN,
+        left + count * (width + TILE_GAP) - TILE_GAP + GRID_MARGIN,
         3,
     )
     canvas = np.full(size, PAPER, np.uint8)
-    tops = [head + index * (height + GAP) for index in range(len(rows))]
-    starts = [left + index * (width + GAP) for index in range(count)]
+    tops = [head + index * (height + TILE_GAP) for index in range(len(rows))]
+    starts = [left + index * (width + TILE_GAP) for index in range(count)]
     for top, tiles in zip(tops, rows.values(), strict=True):
         for start, tile in zip(starts, tiles, strict=True):
             canvas[top : top + height, start : start + width] = tile.repeat(scale, 0).repeat(
@@ -65,7 +65,7 @@ def labelled_rows(rows: dict[str, np.ndarray], columns: Sequence[str] = ()) -> n
         ROW_FONT,
         PAPER_INK,
     )
-    places = [(left - MARGIN, top + height / 2) for top in tops]
+    places = [(left - GRID_MARGIN, top + height / 2) for top in tops]
     return _write(canvas, list(rows), places, "rm", ROW_FONT, PAPER_INK)
 
 
@@ -84,9 +84,9 @@ def side_by_side(panels: dict[str, np.ndarray], height: int = 320) -> Iterator[n
         max(width, _text_width([name], PANEL_FONT))
         for name, width in zip(panels, widths, strict=True)
     ]
-    lefts = [MARGIN + sum(slots[:index]) + index * MARGIN for index in range(len(slots))]
+    lefts = [GRID_MARGIN + sum(slots[:index]) + index * GRID_MARGIN for index in range(len(slots))]
     canvas = np.full(
-        (_even(LABEL_STRIP + height + MARGIN), _even(lefts[-1] + slots[-1] + MARGIN), 3),
+        (_even(LABEL_STRIP + height + GRID_MARGIN), _even(lefts[-1] + slots[-1] + GRID_MARGIN), 3),
         NIGHT,
         np.uint8,
     )
@@ -143,7 +143,7 @@ def _encode(target: str, frames: Iterable[np.ndarray], fps: int, path: Path) -> 
             if stream is None:
                 shape = picture.shape
                 stream = container.add_stream(
-                    "libx264", rate=fps, options={"crf": CRF, "preset": "medium"}
+                    "libx264", rate=fps, options={"crf": VIDEO_QUALITY, "preset": "medium"}
                 )
                 stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], "yuv420p"
             if picture.shape != shape:

@@ -29,7 +29,7 @@ VARIABLES = {
     INK: "--soft",
     GRID: "--line",
 }
-STYLE: dict[Any, Any] = {
+PLOT_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "svg.hashsalt": "report",
     "font.size": 11.5,
@@ -59,7 +59,7 @@ STYLE: dict[Any, Any] = {
 }
 WIDE, HALF, THIRD = (920, 270), (448, 190), (290, 170)  # width and height in CSS pixels
 MOST_POINTS = 320
-ROUND = (1, 2, 5, 10)  # what steps between ticks may be
+TICK_STEPS = (1, 2, 5, 10)  # what steps between ticks may be
 
 
 @dataclass(frozen=True)
@@ -249,7 +249,7 @@ def round_ticks(most: int, integer: bool = False) -> "MaxNLocator":
     """At most so many ticks, at round numbers."""
     from matplotlib.ticker import MaxNLocator
 
-    return MaxNLocator(most, integer=integer, steps=ROUND)
+    return MaxNLocator(most, integer=integer, steps=TICK_STEPS)
 
 
 def _thinned(line: Line) -> Line:
@@ -305,7 +305,7 @@ def as_svg(
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
-    with rc_context(STYLE):
+    with rc_context(PLOT_STYLE):
         figure = _drawn(draw, size, left, top)
         FigureCanvasSVG(figure)
         file = io.StringIO()
@@ -319,7 +319,7 @@ def as_png(
     """The same as a PNG file on white, two pixels to the CSS pixel."""
     from matplotlib import rc_context
 
-    with rc_context(STYLE):
+    with rc_context(PLOT_STYLE):
         file = io.BytesIO()
         _drawn(draw, size, left, top).savefig(file, format="png", dpi=144, facecolor="white")
     return file.getvalue()

@@ -2,7 +2,7 @@
 
 import math
 
-WIDTH = 250
+TABLE_WIDTH = 250
 """Of a table on a terminal: wide enough to fold no path, so that one can be copied."""
 
 

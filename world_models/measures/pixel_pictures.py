@@ -12,7 +12,7 @@ from torch import Tensor
 
 from world_models.data.windows import PixelWindows
 from world_models.figures.media import labelled_rows, save_gif, save_png, save_video, side_by_side
-from world_models.figures.plots import BLUE, GREEN, GREY, ORANGE, STYLE
+from world_models.figures.plots import BLUE, GREEN, GREY, ORANGE, PLOT_STYLE
 from world_models.measures.pixel import frames_of
 from world_models.measures.rows import HorizonRow
 from world_models.models.pixel import PixelModel, roll_out
@@ -92,7 +92,7 @@ def to_bytes(frames: Tensor) -> np.ndarray:
 def save_rollout_plot(path: Path, rows: list[HorizonRow]) -> None:
     """MSE, PSNR and SSIM against the horizon, the baselines drawn in."""
     horizons = [row.horizon for row in rows]
-    with rc_context(STYLE):
+    with rc_context(PLOT_STYLE):
         figure = Figure(figsize=(13, 3.8), layout="constrained", facecolor="white")
         FigureCanvasAgg(figure)
         mse, psnr, ssim = figure.subplots(1, 3)

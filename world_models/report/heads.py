@@ -19,7 +19,9 @@ AXES = {
     "done": ("predicted probability", "observed"),
     "reward": ("predicted reward", "actual"),
 }
-NOTE = "One dot per bin of the prediction, with its 95 % interval; line: predicted equals observed"
+CALIBRATION_NOTE = (
+    "One dot per bin of the prediction, with its 95 % interval; line: predicted equals observed"
+)
 SCORES = "Reward and end of episode, one step ahead"
 HEAD_CAPTIONS = (*QUANTITIES.values(), SCORES)
 
@@ -33,7 +35,9 @@ def add_calibration(section: Section, model: str) -> None:
         points = points.reshape(-1, 4)
         happened = quantity == "reward" or points[:, 1].any()
         if happened:
-            section.plot(_agreement(points, *AXES[quantity], caption), caption, HALF, NOTE)
+            section.plot(
+                _agreement(points, *AXES[quantity], caption), caption, HALF, CALIBRATION_NOTE
+            )
     add_head_scores(section, section.rows("calibration_scores.csv", HeadScore), model)
 
 

@@ -23,7 +23,7 @@ HEADS = [
     "PSNR, dB",
     "SSIM",
 ]
-NOTE = (
+ERRORS_NOTE = (
     "The model reads its own frames back; shuffled: with the actions of other windows. "
     "Without a model: a copy of the last frame, the mean of the training frames, "
     "the best fade from one to the other. All on the same windows"
@@ -65,7 +65,7 @@ def _add_curves(section: Section, rows: list[HorizonRow]) -> None:
     errors += line("shuffled", INK, rows, "shuffled_action_mse", x="horizon")
     errors += line("model", BLUE, rows, "mse", x="horizon", marked=True)
     source = plots.curves(errors, "frames ahead", WIDE, "Squared error")
-    section.plot(source, words["mse"], WIDE, NOTE)
+    section.plot(source, words["mse"], WIDE, ERRORS_NOTE)
     for name in ("psnr", "ssim"):
         lines = line("model", BLUE, rows, name, x="horizon", marked=True)
         for guess, colour in COLOURS.items():

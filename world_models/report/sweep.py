@@ -7,10 +7,10 @@ from rich.console import Console
 from rich.table import Table
 
 from world_models.figures.plots import as_png, as_svg
-from world_models.figures.wording import WIDTH, number
+from world_models.figures.wording import TABLE_WIDTH, number
 from world_models.report.page import Figure, Listing, Section
 from world_models.report.report import Page, date, facts, write_page
-from world_models.report.sweep_plots import LEFT, SIZE, Chart, charts, drawer
+from world_models.report.sweep_plots import LEFT_MARGIN, PLOT_SIZE, Chart, charts, drawer
 from world_models.report.sweep_table import Group, Job, best_of
 from world_models.runs.files import replacing
 from world_models.runs.folder import display_path, read_manifest
@@ -33,7 +33,7 @@ def print_tables(jobs: list[Job], groups: list[Group], console: Console | None =
         )
         for index, row in enumerate(listing.rows):
             table.add_row(*row, style="bold" if index == listing.best else None)
-        (console or Console(width=WIDTH)).print(table, "")
+        (console or Console(width=TABLE_WIDTH)).print(table, "")
 
 
 def listings(jobs: list[Job], groups: list[Group]) -> list[Listing]:
@@ -140,9 +140,9 @@ def _plot(folder: Path, chart: Chart) -> Figure:
     path = folder / "plots" / f"{(chart.key or 'seeds').replace('/', '-')}.png"
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as file:
-        file.write(as_png(draw, SIZE, LEFT, chart.top))
+        file.write(as_png(draw, PLOT_SIZE, LEFT_MARGIN, chart.top))
     several = any(len(group.scores) > 1 for series in chart.series for group in series.groups)
-    svg = as_svg(draw, SIZE, title, LEFT, chart.top)
+    svg = as_svg(draw, PLOT_SIZE, title, LEFT_MARGIN, chart.top)
     return Figure(svg, title[0].upper() + title[1:], "wide", SEEDS_NOTE if several else "")
 
 

@@ -12,11 +12,11 @@ from world_models.report.sweep_table import Group
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIZE = (920, 300)
+PLOT_SIZE = (920, 300)
 COLOURS = (BLUE, ORANGE, "#3b8a5a", "#8a5fa8", "#b8433a", "#3a96a0", "#a8893a", "#7a8087")
 MARKERS = "osD^vP*X"
-LEFT = 70
-APART = 0.008  # of the axis, between series at the same value
+LEFT_MARGIN = 70
+SERIES_SPACING = 0.008  # of the axis, between series at the same value
 MOST_TICKS = 12
 LEGEND_ROW = 18
 
@@ -51,7 +51,9 @@ class Chart:
     def columns(self) -> int:
         """Names side by side in the legend."""
         return max(
-            1, (SIZE[0] - LEFT) // (52 + 7 * max(len(series.name) for series in self.series))
+            1,
+            (PLOT_SIZE[0] - LEFT_MARGIN)
+            // (52 + 7 * max(len(series.name) for series in self.series)),
         )
 
     @property
@@ -132,9 +134,9 @@ def _draw_series(
     axes: "Axes", series: Series, index: int, shown: Chart, limits: tuple[float, float]
 ) -> None:
     colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-    aside = (index - (len(shown.series) - 1) / 2) * APART
+    aside = (index - (len(shown.series) - 1) / 2) * SERIES_SPACING
     places = _moved(series.places, aside, shown, limits)
-    beside = _moved(series.places, aside - 0.4 * APART, shown, limits)
+    beside = _moved(series.places, aside - 0.4 * SERIES_SPACING, shown, limits)
     for place, dots, group in zip(places, beside, series.groups, strict=True):
         if len(group.scores) > 1:
             x = np.full(len(group.scores), dots)

@@ -10,7 +10,7 @@ from world_models.report.headline import Headline, headline
 from world_models.runs.files import read_json, write_text
 from world_models.runs.folder import read_manifest
 from world_models.runs.statistics import Summary, summarize
-from world_models.runs.sweeps import FAILURE, job_status, read_sweep
+from world_models.runs.sweeps import FAILURE_FILE, job_status, read_sweep
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ def _error(folder: Path, state: str) -> str:
     """The first line of why a job failed."""
     if state != "failed":
         return ""
-    note = folder / FAILURE
+    note = folder / FAILURE_FILE
     return str((read_json(note) if note.is_file() else _manifest(folder))["error"]).partition("\n")[
         0
     ]

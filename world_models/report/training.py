@@ -16,7 +16,7 @@ from world_models.report.page import Section
 from world_models.runs.metrics import read_column
 from world_models.runs.rows import captions
 
-PLACE = ("step", "epoch", "lr")
+PLACE_COLUMNS = ("step", "epoch", "lr")
 
 
 def loss_headline(folder: Path, kind: type = ValidationRow, name: str = "loss") -> Headline | None:
@@ -40,7 +40,7 @@ def fill_training(
         ]
     if steps.size:
         section.facts.append(("Training steps", f"{steps.max():,.0f}"))
-    terms = [name for name in (train or val) if name not in (*PLACE, "loss", *elsewhere)]
+    terms = [name for name in (train or val) if name not in (*PLACE_COLUMNS, "loss", *elsewhere)]
     small = THIRD if len(terms) % 3 == 0 else HALF
     words = captions(StepRow) | captions(kind)
     for name, size in [("loss", WIDE), *((term, small) for term in terms)]:

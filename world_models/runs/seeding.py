@@ -12,7 +12,10 @@ from world_models.envs.spec import HELD_OUT
 
 
 class Purpose(Enum):
-    """What an episode is for; each has its own range of `RANGE` episode seeds, all below 2**31."""
+    """What an episode is for.
+
+    Each has `SEEDS_PER_PURPOSE` episode seeds of its own, all below 2**31.
+    """
 
     search = 0
     collection = 1 << 29
@@ -21,7 +24,7 @@ class Purpose(Enum):
     final_test = HELD_OUT + (1 << 29)
 
 
-RANGE = 1 << 28
+SEEDS_PER_PURPOSE = 1 << 28
 
 
 def derive(seed: int, *labels: str | int) -> int:
@@ -55,9 +58,10 @@ def seeded_weights(seed: int, *labels: str | int) -> Iterator[None]:
 
 def fixed_seeds(purpose: Purpose, count: int) -> list[int]:
     """The first `count` seeds of a range: the same for every run, so that scores compare."""
-    if not 0 <= count <= RANGE:
+    if not 0 <= count <= SEEDS_PER_PURPOSE:
         raise ValueError(
-            f"{count} episodes asked for {purpose.name}; between 0 and {RANGE} can be had"
+            f"{count} episodes asked for {purpose.name}; "
+            f"between 0 and {SEEDS_PER_PURPOSE} can be had"
         )
     return [purpose.value + index for index in range(count)]
 
@@ -65,6 +69,6 @@ def fixed_seeds(purpose: Purpose, count: int) -> list[int]:
 def fresh_seeds(purpose: Purpose, count: int, seed: int, *labels: str | int) -> list[int]:
     """`count` different seeds drawn from a range for one use of one run."""
     drawn = generator(seed, purpose.name, *labels).choice(
-        RANGE, size=count, replace=False, shuffle=True
+        SEEDS_PER_PURPOSE, size=count, replace=False, shuffle=True
     )
     return [purpose.value + int(value) for value in drawn]

@@ -13,8 +13,8 @@ from world_models.runs.past import PastRun
 log = logging.getLogger(__name__)
 
 SCHEMA = 1
-NOTE = "sweep.json"
-FAILURE = "failure.json"  # in a job's folder: why its last attempt failed
+SWEEP_FILE = "sweep.json"
+FAILURE_FILE = "failure.json"  # in a job's folder: why its last attempt failed
 
 
 @dataclass(frozen=True)
@@ -37,15 +37,15 @@ class Sweep:
 
 def write_sweep(folder: Path, sweep: Sweep) -> None:
     """Write sweep.json."""
-    write_json(folder / NOTE, {"schema": SCHEMA, **asdict(sweep)})
+    write_json(folder / SWEEP_FILE, {"schema": SCHEMA, **asdict(sweep)})
 
 
 def read_sweep(folder: Path) -> Sweep:
     """Read sweep.json; one without a job list, or of another version, is a ValueError."""
-    content = read_json(folder / NOTE)
+    content = read_json(folder / SWEEP_FILE)
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise ValueError(
-            f"{display_path(folder / NOTE)} holds no job list that this version can read: "
+            f"{display_path(folder / SWEEP_FILE)} holds no job list that this version can read: "
             "start the sweep again"
         )
     return Sweep(**{key: value for key, value in content.items() if key != "schema"})
@@ -53,7 +53,7 @@ def read_sweep(folder: Path) -> Sweep:
 
 def is_sweep(folder: Path) -> bool:
     """Whether a folder is that of a sweep."""
-    return (folder / NOTE).is_file()
+    return (folder / SWEEP_FILE).is_file()
 
 
 @contextmanager
@@ -74,18 +74,18 @@ def attempt(folder: Path) -> Iterator[None]:
 
 def forget_failure(folder: Path) -> None:
     """A job is about to be tried again."""
-    (folder / FAILURE).unlink(missing_ok=True)
+    (folder / FAILURE_FILE).unlink(missing_ok=True)
 
 
 def has_failed(folder: Path) -> bool:
     """Whether the last attempt at a job failed."""
-    return (folder / FAILURE).is_file()
+    return (folder / FAILURE_FILE).is_file()
 
 
 def note_failure(folder: Path, error: str) -> None:
     """Write down why a job failed."""
     folder.mkdir(exist_ok=True)
-    write_json(folder / FAILURE, {"error": error})
+    write_json(folder / FAILURE_FILE, {"error": error})
 
 
 def job_status(folder: Path) -> str:

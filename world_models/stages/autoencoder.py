@@ -46,7 +46,7 @@ from world_models.runs.training import Training, adamw
 
 log = logging.getLogger(__name__)
 
-WIDTH = 64
+FRAMES_AT_ONCE = 64
 """Held-out frames judged side by side."""
 SHOWN = 10
 """Held-out frames in the picture of reconstructions."""
@@ -165,7 +165,9 @@ def hold_out(
     chosen = np.unique(evenly_spaced(len(judged), min(cfg.val_frames, len(judged))))
     frames = judged.__getitems__(chosen)
     mean = (mean_picture(Sample(train, run.seed)) * 255).round().byte()
-    errors = (cfg.view(part, "cpu") - cfg.view(mean[None], "cpu") for part in frames.split(WIDTH))
+    errors = (
+        cfg.view(part, "cpu") - cfg.view(mean[None], "cpu") for part in frames.split(FRAMES_AT_ONCE)
+    )
     return HeldOutFrames(
         frames,
         sum(float(error.square().flatten(1).mean(1).sum()) for error in errors) / len(frames),
@@ -210,7 +212,7 @@ def validate(
     training.write_window(metrics)
     training.write_timing(metrics)
     model, sums, latents = training.model.eval(), dict[str, float](), []
-    for frames in held_out.frames.split(WIDTH):
+    for frames in held_out.frames.split(FRAMES_AT_ONCE):
         _, terms, found = loss_terms(cfg, run.device, model, frames)
         x, recon = found["x"], found["recon"]
         values: dict[str, Any] = {

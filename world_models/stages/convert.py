@@ -27,6 +27,7 @@ from world_models.data.overview import write_overview
 from world_models.data.store import META_KEYS, SPLITS, EpisodeStore, StoreWriter, split_episodes
 from world_models.data.verify import Verdict, check_store
 from world_models.envs.spec import EnvSpec, difference
+from world_models.figures.wording import TABLE_WIDTH
 from world_models.runs.files import read_json, sha256, write_json
 from world_models.runs.folder import display_path
 from world_models.runs.metrics import Value
@@ -36,9 +37,6 @@ from world_models.runs.provenance import versions
 from world_models.runs.run import PATH, Run
 
 log = logging.getLogger(__name__)
-
-WIDTH = 250
-"""Wide enough to fold no line of a table."""
 
 
 @dataclass
@@ -245,7 +243,7 @@ def verify(cfg: ConvertConfig, console: Console | None = None) -> None:
 
     A damaged store is a ValueError.
     """
-    folder, console = _store_folder(cfg), console or Console(width=WIDTH)
+    folder, console = _store_folder(cfg), console or Console(width=TABLE_WIDTH)
     with ProgressBar("verify", None, rate_unit="episodes") as bar:
         verdict = check_store(folder, bar.advance)
     for damage in verdict.damages:

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from world_models.config.stage import Look, Stage
-from world_models.figures.wording import WIDTH
+from world_models.figures.wording import TABLE_WIDTH
 from world_models.report.headline import SKILL, headline
 from world_models.runs.past import PastRun, all_runs
 
@@ -29,7 +29,9 @@ def list_runs(outputs: Path, console: Console | None = None) -> None:
         )
     for run in all_runs(outputs):
         table.add_row(*describe(run, outputs))
-    (console or Console(width=WIDTH)).print(table if table.row_count else f"no runs in {outputs}")
+    (console or Console(width=TABLE_WIDTH)).print(
+        table if table.row_count else f"no runs in {outputs}"
+    )
 
 
 def describe(run: PastRun, outputs: Path) -> list[str]:
