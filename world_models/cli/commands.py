@@ -17,6 +17,7 @@ from world_models.cli.console import set_up_logging
 from world_models.config.compose import addable, compose_config, explain, quoted
 from world_models.config.groups import config_folder, stage_of
 from world_models.config.schema import register
+from world_models.runs.files import typed_path
 from world_models.runs.sweeps import is_sweep
 
 MULTIRUN = ("-m", "--multirun")
@@ -29,7 +30,8 @@ def dispatch(arguments: list[str]) -> None:
     """Do what a command line asks for; mistakes are ValueErrors, OSErrors or RuntimeErrors."""
     set_up_logging()
     register(_schemas_for(arguments))
-    folders = [Path(item.partition("=")[2]) for item in arguments if item.startswith("resume=")]
+    typed = [item.partition("=")[2] for item in arguments if item.startswith("resume=")]
+    folders = [typed_path(path) for path in typed]
     overrides = [item for item in arguments if not item.startswith("resume=")]
     if set(MULTIRUN) & set(arguments):
         _sweep(arguments)

@@ -4,7 +4,6 @@ import difflib
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, is_dataclass
-from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
@@ -15,7 +14,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from world_models.config.groups import GROUPS, config_folder, no_such_choice, options, stage_of
 from world_models.config.schema import Config, flatten, path_keys, with_home
+from world_models.runs.files import typed_path
 from world_models.runs.past import PastRun
+from world_models.runs.quotes import in_quotes, is_quoted, without_quotes
+
+SWEEP_FOLDER = "hydra.sweep.dir"
 
 
 @dataclass
@@ -48,8 +51,7 @@ def env_of_upstream(overrides: list[str]) -> list[str]:
         return []
     for override in overrides:
         key, _, value = override.partition("=")
-        path = Path(re.sub(r"\\(.)", r"\1", value[1:-1]) if value[:1] in ("'", '"') else value)
-        path = path.expanduser()
+        path = typed_path(without_quotes(value))
         if key == "upstream" and (path / "manifest.json").is_file():
             choices = PastRun(path).manifest["choices"]
             return [f"env={choices['env']}", *choices["env_keys"]]
@@ -68,26 +70,29 @@ def _compose(overrides: list[str]) -> tuple[DictConfig, DictConfig]:
 
 
 def quoted(override: str, several: bool = False) -> str:
-    """The override, its path in quotes: it may hold characters of Hydra's grammar.
+    """The override, its path in quotes: Hydra takes it as typed, whatever characters it holds.
 
-    In a sweep (`several`) commas part paths.
+    In a sweep (`several`) commas part paths, but not one that exists. What stands in quotes is left
+    as it is, as are `latest` and `null`.
     """
     key, _, value = override.partition("=")
-    if (
-        key not in (*path_keys(), "hydra.sweep.dir")
-        or value[:1] in ("'", '"')
-        or value in ("", "latest", "null")
-    ):
+    if key.lstrip("+") not in (*path_keys(), SWEEP_FOLDER) or value in ("", "latest", "null"):
         return override
-    if several and re.match(r"(choice|glob|range)\(", value):
+    several = several and key.lstrip("+") not in ("outputs", SWEEP_FOLDER)
+    if is_quoted(value) or (several and re.match(r"(choice|glob|range)\(", value)):
         return override
-    paths = value.split(",") if several else [value]
-    return f"{key}={','.join(map(_in_quotes, paths))}"
+    paths = _parted(value.split(",")) if several else [value]
+    return f"{key}={','.join(map(in_quotes, paths))}"
 
 
-def _in_quotes(path: str) -> str:
-    escaped = path.replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{escaped}'"
+def _parted(pieces: list[str]) -> list[str]:
+    """Paths that stood between commas; the longest that exist are put together again."""
+    if not pieces:
+        return []
+    ends = range(len(pieces), 1, -1)
+    whole = (end for end in ends if typed_path(",".join(pieces[:end])).exists())
+    end = next(whole, 1)
+    return [",".join(pieces[:end]), *_parted(pieces[end:])]
 
 
 def addable(override: str) -> str:

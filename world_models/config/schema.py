@@ -3,14 +3,15 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
-from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, cast, get_type_hints
 
 from hydra.core.config_store import ConfigStore
-from omegaconf import MISSING, OmegaConf
+from omegaconf import MISSING, DictConfig, OmegaConf
 
 from world_models.envs import families
 from world_models.runs.device import Device, Precision, Workers, resolve_precision
+from world_models.runs.files import typed_path
+from world_models.runs.quotes import literal
 from world_models.runs.run import PATH, RUNTIME
 
 
@@ -96,6 +97,18 @@ def _path_keys(schema: type, prefix: str) -> Iterator[str]:
             yield from _path_keys(hints[item.name], f"{prefix}{item.name}.")
 
 
+def paths_of(config: Any, prefix: str = "") -> dict[str, str | None]:
+    """Dotted key -> path, of every field of nested dataclasses that holds one."""
+    found: dict[str, str | None] = {}
+    for item in fields(config):
+        value, key = getattr(config, item.name), f"{prefix}{item.name}"
+        if is_dataclass(value):
+            found |= paths_of(value, f"{key}.")
+        elif item.metadata.get("path"):
+            found[key] = value
+    return found
+
+
 def with_home(config: Any) -> Any:
     """A copy of nested dataclasses in which paths that begin with ~ begin with the user's home."""
     changes: dict[str, Any] = {}
@@ -104,7 +117,7 @@ def with_home(config: Any) -> Any:
         if is_dataclass(value):
             changes[item.name] = with_home(value)
         elif item.metadata.get("path") and isinstance(value, str) and value.startswith("~"):
-            changes[item.name] = str(Path(value).expanduser())
+            changes[item.name] = str(typed_path(value))
     return replace(config, **changes)
 
 
@@ -135,7 +148,25 @@ def resolve_precisions(config: Any, device: Device) -> Any:
 
 def to_yaml(config: Config) -> str:
     """The configuration as the text of config.yaml."""
-    return OmegaConf.to_yaml(OmegaConf.structured(config))
+    return OmegaConf.to_yaml(structured(config))
+
+
+def structured(config: Config) -> DictConfig:
+    """The configuration as OmegaConf holds it, every text as it is: ${...} is not filled in."""
+    return cast(DictConfig, OmegaConf.structured(_literal(config)))
+
+
+def _literal(value: Any) -> Any:
+    if isinstance(value, str):
+        return literal(value)
+    if isinstance(value, list):
+        return [_literal(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _literal(item) for key, item in value.items()}
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    texts = {item.name: _literal(getattr(value, item.name)) for item in fields(value)}
+    return replace(value, **texts)
 
 
 def check_resumable(old: Config, new: Config) -> None:

@@ -10,10 +10,11 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from world_models.config.compose import compose_config, explain
-from world_models.config.schema import Config, flatten, with_home
+from world_models.config.schema import Config, flatten, paths_of, structured, with_home
 from world_models.envs.config import EnvConfig
 from world_models.envs.families import family_of
 from world_models.runs.past import PastRun
+from world_models.runs.quotes import literal, without_quotes
 
 
 def stored_config(run: PastRun, stage: type) -> Config:
@@ -51,15 +52,23 @@ def _env_schema(env: Any, path: Path) -> type[EnvConfig]:
 def merged(config: Config, overrides: list[str]) -> Config:
     """A copy with `overrides` (key=value) merged into it; mistakes as in `compose_config`."""
     try:
-        result = OmegaConf.to_object(
-            OmegaConf.merge(OmegaConf.structured(config), OmegaConf.from_dotlist(overrides))
-        )
+        result = OmegaConf.to_object(OmegaConf.merge(structured(config), _given(config, overrides)))
     except (OmegaConfBaseException, YAMLError) as error:
         raise ValueError(
             explain(error, overrides, [key for key, _, _ in flatten(config)])
         ) from None
     assert isinstance(result, Config), type(result)
     return cast(Config, with_home(result))
+
+
+def _given(config: Config, overrides: list[str]) -> DictConfig:
+    """What `overrides` (key=value) say: paths as they are, all other values read as YAML."""
+    paths = [item for item in overrides if item.partition("=")[0] in paths_of(config)]
+    given = OmegaConf.from_dotlist([item for item in overrides if item not in paths])
+    for key, _, value in (item.partition("=") for item in paths):
+        path = literal(without_quotes(value))
+        OmegaConf.update(given, key, None if value == "null" else path)
+    return given
 
 
 def env_keys(env: Any, choice: str) -> list[str]:

@@ -88,3 +88,11 @@ def sha256(path: Path) -> str:
     """SHA-256 of a file's bytes, as hexadecimal text."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def typed_path(text: str) -> Path:
+    """The path that somebody typed: a `~` in front is a home folder, where there is such a user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)

@@ -9,6 +9,7 @@ from pathlib import Path
 from world_models.runs.files import read_json, write_json
 from world_models.runs.folder import display_path
 from world_models.runs.past import PastRun
+from world_models.runs.quotes import without_quotes
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ class Sweep:
     def values(self, number: int) -> dict[str, str]:
         """The swept keys of a job and its values of them, as typed."""
         pairs = [item.partition("=")[::2] for item in self.jobs[number]]
-        given = {key.lstrip("+"): value.strip("'\"") for key, value in pairs}
+        given = {key.lstrip("+"): without_quotes(value) for key, value in pairs}
         return {key: given[key] for key in self.swept}
 
 

@@ -1,0 +1,34 @@
+"""Texts written so that Hydra and OmegaConf take them as they are, and read back."""
+
+import re
+
+QUOTES = ("'", '"')
+
+
+def literal(text: str) -> str:
+    """The text as OmegaConf must be given it, which otherwise fills in each ${...}."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
+def in_quotes(text: str) -> str:
+    """The text as Hydra must be given it among overrides."""
+    escaped = re.sub(r"(\\*)('|\Z)", _protected, literal(text))
+    return f"'{escaped}'"
+
+
+def _protected(found: re.Match[str]) -> str:
+    """Hydra reads backslashes before a quote, and only those, in pairs."""
+    return 2 * found[1] + ("\\'" if found[2] else "")
+
+
+def is_quoted(text: str) -> bool:
+    """Whether the whole text stands in quotes of one kind."""
+    return len(text) > 1 and text[0] in QUOTES and text[0] == text[-1]
+
+
+def without_quotes(text: str) -> str:
+    """What the value of an override stands for: the inverse of `in_quotes`."""
+    if not is_quoted(text):
+        return text
+    inner = re.sub(rf"(\\*)(\\{text[0]}|\Z)", lambda m: m[1][::2] + m[2][-1:], text[1:-1])
+    return re.sub(r"(\\*)\\\$\{", lambda m: m[1][::2] + "${", inner)
