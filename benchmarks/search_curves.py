@@ -13,17 +13,18 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
-from world_models.measures.search_rows import PublishedRow
 from world_models.runs.metrics import read_csv
-from world_models.runs.rows import columns as columns_of
 from world_models.search.reference import published
 
 matplotlib.use("Agg")
 from matplotlib import pyplot
 
 COLOURS = ("#c8662a", "#2f6fb0", "#3a8f5c")
+COSTS = {"episodes": "episodes played by candidates", "hours": "hours of search"}
+"""What a search costs, and how its axis is named."""
 
 
 def columns(path: Path) -> dict[str, np.ndarray]:
@@ -40,52 +41,64 @@ def main() -> None:
     parser.add_argument("picture", type=Path)
     parser.add_argument("searches", nargs="+")
     options = parser.parse_args()
-    searches = [
-        (label, Path(folder))
-        for label, _, folder in (text.partition(":") for text in options.searches)
-    ]
-    colours = dict(zip(dict.fromkeys(label for label, _ in searches), COLOURS, strict=False))
-    rows = published("CarRacing-v3")
-    theirs = {name: [getattr(row, name) for row in rows] for name in columns_of(PublishedRow)}
+    searches = [text.partition(":")[::2] for text in options.searches]
     figure, panels = pyplot.subplots(1, 2, figsize=(11, 4), sharey=True, layout="constrained")
-    for panel, name in zip(panels, ("episodes", "hours"), strict=True):
-        panel.plot(
-            theirs[name], theirs["mean_vector"], "o-", color="#8b9199", label="published, 64 cores"
-        )
-        for index, (label, folder) in enumerate(searches):
-            search, selection = (
-                columns(folder / f"{file}.csv") for file in ("metrics", "selection")
-            )
-            timing = columns(folder / "timing.csv")
-            at = np.searchsorted(search["generation"], selection["generation"])
-            cost = {
-                "episodes": search["episodes"][at],
-                "hours": np.cumsum(timing["seconds"] + timing["test_seconds"])[at] / 3600,
-            }[name]
-            first = label not in [earlier for earlier, _ in searches[:index]]
-            named = f"2 cores, {label}" if first else None
-            panel.plot(
-                cost,
-                selection["mean"],
-                "o-",
-                color=colours[label],
-                alpha=0.8,
-                markersize=3.5,
-                linewidth=1.1,
-                label=named,
-            )
-        panel.set_xscale("log")
-        panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
-        panel.xaxis.set_minor_formatter(NullFormatter())
-        panel.set_xlabel(
-            {"episodes": "episodes played by candidates", "hours": "hours of search"}[name]
-        )
-        panel.grid(axis="y", color="#e3e6ea")
-        panel.spines[["top", "right", "left"]].set_visible(False)
+    for panel, cost in zip(panels, COSTS, strict=True):
+        draw_published(panel, cost)
+        draw_searches(panel, cost, searches)
+        set_axes(panel, cost)
     panels[0].set_ylabel("score of the mean vector")
     panels[0].set_ylim(780, 920)
     panels[1].legend(frameon=False, loc="lower right")
     figure.savefig(options.picture, dpi=120)
+
+
+def draw_published(panel: Axes, cost: str) -> None:
+    """The published log."""
+    rows = published("CarRacing-v3")
+    costs = [getattr(row, cost) for row in rows]
+    scores = [row.mean_vector for row in rows]
+    panel.plot(costs, scores, "o-", color="#8b9199", label="published, 64 cores")
+
+
+def draw_searches(panel: Axes, cost: str, searches: list[tuple[str, str]]) -> None:
+    """Each search's tests of its mean vector; only the first of a label is named."""
+    colours = dict(zip(dict.fromkeys(label for label, _ in searches), COLOURS, strict=False))
+    named = set[str]()
+    for label, folder in searches:
+        panel.plot(
+            *tested(Path(folder), cost),
+            "o-",
+            color=colours[label],
+            alpha=0.8,
+            markersize=3.5,
+            linewidth=1.1,
+            label=None if label in named else f"2 cores, {label}",
+        )
+        named.add(label)
+
+
+def tested(folder: Path, cost: str) -> tuple[np.ndarray, np.ndarray]:
+    """What a search had cost at each test of its mean vector, and the scores there."""
+    search = columns(folder / "metrics.csv")
+    selection = columns(folder / "selection.csv")
+    timing = columns(folder / "timing.csv")
+    at = np.searchsorted(search["generation"], selection["generation"])
+    costs = {
+        "episodes": search["episodes"],
+        "hours": np.cumsum(timing["seconds"] + timing["test_seconds"]) / 3600,
+    }
+    return costs[cost][at], selection["mean"]
+
+
+def set_axes(panel: Axes, cost: str) -> None:
+    """A logarithmic axis of costs, and lines behind the scores."""
+    panel.set_xscale("log")
+    panel.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
+    panel.xaxis.set_minor_formatter(NullFormatter())
+    panel.set_xlabel(COSTS[cost])
+    panel.grid(axis="y", color="#e3e6ea")
+    panel.spines[["top", "right", "left"]].set_visible(False)
 
 
 if __name__ == "__main__":
