@@ -1,6 +1,12 @@
 """Command lines that run stages on Pellet in about a second each."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import pytest
+
+from world_models.runs.progress import ProgressBar
 
 ENV = ["env=pellet", "threads=1"]
 SMALL = {
@@ -73,3 +79,17 @@ def small_pipeline(*more: str) -> list[str]:
 def newest(outputs: Path) -> Path:
     """The run folder that was made last."""
     return max(outputs.glob("*/*/*/manifest.json"), key=lambda path: path.stat().st_mtime_ns).parent
+
+
+@contextmanager
+def recorded_bars(labels: list[str]) -> Iterator[None]:
+    """Inside, the label of every progress bar that is opened is added to `labels`."""
+    enter = ProgressBar.__enter__
+
+    def recorded(self: ProgressBar) -> ProgressBar:
+        labels.append(self._label)
+        return enter(self)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ProgressBar, "__enter__", recorded)
+        yield

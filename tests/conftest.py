@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import newest, small_pipeline
+from commands import newest, recorded_bars, small_pipeline
 
 from world_models.main import main
 
@@ -27,10 +27,17 @@ def nothing_of_another_test() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bars() -> list[str]:
+    """The labels of all progress bars that `finished` opened while it was made."""
+    return []
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory, bars: list[str]) -> Path:
     """A finished pipeline on Pellet; for reading only."""
     outputs = tmp_path_factory.mktemp("outputs")
-    assert main(small_pipeline(f"outputs={outputs}")) == 0
+    with recorded_bars(bars):
+        assert main(small_pipeline(f"outputs={outputs}")) == 0
     return newest(outputs)
 
 

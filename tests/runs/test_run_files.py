@@ -4,7 +4,6 @@ statistics.
 
 import itertools
 import json
-import logging
 import os
 import sys
 from pathlib import Path
@@ -26,7 +25,6 @@ from world_models.runs.folder import dated_folder, is_live, locked, new_folder
 from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.numbers import evenly_spaced, num_workers
 from world_models.runs.past import PastRun
-from world_models.runs.progress import ProgressBar
 from world_models.runs.schedule import Best, EarlyStopping, Every, check_factor, plateau
 from world_models.runs.statistics import summarize
 from world_models.runs.wandb import wandb_mirror
@@ -333,15 +331,6 @@ def test_summary_against_the_normal_interval() -> None:
     assert summarize([5.0]).low == summarize([5.0]).high == 5.0
 
 
-def test_progress_says_rate_and_time_left_when_there_is_no_terminal(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("world_models.runs.progress.LOG_SECONDS", 0.0)
-    with caplog.at_level(logging.INFO, "world_models"), ProgressBar("rollout", 10) as bar:
-        bar.advance(4, 400)
-    assert "rollout 4/10" in caplog.text and "steps/s" in caplog.text and "left" in caplog.text
-
-
 def test_number_of_workers() -> None:
     assert (
         num_workers(-1) == len(os.sched_getaffinity(0))
@@ -373,21 +362,6 @@ def test_a_placed_model_is_compiled_in_place_and_on_a_gpu_alone(
     assert model.weight.is_contiguous(memory_format=torch.channels_last)
     assert place(model, device, compile=True) is model
     assert compiled == [device] * (device is Device.cuda)
-
-
-@pytest.mark.parametrize("total", [10, None])
-def test_progress_on_a_terminal(
-    total: int | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
-    monkeypatch.setattr("world_models.runs.progress._console_says_info", lambda: True)
-    monkeypatch.setenv("TTY_COMPATIBLE", "1")
-    with ProgressBar("search", total) as bar:
-        bar.advance(1, 50)
-        bar.expect(4)
-        bar.advance(1, 50, "mean 3")
-        bar._bar.refresh()
-    assert "search" in capsys.readouterr().err
 
 
 def test_the_plateau_is_judged_alike_below_zero() -> None:

@@ -12,6 +12,7 @@ from world_models.config.stored import stored_config
 from world_models.envs.make import Backend
 from world_models.report.report import write_report
 from world_models.runs.past import PastRun
+from world_models.runs.progress import ProgressBar
 from world_models.runs.run import Run, begin
 
 log = logging.getLogger(__name__)
@@ -165,6 +166,7 @@ def run_chain(chain: Chain, config: Config, run: Run) -> None:
 def report(run: Run) -> None:
     """Write report.html; that it cannot be written is said, and ends no run."""
     try:
-        log.debug("wrote %s", write_report(run.path))
+        with ProgressBar(f"draw the report of {run.name}", None):
+            log.debug("wrote %s", write_report(run.path))
     except (ValueError, OSError) as error:
         log.warning("no report of %s: %s", run.name, error)

@@ -19,6 +19,7 @@ from world_models.config.stored import stored_config
 from world_models.runs.files import sha256
 from world_models.runs.folder import display_path
 from world_models.runs.past import PastRun, all_runs
+from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import provenance
 from world_models.runs.run import Run
 
@@ -119,7 +120,8 @@ class Wanted:
                     "%s: another pipeline is at it; waiting to take what comes of it",
                     self.stage.name,
                 )
-                fcntl.flock(file, fcntl.LOCK_EX)
+                with ProgressBar(f"waiting for {self.stage.name}", None):
+                    fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
 

@@ -20,6 +20,7 @@ from world_models.runs.folder import (
     terminable,
     write_resume_script,
 )
+from world_models.runs.progress import ProgressBar
 from world_models.runs.sweeps import (
     Sweep,
     forget_failure,
@@ -139,7 +140,9 @@ def _conclude(folder: Path) -> None:
     write_tables(folder, jobs, groups)
     print_tables(jobs, groups)
     try:
-        log.info("done; look at %s", display_path(write_sweep_report(folder, jobs, groups)))
+        with ProgressBar("draw the report of the sweep", None):
+            page = write_sweep_report(folder, jobs, groups)
+        log.info("done; look at %s", display_path(page))
     except (ValueError, OSError) as error:
         log.warning("no report of %s: %s", display_path(folder), error)
     left = [job.status for job in jobs if job.status != "finished"]

@@ -16,6 +16,7 @@ from numpy.lib import format as npy
 
 from world_models.runs.files import parse_json, read_json, replacing, sha256, write_json
 from world_models.runs.numbers import num_cores
+from world_models.runs.progress import tracked
 
 Array = npt.NDArray[Any]
 
@@ -229,10 +230,15 @@ class ShardedFolder:
 
         A file is altered where its SHA-256 is not that of the manifest.
         """
-        for shard in self.manifest["shards"]:
-            for name, expected in shard["files"].items():
-                if sha256(self.folder / name) != expected:
-                    yield self.folder / name, shard["index"]
+        files = [
+            (self.folder / name, expected, shard["index"])
+            for shard in self.manifest["shards"]
+            for name, expected in shard["files"].items()
+        ]
+        label = f"check {self.folder.name}"
+        for path, expected, shard in tracked(label, files, len(files), "files"):
+            if sha256(path) != expected:
+                yield path, shard
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_maps": {}}

@@ -15,6 +15,7 @@ from world_models.data.datasets import SequenceDataset
 from world_models.data.view import View
 from world_models.envs.actions import ActionSpace
 from world_models.runs.numbers import evenly_spaced
+from world_models.runs.progress import ProgressBar
 
 WINDOWS_AT_ONCE = 32
 """Windows that are loaded and rolled on side by side."""
@@ -95,8 +96,11 @@ class PixelWindows:
 
     def __iter__(self) -> Iterator[Window]:
         """All windows, some at a time, on the CPU."""
-        for start in range(0, len(self), WINDOWS_AT_ONCE):
-            yield self.load(np.arange(start, min(start + WINDOWS_AT_ONCE, len(self))), "cpu")
+        with ProgressBar("go through windows", len(self), rate_unit="windows") as bar:
+            for start in range(0, len(self), WINDOWS_AT_ONCE):
+                numbers = np.arange(start, min(start + WINDOWS_AT_ONCE, len(self)))
+                yield self.load(numbers, "cpu")
+                bar.advance(len(numbers))
 
 
 def model_actions(space: ActionSpace, actions: Tensor, device: str) -> Tensor:

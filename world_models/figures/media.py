@@ -1,6 +1,6 @@
 """Pictures and videos: labelled grids, panels side by side, PNG and MP4 files."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
 from pathlib import Path
 
 import cv2
@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from world_models.runs.files import replacing
+from world_models.runs.progress import tracked
 
 Colour = tuple[int, int, int]
 
@@ -69,7 +70,21 @@ def labelled_rows(rows: dict[str, np.ndarray], columns: Sequence[str] = ()) -> n
     return _write(canvas, list(rows), places, "rm", ROW_FONT, PAPER_INK)
 
 
-def side_by_side(panels: dict[str, np.ndarray], height: int = 320) -> Iterator[np.ndarray]:
+class Film(Iterable[np.ndarray], Sized):
+    """Frames that are made one by one, each time it is gone through; how many is known."""
+
+    def __init__(self, count: int, frames: Callable[[], Iterator[np.ndarray]]) -> None:
+        self._count = count
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        return self._frames()
+
+
+def side_by_side(panels: dict[str, np.ndarray], height: int = 320) -> Film:
     """T frames that show the panels next to each other, each under its label.
 
     They are uint8 (H', W', 3) with even H' and W'.
@@ -98,10 +113,12 @@ def side_by_side(panels: dict[str, np.ndarray], height: int = 320) -> Iterator[n
         PANEL_FONT,
         NIGHT_INK,
     )
-    return (
-        _filled(canvas, pictures, lefts, widths, height)
-        for pictures in zip(*panels.values(), strict=True)
-    )
+
+    def frames() -> Iterator[np.ndarray]:
+        for pictures in zip(*panels.values(), strict=True):
+            yield _filled(canvas, pictures, lefts, widths, height)
+
+    return Film(len(next(iter(panels.values()))), frames)
 
 
 def save_video(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
@@ -117,7 +134,7 @@ def save_video(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
 
 def save_gif(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
     """Write frames, uint8 (H, W, 3) of one size, as an endless GIF; none are a ValueError."""
-    pictures = [Image.fromarray(picture) for picture in frames]
+    pictures = [Image.fromarray(picture) for picture in _counted(path, frames)]
     if not pictures:
         raise ValueError(f"{path.name}: a GIF needs at least one frame")
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,12 +149,18 @@ def save_gif(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
         )
 
 
+def _counted(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """The frames, in a progress bar; how many there are is known of all but generators."""
+    total = len(frames) if isinstance(frames, Sized) else None
+    return tracked(f"write {path.name}", frames, total, "frames")
+
+
 def _encode(target: str, frames: Iterable[np.ndarray], fps: int, path: Path) -> None:
     import av  # heavy, and only who writes videos needs it
 
     stream, shape = None, None
     with av.open(target, "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        for index, picture in enumerate(frames):
+        for index, picture in enumerate(_counted(path, frames)):
             _require_pictures("a video frame", picture, 3)
             picture = _evened(picture)
             if stream is None:

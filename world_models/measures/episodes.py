@@ -15,6 +15,7 @@ from world_models.data.latents import LatentSource
 from world_models.data.store import EpisodeRow, EpisodeStore
 from world_models.models.mdrnn import Hidden, MDRNNCell, Prediction
 from world_models.runs import seeding
+from world_models.runs.progress import ProgressBar
 from world_models.worlds.memory import Memory
 
 PLAYED_SIDE_BY_SIDE = 16
@@ -118,6 +119,14 @@ def batches_by_length(rows: list[EpisodeRow]) -> Iterator[list[EpisodeRow]]:
         ordered[first : first + PLAYED_SIDE_BY_SIDE]
         for first in range(0, len(ordered), PLAYED_SIDE_BY_SIDE)
     )
+
+
+def with_progress(label: str, rows: list[EpisodeRow]) -> Iterator[list[EpisodeRow]]:
+    """As `batches_by_length`, in a progress bar that counts episodes, and steps for its rate."""
+    with ProgressBar(label, len(rows)) as bar:
+        for group in batches_by_length(rows):
+            yield group
+            bar.advance(len(group), sum(row.length for row in group))
 
 
 @torch.inference_mode()

@@ -25,9 +25,9 @@ from world_models.measures.episodes import (
     Floats,
     LatentEpisode,
     LatentEpisodes,
-    batches_by_length,
     pad_to_batch,
     play,
+    with_progress,
 )
 from world_models.measures.likelihood import (
     Baseline,
@@ -47,6 +47,7 @@ from world_models.measures.rows import (
 )
 from world_models.measures.vision_baselines import mean_picture
 from world_models.models.mdrnn import MDRNNCell
+from world_models.runs.progress import tracked
 from world_models.worlds.latent import WorldModel
 
 
@@ -134,7 +135,7 @@ def fit_training(episodes: LatentEpisodes, rows: list[EpisodeRow], seed: int) ->
     ends = 0
     rewards = 0.0
     mu = np.zeros(latents)
-    for row in rows:
+    for row in tracked("fit baselines of M", rows, len(rows), "episodes"):
         episode = episodes.load(row)
         moments.add(*pairs_of(episode.sample(seed), episode.actions))
         steps += row.length
@@ -142,9 +143,10 @@ def fit_training(episodes: LatentEpisodes, rows: list[EpisodeRow], seed: int) ->
         rewards += float(episode.rewards.sum(dtype=np.float64))
         mu += episode.mu.sum(0, dtype=np.float64)
     frames = sum(map(episodes.frames, rows))
+    pictured = tracked("mean picture", rows, len(rows), "episodes")
     marginal = Marginal(
         torch.from_numpy(mu / frames).float(),
-        mean_picture(chain.from_iterable(map(episodes.pictures, rows))),
+        mean_picture(chain.from_iterable(map(episodes.pictures, pictured))),
     )
     return Fitted(fit_baselines(moments), rewards / steps, ends / steps, marginal)
 
@@ -164,7 +166,7 @@ def one_step_ahead(
     nats = defaultdict(list)
     pairs = []
     heads = Heads()
-    for group in batches_by_length(rows):
+    for group in with_progress("judge M one step ahead", rows):
         loaded = [episodes.load(row) for row in group]
         drawn = [episode.sample(seed) for episode in loaded]
         for episode, latents, said in zip(loaded, drawn, predict(cell, loaded, drawn), strict=True):

@@ -14,14 +14,15 @@ from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
 from world_models.measures.episodes import (
     PLAYED_SIDE_BY_SIDE,
     LatentEpisodes,
-    batches_by_length,
     play,
+    with_progress,
 )
 from world_models.measures.rows import PREDICTORS, OpenLoopRow
 from world_models.measures.vision import psnr
 from world_models.models.draws import Draws, StreamDraws
 from world_models.models.mdrnn import Hidden
 from world_models.runs import seeding
+from world_models.runs.progress import ProgressBar
 from world_models.worlds.latent import LatentWorld, WorldModel
 from world_models.worlds.memory import LatentState
 
@@ -76,9 +77,11 @@ def open_loop_rows(
     warm = warmed(world, episodes, all_starts.values())
     rollouts = _Rollouts(world, episodes, warm, marginal)
     table = []
-    for horizon, chosen in starts.items():
-        if chosen:
-            table += _horizon_rows(horizon, chosen, rollouts.errors(chosen, horizon, seed))
+    total = sum(map(len, starts.values()))
+    with ProgressBar("open loop", total) as bar:
+        for horizon, chosen in starts.items():
+            if chosen:
+                table += _horizon_rows(horizon, chosen, rollouts.errors(chosen, horizon, seed, bar))
     return table
 
 
@@ -104,7 +107,7 @@ def warmed(world: WorldModel, episodes: LatentEpisodes, starts: Iterable[Start])
         steps[start.row.index].add(start.step)
         rows[start.row.index] = start.row
     warm = {}
-    for group in batches_by_length(list(rows.values())):
+    for group in with_progress("open loop: states at the starts", list(rows.values())):
         stops = [max(steps[row.index]) + 1 for row in group]
         latents = [episodes.posterior(row, stop)[0] for row, stop in zip(group, stops, strict=True)]
         actions = [episodes.actions(row, 0, stop) for row, stop in zip(group, stops, strict=True)]
@@ -124,9 +127,13 @@ class _Rollouts:
     warm: Warm
     marginal: Marginal
 
-    def errors(self, starts: list[Start], horizon: int, seed: int) -> Doubles:
+    def errors(self, starts: list[Start], horizon: int, seed: int, bar: ProgressBar) -> Doubles:
         """Errors (N, 2, 5) from the starts: of latents and pictures, for each predictor."""
-        return np.concatenate(list(self._chunks(starts, horizon, seed)))
+        found = []
+        for errors in self._chunks(starts, horizon, seed):
+            found.append(errors)
+            bar.advance(len(errors), len(errors) * horizon)
+        return np.concatenate(found)
 
     def _chunks(self, starts: list[Start], horizon: int, seed: int) -> Iterator[Doubles]:
         for chunk, first in enumerate(range(0, len(starts), PLAYED_SIDE_BY_SIDE)):

@@ -24,6 +24,7 @@ from world_models.measures.calibration import (
 )
 from world_models.measures.rows import CalibrationBin, HeadScore
 from world_models.models.pixel import PixelModel
+from world_models.runs.progress import tracked
 
 MOST_HELD_OUT_STEPS = 8192
 """Most held-out steps that are looked at, evenly spread over the episodes."""
@@ -82,7 +83,8 @@ def judge_heads(
     found: dict[str, list[torch.Tensor]] = {"reward": [], "end": []}
     rewards = []
     ended = []
-    for first in range(0, len(steps.items), STEPS_AT_ONCE):
+    starts = range(0, len(steps.items), STEPS_AT_ONCE)
+    for first in tracked("judge rewards and ends", starts, len(starts), "batches"):
         batch = steps.data.__getitems__(steps.items[first : first + STEPS_AT_ONCE])
         said = model(
             steps.view(batch.frames[:, :-1], device),

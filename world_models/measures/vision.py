@@ -18,6 +18,7 @@ from world_models.data.loading import watched_split
 from world_models.data.store import EpisodeStore
 from world_models.losses import latent_kl
 from world_models.measures.rows import BaselineRow, VisionRow
+from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
 
 MOVING_DIFFERENCE = 8
@@ -53,9 +54,12 @@ class HeldOut:
 
         An episode's first frame has itself before it.
         """
-        for indices in batches(len(self.data), FRAMES_AT_ONCE, seed=0, epoch=0, shuffle=False):
-            before = np.where(np.isin(indices, self._begins), indices, indices - 1)
-            yield self.data.__getitems__(indices), self.data.__getitems__(before)
+        order = batches(len(self.data), FRAMES_AT_ONCE, seed=0, epoch=0, shuffle=False)
+        with ProgressBar("judge on held-out frames", len(self), rate_unit="frames") as bar:
+            for indices in order:
+                before = np.where(np.isin(indices, self._begins), indices, indices - 1)
+                yield self.data.__getitems__(indices), self.data.__getitems__(before)
+                bar.advance(len(indices))
 
 
 def psnr(mse: float) -> float:

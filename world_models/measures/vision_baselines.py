@@ -19,6 +19,7 @@ from world_models.measures.vision import (
     moving_pixels,
 )
 from world_models.runs import seeding
+from world_models.runs.progress import ProgressBar
 
 MOST_FRAMES = 8192
 """Frames of the training episodes to which the baselines are fitted, at most."""
@@ -82,8 +83,11 @@ class Sample:
         self.chosen = np.sort(draw.choice(len(data), min(MOST_FRAMES, len(data)), replace=False))
 
     def __iter__(self) -> Iterator[Tensor]:
-        for start in range(0, len(self.chosen), FRAMES_AT_ONCE):
-            yield self.data.__getitems__(self.chosen[start : start + FRAMES_AT_ONCE])
+        with ProgressBar("frames for baselines", len(self.chosen), rate_unit="frames") as bar:
+            for start in range(0, len(self.chosen), FRAMES_AT_ONCE):
+                frames = self.data.__getitems__(self.chosen[start : start + FRAMES_AT_ONCE])
+                yield frames
+                bar.advance(len(frames))
 
 
 @torch.inference_mode()

@@ -20,6 +20,7 @@ from world_models.pools.pool import (
     raised,
 )
 from world_models.pools.supervision import SupervisedPool, Worker
+from world_models.runs.progress import ProgressBar
 
 LOOK_EVERY = 5.0
 """Seconds between two looks at the signs of life of actors at work."""
@@ -29,7 +30,8 @@ def connect() -> None:
     """Join the cluster that RAY_ADDRESS names, or begin one here that ends with this process."""
     if not ray.is_initialized():
         address = os.environ.get("RAY_ADDRESS", "local")
-        ray.init(address, log_to_driver=False, configure_logging=False)
+        with ProgressBar("joining the cluster", None):
+            ray.init(address, log_to_driver=False, configure_logging=False)
 
 
 def cluster_cores() -> int:

@@ -12,6 +12,7 @@ from world_models.report.page import Figure, Section
 from world_models.report.sections import make_section
 from world_models.runs.files import write_text
 from world_models.runs.past import Part, PastRun
+from world_models.runs.progress import tracked
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -113,7 +114,7 @@ def _parts(folder: Path, parts: Sequence[Part], taken: Mapping[str, Any]) -> lis
         _taken(folder / part.folder, part.stage, str(taken[part.folder]["path"]))
         if part.folder in taken
         else _part(folder / part.folder, part.stage, part.folder)
-        for part in parts
+        for part in tracked("draw the report", parts, len(parts), "sections")
     ]
 
 

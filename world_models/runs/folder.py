@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from world_models.runs.files import read_json, write_text
+from world_models.runs.progress import ProgressBar
 
 log = logging.getLogger(__name__)
 
@@ -114,7 +115,7 @@ def wait_for_writer(path: Path) -> None:
     """Return once no process writes this run folder."""
     if is_live(path):
         log.info("waiting for the process that still writes %s", display_path(path))
-        with (path / ".lock").open("r") as file:
+        with (path / ".lock").open("r") as file, ProgressBar("waiting", None):
             fcntl.flock(file, fcntl.LOCK_SH)
 
 

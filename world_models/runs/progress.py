@@ -3,9 +3,11 @@
 import logging
 import multiprocessing
 import sys
+import threading
 import time
+from collections.abc import Iterable, Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -13,25 +15,38 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-LOG_SECONDS = 15.0
+T = TypeVar("T")
+
+LOG_SECONDS = 10.0
+"""Where there is no terminal, a line follows the last one after so many seconds."""
+LOOKS = 5
+"""So often in that time a bar that is not advanced looks whether a line is due."""
+
+_open: list["ProgressBar"] = []
+"""Bars at work; the innermost, which speaks for all, is the last."""
 
 
 class ProgressBar:
     """Counts from `start` to `total` (None: not known yet).
 
-    `rate_unit` names what `advance(work=...)` counts.
+    `rate_unit` names what `advance(work=...)` counts. An open bar is never silent for long, also
+    where nothing advances it. Bars may lie in one another.
     """
+
+    _said = 0.0
+    """When one of the open bars last said something."""
 
     def __init__(
         self, label: str, total: int | None, start: int = 0, rate_unit: str = "steps"
     ) -> None:
         self._label, self._total, self._done, self._unit = label, total, start, rate_unit
-        self._first, self.work = start, 0.0
-        self._began = self._logged = time.monotonic()
+        self._first, self.work, self._note = start, 0.0, ""
+        self._began = time.monotonic()
         # jobs side by side would draw over each other
         alone = multiprocessing.parent_process() is None
         visible = alone and sys.stderr.isatty() and _console_says_info()
         self._bar = _bar() if visible else None
+        self._closed = threading.Event()
 
     def __enter__(self) -> "ProgressBar":
         if self._bar is not None:
@@ -39,7 +54,15 @@ class ProgressBar:
             self._task = self._bar.add_task(
                 self._label, total=self._total, completed=self._done, note=""
             )
+        else:
+            self._speak_from_now_on()
         return self
+
+    def _speak_from_now_on(self) -> None:
+        if not _open:
+            ProgressBar._said = time.monotonic()
+        _open.append(self)
+        threading.Thread(target=self._watch, daemon=True).start()
 
     def __exit__(
         self,
@@ -49,6 +72,16 @@ class ProgressBar:
     ) -> None:
         if self._bar is not None:
             self._bar.stop()
+        elif self in _open:
+            # with those inside that an error left open
+            del _open[_open.index(self) :]
+        self._closed.set()
+
+    def _watch(self) -> None:
+        """Say how it stands where nobody calls `advance`, in a thread of its own."""
+        while not self._closed.wait(LOG_SECONDS / LOOKS) and self in _open:
+            if _open[-1:] == [self]:
+                self._say_if_due()
 
     def advance(self, count: int = 1, work: float | None = None, note: str = "") -> None:
         """Count `count` more items and `work` units of the rate (default: the items).
@@ -57,19 +90,30 @@ class ProgressBar:
         """
         self._done += count
         self.work += count if work is None else work
-        text = f"{self.rate:,.0f} {self._unit}/s {note}"
+        self._note = note
         if self._bar is not None:
+            text = f"{self._pace()} {note}"
             self._bar.update(self._task, completed=self._done, total=self._total, note=text)
-        elif time.monotonic() - self._logged >= LOG_SECONDS:
-            self._logged = time.monotonic()
-            log.info(
-                "%s %d/%s, %s, %s left",
-                self._label,
-                self._done,
-                self._total or "?",
-                text.strip(),
-                self._left(),
-            )
+        else:
+            self._say_if_due()
+
+    def _say_if_due(self) -> None:
+        now = time.monotonic()
+        if now - ProgressBar._said >= LOG_SECONDS:
+            ProgressBar._said = now
+            log.info("%s", self._line())
+
+    def _line(self) -> str:
+        """How it stands, in words."""
+        if self._total is None and not self._done:
+            return f"{self._label}: {_minutes(self.seconds)} so far"
+        done = f"{self._done} so far" if self._total is None else f"{self._done}/{self._total}"
+        parts = [f"{self._label} {done}", f"{self._pace()} {self._note}".strip()]
+        return ", ".join(parts if self._total is None else [*parts, f"{self._left()} left"])
+
+    def _pace(self) -> str:
+        shown = f"{self.rate:,.0f}" if self.rate >= 10 else f"{self.rate:.2g}"
+        return f"{shown} {self._unit}/s"
 
     def expect(self, total: int | None) -> None:
         """Set what is counted to, once it is known or known better."""
@@ -89,8 +133,21 @@ class ProgressBar:
         pace = (self._done - self._first) / self.seconds
         if self._total is None or pace == 0:
             return "?"
-        seconds = max(0, int((self._total - self._done) / pace))
-        return f"{seconds // 60}:{seconds % 60:02d}"
+        return _minutes(max(0, (self._total - self._done) / pace))
+
+
+def tracked(
+    label: str, items: Iterable[T], total: int | None, rate_unit: str = "steps"
+) -> Iterator[T]:
+    """All `items`, in a bar of their own that counts those that are done."""
+    with ProgressBar(label, total, rate_unit=rate_unit) as bar:
+        for item in items:
+            yield item
+            bar.advance()
+
+
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
 def _console_says_info() -> bool:

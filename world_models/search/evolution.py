@@ -8,6 +8,7 @@ import cma
 import numpy as np
 
 from world_models.runs import seeding
+from world_models.runs.progress import tracked
 
 
 @dataclass
@@ -101,7 +102,7 @@ class Evolution:
 
     def replay(self, history: Sequence[Sequence[float]]) -> None:
         """Ask and tell every stored generation again."""
-        for fitness in history:
+        for fitness in tracked("replay the search", history, len(history), "generations"):
             self.ask()
             self.tell(fitness)
 

@@ -8,6 +8,7 @@ import torch
 from world_models.data.episode import Episode
 from world_models.data.latents import ENCODE_BATCH_SIZE
 from world_models.data.store import EpisodeStore
+from world_models.runs.progress import tracked
 from world_models.worlds.latent import WorldModel
 from world_models.worlds.memory import LatentState
 
@@ -38,7 +39,8 @@ def observe(world: WorldModel, store: EpisodeStore) -> Observed:
     ]
     seen: list[torch.Tensor] = []
     done: list[np.ndarray] = []
-    for first in range(0, len(rows), PLAYED_SIDE_BY_SIDE):
+    starts = range(0, len(rows), PLAYED_SIDE_BY_SIDE)
+    for first in tracked("look at M's episodes", starts, len(starts), "batches"):
         episodes = [store.episode(row) for row in rows[first : first + PLAYED_SIDE_BY_SIDE]]
         episodes.sort(key=lambda episode: -len(episode.actions))
         seen += _played(world, episodes)

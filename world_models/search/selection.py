@@ -1,11 +1,12 @@
 """Which of the controllers of a search becomes the agent: scores on tracks fitness never sees."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from world_models.measures.search_rows import SelectionRow
+from world_models.runs.progress import ProgressBar
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.runs.statistics import summarize
 from world_models.search.quarantine import check_half_played
@@ -64,7 +65,9 @@ class Selection:
 
         Half of the episodes lost are a WorkerError.
         """
-        scores = self.team.play(np.stack(vectors), seeds, names, generation)
+        with ProgressBar("test", len(vectors) * len(seeds), rate_unit="env steps") as bar:
+            team = replace(self.team, advance=bar.advance)
+            scores = team.play(np.stack(vectors), seeds, names, generation)
         check_half_played(scores, generation)
         returns = np.array([score.total_return for score in scores])
         returns = returns.reshape(len(vectors), len(seeds))

@@ -38,7 +38,7 @@ from world_models.runs.numbers import (
     require_not_negative,
     require_positive,
 )
-from world_models.runs.progress import ProgressBar
+from world_models.runs.progress import ProgressBar, tracked
 from world_models.runs.rows import cells
 from world_models.runs.run import RUNTIME, Run
 from world_models.runs.schedule import Best, Every, warmup_cosine
@@ -212,7 +212,8 @@ def validate(
     training.write_window(metrics)
     training.write_timing(metrics)
     model, sums, latents = training.model.eval(), dict[str, float](), []
-    for frames in held_out.frames.split(FRAMES_AT_ONCE):
+    parts = held_out.frames.split(FRAMES_AT_ONCE)
+    for frames in tracked("validate the autoencoder", parts, len(parts), "batches"):
         _, terms, found = loss_terms(cfg, run.device, model, frames)
         x, recon = found["x"], found["recon"]
         values: dict[str, Any] = {

@@ -193,7 +193,7 @@ def film(run: Run, agent: Agent, scores: list[Score]) -> None:
     ranked = sorted(scores, key=lambda score: -score.total_return)
     chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
     with one_thread():
-        frames, returns = replay(run, agent, [score.seed for score in chosen.values()])
+        frames, returns = replay(run, agent, list(chosen.values()))
     for (name, score), seen, total in zip(chosen.items(), frames, returns, strict=True):
         if not np.isclose(total, score.total_return):
             log.warning(
@@ -206,15 +206,18 @@ def film(run: Run, agent: Agent, scores: list[Score]) -> None:
         save_video(run.path / "videos" / f"{name}.mp4", side_by_side(panels), fps=30)
 
 
-def replay(run: Run, agent: Agent, seeds: list[int]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Frames (T, H, W, C) uint8 and return of one episode per seed."""
+def replay(run: Run, agent: Agent, scores: list[Score]) -> tuple[list[np.ndarray], np.ndarray]:
+    """Frames (T, H, W, C) uint8 and return of each of these episodes, played again."""
+    seeds = [score.seed for score in scores]
     envs = make_vector_env(agent.env, run.backend, len(seeds))
     frames: list[list[np.ndarray]] = [[] for _ in seeds]
     returns = np.zeros(len(seeds))
-    for step in interact(envs, agent.policy(), seeds):
-        returns[step.rows] += step.rewards
-        for i, episode in enumerate(step.rows):
-            frames[episode].append(step.observations[i])
+    with ProgressBar("play again to film", sum(score.length for score in scores)) as bar:
+        for step in interact(envs, agent.policy(), seeds):
+            returns[step.rows] += step.rewards
+            for i, episode in enumerate(step.rows):
+                frames[episode].append(step.observations[i])
+            bar.advance(len(step.rows))
     envs.close()
     return [np.stack(episode) for episode in frames], returns
 

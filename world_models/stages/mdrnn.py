@@ -27,7 +27,7 @@ from world_models.models.mdrnn import MDRNN, Mixture
 from world_models.runs import seeding
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import evenly_spaced, require_not_negative, require_positive
-from world_models.runs.progress import ProgressBar
+from world_models.runs.progress import ProgressBar, tracked
 from world_models.runs.rows import cells
 from world_models.runs.run import BUDGET, RUNTIME, Run
 from world_models.runs.schedule import EarlyStopping, Every, check_factor, plateau
@@ -310,7 +310,9 @@ def validate(
     steps: defaultdict[str, float] = defaultdict(float)
     draw = seeding.torch_generator(run.seed, "mdrnn", "validation", device=run.device.value)
     carried: tuple[torch.Tensor, ...] = model.get_init_hidden(VALIDATION_ROWS)
-    for chunks, batch in read_chunks(data, validation_order(cfg, data)):
+    order = list(validation_order(cfg, data))
+    batches = read_chunks(data, iter(order))
+    for chunks, batch in tracked("validate M", batches, len(order), "batches"):
         given = batch.to(run.device.value)
         _, terms, carried = loss_terms(cfg, model, given, chunks, carried, draw)
         for name, term in terms.items():
@@ -361,10 +363,11 @@ def show_dream(
 def show_dreams(cfg: MDRNNConfig, run: Run, world: WorldModel, store: EpisodeStore) -> None:
     """Strips and videos of the dream beside the truth, and at several temperatures."""
     shown = {
-        "dream": dream(world, store, cfg.temperature, run.seed),
-        "temperatures": dream_at_temperatures(world, store, run.seed),
+        "dream": lambda: dream(world, store, cfg.temperature, run.seed),
+        "temperatures": lambda: dream_at_temperatures(world, store, run.seed),
     }
-    for name, panels in shown.items():
+    for name, draw in tracked("show dreams", shown.items(), len(shown), "films"):
+        panels = draw()
         save_strip(run, name, panels)
         save_video(run.path / "videos" / f"{name}.mp4", side_by_side(panels), fps=15)
 

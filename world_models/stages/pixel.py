@@ -51,7 +51,7 @@ from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import Device, Precision, autocast, compile_on_gpu, place
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_below_one, require_not_negative, require_positive
-from world_models.runs.progress import ProgressBar
+from world_models.runs.progress import ProgressBar, tracked
 from world_models.runs.rows import cells
 from world_models.runs.run import RUNTIME, Run
 from world_models.runs.schedule import Best, Every, Phase, phases, warmup_cosine
@@ -336,7 +336,8 @@ def steps_in(cfg: PixelConfig, run: Run, model: PixelModel, store: EpisodeStore)
     if cfg.compile:
         compile_on_gpu(trial, run.device)
     optimizer = adamw(trial, cfg.learning_rate, cfg.weight_decay)
-    for number, share in enumerate(cfg.unroll_shares):
+    shares = enumerate(cfg.unroll_shares)
+    for number, share in tracked("time a step", shares, len(cfg.unroll), "phases"):
         phase = Phase(cfg.unroll[number], 0, 2 + TIMED)
         clock = [time.monotonic()]
         for step, batch in enumerate(phase_batches(cfg, run, store, phase, 0)):
