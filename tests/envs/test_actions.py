@@ -120,3 +120,21 @@ def test_what_lies_in_a_space_is_what_gymnasium_says() -> None:
     numbers = np.arange(-3, 12)
     expected = [numbered.contains(number) for number in numbers]
     assert ActionSpace.from_gymnasium(numbered, []).contains(numbers).tolist() == expected
+
+
+def test_bounds_far_apart_are_spanned_all_the_same() -> None:
+    most = float(np.finfo(np.float32).max)
+    space = ActionSpace.from_gymnasium(Box(-most, most, (2,), np.float32), [])
+    raw = np.array([[0.0, 0.5], [-9.0, 9.0]], np.float32)
+    actions = space.from_raw(raw)
+    np.testing.assert_allclose(actions, [[0, np.tanh(0.5) * most], [-most, most]], rtol=1e-5)
+    assert actions.dtype == np.float32 and space.contains(actions).all()
+    assert np.abs(space.to_raw(actions[:1]) - raw[:1]).max() < 1e-5
+    drawn = space.sample(np.random.default_rng(0), 100)
+    assert np.isfinite(drawn).all() and len(np.unique(drawn)) == 200
+    assert space.to_gymnasium() == Box(-most, most, (2,), np.float32)
+
+
+def test_bounds_that_no_action_can_hold_are_refused() -> None:
+    with pytest.raises(ValueError, match="finite bounds"):
+        ActionSpace.from_gymnasium(Box(-1e300, 1e300, (2,), np.float64), [])

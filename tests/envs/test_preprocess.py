@@ -69,3 +69,15 @@ def test_refusals() -> None:
         Preprocessing((0, -1, 0, 0), 64, False)
     with pytest.raises(ValueError, match="leaves nothing"):
         Preprocessing((48, 48, 0, 0), 64, False).apply(pictures(96, 96))
+
+
+@pytest.mark.parametrize("grayscale", [False, True])
+@pytest.mark.parametrize("side", [16, 32])
+@pytest.mark.parametrize(
+    "picture", [np.zeros((32, 32, 4), np.uint8), np.zeros((32, 32, 3), np.float32)]
+)
+def test_what_is_no_picture_never_comes_to_a_frame(
+    picture: np.ndarray, side: int, grayscale: bool
+) -> None:
+    with pytest.raises(AssertionError):
+        Preprocessing((0, 0, 0, 0), side, grayscale).apply([picture])

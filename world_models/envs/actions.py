@@ -79,7 +79,7 @@ class ActionSpace:
 
     @classmethod
     def _from_box(cls, space: gymnasium.spaces.Box, squash: list[Squash]) -> "ActionSpace":
-        finite = bool(np.isfinite(space.low).all() and np.isfinite(space.high).all())
+        finite = bool((np.abs([space.low, space.high]) <= np.finfo(np.float32).max).all())
         if len(space.shape) != 1 or not finite or not np.issubdtype(space.dtype, np.floating):
             raise ValueError(
                 f"action space {space} is not supported: "
@@ -104,7 +104,8 @@ class ActionSpace:
         """The same space for Gymnasium."""
         if self.kind == "discrete":
             return gymnasium.spaces.Discrete(self.size, start=self.start)
-        return gymnasium.spaces.Box(*self._bounds, dtype=np.float32)
+        low, high = (bound.astype(np.float32) for bound in self._bounds)
+        return gymnasium.spaces.Box(low, high, dtype=np.float32)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON types only."""
@@ -185,7 +186,11 @@ class ActionSpace:
 
     @cached_property
     def _bounds(self) -> tuple[np.ndarray, np.ndarray]:
-        return np.array(self.low, np.float32), np.array(self.high, np.float32)
+        """float32; float64 where a difference would overflow."""
+        low, high = np.array(self.low), np.array(self.high)
+        wide = (high - low > np.finfo(np.float32).max).any()
+        dtype = np.float64 if wide else np.float32
+        return low.astype(dtype), high.astype(dtype)
 
     @cached_property
     def _positive(self) -> np.ndarray:

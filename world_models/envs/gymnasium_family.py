@@ -2,18 +2,19 @@
 
 import difflib
 import sys
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import gymnasium
 import numpy as np
-from gymnasium.wrappers import AddRenderObservation
 
 from world_models.envs.actions import ActionSpace, Noise
 from world_models.envs.config import EnvConfig
 from world_models.envs.envpool_backend import ENVPOOL_IDS, EnvPoolVectorEnv, envpool_installed
+from world_models.envs.foreign import foreign
 from world_models.envs.gymnasium_backend import GymnasiumVectorEnv
+from world_models.envs.picture_env import PictureEnv
+from world_models.envs.pictures import CHANNELS
 from world_models.envs.preprocess import MIN_FRAME_SIZE, Preprocessing
 from world_models.envs.spec import EnvSpec
 
@@ -23,6 +24,15 @@ DRIVING_NOISE = {"CarRacing-v3": Noise(mean=(0.0, -0.8, -1.5), std=(0.3, 0.7, 1.
 It gives more gas than brake, and steers gently: full gas or full lock spins the car off the road at
 once. So driven, it is on the road in 15 % of the frames instead of 3 %.
 """
+
+PACKAGES = {
+    "ALE/": ("ale-py", "ale_py"),
+    "MiniGrid-": ("minigrid", "minigrid"),
+    "BabyAI-": ("minigrid", "minigrid"),
+    "MiniWorld-": ("miniworld", "miniworld"),
+    "dm_control/": ("shimmy[dm-control]", "shimmy"),
+}
+"""Where environments whose ids begin so come from: what is installed, and what is imported."""
 
 
 def fits(env_id: str) -> bool:
@@ -40,9 +50,11 @@ def make_spec(cfg: EnvConfig, preprocessing: Preprocessing) -> EnvSpec:
     kwargs = dict(cfg.kwargs)
     env = make_pixel_env(cfg.id, kwargs, find_render_mode(cfg.id, kwargs))
     try:
-        height, width, _ = env.observation_space.shape or (0, 0, 0)
-        preprocessing.check(height, width)
         actions = ActionSpace.from_gymnasium(env.action_space, cfg.squash)
+        picture, _ = env.reset()
+        preprocessing.check(*picture.shape[:2])
+        # it shows whether it can be played at all
+        env.step(actions.sample(np.random.default_rng(0), 1)[0])
         limit = env.spec.max_episode_steps if env.spec else None
         return EnvSpec(cfg.id, kwargs, preprocessing, cfg.frame_skip, actions, limit)
     finally:
@@ -74,26 +86,20 @@ def pool_obstacle(spec: EnvSpec) -> str:
     return ""
 
 
-def wrappers(env: gymnasium.Env) -> list[Callable[[gymnasium.Env], gymnasium.Env]]:
-    """The wrappers around an environment, innermost first; `Preprocessing` crops and resizes."""
-    return [] if shows_pixels(env) else [AddRenderObservation]
-
-
-def make_pixel_env(env_id: str, kwargs: dict[str, Any], render_mode: str | None) -> gymnasium.Env:
+def make_pixel_env(env_id: str, kwargs: dict[str, Any], render_mode: str | None) -> PictureEnv:
     """One environment whose observations are pictures; ValueError if it has none to show."""
     rendering = {} if render_mode is None else {"render_mode": render_mode}
     env = _make(env_id, {**rendering, **kwargs})
-    if render_mode is None and not shows_pixels(env):
+    rendered = not shows_pixels(env) and render_mode is not None
+    if not rendered and not shows_pictures(env):
         env.close()
         raise ValueError(
             f"env.id={env_id} has no pixels: "
             "it needs image observations or the render mode rgb_array"
         )
-    # wrappers may reset it: let nothing random linger from that
+    # a first reset without a seed: let nothing random linger from that
     env.unwrapped.np_random = np.random.default_rng(0)
-    for wrapper in wrappers(env):
-        env = wrapper(env)
-    return env
+    return PictureEnv(env, env_id, rendered)
 
 
 def shows_pixels(env: gymnasium.Env) -> bool:
@@ -106,6 +112,15 @@ def shows_pixels(env: gymnasium.Env) -> bool:
     return space.shape[2] == 3 and min(space.shape[:2]) >= MIN_FRAME_SIZE
 
 
+def shows_pictures(env: gymnasium.Env) -> bool:
+    """Whether the observations can be taken for pictures, where it renders none."""
+    space = env.observation_space
+    if not isinstance(space, gymnasium.spaces.Box):
+        return False
+    sides = [side for side in space.shape if side not in CHANNELS]
+    return len(sides) == 2 and min(sides) >= MIN_FRAME_SIZE
+
+
 def find_render_mode(env_id: str, kwargs: dict[str, Any]) -> str | None:
     """`rgb_array` if the environment can render pictures, else None."""
     env = _make(env_id, kwargs)
@@ -115,16 +130,22 @@ def find_render_mode(env_id: str, kwargs: dict[str, Any]) -> str | None:
 
 
 def _make(env_id: str, kwargs: dict[str, Any]) -> gymnasium.Env:
-    try:
-        return gymnasium.make(env_id, disable_env_checker=True, **kwargs)
-    except gymnasium.error.UnregisteredEnv as error:
-        near = difflib.get_close_matches(env_id, list(gymnasium.registry), n=3)
-        hint = "see gymnasium.pprint_registry() for what exists"
-        if near:
-            hint = f"did you mean {' or '.join(near)}?"
-        raise ValueError(f"env.id={env_id} is not known to Gymnasium: {hint}") from error
-    except (gymnasium.error.Error, ImportError, TypeError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(
-            f"env.id={env_id} cannot be made with env.kwargs={kwargs}: {reason}"
-        ) from error
+    with foreign(f"env.id={env_id} cannot be made with env.kwargs={kwargs}"):
+        try:
+            return gymnasium.make(env_id, disable_env_checker=True, **kwargs)
+        except gymnasium.error.UnregisteredEnv:
+            pass
+    raise ValueError(f"env.id={env_id} is not known to Gymnasium: {_where_to_find(env_id)}")
+
+
+def _where_to_find(env_id: str) -> str:
+    """What to do about an id that Gymnasium does not know, in this process or in a worker."""
+    for beginning, (package, module) in PACKAGES.items():
+        if env_id.startswith(beginning):
+            return f"pip install {package}, and type env.id={module}:{env_id}"
+    near = difflib.get_close_matches(env_id, list(gymnasium.registry), n=3)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return (
+        f"{hint}One that other code registers is named with its module, "
+        f"env.id=<module>:{env_id}: workers import that module, but no script or notebook"
+    )

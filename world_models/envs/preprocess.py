@@ -72,26 +72,20 @@ class Preprocessing:
         """
         frames = np.empty((len(pictures), self.size, self.size, self.channels), np.uint8)
         for frame, picture in zip(frames, pictures, strict=True):
-            self._one(picture, frame)
+            frame[:] = self._one(picture)
         return frames
 
     __call__ = apply
 
-    def _one(self, picture: np.ndarray, frame: np.ndarray) -> None:
-        height, width = picture.shape[:2]
+    def _one(self, picture: np.ndarray) -> np.ndarray:
+        """The frame of a picture, uint8 (H, W, 3)."""
+        height, width, channels = picture.shape
+        assert (picture.dtype, channels) == (np.uint8, 3), (picture.dtype, picture.shape)
         if any(self.crop):
             self.check(height, width)
             top, bottom, left, right = self.crop
             picture = picture[top : height - bottom, left : width - right]
-        if self.grayscale:
-            frame[..., 0] = cv2.cvtColor(self._resize(picture), cv2.COLOR_RGB2GRAY)
-        else:
-            self._resize(picture, frame)
-
-    def _resize(self, picture: np.ndarray, frame: np.ndarray | None = None) -> np.ndarray:
         if picture.shape[:2] != (self.size, self.size):
             side = (self.size, self.size)
-            return cv2.resize(picture, side, dst=frame, interpolation=cv2.INTER_AREA)
-        if frame is not None:
-            frame[:] = picture
-        return picture
+            picture = cv2.resize(picture, side, interpolation=cv2.INTER_AREA)
+        return cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)[..., None] if self.grayscale else picture
