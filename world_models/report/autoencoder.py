@@ -1,6 +1,8 @@
 """What the report says of the autoencoder: its pictures beside the mean image, its latents, its
 training."""
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 from world_models.figures import plots
@@ -13,6 +15,8 @@ from world_models.report.next_frames import show_latest
 from world_models.report.page import Section
 from world_models.report.pixel import add_losses
 from world_models.report.training import loss_headline
+from world_models.report.verdict import PSNR, Finding, Side, better
+from world_models.runs.metrics import read_rows
 from world_models.runs.rows import captions
 
 TITLE = "Autoencoder"
@@ -31,6 +35,21 @@ CAPTIONS = (
 def headline(folder: Path) -> Headline | None:
     """The least validation loss so far."""
     return loss_headline(folder, AutoencoderRow, "val_loss")
+
+
+def findings(folder: Path) -> list[Finding]:
+    """The best of its validations beside the mean image."""
+    return autoencoder_findings(read_rows(folder / "val_metrics.csv", AutoencoderRow))
+
+
+def autoencoder_findings(rows: Sequence[AutoencoderRow]) -> list[Finding]:
+    """The validation with the best pictures decides."""
+    known = [row for row in rows if math.isfinite(row.val_psnr)]
+    if not known:
+        return []
+    best = max(known, key=lambda row: row.val_psnr)
+    ours, theirs = Side("the autoencoder", best.val_psnr), Side("the mean image", best.mean_psnr)
+    return better(ours, theirs, "draws held-out frames", PSNR)
 
 
 def fill(section: Section) -> None:

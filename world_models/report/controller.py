@@ -18,6 +18,7 @@ from world_models.measures.search_rows import (
 from world_models.report.curves import finite, line, values
 from world_models.report.headline import Headline
 from world_models.report.page import Section
+from world_models.report.verdict import Finding
 from world_models.runs.metrics import read_column, read_rows
 from world_models.runs.rows import TimingRow, captions
 
@@ -56,6 +57,30 @@ def headline(folder: Path) -> Headline | None:
         ]
     )
     return Headline("selection score", float(tested.max()), True) if tested.size else None
+
+
+def findings(folder: Path) -> list[Finding]:
+    """What the search came to beside what it began with."""
+    return search_findings(
+        read_rows(folder / "metrics.csv", GenerationRow),
+        read_rows(folder / "selection.csv", SelectionRow),
+    )
+
+
+def search_findings(
+    metrics: Sequence[GenerationRow], selection: Sequence[SelectionRow]
+) -> list[Finding]:
+    """The best test of the mean vector must lie above the first generation's mean."""
+    tested = [row for row in selection if np.isfinite([row.mean, row.low, row.high]).all()]
+    if not metrics or not tested or not np.isfinite(metrics[0].mean):
+        return []
+    best, first = max(tested, key=lambda row: row.mean), metrics[0]
+    good = best.low > first.mean
+    so = "has raised" if good else "has not clearly raised"
+    interval = f"95 % interval {number(best.low, best.mean)} to {number(best.high, best.mean)}"
+    began = f"{number(first.mean)}, the mean of generation {first.generation}"
+    to = f"{number(best.mean)} ({interval}) in the test after generation {best.generation}"
+    return [Finding(good, f"The search {so} the return: from {began}, to {to}.")]
 
 
 def fill(section: Section) -> None:

@@ -6,4 +6,5 @@ TITLE = rollout.TITLE
 LEAD = "Episodes from elsewhere, in the order of ours: what was seen, what was done, what followed."
 CAPTIONS = rollout.CAPTIONS
 headline = rollout.headline
+findings = rollout.findings
 fill = rollout.fill

@@ -10,12 +10,14 @@ from world_models.figures import plots
 from world_models.figures.plots import BLUE, GREY
 from world_models.figures.wording import number, plus_minus
 from world_models.measures.horizons import skill
-from world_models.measures.rows import HorizonRow
+from world_models.measures.rows import HeadScore, HorizonRow
 from world_models.report.headline import SKILL, Headline
-from world_models.report.heads import HEAD_CAPTIONS, add_calibration
-from world_models.report.next_frames import ERROR_CAPTIONS, FILM, add_errors
+from world_models.report.heads import HEAD_CAPTIONS, add_calibration, head_findings
+from world_models.report.next_frames import ERROR_CAPTIONS, FILM, add_errors, error_findings
 from world_models.report.page import Section
+from world_models.report.verdict import Finding
 from world_models.runs.files import read_json
+from world_models.runs.metrics import read_rows
 from world_models.runs.rows import rows_of
 from world_models.runs.statistics import Summary
 
@@ -40,6 +42,36 @@ def headline(folder: Path) -> Headline | None:
     return Headline("mean return", scores["mean"], True, scores["std"])
 
 
+def findings(folder: Path) -> list[Finding]:
+    """The agent beside the random policy, or a next-frame model beside guesses."""
+    if (folder / "rollout_metrics.csv").is_file():
+        heads = read_rows(folder / "calibration_scores.csv", HeadScore)
+        rows = read_rows(folder / "rollout_metrics.csv", HorizonRow)
+        return [*error_findings(rows), *head_findings(heads, "the model")]
+    scores = _read_scores(folder)
+    if not {"agent", "random"} <= set(scores):
+        return []
+    return agent_findings(scores["agent"][1], scores["random"][1])
+
+
+def agent_findings(agent: Summary, random: Summary) -> list[Finding]:
+    """One plays better where the intervals of the mean returns do not touch."""
+    good, bad = agent.low > random.high, agent.high < random.low
+    ours, theirs = _with_interval(agent), _with_interval(random)
+    if bad:
+        what = f"The random policy plays better than the agent: mean return {theirs} against {ours}"
+    elif good:
+        what = f"The agent plays better than the random policy: mean return {ours} against {theirs}"
+    else:
+        what = f"The agent is not clearly better than the random policy: {ours} against {theirs}"
+    return [Finding(good, f"{what}.")]
+
+
+def _with_interval(summary: Summary) -> str:
+    low, high = (number(value, summary.mean) for value in (summary.low, summary.high))
+    return f"{number(summary.mean)} (95 % interval {low} to {high})"
+
+
 def fill(section: Section) -> None:
     """Headline, plots, tables and films, as far as the files are there."""
     if (section.folder / "rollout_metrics.csv").is_file():
@@ -57,7 +89,11 @@ def _fill_pixels(section: Section) -> None:
 
 def _fill_agent(section: Section) -> None:
     """Returns of the agent beside those of the random policy, and films of three episodes."""
-    scores = _read_scores(section)
+    scores: dict[str, tuple[np.ndarray, Summary]] = {}
+    try:
+        scores = _read_scores(section.folder)
+    except ValueError as error:
+        section.note(str(error))
     ranked: list[float] = []
     if "agent" in scores:
         returns, summary = scores["agent"]
@@ -88,9 +124,12 @@ def _fill_agent(section: Section) -> None:
         section.show(section.folder / "videos" / f"{name}.mp4", caption, section.videos)
 
 
-def _read_scores(section: Section) -> dict[str, tuple[np.ndarray, Summary]]:
-    """Returns and summary of the agent and of the random policy, as far as scores.json has them."""
-    path = section.folder / "scores.json"
+def _read_scores(folder: Path) -> dict[str, tuple[np.ndarray, Summary]]:
+    """Returns and summary of the agent and of the random policy, as far as scores.json has them.
+
+    A damaged file is a ValueError.
+    """
+    path = folder / "scores.json"
     if not path.is_file():
         return {}
     try:
@@ -98,8 +137,7 @@ def _read_scores(section: Section) -> dict[str, tuple[np.ndarray, Summary]]:
         found = {"agent": values, "random": values.get("random")}
         return {name: _score(part) for name, part in found.items() if part}
     except (ValueError, KeyError, TypeError, AttributeError):
-        section.notes.append("scores.json is damaged.")
-        return {}
+        raise ValueError("scores.json is damaged.") from None
 
 
 def _score(part: dict[str, Any]) -> tuple[np.ndarray, Summary]:

@@ -11,6 +11,7 @@ from world_models.figures.plots import BLUE, GREY, HALF, as_svg, round_ticks
 from world_models.figures.wording import number
 from world_models.measures.rows import HEAD_SCORES, QUANTITIES, CalibrationBin, HeadScore
 from world_models.report.page import Listing, Section
+from world_models.report.verdict import Finding, Scale, Side, better
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +23,11 @@ AXES = {
 CALIBRATION_NOTE = (
     "One dot per bin of the prediction, with its 95 % interval; line: predicted equals observed"
 )
+# what each is judged by: the score that decides, what is done, what it measures
+DECIDING = {
+    "reward": ("reward_r2", "foretells the reward", Scale("R²")),
+    "end": ("done_brier", "foretells ends", Scale("Brier score", larger_is_better=False)),
+}
 SCORES = "Reward and end of episode, one step ahead"
 HEAD_CAPTIONS = (*QUANTITIES.values(), SCORES)
 
@@ -51,6 +57,19 @@ def add_head_scores(section: Section, scores: Sequence[HeadScore], model: str) -
     if rows:
         heads = ["", model, "Always the training mean"]
         section.listings.append(Listing(SCORES, heads, rows))
+
+
+def head_findings(scores: Sequence[HeadScore], model: str) -> list[Finding]:
+    """Heads beside always saying the training mean; ends only where some were held out."""
+    found = {row.name: row for row in scores}
+    some_ended = "done_auroc" in found and math.isfinite(found["done_auroc"].value)
+    findings = []
+    for quantity, (name, deed, scale) in DECIDING.items():
+        if name in found and (quantity == "reward" or some_ended):
+            ours = Side(model, found[name].value)
+            theirs = Side("always saying the training mean", found[name].baseline)
+            findings += better(ours, theirs, deed, scale)
+    return findings
 
 
 def _alike(*values: float) -> list[str]:

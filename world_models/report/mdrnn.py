@@ -13,6 +13,7 @@ from world_models.figures.wording import number
 from world_models.measures.rows import (
     OPEN_LOOP_SHOWN,
     PREDICTORS,
+    HeadScore,
     LikelihoodRow,
     MemoryRow,
     OpenLoopRow,
@@ -20,17 +21,15 @@ from world_models.measures.rows import (
 from world_models.report.curves import line
 from world_models.report.headline import Headline
 from world_models.report.heads import HEAD_CAPTIONS, add_calibration
+from world_models.report.mdrnn_findings import BASELINES, complete, memory_findings, strongest
 from world_models.report.page import Listing, Section
 from world_models.report.training import fill_training, loss_headline
+from world_models.report.verdict import Finding
+from world_models.runs.metrics import read_rows
 from world_models.runs.rows import captions
 
 TITLE = "M · memory"
 LEAD = "A recurrent network predicts the next z, so that it can dream on by itself."
-BASELINES = {
-    "linear": "linear regression from z and action",
-    "last": "the last z",
-    "marginal": "the mean of all z",
-}
 MODELS = {"M": "M", **BASELINES, "floor": "least possible: V's own uncertainty"}
 LIKELIHOOD = "The next z, one step ahead"
 LIKELIHOOD_HEADS = [
@@ -97,6 +96,15 @@ def headline(folder: Path) -> Headline | None:
     return loss_headline(folder, MemoryRow)
 
 
+def findings(folder: Path) -> list[Finding]:
+    """M beside what it must beat."""
+    return memory_findings(
+        read_rows(folder / "likelihood.csv", LikelihoodRow),
+        read_rows(folder / "open_loop.csv", OpenLoopRow),
+        read_rows(folder / "calibration_scores.csv", HeadScore),
+    )
+
+
 def fill(section: Section) -> None:
     """Headline, tables, plots, pictures and videos, as far as the files are there."""
     fill_training(section, MemoryRow)
@@ -111,17 +119,16 @@ def fill(section: Section) -> None:
 
 def _add_likelihood(section: Section) -> None:
     rows = section.rows("likelihood.csv", LikelihoodRow)
-    read = {row.name: row for row in rows if math.isfinite(row.bits_per_dim)}
-    found = {name: read[name] for name in MODELS if name in read}
-    if not {"M", *BASELINES} <= set(found):
+    read = complete(rows)
+    if not read:
         return
-    rival = min(BASELINES, key=lambda name: found[name].bits_per_dim)
+    found = {name: read[name] for name in MODELS if name in read}
+    rival = strongest(found)
     bits = {name: number(row.bits_per_dim) for name, row in found.items()}
     section.headline = (
         bits["M"],
         f"bits per dimension of the next z; best simple baseline {bits[rival]}",
     )
-    section.notes.append(_verdict(found[rival], BASELINES[rival]))
     if any(row.split == "train" for row in rows):
         section.notes.append(
             "There are no validation episodes: M was measured on the episodes it was trained on."
@@ -132,22 +139,6 @@ def _add_likelihood(section: Section) -> None:
         for name, row in found.items()
     ]
     section.listings.append(Listing(LIKELIHOOD, LIKELIHOOD_HEADS, cells, best))
-
-
-def _verdict(rival: LikelihoodRow, name: str) -> str:
-    """One sentence on M beside the best baseline."""
-    gap = f"{number(abs(rival.worse))} bits per dimension"
-    episodes = f"{rival.episodes} episodes"
-    interval = f"95 % interval {number(rival.low)} to {number(rival.high)} over {episodes}"
-    known = math.isfinite(rival.low)
-    ground = interval if known else f"{episodes}, too few for an interval"
-    if rival.low <= 0 <= rival.high:
-        return f"M does not clearly differ from the best simple baseline, {name}: {gap} ({ground})."
-    if rival.worse < 0:
-        better = "A simple baseline predicts the next z better than M"
-        return f"{better}: {name} needs {gap} less ({ground})."
-    better = "M predicts the next z better than the best simple baseline"
-    return f"{better}, {name}, which needs {gap} more ({ground})."
 
 
 def _difference(row: LikelihoodRow) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 if TYPE_CHECKING:
     from world_models.report.headline import Headline
     from world_models.report.page import Section
+    from world_models.report.verdict import Finding
 
 
 class StageReport(Protocol):
@@ -21,6 +22,9 @@ class StageReport(Protocol):
 
     def headline(self, folder: Path, /) -> "Headline | None":
         """The number by which a run is compared; None where there is none yet."""
+
+    def findings(self, folder: Path, /) -> "list[Finding]":
+        """Its numbers beside those that they must beat; none where there is nothing to beat."""
 
     def fill(self, section: "Section", /) -> None:
         """Facts, plots, tables and pictures, as far as the files are there."""

@@ -10,7 +10,9 @@ from world_models.figures.wording import number
 from world_models.measures.horizons import best_rollout, over, skill
 from world_models.measures.rows import GUESSES, HORIZONS_SHOWN, HorizonRow
 from world_models.report.curves import line
+from world_models.report.horizon_findings import Errors, ahead
 from world_models.report.page import Listing, Section
+from world_models.report.verdict import Finding
 from world_models.runs.rows import captions
 
 COLOURS = dict(zip(GUESSES, (GREY, GREEN, ORANGE), strict=True))
@@ -23,6 +25,11 @@ HEADS = [
     "PSNR, dB",
     "SSIM",
 ]
+GUESSED = {
+    "copy": "a copy of the last frame",
+    "mean": "the mean of the training frames",
+    "fade": "the best fade from one to the other",
+}
 ERRORS_NOTE = (
     "The model reads its own frames back; shuffled: with the actions of other windows. "
     "Without a model: a copy of the last frame, the mean of the training frames, "
@@ -35,6 +42,16 @@ TABLES = {
 FILM = "Left what happened, right what the model went on to predict"
 
 ERROR_CAPTIONS = (*captions(HorizonRow).values(), TABLES["validation"])
+
+
+def error_findings(rows: Sequence[HorizonRow]) -> list[Finding]:
+    """The model's errors at all horizons beside those of each guess."""
+    ours = Errors("the model", {row.horizon: row.mse for row in rows})
+    found = []
+    for guess, name in GUESSED.items():
+        theirs = Errors(name, {row.horizon: getattr(row, f"{guess}_mse") for row in rows})
+        found += ahead(ours, theirs, "squared error", "frame")
+    return found
 
 
 def add_errors(section: Section, records: Sequence[HorizonRow]) -> None:

@@ -9,6 +9,7 @@ import numpy as np
 from markupsafe import Markup
 
 from world_models.figures.plots import HALF, THIRD, WIDE, Table
+from world_models.report.verdict import Verdict
 from world_models.runs.metrics import read_csv, read_rows
 from world_models.runs.rows import as_float
 
@@ -56,6 +57,7 @@ class Section:
     listings: list[Listing] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)  # what is missing or damaged
     shown: set[Path] = field(default_factory=set)  # media files that need not appear under `more`
+    verdict: Verdict | None = None
     taken: bool = False  # from elsewhere, with `reuse=true`
     key: str = ""  # of the section on its page; a stage may occur twice in a chain
 

@@ -1,5 +1,6 @@
 """What the report says of episodes."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from world_models.data.tables import EpisodeLine
@@ -9,7 +10,8 @@ from world_models.figures.wording import number, plus_minus
 from world_models.report.curves import finite
 from world_models.report.headline import Headline
 from world_models.report.page import Section
-from world_models.runs.metrics import read_column
+from world_models.report.verdict import Finding
+from world_models.runs.metrics import read_column, read_rows
 from world_models.runs.rows import captions
 
 TITLE = "Episodes"
@@ -26,6 +28,30 @@ def headline(folder: Path) -> Headline | None:
     if not returns.size:
         return None
     return Headline("mean return", float(returns.mean()), True, float(returns.std()))
+
+
+def findings(folder: Path) -> list[Finding]:
+    """Whether there is something to learn from, and something to judge by."""
+    return episodes_findings(read_rows(folder / "episodes.csv", EpisodeLine))
+
+
+def episodes_findings(rows: Sequence[EpisodeLine]) -> list[Finding]:
+    """Returns must differ for rewards to be learned, and some episodes be held out."""
+    if not rows:
+        return []
+    low, high = (pick(row.total_return for row in rows) for pick in (min, max))
+    held_out = sum(row.split == "validation" for row in rows)
+    of_all = f"{held_out} of {len(rows)} episodes are held out"
+    if low < high:
+        returns = Finding(True, f"Returns differ, from {number(low)} to {number(high)}.")
+    else:
+        returns = Finding(
+            False, f"All {len(rows)} episodes have the return {number(low)}: rewards teach nothing."
+        )
+    judged = Finding(True, f"{of_all}, for judging.")
+    if not held_out:
+        judged = Finding(False, f"{of_all}: models are judged on what they were trained on.")
+    return [returns, judged]
 
 
 def fill(section: Section) -> None:

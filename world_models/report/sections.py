@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 
 from world_models.figures.wording import number
-from world_models.report.modules import report_of
+from world_models.report.modules import StageReport, report_of
 from world_models.report.page import Section
 from world_models.report.training import fill_training, finite_cells
+from world_models.report.verdict import verdict
 
 
 def make_section(
@@ -25,6 +26,8 @@ def make_section(
     section = Section(stage, title, lead, folder, status, manifest, key=key or stage)
     fill = report.fill if report else fill_training
     fill(section)
+    if report is not None and status == "finished":
+        _add_verdict(section, report)
     rates = finite_cells(section.table("timing.csv"), "rate")
     if rates.size:
         section.facts.append(("Speed", f"{number(float(np.median(rates)))} steps/s"))
@@ -35,3 +38,11 @@ def make_section(
     ):
         section.notes.append("Nothing has been recorded yet.")
     return section
+
+
+def _add_verdict(section: Section, report: StageReport) -> None:
+    """Its numbers beside those that they must beat; a damaged file gives a note."""
+    try:
+        section.verdict = verdict(report.findings(section.folder))
+    except ValueError as error:
+        section.note(str(error))

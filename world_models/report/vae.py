@@ -1,7 +1,7 @@
 """What the report says of V: its training, its pictures beside the baselines, its latents."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from world_models.report.curves import finite, line
 from world_models.report.headline import Headline
 from world_models.report.page import Section
 from world_models.report.training import fill_training, loss_headline
+from world_models.report.verdict import PSNR, Finding, Side, better
 from world_models.runs.files import read_json
-from world_models.runs.rows import captions
+from world_models.runs.rows import captions, rows_of
 
 TITLE = "V · vision"
 LEAD = (
@@ -25,10 +26,12 @@ LEAD = (
 )
 QUALITY = ("psnr", "psnr_moving", "active", "at_floor")
 """Columns of val_metrics.csv that are no terms of the loss."""
-PSNR = (
+DRAWN = (
     ("psnr", WIDE, "V draws from the mean latent; PCA and mean are the training frames'"),
     ("psnr_moving", HALF, "Those that differ from the frame before"),
 )
+DEEDS = {"draws held-out frames": "psnr", "draws what moves in them": "psnr_moving"}
+BESIDE = {True: "PCA of as many numbers", False: "the mean image"}
 PER_LATENT = "KL per latent, nats"
 RECONSTRUCTIONS = "Frames that were held out, what V draws from their z, and the error"
 PICTURES = {
@@ -46,12 +49,43 @@ def headline(folder: Path) -> Headline | None:
     return loss_headline(folder, VisionRow)
 
 
+def findings(folder: Path) -> list[Finding]:
+    """The pictures of the best V beside those of the baselines."""
+    path = folder / "quality.json"
+    return vision_findings(list(_pictures(path))) if path.is_file() else []
+
+
+def _pictures(path: Path) -> Iterator[BaselineRow]:
+    """What quality.json says of pictures; a damaged file is a ValueError."""
+    quality = read_json(path)
+    pictures = quality.get("pictures") if isinstance(quality, dict) else None
+    if not isinstance(pictures, list) or not all(isinstance(row, dict) for row in pictures):
+        raise ValueError("quality.json is damaged.")
+    return rows_of(BaselineRow, pictures)
+
+
+def vision_findings(pictures: Sequence[BaselineRow]) -> list[Finding]:
+    """V beside the best of the others, in all pixels and in those that move."""
+    mine = [row for row in pictures if row.name == "V"]
+    others = [row for row in pictures if row.name != "V"]
+    if not mine or not others:
+        return []
+    found = []
+    for deed, column in DEEDS.items():
+        rivals = [Side(BESIDE[row.components > 0], getattr(row, column)) for row in others]
+        known = [rival for rival in rivals if math.isfinite(rival.value)]
+        if known:
+            strongest = max(known, key=lambda rival: rival.value)
+            found += better(Side("V", getattr(mine[0], column)), strongest, deed, PSNR)
+    return found
+
+
 def fill(section: Section) -> None:
     """Facts, plots and pictures, as far as the files are there."""
     fill_training(section, VisionRow, QUALITY)
     val = section.rows("val_metrics.csv", VisionRow)
     baselines = section.rows("baselines.csv", BaselineRow)
-    for name, size, note in PSNR:
+    for name, size, note in DRAWN:
         caption = captions(VisionRow)[name]
         lines = [*line("V", BLUE, val, name, marked=True), *_levels(val, baselines, name)]
         section.plot(plots.curves(lines, "step", size, caption), caption, size, note)
@@ -92,7 +126,7 @@ def _add_quality(section: Section) -> None:
         facts = _facts(quality)
         kl, floor = np.asarray(quality["kl_per_latent"], float), float(quality["kl_tolerance"])
     except (ValueError, KeyError, TypeError):
-        section.notes.append("quality.json is damaged.")
+        section.note("quality.json is damaged.")
         return
     section.facts += facts
     note = (

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from world_models.report.headline import Headline
 from world_models.report.page import Section
+from world_models.report.verdict import Finding
 from world_models.runs.files import read_json
 
 TITLE = "Toy"
@@ -14,6 +15,10 @@ HEADS_A_CHAIN = True
 def headline(folder: Path) -> Headline | None:
     path = folder / "toy.json"
     return Headline("toy score", read_json(path)["score"], True) if path.is_file() else None
+
+
+def findings(folder: Path) -> list[Finding]:
+    return []
 
 
 def fill(section: Section) -> None:
