@@ -2,13 +2,17 @@
 
 import logging
 import shutil
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import gymnasium
 import pytest
 import torch
 from commands import newest, recorded_bars, small_pipeline
+from strangers import Stranger
 
+from world_models.envs import trust
 from world_models.main import main
 
 torch.set_num_threads(1)  # for files of tests run side by side
@@ -24,6 +28,18 @@ def nothing_of_another_test() -> Iterator[None]:
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
         root.removeHandler(handler)
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stranger]:
+    """Somebody's module that can be imported, and that nobody trusts yet."""
+    monkeypatch.setattr(trust, "_trusted", set())
+    found = Stranger(tmp_path / "strangers")
+    found.write()
+    monkeypatch.syspath_prepend(found.folder)
+    yield found
+    sys.modules.pop(found.module, None)
+    gymnasium.registry.pop("Stranger-v0", None)
 
 
 @pytest.fixture(scope="session")

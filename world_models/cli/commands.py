@@ -14,21 +14,32 @@ from omegaconf.errors import OmegaConfBaseException
 
 from world_models.chains import catalogue
 from world_models.cli.console import set_up_logging
-from world_models.config.compose import addable, compose_config, explain, quoted
+from world_models.config.compose import (
+    addable,
+    compose_config,
+    env_of_upstream,
+    explain,
+    quoted,
+)
 from world_models.config.groups import config_folder, stage_of
 from world_models.config.schema import register
+from world_models.envs.trust import modules_of, trust
 from world_models.runs.files import typed_path
+from world_models.runs.quotes import without_quotes
 from world_models.runs.sweeps import is_sweep
 
 MULTIRUN = ("-m", "--multirun")
 # what --info can be about
 ABOUT = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
+WORD = "env.trust="
 HYDRA_FLAGS = ("-c", "--cfg", "-p", "--package", "-i", "--info", "--resolve", "--version")
 
 
 def dispatch(arguments: list[str]) -> None:
     """Do what a command line asks for; mistakes are ValueErrors, OSErrors or RuntimeErrors."""
     set_up_logging()
+    trust(modules_typed(arguments))
+    arguments = [item for item in arguments if not item.startswith(WORD)]
     register(_schemas_for(arguments))
     typed = [item.partition("=")[2] for item in arguments if item.startswith("resume=")]
     folders = [typed_path(path) for path in typed]
@@ -43,8 +54,22 @@ def dispatch(arguments: list[str]) -> None:
         _start([quoted(item) for item in overrides])
 
 
+def modules_typed(arguments: list[str]) -> set[str]:
+    """The modules that the user names: by env.trust, or in the id that is typed."""
+    found: set[str] = set()
+    for key, _, value in (item.partition("=") for item in arguments):
+        if f"{key}=" == WORD:
+            found.update(value.split(","))
+        elif key.lstrip("+") == "env.id":
+            found.update(modules_of(without_quotes(value)))
+    return found - {""}
+
+
 def _start(overrides: list[str]) -> None:
     composed = compose_config(overrides)
+    if not env_of_upstream(overrides, Path.cwd()):
+        # typed, or chosen from our own files
+        trust(modules_of(composed.config.env.id, composed.config.env.kwargs))
     from world_models.cli import launch
 
     launch.start(composed)

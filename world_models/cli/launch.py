@@ -21,10 +21,12 @@ from world_models.config.schema import (
     check_resumable,
     resolve_precisions,
     to_yaml,
+    with_base,
 )
 from world_models.config.stage import Chain, Look, Setting, Stage
 from world_models.config.stored import env_keys, merged, stored_config
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
+from world_models.envs.trust import require_trust
 from world_models.runs.device import Workers, resolve_device
 from world_models.runs.folder import dated_folder, now
 from world_models.runs.numbers import num_cores
@@ -177,10 +179,11 @@ def execute(row: Row, config: Config, run: Run) -> None:
         run_stage(row, config, run)
 
 
-def resume(path: Path, overrides: list[str]) -> None:
+def resume(path: Path, overrides: list[str], base: Path | None = None) -> None:
     """Continue a run from its folder.
 
-    Longer budgets and run-time keys may be given, and stay given.
+    Longer budgets and run-time keys may be given, and stay given. Relative paths in its
+    configuration begin at `base` (None: at the working folder).
     """
     past = PastRun(path.absolute())
     if past.stage not in catalogue.names():
@@ -195,8 +198,11 @@ def resume(path: Path, overrides: list[str]) -> None:
     if past.status == "finished" and not overrides and not isinstance(row, Chain):
         log.info("%s is finished", past.name)
         return
+    if past.status != "finished" or overrides:
+        require_trust(past.env.id, past.env.kwargs)
     upstream = past.manifest["upstream"]
     fed_by = PastRun((past.path / upstream).resolve()) if upstream else None
+    config = with_base(config, base or Path.cwd())
     config = replace(config, device=resolve_device(config.device))
     run = open_run(config, past.path, past.env, fed_by)
     resumed = [*past.manifest["resumed"], resumption(run, overrides)]

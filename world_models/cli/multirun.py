@@ -7,11 +7,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
-from typing import Any
 
 from hydra import initialize_config_dir
 from hydra._internal.callbacks import Callbacks
@@ -29,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from world_models.cli import launch
 from world_models.cli.console import set_up_logging
 from world_models.config.compose import compose_config, config_folder, explain, quoted
+from world_models.envs.trust import modules_of, trust, trusted
 from world_models.runs.folder import wait_for_writer
 from world_models.runs.numbers import all_cores, share_cores
 from world_models.runs.sweeps import Sweep, attempt, read_sweep
@@ -65,13 +65,19 @@ def expand(overrides: list[str]) -> Expanded:
         jobs = BasicSweeper.split_arguments(parsed, None)[0]
         # each by itself: where groups are swept, what they have in common is a key only there
         for job in jobs:
-            hydra.config_loader.load_sweep_config(alone, job)
+            _trust_typed(hydra.config_loader.load_sweep_config(alone, job))
         config = hydra.compose_config("config", [*hydras, *jobs[0]], RunMode.MULTIRUN)
         swept = [item.get_key_element().lstrip("+") for item in parsed if item.is_sweep_override()]
         launcher = [item for item in hydras if is_launcher_key(item)]
         return Expanded(
             Path(config.hydra.sweep.dir).absolute(), launcher, swept, _with_threads(jobs, config)
         )
+
+
+def _trust_typed(config: DictConfig) -> None:
+    """The user named the environment of a job, and with it the module in its id."""
+    kwargs = OmegaConf.select(config, "env.kwargs")
+    trust(modules_of(str(OmegaConf.select(config, "env.id")), OmegaConf.to_container(kwargs)))
 
 
 @contextlib.contextmanager
@@ -138,23 +144,24 @@ def _with_threads(jobs: list[list[str]], config: DictConfig) -> list[list[str]]:
 def launch_jobs(folder: Path, sweep: Sweep, launcher: list[str], numbers: list[int]) -> None:
     """Run some jobs of a sweep; how each went stands in its folder."""
     ours = [*launcher, "hydra.mode=MULTIRUN", quoted(f"hydra.sweep.dir={folder}")]
-    with _hydra(launcher) as hydra, _in_directory(folder / sweep.directory):
+    with _hydra(launcher) as hydra:
         _require_launcher(hydra, launcher)
         config = hydra.compose_config("config", [*sweep.jobs[numbers[0]], *ours], RunMode.MULTIRUN)
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
-        plugin = Plugins.instance().instantiate_launcher(context, run_job, config)
+        plugin = Plugins.instance().instantiate_launcher(
+            context, partial(run_job, modules=trusted()), config
+        )
         plugin.launch(
             [[*sweep.jobs[number], f"hydra.sweep.subdir={number}"] for number in numbers], 0
         )
 
 
-def _in_directory(path: Path) -> contextlib.AbstractContextManager[Any]:
-    """Where relative paths of the jobs begin, as long as that folder is there."""
-    return contextlib.chdir(path) if path.is_dir() else contextlib.nullcontext()
+def run_job(_: DictConfig, modules: Sequence[str] = ()) -> None:
+    """Start or resume one job, in whatever process Hydra's launcher gives it.
 
-
-def run_job(_: DictConfig) -> None:
-    """Start or resume one job, in whatever process Hydra's launcher gives it."""
+    `modules` are those that the user trusts.
+    """
+    trust(modules)
     info = HydraConfig.get()
     folder, number = Path(info.sweep.dir) / str(info.sweep.subdir), int(info.sweep.subdir)
     if multiprocessing.parent_process() is not None:
@@ -172,12 +179,13 @@ def run_job(_: DictConfig) -> None:
         len(sweep.jobs),
         ", ".join(f"{k}={v}" for k, v in sweep.values(number).items()),
     )
+    base = sweep.base(folder.parent)
     with attempt(folder):
         if (folder / "manifest.json").is_file():
             wait_for_writer(folder)
-            launch.resume(folder, [])
+            launch.resume(folder, [], base)
         else:
-            composed = compose_config(overrides)
+            composed = compose_config(overrides, base)
             launch.start_in(folder, composed, launch.prepare(composed, sweep.began))
 
 

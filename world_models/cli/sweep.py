@@ -10,6 +10,8 @@ from pathlib import Path
 from world_models.cli import launch
 from world_models.cli.multirun import LAUNCHER, expand, is_launcher_key, launch_jobs
 from world_models.config.compose import compose_config
+from world_models.config.own_keys import require_own_keys, require_own_launcher
+from world_models.envs.trust import require_trust
 from world_models.report.sweep import print_tables, write_sweep_report
 from world_models.report.sweep_table import grouped, read_jobs, write_tables
 from world_models.runs.folder import (
@@ -21,7 +23,9 @@ from world_models.runs.folder import (
     write_resume_script,
 )
 from world_models.runs.progress import ProgressBar
+from world_models.runs.quotes import without_quotes
 from world_models.runs.sweeps import (
+    SWEEP_FILE,
     Sweep,
     forget_failure,
     has_failed,
@@ -82,7 +86,17 @@ def resume(folder: Path, overrides: list[str]) -> None:
         for item in sweep.launcher
         if LAUNCHER not in given and item.partition("=")[0] not in given
     ]
-    _work_off(folder, [*kept, *overrides])
+    _require_harmless(sweep.jobs, folder / SWEEP_FILE)
+    _work_off(folder, [*require_own_launcher(kept, folder / SWEEP_FILE), *overrides])
+
+
+def _require_harmless(jobs: list[list[str]], path: Path) -> None:
+    """Stored jobs may set our own keys alone, and import no module that the user did not name."""
+    for job in jobs:
+        for item in require_own_keys(job, path):
+            key, _, value = item.partition("=")
+            if key.lstrip("+") == "env.id":
+                require_trust(without_quotes(value))
 
 
 def _work_off(folder: Path, launcher: list[str]) -> None:

@@ -3,7 +3,8 @@
 import difflib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
+from pathlib import Path
 from typing import Any, cast
 
 from hydra import compose, initialize_config_dir
@@ -13,7 +14,8 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from world_models.config.groups import GROUPS, config_folder, no_such_choice, options, stage_of
-from world_models.config.schema import Config, flatten, path_keys, with_home
+from world_models.config.own_keys import require_own_keys
+from world_models.config.schema import Config, flatten, path_keys, with_base, with_home
 from world_models.runs.files import typed_path
 from world_models.runs.past import PastRun
 from world_models.runs.quotes import in_quotes, is_quoted, without_quotes
@@ -35,26 +37,33 @@ class Composed:
         return stage_of(self.choices["stage"])
 
 
-def compose_config(overrides: list[str]) -> Composed:
-    """Compose and type-check; every mistake is a ValueError of one sentence."""
-    overrides = [*env_of_upstream(overrides), *overrides]
+def compose_config(overrides: list[str], base: Path | None = None) -> Composed:
+    """Compose and type-check; every mistake is a ValueError of one sentence.
+
+    Relative paths begin at `base` (None: at the working folder).
+    """
+    base = base or Path.cwd()
+    overrides = [*env_of_upstream(overrides, base), *overrides]
     try:
-        return typed(*_compose(overrides))
+        composed = typed(*_compose(overrides))
     except (HydraException, OmegaConfBaseException) as error:
         raise ValueError(explain(error, overrides)) from None
+    return replace(composed, config=with_base(composed.config, base))
 
 
-def env_of_upstream(overrides: list[str]) -> list[str]:
+def env_of_upstream(overrides: list[str], base: Path) -> list[str]:
     """The overrides that made the env of the named upstream, where none for env is typed."""
     typed_keys = {override.partition("=")[0].lstrip("+") for override in overrides}
     if any(key == "env" or key.startswith("env.") or key == "experiment" for key in typed_keys):
         return []
     for override in overrides:
         key, _, value = override.partition("=")
-        path = typed_path(without_quotes(value))
+        path = base / typed_path(without_quotes(value))
         if key == "upstream" and (path / "manifest.json").is_file():
-            choices = PastRun(path).manifest["choices"]
-            return [f"env={choices['env']}", *choices["env_keys"]]
+            past = PastRun(path)
+            choices = past.manifest["choices"]
+            made = [f"env={choices['env']}", *choices["env_keys"]]
+            return require_own_keys(made, past.path / "manifest.json")
     return []
 
 

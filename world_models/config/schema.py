@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
+from pathlib import Path
 from typing import Any, cast, get_type_hints
 
 from hydra.core.config_store import ConfigStore
@@ -118,6 +119,25 @@ def with_home(config: Any) -> Any:
             changes[item.name] = with_home(value)
         elif item.metadata.get("path") and isinstance(value, str) and value.startswith("~"):
             changes[item.name] = str(typed_path(value))
+    return replace(config, **changes)
+
+
+def with_base(config: Any, base: Path) -> Any:
+    """A copy of nested dataclasses in which relative paths begin at `base`.
+
+    Where that is the working folder they stay as they are. So does a name: what is no path of
+    anything that is there.
+    """
+    if base == Path.cwd():
+        return config
+    changes: dict[str, Any] = {}
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value):
+            changes[item.name] = with_base(value, base)
+        elif item.metadata.get("path") and value not in (None, "latest"):
+            there = item.name == "outputs" or (base / value).exists()
+            changes[item.name] = str(base / value) if there else value
     return replace(config, **changes)
 
 

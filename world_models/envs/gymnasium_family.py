@@ -17,6 +17,7 @@ from world_models.envs.picture_env import PictureEnv
 from world_models.envs.pictures import CHANNELS
 from world_models.envs.preprocess import MIN_FRAME_SIZE, Preprocessing
 from world_models.envs.spec import EnvSpec
+from world_models.envs.trust import require_trust
 
 DRIVING_NOISE = {"CarRacing-v3": Noise(mean=(0.0, -0.8, -1.5), std=(0.3, 0.7, 1.0))}
 """How the brownian policy drives: steer, gas, brake.
@@ -130,6 +131,7 @@ def find_render_mode(env_id: str, kwargs: dict[str, Any]) -> str | None:
 
 
 def _make(env_id: str, kwargs: dict[str, Any]) -> gymnasium.Env:
+    require_trust(env_id, kwargs)
     with foreign(f"env.id={env_id} cannot be made with env.kwargs={kwargs}"):
         try:
             return gymnasium.make(env_id, disable_env_checker=True, **kwargs)

@@ -9,6 +9,7 @@ from typing import Any
 
 import ray
 
+from world_models.envs.trust import trust, trusted
 from world_models.pools.pool import (
     DEADLINE,
     Failure,
@@ -43,7 +44,10 @@ def cluster_cores() -> int:
 class _Actor:
     """Builds once, does jobs in one thread, and answers in another whether it is alive."""
 
-    def __init__(self, build: Callable[..., Handler], args: tuple[Any, ...]) -> None:
+    def __init__(
+        self, modules: list[str], build: Callable[..., Handler], args: tuple[Any, ...]
+    ) -> None:
+        trust(modules)
         self._build = build
         self._args = args
         self._handler: Handler | None = None
@@ -104,7 +108,7 @@ class RayPool(SupervisedPool[ActorWorker]):
         yield from super().attempt(jobs)
 
     def _start(self) -> ActorWorker:
-        actor = self._type.remote(self._build, self._args)
+        actor = self._type.remote(trusted(), self._build, self._args)
         return ActorWorker(actor, actor.heartbeat_count.remote())
 
     def _is_watched(self, worker: ActorWorker) -> bool:

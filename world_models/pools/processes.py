@@ -14,6 +14,7 @@ from typing import Any
 import torch
 import torch.multiprocessing
 
+from world_models.envs.trust import trust, trusted
 from world_models.pools.pool import (
     DEADLINE,
     Failure,
@@ -60,7 +61,7 @@ class WorkerPool(SupervisedPool[ProcessWorker]):
         context = torch.multiprocessing.get_context("spawn")
         ours, theirs = context.Pipe()
         counter = context.RawValue(c_uint64)
-        args = (theirs, counter, self._build, self._args)
+        args = (theirs, counter, trusted(), self._build, self._args)
         process = context.Process(target=_serve, args=args, daemon=True)
         # inherited: Ctrl-C must not meet a worker that is starting
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -130,10 +131,15 @@ def _ending(code: int) -> str:
 
 
 def _serve(
-    pipe: Connection, counter: Any, build: Callable[..., Handler], args: tuple[Any, ...]
+    pipe: Connection,
+    counter: Any,
+    modules: list[str],
+    build: Callable[..., Handler],
+    args: tuple[Any, ...],
 ) -> None:
     """What runs in a worker's process: say that it has started, then do jobs."""
     count_heartbeats_in(counter)
+    trust(modules)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
+from world_models.envs.trust import trusted
 from world_models.runs.files import read_json, write_text
 from world_models.runs.progress import ProgressBar
 
@@ -78,7 +79,8 @@ def write_scripts(path: Path, choices: dict[str, Any], evaluated_by: str | None)
 
 def write_resume_script(path: Path) -> None:
     """Write the script that continues what a folder holds, a run or a sweep."""
-    _write_script(path / "resume.sh", "Continue what stopped here.", 'resume="$here"')
+    words = "".join(f" env.trust={shlex.quote(module)}" for module in trusted())
+    _write_script(path / "resume.sh", "Continue what stopped here.", f'resume="$here"{words}')
 
 
 def _write_script(path: Path, purpose: str, arguments: str) -> None:

@@ -1,6 +1,7 @@
 """The folder of a sweep: its job list, and how each job stands."""
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -28,6 +29,14 @@ class Sweep:
     launcher: list[str]  # Hydra's overrides about who runs the jobs
     swept: list[str]  # keys that were given several values
     jobs: list[list[str]]  # the overrides of every job
+
+    def base(self, folder: Path) -> Path:
+        """Where relative paths in the jobs of this sweep, which lies in `folder`, begin.
+
+        Nobody works there: a program that is started in a folder imports what lies in it.
+        """
+        begun_in = Path(os.path.normpath(folder.absolute() / self.directory))
+        return begun_in if begun_in.is_dir() else Path.cwd()
 
     def values(self, number: int) -> dict[str, str]:
         """The swept keys of a job and its values of them, as typed."""
