@@ -601,7 +601,8 @@ BAD_NPZ: list[tuple[dict[str, Any], str]] = [
         r"the action of step 0 is \[nan nan\], outside",
     ),
     ({"rewards": np.array([0, 1, np.inf, 0, 0, 0])}, r"the reward of step 2 is not finite"),
-    ({"rewards": np.zeros((6, 1))}, r"rewards are float64 \(6, 1\), and must be numbers \(T,\)"),
+    ({"rewards": np.zeros((6, 2))}, r"rewards are float64 \(6, 2\), and must be numbers \(T,\)"),
+    ({"seed": np.arange(2)}, r"its seed is int64 \(2,\), and must be one integer"),
     ({"terminals": np.array([0, 1, 0, 0, 0, 1])}, r"terminals is set in row 1 of 6"),
     (
         {"terminals": np.full(6, 0.5)},
@@ -653,10 +654,10 @@ def test_numbered_actions_must_be_whole_and_exist(tmp_path: Path) -> None:
 
 def test_a_missing_key_names_what_is_there(tmp_path: Path) -> None:
     files = write_npz(tmp_path / "rollouts", PRE)
-    np.savez(files / "deeper.npz", obs=true_frames(3, 0), action=np.zeros((4, 2)))
+    np.savez(files / "rollout_9.npz", obs=true_frames(3, 0), actions=np.zeros((4, 2)))
     with pytest.raises(
         ValueError,
-        match=r"deeper.npz has no 'observations' and no 'actions' .*its entries are obs, action",
+        match=r"_9.npz has no 'observations' and no 'rewards' .*its entries are obs, actions",
     ):
         read_all(files, PRE, BOX_SPACE, tmp_path / "store")
 

@@ -15,7 +15,7 @@ from equality import fails_at
 
 from world_models.chains.upstream import check_upstream
 from world_models.data.episode import TERMINATED, TRUNCATED, UNKNOWN_SEED
-from world_models.data.interchange.npz import NpzSource
+from world_models.data.interchange.fitting import fit
 from world_models.data.store import EpisodeStore
 from world_models.main import main
 from world_models.runs.files import read_json
@@ -153,7 +153,7 @@ def test_a_conversion_that_was_cut_goes_on_by_shard(
     files = play_again(EpisodeStore.open(finished / "rollout/episodes"), tmp_path / "files", "pre")
     assert main(convert(files, tmp_path / "whole", "stage.alignment=pre")) == 0
     with monkeypatch.context() as patch:
-        patch.setattr(NpzSource, "read", fails_at(17, NpzSource.read))
+        patch.setattr("world_models.stages.convert.fit", fails_at(17, fit))
         assert main(convert(files, tmp_path / "cut", "stage.alignment=pre")) == 130
     run = newest(tmp_path / "cut")
     marks = {path: path.stat().st_mtime_ns for path in (run / "episodes").glob("shard_*.json")}
@@ -171,7 +171,7 @@ def test_a_source_that_changed_is_noticed_on_resume(
 ) -> None:
     files = play_again(EpisodeStore.open(finished / "rollout/episodes"), tmp_path / "files", "pre")
     with monkeypatch.context() as patch:
-        patch.setattr(NpzSource, "read", fails_at(17, NpzSource.read))
+        patch.setattr("world_models.stages.convert.fit", fails_at(17, fit))
         assert main(convert(files, tmp_path / "o", "stage.alignment=pre")) == 130
     (files / "005.npz").write_bytes((files / "006.npz").read_bytes())
     assert main([f"resume={newest(tmp_path / 'o')}"]) == 1

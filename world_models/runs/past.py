@@ -8,6 +8,7 @@ from typing import Any
 
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import version_of
+from world_models.runs.finding import find_files
 from world_models.runs.folder import display_path, is_live, read_manifest
 
 
@@ -140,7 +141,10 @@ def part_folder(path: Path, stage: str) -> Path:
 
 
 def all_runs(outputs: Path) -> list[PastRun]:
-    """Every run below `outputs`, parts of chains and jobs of sweeps included, oldest first."""
-    found = [PastRun(path.parent) for path in outputs.glob("**/manifest.json")]
+    """Every run below `outputs`, parts of chains and jobs of sweeps included, oldest first.
+
+    Folders that are links to another disk are looked into; hidden ones are not.
+    """
+    found = [PastRun(path.parent) for path in find_files(outputs, "manifest.json").files]
     runs = [run for run in found if run.is_one]
     return sorted(runs, key=lambda run: (run.manifest["created"], str(run.path)))

@@ -22,19 +22,19 @@ from world_models.data.interchange.formats import (
     native_folder,
     open_source,
 )
-from world_models.data.interchange.recording import Alignment
+from world_models.data.interchange.recording import Alignment, Recording
+from world_models.data.interchange.survey import probe, survey
 from world_models.data.overview import write_overview
 from world_models.data.store import META_KEYS, SPLITS, EpisodeStore, StoreWriter, split_episodes
 from world_models.data.verify import Verdict, check_store
 from world_models.envs.spec import EnvSpec, difference
 from world_models.figures.wording import TABLE_WIDTH
-from world_models.runs.files import read_json, sha256, write_json
 from world_models.runs.folder import display_path
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
-from world_models.runs.run import PATH, Run
+from world_models.runs.run import PATH, RUNTIME, Run
 
 log = logging.getLogger(__name__)
 
@@ -53,6 +53,8 @@ class ConvertConfig:
     image_key: str | None = None  # the picture in a Minari data set whose observations are a Dict
     val_fraction: float = 0.1  # where the source has no split of its own
     shard_size: int = 8
+    # go on without episodes that cannot be read
+    skip_bad: bool = field(default=False, metadata=RUNTIME)
     verify: bool = False  # check a native store, and do nothing else
 
     def __post_init__(self) -> None:
@@ -72,7 +74,7 @@ def resolve(cfg: ConvertConfig, setting: Setting) -> ConvertConfig:
     cfg = replace(cfg, source=str(_source_path(cfg)))
     if cfg.to is Format.native:
         source = _open_source(cfg, spec)
-        fit(source.read(0), spec)
+        probe(source, spec)
         return replace(cfg, alignment=source.alignment)
     alignment = None if cfg.to is Format.minari else cfg.alignment or Alignment.pre
     if cfg.alignment not in (None, alignment):
@@ -143,27 +145,22 @@ def read_in(cfg: ConvertConfig, run: Run) -> None:
     """Fill `episodes/`; shards that are there already are kept."""
     spec, folder = run.env, run.path / "episodes"
     source = _open_source(cfg, spec)
-    note_source(cfg, run, source)
-    log.info("%s", _frames_of(source, spec))
-    splits, size = split_episodes(len(source), cfg.val_fraction), cfg.shard_size
+    for note in source.notes:
+        log.warning("%s", note)
+    chosen = survey(source, _source_path(cfg), cfg.skip_bad, run)
+    log.info("%s", _frames_of(source.read(chosen[0]), spec))
     writer = StoreWriter(folder, _meta(run, source))
+    pairs = list(zip(chosen, split_episodes(len(chosen), cfg.val_fraction), strict=True))
+    chunks = [
+        pairs[start : start + cfg.shard_size] for start in range(0, len(pairs), cfg.shard_size)
+    ]
     finished = writer.finished_shards()
-    starts = {
-        index: start
-        for index, start in enumerate(range(0, len(source), size))
-        if index not in finished
-    }
-    left = sum(len(splits[start : start + size]) for start in starts.values())
-    with ProgressBar("convert", len(source), len(source) - left) as bar:
-        for index, start in starts.items():
-            chunk = [
-                _read(source, number, spec, splits[number])
-                for number in range(len(source))[start : start + size]
-            ]
-            writer.write_shard(
-                index, [episode for episode, _ in chunk], [split for _, split in chunk]
-            )
-            bar.advance(len(chunk), sum(episode.length for episode, _ in chunk))
+    left = {index: chunk for index, chunk in enumerate(chunks) if index not in finished}
+    with ProgressBar("convert", len(chosen), len(chosen) - sum(map(len, left.values()))) as bar:
+        for index, chunk in left.items():
+            read = [_read(source, number, spec, split) for number, split in chunk]
+            writer.write_shard(index, [item for item, _ in read], [split for _, split in read])
+            bar.advance(len(read), sum(episode.length for episode, _ in read))
         timing: dict[str, Value] = {
             "steps": bar.work,
             "seconds": round(bar.seconds, 3),
@@ -179,9 +176,9 @@ def _read(source: Source, index: int, spec: EnvSpec, split: str) -> tuple[Episod
     return fit(recording, spec), recording.split or split
 
 
-def _frames_of(source: Source, spec: EnvSpec) -> str:
+def _frames_of(recording: Recording, spec: EnvSpec) -> str:
     """What happens to the frames, for the log."""
-    height, width = source.read(0).frames.shape[1:3]
+    height, width = recording.frames.shape[1:3]
     size, crop = spec.preprocessing.size, spec.preprocessing.crop
     cut = f"env.crop={list(crop)}"
     if (height, width) != (size, size):
@@ -203,26 +200,6 @@ def _meta(run: Run, source: Source) -> dict[str, Any]:
         "has_final_frame": source.has_final_frame,
     }
     return {key: facts[key] for key in META_KEYS}
-
-
-def note_source(cfg: ConvertConfig, run: Run, source: Source) -> None:
-    """Record every file of the source with its SHA-256 in source.json.
-
-    Files that changed since are a ValueError.
-    """
-    path, base = run.path / "source.json", _source_path(cfg)
-    files = {}
-    with ProgressBar("hash", len(source.files), rate_unit="files") as bar:
-        for file in source.files:
-            files[str(file.relative_to(base) if file != base else file.name)] = sha256(file)
-            bar.advance()
-    if path.is_file() and read_json(path)["files"] != files:
-        raise ValueError(
-            f"{display_path(base)} has changed since this run began: start a new run instead of "
-            f"resuming {run.name}"
-        )
-    write_json(path, {"source": str(base), "files": files})
-    run.add_input("source", path)
 
 
 def write_out(cfg: ConvertConfig, run: Run) -> None:

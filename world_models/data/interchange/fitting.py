@@ -19,16 +19,23 @@ def fit(recording: Recording, spec: EnvSpec) -> Episode:
 
     ValueError naming the place where its frames, actions or rewards cannot be one.
     """
-    finite = np.isfinite(recording.rewards)
-    if not finite.all():
-        raise ValueError(f"{recording.place}: the reward of step {np.argmin(finite)} is not finite")
+    actions = check(recording, spec)
     return Episode(
         seed=recording.seed,
         frames=fit_frames(recording, spec.preprocessing),
-        actions=_padded(fit_actions(recording, spec)),
+        actions=_padded(actions),
         rewards=_padded(recording.rewards),
         done=_padded(recording.done),
     )
+
+
+def check(recording: Recording, spec: EnvSpec) -> Array:
+    """All that `fit` checks, without making frames; returns the fitted actions."""
+    finite = np.isfinite(recording.rewards)
+    if not finite.all():
+        raise ValueError(f"{recording.place}: the reward of step {np.argmin(finite)} is not finite")
+    _preprocessing_for(recording, spec.preprocessing)
+    return fit_actions(recording, spec)
 
 
 def step_limit(spec: EnvSpec) -> int | None:
@@ -50,15 +57,25 @@ def fit_frames(recording: Recording, preprocessing: Preprocessing) -> Array:
     Others are taken for the environment's own pictures, and go through its whole preprocessing.
     """
     frames = recording.frames
-    size = preprocessing.size
-    if frames.shape[-1] == 1 and not preprocessing.grayscale:
+    fitting = _preprocessing_for(recording, preprocessing)
+    return fitting.apply(np.broadcast_to(frames, (*frames.shape[:3], 3)))
+
+
+def _preprocessing_for(recording: Recording, preprocessing: Preprocessing) -> Preprocessing:
+    """What its pictures need; a ValueError where nothing makes frames of them."""
+    height, width, channels = recording.frames.shape[1:]
+    if channels == 1 and not preprocessing.grayscale:
         raise ValueError(
             f"{recording.place}: its frames are grey and the environment's are not: "
             "add env.grayscale=true"
         )
-    if frames.shape[1:3] == (size, size):
-        preprocessing = replace(preprocessing, crop=(0, 0, 0, 0))
-    return preprocessing.apply(np.broadcast_to(frames, (*frames.shape[:3], 3)))
+    if (height, width) == (preprocessing.size, preprocessing.size):
+        return replace(preprocessing, crop=(0, 0, 0, 0))
+    try:
+        preprocessing.check(height, width)
+    except ValueError as error:
+        raise ValueError(f"{recording.place}: {error}") from None
+    return preprocessing
 
 
 def fit_actions(recording: Recording, spec: EnvSpec) -> Array:
@@ -66,8 +83,7 @@ def fit_actions(recording: Recording, spec: EnvSpec) -> Array:
     actions = recording.actions
     space = spec.action_space
     if space.kind == "discrete":
-        if actions.shape[1:] == (1,):
-            actions = actions[:, 0]
+        actions = _numbered(actions, space.size)
         right_kind = _whole_numbers(actions)
         wanted = "whole numbers (T,)"
     else:
@@ -87,6 +103,16 @@ def fit_actions(recording: Recording, spec: EnvSpec) -> Array:
             f"outside {space.to_gymnasium()}, the action space of env.id={spec.id}"
         )
     return actions
+
+
+def _numbered(actions: Array, size: int) -> Array:
+    """Actions (T,) of such that are (T, 1) or one-hot (T, size); others as they are."""
+    if actions.shape[1:] == (1,):
+        return actions[:, 0]
+    if actions.shape[1:] != (size,):
+        return actions
+    is_one_hot = np.isin(actions, (0, 1)).all() and (actions.sum(axis=1) == 1).all()
+    return actions.argmax(axis=1) if is_one_hot else actions
 
 
 def _whole_numbers(values: Array) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from world_models.data.interchange import hdf5, minari, npz
-from world_models.data.interchange.recording import Alignment, Recording
+from world_models.data.interchange.recording import Alignment, Recording, refuse_alignment
 from world_models.data.store import STORE_KIND, EpisodeRow, EpisodeStore
 from world_models.runs.files import read_json
 
@@ -36,12 +36,18 @@ class Source(Protocol):
     # see recording.origin_of
     origin: dict[str, Any]
     files: list[Path]
+    # what a user must know before the episodes are used
+    notes: list[str]
 
     @property
     def alignment(self) -> Alignment | None:
         """None where the format holds every frame."""
 
     def __len__(self) -> int: ...
+
+    def name(self, index: int) -> str:
+        """One episode, as source.json names it."""
+        ...
 
     def read(self, index: int) -> Recording:
         """One episode; what cannot be one is a ValueError naming the file."""
@@ -58,7 +64,7 @@ def detect(path: Path) -> Format:
         return Format.native
     if minari.data_folder(path) is not None:
         return Format.minari
-    if next(path.rglob("*.npz"), None) is not None:
+    if npz.find_npz(path).files:
         return Format.npz
     raise ValueError(
         f"stage.source={path} holds no episodes: name a run folder or its episodes/, "
@@ -112,10 +118,7 @@ def open_source(
     """
     require_packages(found)
     if found is Format.minari:
-        if alignment is not None:
-            raise ValueError(
-                f"{path} is a Minari data set, which holds every frame: leave out stage.alignment"
-            )
+        refuse_alignment(f"{path} is a Minari data set", alignment)
         return minari.MinariSource(path, image_key)
     if image_key is not None:
         raise ValueError(f"{path} is no Minari data set: leave out stage.image_key={image_key}")

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from world_models.data.episode import UNKNOWN_SEED
+from world_models.data.interchange.ordering import in_order
 from world_models.data.interchange.recording import (
     BOUNDARY_NAMES,
     Alignment,
@@ -29,7 +30,6 @@ from world_models.data.interchange.recording import (
     Rows,
     as_rows,
     ends_with_frame,
-    in_order,
     origin_of,
     parse_origin,
     settle_alignment,
@@ -46,6 +46,7 @@ class Hdf5Source:
     def __init__(self, path: Path, alignment: Alignment | None, limit: int | None) -> None:
         """Look at the layout; one that is not HumbleRL's is a ValueError."""
         self.files = [path]
+        self.notes: list[str] = []
         self._limit = limit
         with _opened(path) as file:
             self._bounds = _bounds(path, file)
@@ -56,6 +57,10 @@ class Hdf5Source:
 
     def __len__(self) -> int:
         return len(self._bounds) - 1
+
+    def name(self, index: int) -> str:
+        """The number of an episode, in words."""
+        return f"episode {index}"
 
     def read(self, index: int) -> Recording:
         """One episode; a damaged file is a ValueError naming it."""

@@ -20,14 +20,15 @@ from PIL import Image
 
 from world_models.data.arrays import Array
 from world_models.data.episode import TERMINATED, TRUNCATED, UNKNOWN_SEED
+from world_models.data.interchange.ordering import in_order
 from world_models.data.interchange.recording import (
     Recording,
     Rows,
-    in_order,
     origin_of,
     parse_origin,
 )
 from world_models.data.store import EpisodeRow, EpisodeStore
+from world_models.runs.finding import find_files
 
 MIN_PICTURE_SIZE = 32
 """Minari takes smaller arrays for tables of numbers, and writes them as pictures all the same."""
@@ -50,7 +51,8 @@ class MinariSource:
         assert folder is not None, path
         self.alignment = None
         self._path = folder
-        self.files = sorted(item for item in folder.rglob("*") if item.is_file())
+        self.files = find_files(folder).files
+        self.notes: list[str] = []
         storage = importlib.import_module("minari.dataset.minari_storage").MinariStorage
         with _reading(folder):
             self._storage = storage.read(folder)
@@ -64,6 +66,10 @@ class MinariSource:
 
     def __len__(self) -> int:
         return self._episodes
+
+    def name(self, index: int) -> str:
+        """The number of an episode, in words."""
+        return f"episode {index}"
 
     def read(self, index: int) -> Recording:
         """One episode; a damaged data set is a ValueError naming it."""

@@ -1,11 +1,12 @@
 """Folders of .npz rollouts, one episode a file.
 
-A file holds observations, actions, rewards, terminals, and what we add.
+`layouts` names the entries that are read; what we write is ROLLOUT's, and what we add.
 """
 
 import zipfile
 import zlib
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +14,25 @@ import numpy as np
 
 from world_models.data.arrays import Array
 from world_models.data.episode import UNKNOWN_SEED
+from world_models.data.interchange.layouts import OURS, Layout, layout_of, rows_of
+from world_models.data.interchange.ordering import in_order
 from world_models.data.interchange.recording import (
     BOUNDARY_NAMES,
     Alignment,
     Recording,
-    Rows,
     as_rows,
     ends_with_frame,
-    in_order,
     origin_of,
     parse_origin,
+    refuse_alignment,
     settle_alignment,
 )
 from world_models.data.store import EpisodeRow, EpisodeStore
 from world_models.runs.files import replacing
+from world_models.runs.finding import Found, find_files
 
-REQUIRED_ENTRIES = ("observations", "actions", "rewards", "terminals")
-OPTIONAL_ENTRIES = ("truncations", "seed", "split", "alignment", "origin", *BOUNDARY_NAMES.values())
+PROBES = 20
+"""Files looked at for one that can be read: where all of them are bad, the folder is another's."""
 # what numpy raises for a file that is damaged or of another kind
 READ_ERRORS = (
     OSError,
@@ -46,60 +49,116 @@ class NpzSource:
     """The .npz files below a folder, in the order of their paths; or a single one."""
 
     def __init__(self, path: Path, alignment: Alignment | None, limit: int | None) -> None:
-        """Look into every file's table of contents, and at the first file's own entries."""
-        self.files = [path] if path.is_file() else sorted(path.rglob("*.npz"))
-        for file in self.files:
-            _require_keys(file)
-        first = _load(self.files[0], OPTIONAL_ENTRIES)
-        place = str(self.files[0])
-        self.alignment = settle_alignment(place, _text(first, "alignment"), alignment)
-        self.origin = parse_origin(place, _text(first, "origin"))
-        self._has_boundary = BOUNDARY_NAMES[self.alignment] in first
-        self.has_final_frame = ends_with_frame(self.origin, self.alignment, self._has_boundary)
+        """Look at the first file that can be read: all others must be like it."""
+        self._folder = path.parent if path.is_file() else path
+        found = Found([path], []) if path.is_file() else find_npz(path)
+        self.files = found.files
         self._limit = limit
+        self._first, names, self._layout = _first_readable(self.files)
+        ours = _load(self._first, OURS)
+        self.alignment = self._alignment(self._first, ours, alignment)
+        self.origin = parse_origin(str(self._first), _text(ours, "origin"))
+        self._has_boundary = self._boundary in names
+        self.has_final_frame = self.alignment is None or ends_with_frame(
+            self.origin, self.alignment, self._has_boundary
+        )
+        self.notes = _notes(self._folder, found.left_out, self._layout)
 
     def __len__(self) -> int:
         return len(self.files)
 
+    def name(self, index: int) -> str:
+        """The path of a file below the folder."""
+        return str(self.files[index].relative_to(self._folder))
+
     def read(self, index: int) -> Recording:
         """One episode; a file that is damaged or unlike the first one is a ValueError naming it."""
-        place = str(self.files[index])
-        content = _load(self.files[index], REQUIRED_ENTRIES + OPTIONAL_ENTRIES)
-        settle_alignment(place, _text(content, "alignment"), self.alignment)
-        boundary = content.get(BOUNDARY_NAMES[self.alignment])
-        if (boundary is not None) != self._has_boundary:
-            name = BOUNDARY_NAMES[self.alignment]
-            having = "lacks" if self._has_boundary else "has"
-            raise ValueError(
-                f"{place} {having} the entry {name!r}, unlike {self.files[0]}: convert them apart"
-            )
-        rows = Rows(
-            place=place,
-            observations=content["observations"],
-            actions=content["actions"],
-            rewards=content["rewards"],
-            terminals=content["terminals"],
-            truncations=content.get("truncations"),
-            boundary=boundary,
-            seed=int(content["seed"]) if "seed" in content else UNKNOWN_SEED,
+        path = self.files[index]
+        self._require_likeness(path)
+        content = _load(path, self._layout.entries)
+        alignment = self._alignment(path, content, self.alignment)
+        parse_origin(str(path), _text(content, "origin"))
+        rows = replace(
+            rows_of(self._layout, str(path), content),
+            boundary=content.get(self._boundary),
+            seed=_seed(path, content),
             split=_text(content, "split"),
         )
-        return in_order(rows, self.alignment, self._limit)
+        return in_order(rows, alignment, self._limit)
+
+    @property
+    def _boundary(self) -> str:
+        """The entry that holds the one frame which the rows leave out."""
+        return "" if self.alignment is None else BOUNDARY_NAMES[self.alignment]
+
+    def _alignment(
+        self, path: Path, content: dict[str, Array], asked: Alignment | None
+    ) -> Alignment | None:
+        if self._layout.has_every_frame:
+            refuse_alignment(f"{path} is {self._layout.whose}", asked)
+            return None
+        return settle_alignment(str(path), _text(content, "alignment"), asked)
+
+    def _require_likeness(self, path: Path) -> None:
+        """A file of another layout than the first one is a ValueError."""
+        names = _names(path)
+        layout = layout_of(str(path), names)
+        if layout is not self._layout:
+            raise ValueError(
+                f"{path} is {layout.whose}, and {self._first} {self._layout.whose}: "
+                "convert them apart"
+            )
+        if (self._boundary in names) != self._has_boundary:
+            having = "lacks" if self._has_boundary else "has"
+            raise ValueError(
+                f"{path} {having} the entry {self._boundary!r}, unlike {self._first}: "
+                "convert them apart"
+            )
 
 
-def _require_keys(path: Path) -> None:
+def find_npz(folder: Path) -> Found:
+    """The .npz files below a folder, and all others."""
+    found = find_files(folder)
+    npz = [path for path in found.files if path.suffix.lower() == ".npz"]
+    others = [path for path in found.files if path.suffix.lower() != ".npz"]
+    return Found(npz, [*found.left_out, *others])
+
+
+def _first_readable(files: list[Path]) -> tuple[Path, list[str], Layout]:
+    """The first file with a layout, its entries and its layout.
+
+    Where the first few files have none it is the first one's ValueError.
+    """
+    errors = []
+    for path in files[:PROBES]:
+        try:
+            names = _names(path)
+            return path, names, layout_of(str(path), names)
+        except ValueError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _notes(folder: Path, left_out: list[Path], layout: Layout) -> list[str]:
+    """What a user must know of the files."""
+    notes = [] if layout.note is None else [layout.note]
+    if left_out:
+        names = ", ".join(str(path.relative_to(folder)) for path in left_out[:3])
+        more = ", ..." if len(left_out) > 3 else ""
+        notes.append(
+            f"{len(left_out)} files below {folder} are left out (hidden, found twice, links to "
+            f"nothing, or no .npz): {names}{more}"
+        )
+    return notes
+
+
+def _names(path: Path) -> list[str]:
+    """The entries of a file."""
     try:
         with np.load(path, allow_pickle=False) as file:
-            found = file.files
+            return list(file.files)
     except READ_ERRORS as error:
         raise _damaged(path, error) from None
-    missing = [name for name in REQUIRED_ENTRIES if name not in found]
-    if missing:
-        raise ValueError(
-            f"{path} has no {' and no '.join(map(repr, missing))}: "
-            f"its entries are {', '.join(found) or 'none'}, "
-            f"and an episode needs {', '.join(REQUIRED_ENTRIES)}"
-        )
 
 
 def _load(path: Path, names: tuple[str, ...]) -> dict[str, Array]:
@@ -117,6 +176,13 @@ def _damaged(path: Path, error: Exception) -> ValueError:
 
 def _text(content: dict[str, Array], name: str) -> str | None:
     return str(content[name]) if name in content else None
+
+
+def _seed(path: Path, content: dict[str, Array]) -> int:
+    seed = content.get("seed", np.int64(UNKNOWN_SEED))
+    if seed.size != 1 or not np.issubdtype(seed.dtype, np.integer):
+        raise ValueError(f"{path}: its seed is {seed.dtype} {seed.shape}, and must be one integer")
+    return int(seed.item())
 
 
 def export(store: EpisodeStore, folder: Path, alignment: Alignment) -> Iterator[EpisodeRow]:
