@@ -19,7 +19,13 @@ from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
 from world_models.measures import pixel_heads
-from world_models.measures.pixel import horizon_rows, pixel_errors, squared, windows_of_other_levels
+from world_models.measures.pixel import (
+    horizon_rows,
+    pixel_errors,
+    similarity,
+    squared,
+    windows_of_other_levels,
+)
 from world_models.measures.pixel_baselines import Baselines, fitted_baselines
 from world_models.measures.pixel_heads import HeldOutSteps, judge_heads
 from world_models.models.pixel import PixelModel, PixelPrediction
@@ -193,6 +199,52 @@ def test_shuffled_actions_come_from_another_episode() -> None:
     assert (windows_of_other_levels(np.zeros(6, int)) != np.arange(6)).all()
 
 
+def published_ssim(picture: np.ndarray, truth: np.ndarray) -> float:
+    """Of two channels (H, W) in [0, 1], window by window, as Wang et al. 2004 write it."""
+    place = np.arange(11) - 5
+    bell = np.exp(-(place**2) / (2 * 1.5**2))
+    weights = np.outer(bell, bell) / bell.sum() ** 2
+    c1, c2 = 0.01**2, 0.03**2
+    values = []
+    for top, left in np.ndindex(picture.shape[0] - 10, picture.shape[1] - 10):
+        x, y = (each[top : top + 11, left : left + 11] for each in (picture, truth))
+        mean_x, mean_y = (weights * x).sum(), (weights * y).sum()
+        var_x, var_y = (weights * (x - mean_x) ** 2).sum(), (weights * (y - mean_y) ** 2).sum()
+        both = (weights * (x - mean_x) * (y - mean_y)).sum()
+        likeness = (2 * mean_x * mean_y + c1) * (2 * both + c2)
+        values.append(likeness / ((mean_x**2 + mean_y**2 + c1) * (var_x + var_y + c2)))
+    return float(np.mean(values))
+
+
+def whole_windows_of_torchmetrics(pictures: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+    """The values (N, C, H-10, W-10) of SSIM whose windows no border cuts."""
+    measure = StructuralSimilarityIndexMeasure(
+        data_range=1.0, reduction=None, return_full_image=True
+    )
+    return measure(pictures, truth)[1][..., 5:-5, 5:-5]
+
+
+def mean_ssim(pictures: torch.Tensor, truth: torch.Tensor) -> float:
+    return float(whole_windows_of_torchmetrics(pictures, truth).mean())
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 20, 23), (1, 11, 30)])
+@pytest.mark.parametrize("kind", ["noise", "smooth", "equal", "constant"])
+def test_ssim_is_the_published_one(shape: tuple[int, ...], kind: str) -> None:
+    draw = np.random.default_rng(0)
+    truth = draw.random((2, *shape), np.float32)
+    if kind in ("smooth", "constant"):
+        # most of what happens lies at the border, where windows are cut
+        far = np.abs(np.linspace(-1, 1, shape[-1])) ** (8 if kind == "smooth" else 0)
+        truth = np.broadcast_to(far, truth.shape).astype(np.float32).copy()
+    noise = draw.normal(0, 0.1, truth.shape).astype(np.float32)
+    picture = truth if kind == "equal" else np.clip(truth + noise, 0, 1)
+    found = similarity(*(torch.from_numpy(each)[:, None] for each in (picture, truth)))[:, 0]
+    for one, two, value in zip(picture, truth, found, strict=True):
+        published = np.mean([published_ssim(x, y) for x, y in zip(one, two, strict=True)])
+        assert value == pytest.approx(published, abs=2e-4)
+
+
 def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
     """Pooled PSNR and SSIM over all windows at one horizon."""
     chosen = windows(store)
@@ -204,9 +256,7 @@ def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
     assert found.psnr == pytest.approx(
         float(PeakSignalNoiseRatio(data_range=1.0)(drawn, truth)), abs=1e-4
     )
-    assert found.ssim == pytest.approx(
-        float(StructuralSimilarityIndexMeasure(data_range=1.0)(drawn, truth)), abs=1e-4
-    )
+    assert found.ssim == pytest.approx(mean_ssim(drawn, truth), abs=1e-4)
     copied = window.context[:, -1]
     assert found.copy_mse == pytest.approx(float((copied - truth).square().mean()), rel=1e-5)
     assert found.mean_mse == pytest.approx(float((0.5 - truth).square().mean()), rel=1e-5)
@@ -216,7 +266,7 @@ def test_errors_are_those_of_torchmetrics(store: EpisodeStore) -> None:
         assert getattr(found, f"{name}_psnr") == pytest.approx(
             float(PeakSignalNoiseRatio(data_range=1.0)(guess, truth)), abs=1e-4
         )
-        ssim = float(StructuralSimilarityIndexMeasure(data_range=1.0)(guess, truth))
+        ssim = mean_ssim(guess, truth)
         assert getattr(found, f"{name}_ssim") == pytest.approx(ssim, abs=1e-4)
     each = [
         min(60.0, float(PeakSignalNoiseRatio(data_range=1.0)(one, two)))
