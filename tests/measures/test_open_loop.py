@@ -14,8 +14,8 @@ from world_models.measures.open_loop import (
     Marginal,
     open_loop_rows,
     roll_on,
+    start_points,
 )
-from world_models.measures.open_loop import start_points as all_start_points
 from world_models.models.draws import StreamDraws
 from world_models.models.mdrnn import mixture_mean, sample_latent
 from world_models.runs.rows import cells
@@ -95,7 +95,7 @@ def test_errors_equal_a_loop_over_the_starts(
         for predictor in ("mean", "copy", "marginal", "seen"):
             found = table[horizon, predictor]
             latent, pixel = np.mean([error[predictor] for error in errors], axis=0)
-            assert found.starts == len(starts)
+            assert found.starts == found.pixel_starts == len(starts)
             assert found.episodes == len({row.index for row, _ in starts})
             assert found.latent_mse == pytest.approx(latent, rel=1e-4)
             assert found.pixel_mse == pytest.approx(pixel, rel=1e-4)
@@ -115,6 +115,7 @@ def test_more_starts_than_fit_side_by_side(
     world = make_world()
     at_once = open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0)
     monkeypatch.setattr(open_loop, "PLAYED_SIDE_BY_SIDE", 4)
+    monkeypatch.setattr(open_loop, "LATENTS_SIDE_BY_SIDE", 3)
     for whole, chunked in zip(
         at_once, open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0), strict=True
     ):
@@ -127,7 +128,7 @@ def test_more_starts_than_fit_side_by_side(
 
 
 def test_starts_are_spread_evenly_and_the_horizon_fits(
-    make_episodes: MakeEpisodes, monkeypatch: pytest.MonkeyPatch
+    make_episodes: MakeEpisodes,
 ) -> None:
     lengths = [("validation", length) for length in (30, 3, 60, 11, 90)]
     episodes = make_episodes(lengths)
@@ -138,14 +139,42 @@ def test_starts_are_spread_evenly_and_the_horizon_fits(
         for step in range(row.length + 1)
         if step + 10 <= row.length
     ]
-    assert [start.key for start in all_start_points(episodes, rows, 10)] == fits, (
+    assert [start.key for start in start_points(episodes, rows, 10, len(fits))] == fits, (
         "few places: all of them"
     )
-    monkeypatch.setattr(open_loop, "STARTS_PER_HORIZON", 20)
-    chosen = [fits.index(start.key) for start in all_start_points(episodes, rows, 10)]
+    chosen = [fits.index(start.key) for start in start_points(episodes, rows, 10, 20)]
     assert len(chosen) == 20 and set(np.diff(chosen)) <= {len(fits) // 20, len(fits) // 20 + 1}
     assert chosen[0] < len(fits) / 20 and chosen[-1] >= len(fits) * 19 / 20
-    assert all_start_points(episodes, rows, 91) == []
+    assert start_points(episodes, rows, 91, 20) == []
+
+
+def test_latents_are_judged_from_all_starts_and_pictures_from_some(
+    make_episodes: MakeEpisodes, make_world: MakeWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    episodes = make_episodes([("validation", length) for length in (9, 30, 5)])
+    world = make_world()
+    monkeypatch.setattr(open_loop, "PICTURED_STARTS", 6)
+    monkeypatch.setattr(open_loop, "LATENT_STEPS", 50)
+    rows = open_loop_rows(world, episodes, validation(episodes), MARGINAL, 0)
+    table = {(row.horizon, row.predictor): row for row in rows}
+    places = {
+        horizon: [
+            (row, step)
+            for row in validation(episodes)
+            for step in range(episodes.frames(row) - horizon)
+        ]
+        for horizon in (1, 2, 10)
+    }
+    counts = {horizon: table[horizon, "mean"].starts for horizon in places}
+    assert counts == {1: len(places[1]), 2: 25, 10: 6}, "all, those of 50 steps, the least"
+    errors = [by_hand(world, episodes, row, step, 1)["mean"][0] for row, step in places[1]]
+    assert table[1, "mean"].latent_mse == pytest.approx(np.mean(errors), rel=1e-4)
+    pictured = [
+        by_hand(world, episodes, start.row, start.step, 1)["mean"][1]
+        for start in start_points(episodes, validation(episodes), 1, 6)
+    ]
+    assert table[1, "mean"].pixel_starts == len(pictured) == 6
+    assert table[1, "mean"].pixel_mse == pytest.approx(np.mean(pictured), rel=1e-4)
 
 
 def test_a_sampled_roll_out_follows_the_mixture(make_world: MakeWorld) -> None:
@@ -198,7 +227,8 @@ def test_the_interval_is_over_episodes(make_episodes: MakeEpisodes, make_world: 
 def test_frames_that_stand_still_have_no_ratio(
     make_episodes: MakeEpisodes, make_world: MakeWorld
 ) -> None:
-    start = open_loop.Start(validation(make_episodes())[0], 0)
-    rows = open_loop._horizon_rows(1, [start], np.zeros((1, 2, 5)))
+    starts = [open_loop.Start(validation(make_episodes())[0], 0)]
+    judged = open_loop._Judged(1, starts, starts)
+    rows = open_loop._horizon_rows(judged, np.zeros((1, 5)), np.zeros((1, 5)))
     assert [row.predictor for row in rows] == list(PREDICTORS)
     assert all(np.isnan(row.latent_ratio) and np.isnan(row.pixel_low) for row in rows)

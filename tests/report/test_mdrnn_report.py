@@ -59,7 +59,8 @@ def open_loop_rows() -> Iterator[OpenLoopRow]:
             yield OpenLoopRow(
                 predictor=predictor,
                 horizon=horizon,
-                starts=256,
+                starts=4096,
+                pixel_starts=256,
                 episodes=13,
                 latent_mse=error,
                 latent_ratio=error + 0.5,
@@ -115,7 +116,10 @@ def test_everything_measured_is_shown(folder: Path) -> None:
     ) in words
     for cells in ("linear regression from z and action1.5033.00.30 (0.050 to 0.55)", "M1.2026.4–"):
         assert cells in words
-    assert "50.55 (0.45 to 0.65)0.610.75 (0.65 to 0.85)13.010.59.598.86256" in words
+    assert (
+        "50.55 (0.45 to 0.65)0.61 (0.51 to 0.71)0.75 (0.65 to 0.85)13.010.59.598.864,096 (256)"
+        in words
+    )
     assert "Brier score, lower is better0.0120.045" in words and "Reward: R²0.870.00" in words
     assert all(caption in words for caption in QUANTITIES.values())
     assert [values for values in page.all("tr") if values.get("class") == "best"] == [

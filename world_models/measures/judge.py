@@ -232,9 +232,14 @@ def summary(tables: Tables) -> list[str]:
         for row in tables.open_loop
         if row.predictor == "mean" and row.horizon in OPEN_LOOP_SHOWN
     ]
-    ratios = ", ".join(f"{row.horizon}: {row.latent_ratio:.2f}" for row in shown)
+    ratios = "; ".join(
+        f"{row.horizon}: {row.latent_ratio:.2f} ({row.latent_low:.2f} to {row.latent_high:.2f}, "
+        f"{row.starts} starts)"
+        for row in shown
+    )
     return [
         f"next latent, bits per dimension: {bits}",
-        f"open loop, error of the latent over copying the last one's, by steps ahead: {ratios}",
+        "open loop, error of the latent over copying the last one's (95 % interval over "
+        f"{shown[0].episodes if shown else 0} episodes), by steps ahead: {ratios}",
         log_line(tables.calibration_scores),
     ]

@@ -1,7 +1,5 @@
 """How far M can be trusted when it feeds on its own predictions, beside guesses without a model."""
 
-from collections import defaultdict
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,12 +9,8 @@ from torch import Tensor
 from world_models.data.datasets import to_float
 from world_models.data.store import EpisodeRow
 from world_models.measures.bootstrap import Doubles, ratio, ratio_interval
-from world_models.measures.episodes import (
-    PLAYED_SIDE_BY_SIDE,
-    LatentEpisodes,
-    play,
-    with_progress,
-)
+from world_models.measures.episodes import PLAYED_SIDE_BY_SIDE, LatentEpisodes
+from world_models.measures.open_loop_starts import Start, Warm, start_points, warmed
 from world_models.measures.rows import PREDICTORS, OpenLoopRow
 from world_models.measures.vision import psnr
 from world_models.models.draws import Draws, StreamDraws
@@ -28,8 +22,15 @@ from world_models.worlds.memory import LatentState
 
 HORIZONS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
 """Steps ahead that are judged."""
-STARTS_PER_HORIZON = 256
-"""Most starts from which a horizon is judged."""
+PICTURED_STARTS = 256
+"""Most starts from which the pictures of a horizon are judged: drawing them takes V long."""
+LATENT_STEPS = 8192
+"""Steps of M, for each horizon, in which latents are judged: one step ahead from as many starts.
+
+Further ahead the starts are fewer, but never fewer than those of the pictures.
+"""
+LATENTS_SIDE_BY_SIDE = 64
+"""Starts that are rolled on at once where nothing is drawn."""
 
 
 @dataclass(frozen=True)
@@ -43,22 +44,6 @@ class Marginal:
     picture: Tensor
 
 
-@dataclass(frozen=True)
-class Start:
-    """M has seen frames 0 to `step` of an episode and goes on alone."""
-
-    row: EpisodeRow
-    step: int
-
-    @property
-    def key(self) -> tuple[int, int]:
-        return self.row.index, self.step
-
-
-Warm = dict[tuple[int, int], Hidden]
-"""The state (h, c), each (H,), that M has at a start, frame `step` not yet read."""
-
-
 def open_loop_rows(
     world: WorldModel,
     episodes: LatentEpisodes,
@@ -70,52 +55,41 @@ def open_loop_rows(
 
     Horizons are those that fit into an episode. Latents are compared with V's mu of the true
     frame, pictures (in [0, 1]) with the true frame. The ratios are to copy's error, with 95 %
-    intervals over episodes. Start points are fixed and spread evenly over the steps.
+    intervals over episodes. Start points are fixed and spread evenly over the steps: latents are
+    judged from more of them than pictures, near ahead from all but the most.
     """
-    starts = {horizon: start_points(episodes, rows, horizon) for horizon in HORIZONS}
-    all_starts = {start.key: start for chosen in starts.values() for start in chosen}
-    warm = warmed(world, episodes, all_starts.values())
-    rollouts = _Rollouts(world, episodes, warm, marginal)
+    judged = [_Judged.of(episodes, rows, horizon) for horizon in HORIZONS]
+    judged = [one for one in judged if one.starts]
+    every = {start.key: start for one in judged for start in [*one.starts, *one.pictured]}
+    rollouts = _Rollouts(world, episodes, warmed(world, episodes, every.values()), marginal)
     table = []
-    total = sum(map(len, starts.values()))
+    total = sum(len(one.starts) + len(one.pictured) for one in judged)
     with ProgressBar("open loop", total) as bar:
-        for horizon, chosen in starts.items():
-            if chosen:
-                table += _horizon_rows(horizon, chosen, rollouts.errors(chosen, horizon, seed, bar))
+        for one in judged:
+            latent = rollouts.errors(one.starts, one.horizon, seed, bar)
+            pixel = rollouts.errors(one.pictured, one.horizon, seed, bar, pictures=True)
+            table += _horizon_rows(one, latent, pixel)
     return table
 
 
-def start_points(episodes: LatentEpisodes, rows: list[EpisodeRow], horizon: int) -> list[Start]:
-    """Up to STARTS_PER_HORIZON places, evenly spread, from which `horizon` frames follow."""
-    places = np.array([max(0, episodes.frames(row) - horizon) for row in rows])
-    ends = np.cumsum(places)
-    count = min(STARTS_PER_HORIZON, int(places.sum()))
-    chosen = (np.arange(count) + 0.5) * places.sum() / max(count, 1)
-    chosen = chosen.astype(int)
-    numbers = np.searchsorted(ends, chosen, side="right")
-    return [
-        Start(rows[i], int(place - (ends[i] - places[i])))
-        for i, place in zip(numbers, chosen, strict=True)
-    ]
+@dataclass(frozen=True)
+class _Judged:
+    """From where a horizon is judged."""
 
+    horizon: int
+    # latents
+    starts: list[Start]
+    # pictures
+    pictured: list[Start]
 
-def warmed(world: WorldModel, episodes: LatentEpisodes, starts: Iterable[Start]) -> Warm:
-    """M's state at every start, after the real mean latents and actions before it."""
-    steps: dict[int, set[int]] = defaultdict(set)
-    rows = {}
-    for start in starts:
-        steps[start.row.index].add(start.step)
-        rows[start.row.index] = start.row
-    warm = {}
-    for group in with_progress("open loop: states at the starts", list(rows.values())):
-        stops = [max(steps[row.index]) + 1 for row in group]
-        latents = [episodes.posterior(row, stop)[0] for row, stop in zip(group, stops, strict=True)]
-        actions = [episodes.actions(row, 0, stop) for row, stop in zip(group, stops, strict=True)]
-        for step, ((h, c), _) in enumerate(play(world.cell, latents, actions)):
-            for column, row in enumerate(group):
-                if step in steps[row.index]:
-                    warm[row.index, step] = (h[column].clone(), c[column].clone())
-    return warm
+    @classmethod
+    def of(cls, episodes: LatentEpisodes, rows: list[EpisodeRow], horizon: int) -> "_Judged":
+        most = max(PICTURED_STARTS, LATENT_STEPS // horizon)
+        return cls(
+            horizon,
+            start_points(episodes, rows, horizon, most),
+            start_points(episodes, rows, horizon, PICTURED_STARTS),
+        )
 
 
 @dataclass(frozen=True)
@@ -127,44 +101,63 @@ class _Rollouts:
     warm: Warm
     marginal: Marginal
 
-    def errors(self, starts: list[Start], horizon: int, seed: int, bar: ProgressBar) -> Doubles:
-        """Errors (N, 2, 5) from the starts: of latents and pictures, for each predictor."""
+    def errors(
+        self,
+        starts: list[Start],
+        horizon: int,
+        seed: int,
+        bar: ProgressBar,
+        pictures: bool = False,
+    ) -> Doubles:
+        """Errors (N, 5) from the starts of each predictor: of its latents or its pictures."""
         found = []
-        for errors in self._chunks(starts, horizon, seed):
-            found.append(errors)
-            bar.advance(len(errors), len(errors) * horizon)
+        label = "open loop" if pictures else "open loop, latents"
+        width = PLAYED_SIDE_BY_SIDE if pictures else LATENTS_SIDE_BY_SIDE
+        for chunk, first in enumerate(range(0, len(starts), width)):
+            chosen = starts[first : first + width]
+            padded = [chosen[i % len(chosen)] for i in range(width)]
+            generator = seeding.torch_generator(
+                seed, "mdrnn", label, horizon, chunk, device=self.world.device
+            )
+            judge = self._picture_errors if pictures else self._latent_errors
+            errors = judge(padded, horizon, StreamDraws(generator))[: len(chosen)]
+            found.append(errors.double().cpu().numpy())
+            bar.advance(len(chosen), len(chosen) * horizon)
         return np.concatenate(found)
 
-    def _chunks(self, starts: list[Start], horizon: int, seed: int) -> Iterator[Doubles]:
-        for chunk, first in enumerate(range(0, len(starts), PLAYED_SIDE_BY_SIDE)):
-            chosen = starts[first : first + PLAYED_SIDE_BY_SIDE]
-            padded = [chosen[i % len(chosen)] for i in range(PLAYED_SIDE_BY_SIDE)]
-            generator = seeding.torch_generator(
-                seed, "mdrnn", "open loop", horizon, chunk, device=self.world.device
-            )
-            yield self._chunk(padded, horizon, StreamDraws(generator))[: len(chosen)]
+    @torch.inference_mode()
+    def _latent_errors(self, starts: list[Start], horizon: int, draws: Draws) -> Tensor:
+        """Errors (N, 5) of the latents of starts that are rolled on together."""
+        latent = self.warm.at(starts, 0, self.world.device)
+        truth = self.warm.at(starts, horizon, self.world.device)
+        usual = self.marginal.latent.to(self.world.device)
+        return _squared(
+            [*self._rolled_on(starts, latent, horizon, draws), latent, usual, truth], truth
+        )
 
     @torch.inference_mode()
-    def _chunk(self, starts: list[Start], horizon: int, draws: Draws) -> Doubles:
-        """Errors (PLAYED_SIDE_BY_SIDE, 2, 5) of starts that are rolled on together."""
+    def _picture_errors(self, starts: list[Start], horizon: int, draws: Draws) -> Tensor:
+        """Errors (N, 5) of the pictures of starts that are rolled on together."""
         world = self.world
         latent, picture = _at(world, self.episodes, starts, 0)
-        true_latent, true_picture = _at(world, self.episodes, starts, horizon)
+        true_latent, truth = _at(world, self.episodes, starts, horizon)
+        mean, sampled = self._rolled_on(starts, latent, horizon, draws)
+        usual = self.marginal.picture.permute(2, 0, 1).to(world.device)
+        decode = world.vae.decoder
+        return _squared([decode(mean), decode(sampled), picture, usual, decode(true_latent)], truth)
+
+    def _rolled_on(
+        self, starts: list[Start], latent: Tensor, horizon: int, draws: Draws
+    ) -> tuple[Tensor, Tensor]:
+        """Latents (N, L) so many steps after those (N, L) of the starts: M's mean, and a sample."""
         actions = [
             self.episodes.actions(start.row, start.step, start.step + horizon) for start in starts
         ]
-        executed = torch.from_numpy(np.stack(actions, axis=1)).to(world.device)
-        states = [self.warm[start.key] for start in starts]
+        executed = torch.from_numpy(np.stack(actions, axis=1)).to(self.world.device)
+        states = [self.warm.hidden[start.key] for start in starts]
         h, c = (torch.stack(parts) for parts in zip(*states, strict=True))
-        mean = roll_on(world, latent, executed, (h, c), None)
-        sampled = roll_on(world, latent, executed, (h, c), draws)
-        decode = world.vae.decoder
-        usual = self.marginal.latent.to(world.device)
-        usual_picture = self.marginal.picture.permute(2, 0, 1).to(world.device)
-        latents = [mean, sampled, latent, usual, true_latent]
-        pictures = [decode(mean), decode(sampled), picture, usual_picture, decode(true_latent)]
-        errors = [_squared(latents, true_latent), _squared(pictures, true_picture)]
-        return torch.stack(errors, dim=1).double().cpu().numpy()
+        mean = roll_on(self.world, latent, executed, (h, c), None)
+        return mean, roll_on(self.world, latent, executed, (h, c), draws)
 
 
 def _at(
@@ -199,32 +192,40 @@ def _squared(guesses: list[Tensor], target: Tensor) -> Tensor:
     return torch.stack([(guess - target).square().flatten(1).mean(1) for guess in guesses], dim=1)
 
 
-def _horizon_rows(horizon: int, starts: list[Start], errors: Doubles) -> list[OpenLoopRow]:
-    """The rows of one horizon from the errors (N, 2, 5) of its starts."""
-    episode = np.unique([start.row.index for start in starts], return_inverse=True)[1]
-    sums = np.zeros((episode.max() + 1, *errors.shape[1:]))
-    np.add.at(sums, episode, errors)
+def _horizon_rows(judged: _Judged, latent: Doubles, pixel: Doubles) -> list[OpenLoopRow]:
+    """The rows of one horizon from the errors (N, 5) of its starts, of latents and of pictures."""
+    latents = _by_episode(judged.starts, latent)
+    pictures = _by_episode(judged.pictured, pixel)
     rows = []
     for column, predictor in enumerate(PREDICTORS):
-        latent = _beside_copy(sums[:, 0], column, len(starts))
-        pixel = _beside_copy(sums[:, 1], column, len(starts))
+        of_z = _beside_copy(latents, column, len(latent))
+        of_picture = _beside_copy(pictures, column, len(pixel))
         row = OpenLoopRow(
             predictor=predictor,
-            horizon=horizon,
-            starts=len(starts),
-            episodes=len(sums),
-            latent_mse=latent.mse,
-            latent_ratio=latent.ratio,
-            latent_low=latent.low,
-            latent_high=latent.high,
-            pixel_mse=pixel.mse,
-            pixel_ratio=pixel.ratio,
-            pixel_low=pixel.low,
-            pixel_high=pixel.high,
-            psnr=psnr(pixel.mse),
+            horizon=judged.horizon,
+            starts=len(latent),
+            pixel_starts=len(pixel),
+            episodes=len(latents),
+            latent_mse=of_z.mse,
+            latent_ratio=of_z.ratio,
+            latent_low=of_z.low,
+            latent_high=of_z.high,
+            pixel_mse=of_picture.mse,
+            pixel_ratio=of_picture.ratio,
+            pixel_low=of_picture.low,
+            pixel_high=of_picture.high,
+            psnr=psnr(of_picture.mse),
         )
         rows.append(row)
     return rows
+
+
+def _by_episode(starts: list[Start], errors: Doubles) -> Doubles:
+    """Errors (N, 5) of the starts, summed over each episode (E, 5)."""
+    episode = np.unique([start.row.index for start in starts], return_inverse=True)[1]
+    sums = np.zeros((episode.max() + 1, errors.shape[1]))
+    np.add.at(sums, episode, errors)
+    return sums
 
 
 @dataclass(frozen=True)

@@ -98,12 +98,14 @@ OPEN_LOOP_SHOWN = (1, 5, 15, 50)
 class OpenLoopRow:
     """open_loop.csv: errors of a predictor `horizon` steps ahead.
 
-    Beside them stand their ratios to copy's, with 95 % intervals.
+    Beside them stand their ratios to copy's, with 95 % intervals over episodes. Latents are judged
+    from `starts` places, pictures from `pixel_starts` (in tables of earlier versions: as many).
     """
 
     predictor: str
     horizon: int
     starts: int
+    pixel_starts: int | None = None
     episodes: int
     latent_mse: float = column("Open loop: squared error of z")
     latent_ratio: float

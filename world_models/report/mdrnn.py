@@ -63,7 +63,7 @@ OPEN_LOOP_HEADS = [
     "last frame",
     "mean frame",
     "V itself",
-    "Starts",
+    "Starts (of pictures)",
 ]
 OPEN_LOOP_NOTES = {
     "latent_mse": (
@@ -172,13 +172,13 @@ def _curves(rows: Sequence[OpenLoopRow], column: str) -> list[Line]:
 
 
 def _open_loop_cells(rows: dict[str, OpenLoopRow]) -> list[str]:
-    mean = rows["mean"]
+    mean, usual = rows["mean"], rows["marginal"]
     quality = [number(rows[name].psnr) for name in ("mean", "copy", "marginal", "seen")]
     return [
         f"{mean.horizon}",
         _with_interval(mean.latent_ratio, mean.latent_low, mean.latent_high),
-        number(rows["marginal"].latent_ratio),
+        _with_interval(usual.latent_ratio, usual.latent_low, usual.latent_high),
         _with_interval(mean.pixel_ratio, mean.pixel_low, mean.pixel_high),
         *quality,
-        f"{mean.starts:,}",
+        f"{mean.starts:,} ({mean.pixel_starts or mean.starts:,})",
     ]

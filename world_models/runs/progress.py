@@ -105,11 +105,13 @@ class ProgressBar:
 
     def _line(self) -> str:
         """How it stands, in words."""
-        if self._total is None and not self._done:
-            return f"{self._label}: {_minutes(self.seconds)} so far"
-        done = f"{self._done} so far" if self._total is None else f"{self._done}/{self._total}"
-        parts = [f"{self._label} {done}", f"{self._pace()} {self._note}".strip()]
-        return ", ".join(parts if self._total is None else [*parts, f"{self._left()} left"])
+        total = "" if self._total is None else f"/{self._total}"
+        done = f"{self._label} {self._done}{total}"
+        if self._done == self._first:
+            begun = done if total else self._label
+            return f"{begun}, {_minutes(self.seconds)} so far"
+        pace = f"{self._pace()} {self._note}".strip()
+        return f"{done}, {pace}, {self._left()} left" if total else f"{done} so far, {pace}"
 
     def _pace(self) -> str:
         shown = f"{self.rate:,.0f}" if self.rate >= 10 else f"{self.rate:.2g}"
@@ -131,8 +133,7 @@ class ProgressBar:
 
     def _left(self) -> str:
         pace = (self._done - self._first) / self.seconds
-        if self._total is None or pace == 0:
-            return "?"
+        assert self._total is not None
         return _minutes(max(0, (self._total - self._done) / pace))
 
 
