@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -9,10 +10,12 @@ import torch
 from world_models.agents.control import ControllerPolicy
 from world_models.agents.perception import Perception
 from world_models.envs.spec import EnvSpec
-from world_models.models.controller import ControllerInputs
-from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
+from world_models.models.controller import ControllerInputs, num_parameters
+from world_models.runs.checkpoint import Input, Weights, load_checkpoint, save_checkpoint
+from world_models.runs.parsing import Count, Stored, Text, damaged
 from world_models.runs.provenance import versions
-from world_models.worlds.latent import WorldModel, world_of
+from world_models.runs.stored_env import spec_of
+from world_models.worlds.latent import WorldModel, mdrnn_of, vae_of, world_of
 
 
 class WorldModelPolicy:
@@ -126,6 +129,29 @@ class Agent:
         save_checkpoint(path, "agent", content)
 
 
+class _Sight(Stored):
+    features: Literal["z", "zh", "zch"]
+    hidden_units: Count
+    latent: Literal["mean", "sample"]
+
+
+class _Controller(Stored):
+    config: dict[str, Any]
+    sight: _Sight = _Sight(features="zh", hidden_units=0, latent="mean")
+
+
+class AgentFile(Stored):
+    """agent.pt."""
+
+    env: dict[str, Any]
+    vae: Weights
+    mdrnn: Weights
+    controller: _Controller
+    controllers: dict[Text, torch.Tensor]
+    inputs: list[Input]
+    versions: dict[str, Any]
+
+
 def _weights(module: torch.nn.Module, half: bool) -> dict[str, torch.Tensor]:
     return {name: value.half() if half else value for name, value in module.state_dict().items()}
 
@@ -135,9 +161,22 @@ def load_agent(path: str | Path, which: str = "best", device: str = "cpu") -> Ag
 
     `which` is "best" (highest selection score) or "mean" (the search's last mean vector).
     """
-    state = load_checkpoint(Path(path), "agent", device)
+    path = Path(path)
+    state = load_checkpoint(path, "agent", device, AgentFile)
     made = state["controller"]
     seen = ControllerInputs.from_dict(made["sight"]) if "sight" in made else ControllerInputs()
-    world = world_of(state["vae"], state["mdrnn"], EnvSpec.from_dict(state["env"]), seen, device)
+    vae = vae_of(state["vae"], f"{path}, vae", device, half=True)
+    mdrnn = mdrnn_of(state["mdrnn"], f"{path}, mdrnn", device, half=True)
+    world = world_of(vae, mdrnn, spec_of(state["env"], path), seen, f"the parts of {path}")
+    if made["config"] != world.controller_config:
+        raise damaged(path, "controller.config is not that of its V, M and sight")
     controllers = {name: vector.cpu().numpy() for name, vector in state["controllers"].items()}
+    _require_vectors(controllers, num_parameters(**made["config"]), path)
     return Agent(world, controllers, which, state["inputs"])
+
+
+def _require_vectors(controllers: dict[str, np.ndarray], parameters: int, path: Path) -> None:
+    for name, vector in controllers.items():
+        if vector.dtype != np.float32 or vector.shape != (parameters,):
+            held = f"{vector.dtype} {vector.shape}"
+            raise damaged(path, f"controllers.{name} is {held}, not {parameters} float32")

@@ -6,7 +6,7 @@ that made it.
 
 from pathlib import Path
 
-from world_models.agents.agent import load_agent
+from world_models.agents.agent import AgentFile, load_agent
 from world_models.envs.spec import EnvSpec
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.files import read_json, sha256, write_json
@@ -61,7 +61,7 @@ def describe(path: Path, evaluation: Path) -> None:
     if own not in [item["sha256"] for item in judged["inputs"]]:
         raise ValueError(f"{evaluation} did not evaluate {path}: run stage=evaluate agent={path}")
     scores = read_json(evaluation / "scores.json")
-    state = load_checkpoint(path, "agent")
+    state = load_checkpoint(path, "agent", fields=AgentFile)
     kept = ("env", "backend", "episodes", "mean", "std", "median", "interval95")
     facts = {
         "sha256": own,

@@ -3,6 +3,7 @@
 It predicts the next latent, the reward and the end of an episode.
 """
 
+import math
 from enum import Enum
 from typing import Any
 
@@ -47,6 +48,8 @@ class _Predictor(nn.Module):
         `sigma_floor` is the lowest standard deviation that is ever predicted.
         """
         super().__init__()
+        if not 0 <= sigma_floor < math.inf:
+            raise ValueError(f"sigma_floor is {sigma_floor}; it must be 0 or more")
         self.config: dict[str, Any] = {
             "latents": latents,
             "actions": actions,

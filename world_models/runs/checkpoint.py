@@ -1,21 +1,64 @@
 """Checkpoints: files of tensors and plain values that say what they are.
 
-They are written atomically and read without pickle's powers.
+They are written atomically, and read without pickle's powers: the archive is checked before it is
+unpacked, and every tensor and field before it is used.
 """
 
 import logging
 import pickle
+import pickletools
+import struct
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 
-from world_models.runs.files import replacing
+from world_models.runs.files import replacing, require_regular
+from world_models.runs.parsing import Count, Stored, Text, require
 
 log = logging.getLogger(__name__)
 
 SCHEMA = 1
+NOT_A_CHECKPOINT = "is truncated or no checkpoint of ours: delete it and make it again"
+UNREADABLE = (
+    *(OSError, EOFError, ValueError, TypeError, LookupError, AttributeError, ArithmeticError),
+    *(RuntimeError, AssertionError, MemoryError, struct.error),
+    *(pickle.UnpicklingError, zipfile.BadZipFile),
+)
+"""What reading an archive that is damaged may raise: its parts are read by many hands."""
+PLAIN_NAMES = (
+    "collections OrderedDict",
+    "torch._utils _rebuild_tensor_v2",
+    *(f"torch {kind}Storage" for kind in ("Float", "Double", "Half", "BFloat16")),
+    *(f"torch {kind}Storage" for kind in ("Long", "Int", "Short", "Char", "Byte", "Bool")),
+)
+"""All that a checkpoint of tensors and plain values names in its pickle."""
+
+
+class Input(Stored):
+    """A file on which what is in the checkpoint was built."""
+
+    kind: Text
+    path: Text
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
+class Weights(Stored):
+    """A model: the arguments of its constructor, and its weights."""
+
+    config: dict[str, Any]
+    model: dict[str, torch.Tensor]
+
+
+class Trained(Weights):
+    """best.pt: weights, when they were kept, and on which files they rest."""
+
+    epoch: Count
+    step: Count
+    inputs: list[Input]
 
 
 def save_checkpoint(path: Path, kind: str, content: dict[str, Any]) -> None:
@@ -26,37 +69,100 @@ def save_checkpoint(path: Path, kind: str, content: dict[str, Any]) -> None:
     log.debug("saved %s", path)
 
 
-def load_checkpoint(path: Path, kind: str, device: str | torch.device = "cpu") -> dict[str, Any]:
+def load_checkpoint(
+    path: Path,
+    kind: str,
+    device: str | torch.device = "cpu",
+    fields: type[Stored] = Stored,
+) -> dict[str, Any]:
     """Read a checkpoint.
 
-    A missing or damaged file, another kind or schema is a ValueError that names it.
+    A missing or damaged file, another kind or schema, a tensor that is not finite, and content that
+    does not fit `fields` are ValueErrors that name it.
     """
-    if not path.is_file():
+    if not path.exists():
         stage = {"agent": "controller"}.get(kind, kind)
         raise ValueError(
             f"{path} does not exist: finish the {stage} stage first, or resume its run folder"
         )
+    size = require_regular(path)
+    content = _unpacked(path, size, device)
+    _require_kind(path, content, kind)
+    _require_sound_tensors(path, content)
+    require(fields, content, path)
+    return content
+
+
+def _unpacked(path: Path, size: int, device: str | torch.device) -> Any:
     try:
-        content = torch.load(path, map_location=device, weights_only=True)
-    except (
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-        pickle.UnpicklingError,
-        zipfile.BadZipFile,
-    ):
-        raise ValueError(
-            f"{path} is truncated or no checkpoint of ours: delete it and make it again"
-        ) from None
+        _require_intact(path, size)
+        return torch.load(path, map_location=device, weights_only=True)
+    except UNREADABLE as error:
+        log.debug("%s: %r", path, error)
+        raise ValueError(f"{path} {NOT_A_CHECKPOINT}") from None
+
+
+def _require_intact(path: Path, size: int) -> None:
+    """Every byte as it was written, by torch's checksums, and no name beyond the plain ones.
+
+    Records are not compressed, so they are no larger than the file.
+    """
+    with zipfile.ZipFile(path) as archive:
+        records = archive.infolist()
+        stored = all(record.compress_type == zipfile.ZIP_STORED for record in records)
+        if not stored or sum(record.file_size for record in records) > size:
+            raise ValueError("records that torch did not write")
+        damaged = archive.testzip()
+        if damaged is not None:
+            raise ValueError(f"the checksum of {damaged} differs")
+        for record in records:
+            if record.filename.endswith("data.pkl"):
+                _require_plain(archive.read(record))
+
+
+def _require_plain(pickled: bytes) -> None:
+    for opcode, argument, _ in pickletools.genops(pickled):
+        if opcode.name in ("STACK_GLOBAL", "INST", "EXT1", "EXT2", "EXT4"):
+            raise ValueError(f"the pickle has {opcode.name}")
+        if opcode.name == "GLOBAL" and argument not in PLAIN_NAMES:
+            raise ValueError(f"the pickle names {argument}")
+
+
+def _require_kind(path: Path, content: Any, kind: str) -> None:
     if not isinstance(content, dict) or "kind" not in content:
         raise ValueError(f"{path} is no checkpoint of ours: it does not say its kind")
     if content["kind"] != kind:
         raise ValueError(
-            f"{path} holds a checkpoint of kind {content['kind']!r} where {kind!r} is needed"
+            f"{path} holds a checkpoint of kind {str(content['kind'])!r} where {kind!r} is needed"
         )
-    if content["schema"] != SCHEMA:
+    if content.get("schema") != SCHEMA:
         raise ValueError(
-            f"{path} has schema {content['schema']}; this version reads schema {SCHEMA}"
+            f"{path} has schema {content.get('schema')}; this version reads schema {SCHEMA}"
         )
-    return content
+
+
+def _require_sound_tensors(path: Path, content: Any) -> None:
+    """No tensor is larger than what is stored of it, and every number is finite."""
+    for place, tensor in _tensors(content):
+        strided = tensor.layout is torch.strided and not tensor.is_quantized
+        if not strided or tensor.nbytes > tensor.untyped_storage().nbytes():
+            raise ValueError(f"{path} is damaged: {place} is no plain array")
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise ValueError(
+                f"{path} holds NaN or infinite numbers in {place}: what it was made by went wrong, "
+                "so make it again"
+            )
+
+
+def _tensors(content: Any) -> Iterator[tuple[str, torch.Tensor]]:
+    """All tensors with their places; what is there twice is looked at once."""
+    waiting: list[tuple[str, Any]] = [("", content)]
+    seen: set[int] = set()
+    while waiting:
+        place, value = waiting.pop()
+        if isinstance(value, torch.Tensor):
+            yield place, value
+        elif isinstance(value, dict | list | tuple) and id(value) not in seen:
+            seen.add(id(value))
+            items = value.items() if isinstance(value, dict) else enumerate(value)
+            waiting += [(f"{place}.{key}".removeprefix("."), item) for key, item in items]

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,21 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def require_regular(path: Path) -> int:
+    """The size of a file in bytes.
+
+    One that is missing is a ValueError, and so is a folder, a pipe or a device, which might be
+    waited for or read for ever.
+    """
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        raise ValueError(f"{path} does not exist") from None
+    if not stat.S_ISREG(found.st_mode):
+        raise ValueError(f"{path} is no regular file: put the file itself there")
+    return found.st_size
 
 
 def write_text(path: Path, text: str) -> None:

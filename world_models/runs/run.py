@@ -20,6 +20,7 @@ from world_models.runs.folder import (
     locked,
     logging_to,
     now,
+    read_manifest,
     remove_leftovers,
     terminable,
     write_scripts,
@@ -135,6 +136,7 @@ class Run:
         with locked(self.path), logging_to(self.path / "log.txt"), terminable():
             remove_leftovers(self.path)
             began, before = time.monotonic(), self.manifest.get("wall_seconds", 0.0)
+            finished = self._as_finished()
             self._set(status="running", error=None)
             try:
                 yield
@@ -145,6 +147,10 @@ class Run:
                 )
                 raise
             except BaseException as error:
+                if finished is not None and finished.files == _files(self.path):
+                    self.manifest = finished.manifest
+                    self.save_manifest()
+                    raise
                 log.debug("the run failed", exc_info=True)
                 self._set(
                     status="failed",
@@ -156,9 +162,32 @@ class Run:
                 status="finished", wall_seconds=before + time.monotonic() - began, ended=now()
             )
 
+    def _as_finished(self) -> "_Finished | None":
+        """What a finished run is before it goes on; None for one that is not finished."""
+        if not (self.path / "manifest.json").is_file():
+            return None
+        manifest = read_manifest(self.path)
+        finished = manifest.get("status") == "finished"
+        return _Finished(manifest, _files(self.path)) if finished else None
+
     def _set(self, **values: Any) -> None:
         self.manifest.update(values)
         self.save_manifest()
+
+
+@dataclass(frozen=True)
+class _Finished:
+    """A finished run: while it goes on without adding anything, an error leaves it finished."""
+
+    manifest: dict[str, Any]
+    files: dict[Path, int]
+
+
+def _files(folder: Path) -> dict[Path, int]:
+    """When each file that a stage made was last written; logs, locks and pages are not its own."""
+    own = ("manifest.json", "log.txt", ".lock", "report.html")
+    paths = (path for path in folder.rglob("*") if path.is_file())
+    return {path: path.stat().st_mtime_ns for path in paths if path.name not in own}
 
 
 def begin(

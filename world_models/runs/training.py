@@ -12,10 +12,21 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
+from world_models.runs.folder import display_path
 from world_models.runs.metrics import MetricsLog, Value
+from world_models.runs.parsing import damaged
+from world_models.runs.resuming import (
+    Progress,
+    require_position,
+    require_window,
+    restore_optimizer,
+    restore_scheduler,
+    restore_stopper,
+)
 from world_models.runs.rows import TimingRow
 from world_models.runs.run import Run
 from world_models.runs.schedule import Best
+from world_models.runs.weights import load_weights
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -46,9 +57,11 @@ class Average(Generic[M]):
         """Weights and count."""
         return {"model": self.model.state_dict(), "updates": self.updates}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """The inverse of `state_dict`."""
-        self.model.load_state_dict(state["model"])
+    def load_state_dict(self, state: dict[str, Any] | None, place: str = "average") -> None:
+        """The inverse of `state_dict`; none, and weights of another model, are ValueErrors."""
+        if state is None:
+            raise damaged(place, "average is missing")
+        load_weights(self.model, state["model"], f"{place}, average")
         self.updates = state["updates"]
 
 
@@ -120,21 +133,29 @@ class Training(Generic[M]):
         """Take over `last.pt` where there is one; returns the CSV offsets it holds."""
         if not self.last(run).is_file():
             return None
-        state = load_checkpoint(self.last(run), self.kind, run.device.value)
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        self.scheduler.load_state_dict(state["scheduler"])
-        self.stopper.load_state_dict(state["stopper"])
-        self.epoch = state["epoch"]
-        self.batch = state["batch"]
-        self.step = state["step"]
+        path = self.last(run)
+        state = load_checkpoint(path, self.kind, run.device.value, Progress)
+        place = display_path(path)
+        self._restore(state, place)
+        self.epoch, self.batch, self.step = state["epoch"], state["batch"], state["step"]
         self.window = list(state["window"])
         self.carried = tuple(state["carried"])
         self.names = tuple(state["names"])
-        if self.average is not None:
-            self.average.load_state_dict(state["average"])
         self.first = self.step
         return dict(state["csv_offsets"])
+
+    def _restore(self, state: dict[str, Any], place: str) -> None:
+        """Weights, moments and schedules; what does not go together is a ValueError."""
+        if state["config"] != self.model.config:
+            raise ValueError(f"{place} holds a model of other sizes than this run's: start anew")
+        require_position(state, self.scheduler, place)
+        require_window(state, self.carried, place)
+        load_weights(self.model, state["model"], place)
+        restore_optimizer(self.optimizer, state, place)
+        restore_scheduler(self.scheduler, state, place)
+        restore_stopper(self.stopper, state, place)
+        if self.average is not None:
+            self.average.load_state_dict(state["average"], place)
 
     def save(self, run: Run, metrics: MetricsLog) -> None:
         """Write `last.pt`; the offsets that go into it are those of this training's own tables."""

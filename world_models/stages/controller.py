@@ -22,7 +22,7 @@ from world_models.models.controller import (
 )
 from world_models.pools.choose import open_pool
 from world_models.pools.pool import DEADLINE, Pool
-from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
+from world_models.runs.checkpoint import Trained, load_checkpoint, save_checkpoint
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_not_negative, require_positive
 from world_models.runs.past import PastRun, part_folder
@@ -42,6 +42,7 @@ from world_models.search.reference import published
 from world_models.search.search import RATE_KNOWN_AFTER, Search
 from world_models.search.selection import Selection
 from world_models.search.space import SearchSpace
+from world_models.search.stored import load_search, require_replayed
 from world_models.search.team import Played, Team, play_candidates
 from world_models.search.tracks import fresh_tracks
 from world_models.worlds.latent import WorldModel, load_world_model
@@ -180,7 +181,7 @@ def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
     A search that cannot go on here, and more components than C sees features, are refused.
     """
     if setting.upstream is not None:
-        sizes = load_checkpoint(setting.upstream.best, "mdrnn")["config"]
+        sizes = load_checkpoint(setting.upstream.best, "mdrnn", fields=Trained)["config"]
         features = num_features(sizes["latents"], sizes["hiddens"], cfg.features.value)
         check_components(cfg.components, features)
     if cfg.start_from is None:
@@ -194,17 +195,6 @@ def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
             f"and this run has {_words(ours)}: they must agree"
         )
     return replace(cfg, start_from=str(path))
-
-
-def load_search(path: Path) -> dict[str, Any]:
-    """The content of a controller's `last.pt`; one of an earlier kind is a ValueError."""
-    state = load_checkpoint(path, "controller")
-    if "start" not in state:
-        raise ValueError(
-            f"{path} was written by an earlier version, which kept its search otherwise: "
-            "start it anew"
-        )
-    return state
 
 
 def search_options(cfg: ControllerConfig) -> dict[str, Any]:
@@ -297,6 +287,8 @@ def open_search(
     else:
         ancestors = [] if theirs is None else theirs["segments"]
     begun = stored if stored is not None else theirs
+    if stored is not None:
+        require_same_search(cfg, world, stored, run.last)
     space = new_space(cfg, run, world) if begun is None else SearchSpace.from_state(begun)
     evolution = Evolution(
         space.start,
@@ -310,6 +302,7 @@ def open_search(
     search = Search(space, evolution, cfg.heats)
     if stored is not None:
         search.restore(stored)
+        require_replayed(search.evolution.mean, stored, run.last)
     return search
 
 
@@ -324,14 +317,31 @@ def adopted(cfg: ControllerConfig, run: Run, world: WorldModel) -> dict[str, Any
     path = folder / "checkpoints" / "last.pt"
     run.add_input("start_from", path)
     state = load_search(path)
-    space = SearchSpace.from_state(state)
-    parameters = num_parameters(**world.controller_config)
-    size = parameters if space.components is None else space.components.size(parameters)
-    if space.size != size:
+    found, size = sizes_of(SearchSpace.from_state(state), world)
+    if found != size:
         raise ValueError(
-            f"stage.start_from={folder} searched {space.size} parameters; here C has {size}"
+            f"stage.start_from={folder} searched {found} parameters; here C has {size}"
         )
     return state
+
+
+def sizes_of(space: SearchSpace, world: WorldModel) -> tuple[int, int]:
+    """How many parameters a space has, and how many it must have for this V and M."""
+    parameters = num_parameters(**world.controller_config)
+    axes = space.components
+    return space.size, parameters if axes is None else axes.size(parameters)
+
+
+def require_same_search(
+    cfg: ControllerConfig, world: WorldModel, stored: dict[str, Any], path: Path
+) -> None:
+    """A stored search of other options or sizes than this run's is a ValueError."""
+    found, ours = stored["search"], search_options(cfg)
+    if found != ours:
+        raise ValueError(f"{path} searched with {_words(found)}, this run with {_words(ours)}")
+    size, needed = sizes_of(SearchSpace.from_state(stored), world)
+    if size != needed:
+        raise ValueError(f"{path} searched {size} parameters; here C has {needed}")
 
 
 def new_space(cfg: ControllerConfig, run: Run, world: WorldModel) -> SearchSpace:

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from itertools import islice
+from pathlib import Path
 from typing import Any
 
 import torch
+from pydantic import Field
 from torch.nn import functional
 
 from world_models.config.stage import Product, Setting, Stage
@@ -51,7 +53,9 @@ from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import Device, Precision, autocast, compile_on_gpu, place
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_below_one, require_not_negative, require_positive
+from world_models.runs.parsing import damaged
 from world_models.runs.progress import ProgressBar, tracked
+from world_models.runs.resuming import Progress
 from world_models.runs.rows import cells
 from world_models.runs.run import RUNTIME, Run
 from world_models.runs.schedule import Best, Every, Phase, phases, warmup_cosine
@@ -282,7 +286,7 @@ def build(
         model = make_model(cfg, run.env)
     model = place(model, run.device)
     if run.last.is_file():
-        steps = load_checkpoint(run.last, "pixel")["total_steps"]
+        steps = total_steps_of(cfg, run.last)
     else:
         steps = cfg.max_steps or steps_in(cfg, run, model, store)
     log.info(
@@ -295,7 +299,7 @@ def build(
     if cfg.compile:
         compile_on_gpu(model, run.device)
     optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
-    facts = {
+    facts: dict[str, Any] = {
         "architecture": cfg.model.value,
         "env": run.env.to_dict(),
         "view": cfg.view.to_dict(),
@@ -309,6 +313,19 @@ def build(
     return Training(
         "pixel", model, optimizer, scheduler, Best(), cfg.log_every, average=average, facts=facts
     )
+
+
+class _Planned(Progress):
+    total_steps: int = Field(ge=1, lt=1 << 62)
+
+
+def total_steps_of(cfg: PixelConfig, last: Path) -> int:
+    """How many steps a training that is resumed was planned for."""
+    state = load_checkpoint(last, "pixel", fields=_Planned)
+    steps: int = state["total_steps"]
+    if state["step"] > steps or cfg.max_steps not in (None, steps):
+        raise damaged(last, f"total_steps is {steps} at step {state['step']}")
+    return steps
 
 
 def make_model(cfg: PixelConfig, spec: EnvSpec) -> PixelModel:

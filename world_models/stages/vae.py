@@ -19,7 +19,7 @@ from world_models.measures.vision_baselines import Sample, baselines
 from world_models.measures.vision_pictures import prior_samples, reconstructions, traversals
 from world_models.models.convvae import IMAGE_SIZE, ConvVAE
 from world_models.runs import seeding
-from world_models.runs.checkpoint import load_checkpoint
+from world_models.runs.checkpoint import Trained, Weights, load_checkpoint
 from world_models.runs.device import Device, Precision, autocast, place
 from world_models.runs.files import sha256, write_json
 from world_models.runs.metrics import MetricsLog, read_rows
@@ -29,6 +29,7 @@ from world_models.runs.rows import cells
 from world_models.runs.run import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.schedule import EarlyStopping, Every, check_factor, plateau
 from world_models.runs.training import Training
+from world_models.runs.weights import load_weights, model_of
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +90,7 @@ def resolve(cfg: VAEConfig, setting: Setting) -> VAEConfig:
         return cfg
     path = Path(cfg.start_from).absolute()
     path = path / "checkpoints" / "best.pt" if path.is_dir() else path
-    found = load_checkpoint(path, "vae")["config"]
+    found = load_checkpoint(path, "vae", fields=Weights)["config"]
     needed = {"img_channels": pre.channels, "latent_size": cfg.latent_size}
     if found != needed:
         raise ValueError(
@@ -145,9 +146,10 @@ def build(cfg: VAEConfig, run: Run) -> Training[ConvVAE]:
     with seeding.seeded_weights(run.seed, "vae", "weights"):
         model = ConvVAE(channels, cfg.latent_size)
     if cfg.start_from is not None and not run.last.is_file():
-        weights = load_checkpoint(Path(cfg.start_from), "vae")["model"]
-        run.add_input("start_from", Path(cfg.start_from))
-        model.load_state_dict(weights)
+        path = Path(cfg.start_from)
+        weights = load_checkpoint(path, "vae", fields=Weights)["model"]
+        run.add_input("start_from", path)
+        load_weights(model, weights, path)
     model = place(model, run.device, cfg.compile)
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.learning_rate, fused=True)
     scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
@@ -288,10 +290,8 @@ def describe(
 
 def best_model(run: Run) -> ConvVAE:
     """V with the weights of the best epoch."""
-    state = load_checkpoint(run.best, "vae", run.device.value)
-    model = place(ConvVAE(**state["config"]), run.device)
-    model.load_state_dict(state["model"])
-    return model.eval()
+    state = load_checkpoint(run.best, "vae", run.device.value, Trained)
+    return place(model_of(ConvVAE, state, run.best), run.device).eval()
 
 
 def encode_episodes(run: Run, model: ConvVAE, store: EpisodeStore) -> None:

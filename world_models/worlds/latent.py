@@ -22,7 +22,8 @@ from world_models.models.convvae import ConvVAE
 from world_models.models.draws import Draws, StreamDraws
 from world_models.models.mdrnn import MDRNN, MDRNNCell, mixture_mean, sample_latent
 from world_models.runs import seeding
-from world_models.runs.checkpoint import load_checkpoint
+from world_models.runs.checkpoint import Trained, load_checkpoint
+from world_models.runs.weights import model_of
 from world_models.worlds.memory import LatentState, Memory
 from world_models.worlds.starts import held_out_windows
 from world_models.worlds.world import Advance, select
@@ -221,24 +222,40 @@ def load_world_model(
     device: str = "cpu",
 ) -> WorldModel:
     """V and M from the checkpoints of their stages."""
-    parts = load_checkpoint(vae, "vae", device), load_checkpoint(mdrnn, "mdrnn", device)
-    return world_of(*parts, env, inputs or ControllerInputs(), device)
+    v = vae_of(load_checkpoint(vae, "vae", device, Trained), vae, device)
+    m = mdrnn_of(load_checkpoint(mdrnn, "mdrnn", device, Trained), mdrnn, device)
+    return world_of(v, m, env, inputs or ControllerInputs(), f"{vae} and {mdrnn}")
 
 
 def load_vae(path: Path, device: str = "cpu") -> ConvVAE:
     """V from the checkpoint of its stage, as it is used: not trained further."""
-    return vae_of(load_checkpoint(path, "vae", device), device)
+    return vae_of(load_checkpoint(path, "vae", device, Trained), path, device)
 
 
-def vae_of(state: dict[str, Any], device: str) -> ConvVAE:
-    vae = ConvVAE(**state["config"])
-    vae.load_state_dict(state["model"])
+def vae_of(state: dict[str, Any], place: str | Path, device: str, half: bool = False) -> ConvVAE:
+    """V from its config and weights in the checkpoint at `place`."""
+    vae = model_of(ConvVAE, state, place, half)
     return vae.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
+def mdrnn_of(state: dict[str, Any], place: str | Path, device: str, half: bool = False) -> MDRNN:
+    """M from its config and weights in the checkpoint at `place`."""
+    return model_of(MDRNN, state, place, half).to(device)
+
+
 def world_of(
-    vae: dict[str, Any], mdrnn: dict[str, Any], env: EnvSpec, inputs: ControllerInputs, device: str
+    vae: ConvVAE, mdrnn: MDRNN, env: EnvSpec, inputs: ControllerInputs, place: str
 ) -> WorldModel:
-    m = MDRNN(**mdrnn["config"])
-    m.load_state_dict(mdrnn["model"])
-    return WorldModel(vae_of(vae, device), m.to(device), env, inputs)
+    """V and M of one environment, from `place`; sizes that do not agree are a ValueError."""
+    sizes = {
+        "channels of V's pictures": (
+            vae.config["img_channels"],
+            env.preprocessing.channels,
+        ),
+        "latents of V and M": (vae.config["latent_size"], mdrnn.latents),
+        "actions of M": (mdrnn.actions, env.action_space.size),
+    }
+    for what, (found, needed) in sizes.items():
+        if found != needed:
+            raise ValueError(f"{place} do not fit together: {what} are {found} and {needed}")
+    return WorldModel(vae, mdrnn, env, inputs)

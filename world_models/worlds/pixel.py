@@ -2,21 +2,25 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 import numpy as np
 import torch
+from pydantic import ConfigDict, Field
 
 from world_models.data.store import EpisodeStore
 from world_models.data.view import View
 from world_models.data.windows import PixelWindows
-from world_models.envs.preprocess import Preprocessing
+from world_models.envs.preprocess import MIN_FRAME_SIZE, Preprocessing
 from world_models.envs.spec import EnvSpec
 from world_models.models.draws import Draws
 from world_models.models.pixel import PixelModel
 from world_models.models.pixel_unet import PixelUNet
 from world_models.models.pixel_world_model import PixelWorldModel
-from world_models.runs.checkpoint import load_checkpoint
+from world_models.runs.checkpoint import Trained, load_checkpoint
+from world_models.runs.parsing import Stored, damaged
+from world_models.runs.stored_env import LARGEST_FRAME_SIZE, spec_of
+from world_models.runs.weights import model_of
 from world_models.worlds.world import Advance
 
 ARCHITECTURES: dict[str, type[PixelModel]] = {
@@ -64,21 +68,57 @@ class PixelPredictor:
         return store if self.val_ratio is None else store.split_again(self.val_ratio)
 
 
+class _View(Stored):
+    model_config = ConfigDict(extra="forbid")
+
+    size: Annotated[int, Field(ge=MIN_FRAME_SIZE, le=LARGEST_FRAME_SIZE)] | None
+    grayscale: bool
+
+
+class _Baselines(Stored):
+    mean: torch.Tensor
+    fade: torch.Tensor
+
+
+class TrainedPixel(Trained):
+    """best.pt of stage=pixel."""
+
+    architecture: Literal["pixel_unet", "pixel_world_model"]
+    env: dict[str, Any]
+    view: _View
+    baselines: _Baselines
+    val_ratio: Annotated[float, Field(ge=0, lt=1)] | None
+
+
 def load_pixel_predictor(path: Path, device: str = "cpu") -> PixelPredictor:
     """Read a `best.pt` of stage=pixel; another file is a ValueError."""
-    state = load_checkpoint(path, "pixel", device)
-    model = ARCHITECTURES[state["architecture"]](**state["config"])
-    model.load_state_dict(state["model"])
+    state = load_checkpoint(path, "pixel", device, TrainedPixel)
+    env = spec_of(state["env"], path)
+    model = model_of(ARCHITECTURES[state["architecture"]], state, path)
+    _require_fit(state, env, path)
     model = model.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     return PixelPredictor(
         model,
-        EnvSpec.from_dict(state["env"]),
+        env,
         View(**state["view"]),
         mean=state["baselines"]["mean"].cpu(),
         fade=state["baselines"]["fade"].cpu(),
         val_ratio=state["val_ratio"],
         step=state["step"],
     )
+
+
+def _require_fit(state: dict[str, Any], env: EnvSpec, path: Path) -> None:
+    """Model, view and mean frame are of one environment's frames, or it is a ValueError."""
+    view, config = View(**state["view"]), state["config"]
+    channels = view.channels(env.preprocessing.channels)
+    size = view.size or env.preprocessing.size
+    if (config["img_channels"], config["action_size"]) != (channels, env.action_space.size):
+        raise damaged(path, "config is not of the frames and actions of its env and view")
+    if state["baselines"]["mean"].shape != (channels, size, size):
+        raise damaged(path, f"baselines.mean is not a frame of {channels}x{size}x{size}")
+    if state["baselines"]["fade"].ndim != 1:
+        raise damaged(path, "baselines.fade is no list of weights")
 
 
 class PixelState(NamedTuple):

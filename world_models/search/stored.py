@@ -1,0 +1,135 @@
+"""What a controller's last.pt holds of its search, checked before the search is replayed."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import torch
+from pydantic import AllowInfNan, Field
+
+from world_models.runs.checkpoint import Input, load_checkpoint
+from world_models.runs.parsing import Count, Stored, Text, damaged
+
+AtLeastOne = Annotated[int, Field(ge=1, lt=1 << 62)]
+Generation = Annotated[int, Field(ge=-1, lt=1 << 62)]
+Loose = Annotated[float, AllowInfNan(True)]
+"""NaN where a number could not be told."""
+REPLAY_TOLERANCE = 1e-3
+"""By how much of its length a replayed mean may differ: another machine rounds otherwise."""
+
+
+class _Options(Stored):
+    pop_size: AtLeastOne
+    sigma0: float
+    diagonal: bool
+    components: AtLeastOne | None
+    imitate: bool
+    features: Literal["z", "zh", "zch"]
+    hidden_units: Count
+    latent: Literal["mean", "sample"]
+
+
+class _Segment(Stored):
+    seed: Count
+    weight_decay: float = Field(ge=0)
+    history: list[list[float]]
+
+
+class _Finalist(Stored):
+    score: float
+    tracks: AtLeastOne
+    vector: torch.Tensor
+    overall: Loose
+
+
+class _Components(Stored):
+    mean: torch.Tensor
+    axes: torch.Tensor
+    outputs: AtLeastOne
+
+
+class SearchFile(Stored):
+    """last.pt of stage=controller."""
+
+    search: _Options
+    segments: list[_Segment] = Field(min_length=1)
+    samples: list[AtLeastOne]
+    reliability: list[Loose]
+    env_steps: Count
+    rate: Annotated[float, Field(gt=0)] | None
+    finalists: list[_Finalist]
+    tested: Generation
+    decided: Generation
+    start: torch.Tensor
+    mean: torch.Tensor
+    components: _Components | None
+    inputs: list[Input]
+    csv_offsets: dict[Text, Count]
+
+
+def load_search(path: Path) -> dict[str, Any]:
+    """The content of a controller's `last.pt`.
+
+    One of an earlier kind, and one whose parts do not go together, are ValueErrors.
+    """
+    if "start" not in load_checkpoint(path, "controller"):
+        raise ValueError(
+            f"{path} was written by an earlier version, which kept its search otherwise: "
+            "start it anew"
+        )
+    state = load_checkpoint(path, "controller", fields=SearchFile)
+    _require_history(state, path)
+    _require_vectors(state, path)
+    return state
+
+
+def _require_history(state: dict[str, Any], path: Path) -> None:
+    """As many numbers for each generation and candidate as there were."""
+    pop_size = state["search"]["pop_size"]
+    for number, segment in enumerate(state["segments"]):
+        if any(len(fitness) != pop_size for fitness in segment["history"]):
+            raise damaged(path, f"segments[{number}].history has not {pop_size} numbers each time")
+    told = len(state["segments"][-1]["history"])
+    for name in ("samples", "reliability"):
+        if len(state[name]) != told:
+            raise damaged(path, f"{name} has {len(state[name])} entries for {told} generations")
+    for name in ("tested", "decided"):
+        if state[name] > told:
+            raise damaged(path, f"{name} is {state[name]} after {told} generations")
+    if state["tested"] >= 0 and not state["finalists"]:
+        raise damaged(path, f"finalists is empty, and a test was made at {state['tested']}")
+
+
+def _require_vectors(state: dict[str, Any], path: Path) -> None:
+    """Vectors have one length, which follows from the start and its axes."""
+    size = len(_flat(state["start"], "start", path))
+    if len(_flat(state["mean"], "mean", path)) != size:
+        raise damaged(path, f"mean has not the {size} numbers of start")
+    axes = state["components"]
+    parameters = size if axes is None else size + _folded(axes, path)
+    for number, finalist in enumerate(state["finalists"]):
+        vector = _flat(finalist["vector"], f"finalists[{number}].vector", path)
+        if len(vector) != parameters:
+            raise damaged(path, f"finalists[{number}].vector has not {parameters} numbers")
+
+
+def _folded(axes: dict[str, Any], path: Path) -> int:
+    """By how many parameters a search along these axes is smaller."""
+    table = axes["axes"]
+    mean = _flat(axes["mean"], "components.mean", path)
+    if table.dtype != torch.float64 or table.ndim != 2 or len(table) != len(mean):
+        raise damaged(path, f"components.axes is {table.dtype} {tuple(table.shape)}")
+    return int(axes["outputs"] * (table.shape[0] - table.shape[1]))
+
+
+def _flat(vector: torch.Tensor, name: str, path: Path) -> torch.Tensor:
+    if vector.dtype != torch.float64 or vector.ndim != 1:
+        raise damaged(path, f"{name} is {vector.dtype} {tuple(vector.shape)}")
+    return vector
+
+
+def require_replayed(mean: np.ndarray, state: dict[str, Any], path: Path) -> None:
+    """A search that was told its history again stands where it stood, or it is a ValueError."""
+    stored = state["mean"].numpy()
+    if np.linalg.norm(mean - stored) > REPLAY_TOLERANCE * max(1.0, float(np.linalg.norm(stored))):
+        raise damaged(path, "its history does not lead to its mean")
