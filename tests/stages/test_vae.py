@@ -252,7 +252,8 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(
     finished: Path, tmp_path: Path, fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     grey, damaged = tmp_path / "grey.pt", tmp_path / "damaged.pt"
-    save_checkpoint(grey, "vae", {"config": {"img_channels": 1, "latent_size": 4}})
+    config = {"img_channels": 1, "latent_size": 4}
+    save_checkpoint(grey, "vae", {"config": config, "model": {}})
     damaged.write_bytes(b"no")
     given = {
         "missing": tmp_path / "missing/best.pt",
