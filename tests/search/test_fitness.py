@@ -105,7 +105,8 @@ def test_an_environment_that_raises_on_one_track_costs_that_track(
     sound = play_blocks(pool, blocks, ignore)
     monkeypatch.setattr(PelletEnv, "reset", broken)
     scores = play_with_quarantine(pool, blocks, ignore)
-    assert [score.failure for score in scores] == ["", "OSError: no such track", "", ""]
+    causes = [score.failure.rpartition("OSError")[2] for score in scores]
+    assert causes == ["", ": no such track", "", ""]
     assert scores[0] == sound[0] and scores[2:] == sound[2:]
 
 

@@ -492,7 +492,7 @@ def test_a_track_that_nobody_can_play_gives_way_to_another(
     assert [(row["generation"], row["player"], row["seed"]) for row in lost] == [
         ("2", f"{n}", f"{bad}") for n in range(6)
     ]
-    assert {row["cause"] for row in lost} == {"OSError: no such track"}
+    assert all(row["cause"].endswith("OSError: no such track") for row in lost)
     other = fresh_seeds(Purpose.search, 1, 0, "generation", 1, "instead")[0]
     assert f"no candidate could play track {bad}; they play {other} instead" in caplog.text
     assert len(read_csv(run / "metrics.csv")) == 3
