@@ -145,7 +145,7 @@ def test_a_source_that_is_gone_or_changed_is_told(
     )
     (pipeline / "vae/manifest.json").write_text(manifest)
     shutil.rmtree(pipeline / "vae")
-    assert main([f"resume={taker}"]) == 1
+    assert main([f"resume={taker}", f"outputs={taker.parents[2]}"]) == 1
     assert "took as its vae (reuse=true), is gone: bring it back" in capsys.readouterr().err
     assert "which is gone" in (taker / "report.html").read_text()
     assert main(small("mdrnn", f"upstream={taker}", f"outputs={taker.parent / 'o'}")) == 1

@@ -221,11 +221,19 @@ def test_a_written_configuration_reads_back_the_same(stage: str, tmp_path: Path)
         assert (again.seed, again.threads) == (5, 2)
 
 
-def test_what_may_change_on_resume() -> None:
+def test_what_may_change_on_resume(tmp_path: Path) -> None:
     def config(*overrides: str) -> Config:
         return compose_config(["stage=vae", "env=pellet", *overrides]).config
 
-    check_resumable(config(), config("stage.sample_interval=1", "stage.compile=false"))
+    def resumable(old: Config, new: Config) -> None:
+        check_resumable(old, new, tmp_path)
+
+    (tmp_path / "there.pt").touch()
+    for path in (tmp_path / "there.pt", "car_racing"):
+        with pytest.raises(ValueError, match="it cannot change"):
+            resumable(config(f"stage.start_from={path}"), config("stage.start_from=/other"))
+    resumable(config(f"stage.start_from={tmp_path}/gone"), config("stage.start_from=/other"))
+    resumable(config(), config("stage.sample_interval=1", "stage.compile=false"))
     for key in (
         "horizontal_flip=true",
         "kl_weight=2",
@@ -234,19 +242,19 @@ def test_what_may_change_on_resume() -> None:
         "precision=bfloat16",
     ):
         with pytest.raises(ValueError, match="it cannot change"):
-            check_resumable(config(), config(f"stage.{key}"))
-    check_resumable(
+            resumable(config(), config(f"stage.{key}"))
+    resumable(
         config(),
         config("stage.num_epochs=11", "device=cpu", "threads=1", "stage.checkpoint_interval=3"),
     )
     with pytest.raises(
         ValueError, match=r"stage\.num_epochs was 10 and is now 9: it may only grow"
     ):
-        check_resumable(config(), config("stage.num_epochs=9"))
+        resumable(config(), config("stage.num_epochs=9"))
     with pytest.raises(
         ValueError, match=r"stage\.learning_rate was 0\.001 and is now 0\.1: it cannot change"
     ):
-        check_resumable(config(), config("stage.learning_rate=0.1"))
+        resumable(config(), config("stage.learning_rate=0.1"))
 
 
 def test_a_damaged_configuration_is_named(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from world_models.chains import reuse
@@ -52,7 +53,7 @@ def execute(chain: Chain, cfg: Config, run: Run) -> None:
     run.save_manifest()
     for number in range(len(parts)):
         one = part_run(parts, number, cfg, run)
-        reuse.check(run, one.run)
+        reuse.check(run, one.run, Path(cfg.outputs).absolute())
         if cfg.reuse and not one.is_begun:
             _take_or_run(parts[:number], one, run)
         else:
@@ -83,6 +84,7 @@ def part_run(parts: Sequence[ChainPart], number: int, cfg: Config, whole: Run) -
     """Configuration and run of one part of a chain."""
     part, feeder = parts[number], feeder_of(parts, number)
     backend = backend_for(part.stage, cfg.env.backend)
+    outputs = Path(cfg.outputs).absolute()
     config = replace(
         cfg,
         stage=getattr(cfg.stage, part.key),
@@ -93,7 +95,7 @@ def part_run(parts: Sequence[ChainPart], number: int, cfg: Config, whole: Run) -
     run = replace(
         whole,
         path=whole.path / part.folder,
-        upstream=PastRun(whole.path / feeder.folder) if feeder else None,
+        upstream=PastRun(whole.path / feeder.folder, outputs) if feeder else None,
         manifest={},
         backend=backend,
     )

@@ -19,6 +19,7 @@ from world_models.config.stored import stored_config
 from world_models.runs.files import sha256
 from world_models.runs.folder import display_path
 from world_models.runs.past import PastRun, all_runs
+from world_models.runs.places import led_to, seen_from, with_hash
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import provenance
 from world_models.runs.run import Run
@@ -143,7 +144,7 @@ def differences(past: PastRun, here: dict[str, Any]) -> list[str]:
 def take(whole: Run, part: Run, source: Path) -> None:
     """Make a finished run a chain's part: noted in the manifest, and linked where it would lie."""
     entry = {
-        "path": os.path.relpath(source, whole.path),
+        "path": seen_from(source, whole.path),
         "sha256": sha256(source / "manifest.json"),
     }
     whole.manifest["reused"] = {**whole.manifest.get("reused", {}), part.path.name: entry}
@@ -162,16 +163,23 @@ def _link(path: Path, source: Path) -> None:
     path.symlink_to(os.path.relpath(source.resolve(), path.parent.resolve()))
 
 
-def check(whole: Run, part: Run) -> None:
-    """A part that was taken must still be there and be the same; else a ValueError."""
+def check(whole: Run, part: Run, outputs: Path) -> None:
+    """A part that was taken must still be there, or elsewhere below `outputs`, and be the same.
+
+    Else it is a ValueError.
+    """
     entry = whole.manifest.get("reused", {}).get(part.path.name)
     if entry is None:
         return
-    source = (whole.path / entry["path"]).resolve()
+    source = led_to(whole.path, entry["path"])
+    if not source.is_dir():
+        manifest = with_hash("manifest.json", entry["sha256"], outputs)
+        source = source if manifest is None else manifest.parent
     name = f"{display_path(source)}, which {whole.name} took as its {part.path.name} (reuse=true),"
     if not (source / "manifest.json").is_file():
         raise ValueError(f"{name} is gone: bring it back, or start a new pipeline")
     if sha256(source / "manifest.json") != entry["sha256"]:
         raise ValueError(f"{name} has changed since: start a new pipeline")
     if not part.path.exists():
+        part.path.unlink(missing_ok=True)
         _link(part.path, source)

@@ -42,7 +42,8 @@ def find_upstream(
             )
         return None
     if named:
-        return check_upstream(Path(config.upstream).absolute(), row.name, needs, env)
+        path, outputs = Path(config.upstream).absolute(), Path(config.outputs).absolute()
+        return check_upstream(path, row.name, needs, env, outputs)
     return _newest(config, row.name, needs[0], env, experiment, before)
 
 
@@ -93,14 +94,17 @@ def serves(run: PastRun, stage: str) -> bool:
     return (run.path / row.gives.file).is_file()
 
 
-def check_upstream(path: Path, stage: str, needs: Sequence[str], env: EnvSpec) -> Upstream:
+def check_upstream(
+    path: Path, stage: str, needs: Sequence[str], env: EnvSpec, outputs: Path
+) -> Upstream:
     """A named upstream must be a finished run of one of the stages, and of the env.
 
-    A chain stands for its last part that is a run of one of them.
+    A chain stands for its last part that is a run of one of them. What it was built on and has
+    moved is looked for below `outputs`.
     """
     if not path.is_dir():
         raise ValueError(f"upstream={PastRun(path).name} does not exist")
-    run = part_of_chain(PastRun(path), needs)
+    run = part_of_chain(PastRun(path, outputs), needs)
     served = [name for name in needs if serves(run, name)]
     if not served:
         wanted = " or ".join(needs)
@@ -130,4 +134,4 @@ def part_of_chain(run: PastRun, needs: Sequence[str]) -> PastRun:
     if path.is_symlink() and not path.exists():
         gone = PastRun(path.resolve()).name
         raise ValueError(f"upstream={run.name} took its {path.name} from {gone}, which is gone")
-    return PastRun(path) if path.is_dir() else run
+    return PastRun(path, run.below) if path.is_dir() else run

@@ -4,7 +4,6 @@ What needs torch is imported where it is used: commands that only look do not wa
 """
 
 import logging
-import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from world_models.chains.catalogue import Row
 from world_models.chains.chain import backend_for, run_chain, run_stage
 from world_models.chains.upstream import Upstream, find_upstream
 from world_models.cli.console import set_verbosity
+from world_models.cli.moved import feeder, with_moves
 from world_models.config.compose import Composed
 from world_models.config.schema import (
     Config,
@@ -31,6 +31,7 @@ from world_models.runs.device import Workers, resolve_device
 from world_models.runs.folder import dated_folder, now
 from world_models.runs.numbers import num_cores
 from world_models.runs.past import PastRun
+from world_models.runs.places import seen_from
 from world_models.runs.provenance import provenance
 from world_models.runs.run import Run, begin
 from world_models.runs.wandb import require_wandb, wandb_mirror
@@ -89,7 +90,7 @@ def start_in(path: Path, composed: Composed, ready: Prepared) -> None:
     upstream, config = ready.upstream, ready.config
     if config.upstream == "latest" and upstream:
         log.info("upstream: %s", upstream.name)
-    fed_by = os.path.relpath(upstream.path, path) if upstream else "latest"
+    fed_by = seen_from(upstream.path, path) if upstream else "latest"
     config = replace(config, upstream=fed_by)
     run = open_run(config, path, ready.env, upstream)
     made_env = env_keys(composed.config.env, composed.choices["env"])
@@ -192,17 +193,19 @@ def resume(path: Path, overrides: list[str], base: Path | None = None) -> None:
         )
     row = catalogue.row(past.stage)
     old = stored_config(past, row.config)
-    config = merged(old, overrides)
-    check_resumable(old, config)
-    set_verbosity(config.verbosity.value)
+    given = merged(old, overrides)
+    check_resumable(old, given, past.path)
+    set_verbosity(given.verbosity.value)
     if past.status == "finished" and not overrides and not isinstance(row, Chain):
         log.info("%s is finished", past.name)
         return
     if past.status != "finished" or overrides:
         require_trust(past.env.id, past.env.kwargs)
-    upstream = past.manifest["upstream"]
-    fed_by = PastRun((past.path / upstream).resolve()) if upstream else None
-    config = with_base(config, base or Path.cwd())
+    base = base or Path.cwd()
+    past = PastRun(past.path, Path(with_base(given, base).outputs).absolute())
+    config, overrides = with_moves(past, old, given, overrides)
+    fed_by = feeder(past, config)
+    config = with_base(config, base)
     config = replace(config, device=resolve_device(config.device))
     run = open_run(config, past.path, past.env, fed_by)
     resumed = [*past.manifest["resumed"], resumption(run, overrides)]

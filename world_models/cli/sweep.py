@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
@@ -22,6 +21,7 @@ from world_models.runs.folder import (
     terminable,
     write_resume_script,
 )
+from world_models.runs.places import seen_from
 from world_models.runs.progress import ProgressBar
 from world_models.runs.quotes import without_quotes
 from world_models.runs.sweeps import (
@@ -47,7 +47,7 @@ def start(overrides: list[str], command: list[str]) -> None:
     began, plan = now(), expand(overrides)
     _require_one_that_starts(plan.jobs, began)
     folder = new_folder(plan.folder.parent, plan.folder.name)
-    directory = os.path.relpath(Path.cwd(), folder)
+    directory = seen_from(Path.cwd(), folder)
     write_sweep(folder, Sweep(began, command, directory, plan.launcher, plan.swept, plan.jobs))
     write_resume_script(folder)
     log.info(

@@ -1,6 +1,6 @@
 """Root schema of the configuration, and what can be done with a typed one."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -12,6 +12,7 @@ from omegaconf import MISSING, DictConfig, OmegaConf
 from world_models.envs import families
 from world_models.runs.device import Device, Precision, Workers, resolve_precision
 from world_models.runs.files import typed_path
+from world_models.runs.places import led_to
 from world_models.runs.quotes import literal
 from world_models.runs.run import PATH, RUNTIME
 
@@ -112,13 +113,18 @@ def paths_of(config: Any, prefix: str = "") -> dict[str, str | None]:
 
 def with_home(config: Any) -> Any:
     """A copy of nested dataclasses in which paths that begin with ~ begin with the user's home."""
+    return with_paths(config, lambda path: str(typed_path(path)) if path.startswith("~") else path)
+
+
+def with_paths(config: Any, change: Callable[[str], str]) -> Any:
+    """A copy of nested dataclasses in which `change` was done to every path."""
     changes: dict[str, Any] = {}
     for item in fields(config):
         value = getattr(config, item.name)
         if is_dataclass(value):
-            changes[item.name] = with_home(value)
-        elif item.metadata.get("path") and isinstance(value, str) and value.startswith("~"):
-            changes[item.name] = str(typed_path(value))
+            changes[item.name] = with_paths(value, change)
+        elif item.metadata.get("path") and isinstance(value, str):
+            changes[item.name] = change(value)
     return replace(config, **changes)
 
 
@@ -189,14 +195,17 @@ def _literal(value: Any) -> Any:
     return replace(value, **texts)
 
 
-def check_resumable(old: Config, new: Config) -> None:
+def check_resumable(old: Config, new: Config, folder: Path) -> None:
     """Refuse a resumed run whose settings would make another run of it.
 
-    Budgets may grow, and run-time keys are free.
+    Budgets may grow, and run-time keys are free. What a path led to may have moved: the path may
+    change where nothing is left there. `folder` is the run's, from which `upstream` is seen.
     """
-    before = {key: value for key, value, _ in flatten(old)}
+    before, paths = {key: value for key, value, _ in flatten(old)}, paths_of(old)
     for key, value, rule in flatten(new):
         if value == before[key] or rule == "free" or key.startswith("wandb."):
+            continue
+        if value and _is_gone(paths.get(key), folder):
             continue
         if rule == "longer" and (value is None or before[key] is None or value > before[key]):
             continue
@@ -205,3 +214,8 @@ def check_resumable(old: Config, new: Config) -> None:
             f"{key} was {before[key]} and is now {value}: it {hint} when a run is resumed; "
             "start a new run instead"
         )
+
+
+def _is_gone(path: str | None, folder: Path) -> bool:
+    """Whether a stored path, not a name, leads to nothing any more."""
+    return path is not None and "/" in path and not led_to(folder, path).exists()

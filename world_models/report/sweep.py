@@ -1,6 +1,5 @@
 """What a sweep came to: its page, its pictures, and its tables."""
 
-import os
 from pathlib import Path
 
 from rich.console import Console
@@ -14,6 +13,7 @@ from world_models.report.sweep_plots import LEFT_MARGIN, PLOT_SIZE, Chart, chart
 from world_models.report.sweep_table import Group, Job, best_of
 from world_models.runs.files import replacing
 from world_models.runs.folder import display_path, read_manifest
+from world_models.runs.places import led_to, seen_from
 from world_models.runs.sweeps import read_sweep
 
 SEEDS_NOTE = "Marks: means over seeds, with their 95 % interval; dots: single jobs"
@@ -150,8 +150,7 @@ def _lineage(job: Job, folder: Path) -> list[tuple[str, str, str, str]]:
     """What a job was built on, seen from the sweep's folder."""
     manifest = read_manifest(job.folder)
     entries = [
-        (item, os.path.relpath((job.folder / item["path"]).resolve(), folder.resolve()))
-        for item in manifest["inputs"]
+        (item, seen_from(led_to(job.folder, item["path"]), folder)) for item in manifest["inputs"]
     ]
     return [
         (manifest["stage"], str(item["kind"]), path, str(item["sha256"])[:12])

@@ -1,6 +1,8 @@
 """A run folder that is read and not written: its manifest is parsed once, when it is first asked
 for."""
 
+import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,6 +12,9 @@ from world_models.envs.spec import EnvSpec
 from world_models.runs.files import version_of
 from world_models.runs.finding import find_files
 from world_models.runs.folder import display_path, is_live, read_manifest
+from world_models.runs.places import led_to, with_hash
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -22,10 +27,14 @@ class Part:
 
 class PastRun:
     """What a run folder says of itself. A folder that is none is a ValueError at the first
-    question."""
+    question.
 
-    def __init__(self, path: Path) -> None:
+    What it was built on and has moved is looked for `below` a folder, by its hash.
+    """
+
+    def __init__(self, path: Path, below: Path | None = None) -> None:
         self.path = path
+        self.below = below
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
@@ -120,16 +129,70 @@ class PastRun:
         return found[0]
 
     def _checked(self, entry: dict[str, Any]) -> Path:
-        path = (self.path / entry["path"]).resolve()
+        path = led_to(self.path, entry["path"])
+        found = version_of(self._moved(path, entry) or path, entry["sha256"])
+        if found is not None:
+            return found
         if not path.is_file():
-            raise ValueError(f"{display_path(path)}, on which {self.name} was built, is gone")
-        version = version_of(path, entry["sha256"])
-        if version is None:
             raise ValueError(
-                f"{display_path(path)} has changed since {self.name} was built on it: "
-                "train that run again"
+                f"{display_path(path)}, on which {self.name} was built, is gone: bring it back, or "
+                "name with outputs= the folder below which it lies now"
             )
-        return version
+        raise ValueError(
+            f"{display_path(path)} has changed since {self.name} was built on it: "
+            "train that run again"
+        )
+
+    def _moved(self, path: Path, entry: dict[str, Any]) -> Path | None:
+        """Where a file that is not at `path` any more lies now, known by its hash."""
+        if self.below is None or path.is_file():
+            return None
+        found = with_hash(path.name, entry["sha256"], self.below)
+        if found is not None:
+            log.info("%s has moved: taken from %s", display_path(path), display_path(found))
+        return found
+
+    def whereabouts(self, path: Path) -> Path:
+        """Where a file or folder lies now on whose files this run, or a part of it, was built."""
+        if path.exists():
+            return path
+        for file, entry in self._files_in(path):
+            found = self._moved(file, entry)
+            if found is not None:
+                return _stripped(found, file, path)
+        return path
+
+    def named(self, path: Path, other: Path) -> Path:
+        """What is now named in place of `path`: it, or what lies below it.
+
+        Where it does not hold the files on which this run was built, it is a ValueError.
+        """
+        for file, entry in self._files_in(path):
+            digest = entry["sha256"]
+            if other.is_file():
+                found = other if version_of(other, digest) else None
+            else:
+                found = with_hash(file.name, digest, other)
+            if found is None:
+                raise ValueError(
+                    f"{display_path(other)} holds no {file.name} of the hash that {self.name} was "
+                    "built on: name the folder or file that has moved"
+                )
+            return _stripped(found, file, path)
+        return other
+
+    def _files_in(self, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+        """Recorded files at or below `path`, those of a chain's parts, too."""
+        for run in [self, *(PastRun(self.path / part.folder) for part in self.parts)]:
+            for entry in run.manifest["inputs"] if run.is_one else []:
+                file = led_to(run.path, entry["path"])
+                if file.is_relative_to(path):
+                    yield file, entry
+
+
+def _stripped(found: Path, file: Path, path: Path) -> Path:
+    """Where `path` lies now that its `file` was found."""
+    return [found, *found.parents][len(file.relative_to(path).parts)]
 
 
 def part_folder(path: Path, stage: str) -> Path:

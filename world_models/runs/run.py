@@ -1,7 +1,6 @@
 """A run as its stage sees it, and how its folder is filled."""
 
 import logging
-import os
 import shlex
 import sys
 import time
@@ -27,6 +26,7 @@ from world_models.runs.folder import (
 )
 from world_models.runs.metrics import MetricsLog, Mirror
 from world_models.runs.past import PastRun
+from world_models.runs.places import led_to, seen_from
 from world_models.runs.provenance import provenance, uncommitted_changes
 
 log = logging.getLogger(__name__)
@@ -109,22 +109,27 @@ class Run:
         That is `path`. Where the run is resumed and a store has grown in between, it is the
         manifest that the run began with. A file that changed otherwise is a ValueError.
         """
-        entry = {"kind": kind, "path": os.path.relpath(path, self.path), "sha256": sha256(path)}
+        entry = {"kind": kind, "path": seen_from(path, self.path), "sha256": sha256(path)}
         inputs = [item for item in self.manifest["inputs"] if item["kind"] == kind]
         if entry["sha256"] in [item["sha256"] for item in inputs]:
             return path
-        known = {item["path"]: item["sha256"] for item in inputs}
-        if entry["path"] not in known:
+        known = {item["path"]: item["sha256"] for item in inputs if self._has_replaced(path, item)}
+        if not known:
             self.manifest["inputs"].append(entry)
             self.save_manifest()
             return path
-        version = version_of(path, known[entry["path"]])
+        version = version_of(path, next(iter(known.values())))
         if version is None:
             raise ValueError(
                 f"{display_path(path)} has changed since this run began: start a new run instead "
                 f"of resuming {self.name}"
             )
         return version
+
+    def _has_replaced(self, path: Path, known: dict[str, Any]) -> bool:
+        """Whether a file lies where a recorded one did, or that one is gone."""
+        before = led_to(self.path, known["path"])
+        return not before.exists() or before.samefile(path)
 
     def save_manifest(self) -> None:
         """Write manifest.json."""
@@ -214,7 +219,7 @@ def begin(
         "device": run.device.value,
         "env": run.env.to_dict(),
         "backend": run.backend.value,
-        "upstream": os.path.relpath(run.upstream.path, run.path) if run.upstream else None,
+        "upstream": seen_from(run.upstream.path, run.path) if run.upstream else None,
         "inputs": [],
         "resumed": [],
         "error": None,

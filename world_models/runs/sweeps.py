@@ -1,7 +1,6 @@
 """The folder of a sweep: its job list, and how each job stands."""
 
 import logging
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -10,6 +9,7 @@ from pathlib import Path
 from world_models.runs.files import read_json, write_json
 from world_models.runs.folder import display_path
 from world_models.runs.past import PastRun
+from world_models.runs.places import led_to
 from world_models.runs.quotes import without_quotes
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ class Sweep:
 
         Nobody works there: a program that is started in a folder imports what lies in it.
         """
-        begun_in = Path(os.path.normpath(folder.absolute() / self.directory))
+        begun_in = led_to(folder.absolute(), self.directory)
         return begun_in if begun_in.is_dir() else Path.cwd()
 
     def values(self, number: int) -> dict[str, str]:

@@ -1,6 +1,5 @@
 """Stage runs: list the runs below the outputs folder."""
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from world_models.config.stage import Look, Stage
 from world_models.figures.wording import TABLE_WIDTH
 from world_models.report.headline import SKILL, headline
 from world_models.runs.past import PastRun, all_runs
+from world_models.runs.places import led_to, seen_from
 
 
 @dataclass
@@ -40,7 +40,7 @@ def describe(run: PastRun, outputs: Path) -> list[str]:
     size = sum(map(_size, path.rglob("*"))) / 1e6
     sources = [manifest["upstream"]] if manifest.get("upstream") else []
     sources += [entry["path"] for entry in (manifest.get("reused") or {}).values()]
-    built_on = ", ".join(os.path.relpath(path / source, outputs) for source in sources)
+    built_on = ", ".join(seen_from(led_to(path, source), outputs) for source in sources)
     name = str(path.relative_to(outputs))
     return [
         name,
