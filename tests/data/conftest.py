@@ -11,9 +11,19 @@ import pytest
 
 from world_models.data.episode import TERMINATED, TRUNCATED, Episode
 from world_models.data.store import EpisodeStore, StoreWriter, split_episodes
+from world_models.envs.actions import ActionSpace
+from world_models.envs.preprocess import Preprocessing
+from world_models.envs.spec import EnvSpec
 
 META = {
-    "env": {"id": "Counting-v0"},
+    "env": EnvSpec(
+        "Counting-v0",
+        {},
+        Preprocessing((0, 0, 0, 0), 16, False),
+        1,
+        ActionSpace("box", 2, (0.0, 0.0), (99.0, 99.0), ("affine", "affine")),
+        50,
+    ).to_dict(),
     "backend": "gymnasium",
     "policy": "counting",
     "seed": 7,

@@ -30,7 +30,14 @@ LENGTHS = [
     ("validation", 12),
 ]
 META = {
-    "env": {"id": "Random-v0"},
+    "env": EnvSpec(
+        "Random-v0",
+        {},
+        Preprocessing((0, 0, 0, 0), 16, False),
+        1,
+        ActionSpace("box", 2, (0.0, 0.0), (99.0, 99.0), ("affine", "affine")),
+        50,
+    ).to_dict(),
     "backend": "gymnasium",
     "policy": "random",
     "seed": 0,

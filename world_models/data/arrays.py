@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +15,25 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from world_models.runs.files import parse_json, read_json, replacing, sha256, write_json
+from world_models.data.manifests import require_mark
+from world_models.runs.files import (
+    parse_json,
+    read_json,
+    replacing,
+    require_regular,
+    sha256,
+    write_json,
+)
 from world_models.runs.numbers import num_cores
+from world_models.runs.parsing import damaged
 from world_models.runs.progress import tracked
 
 Array = npt.NDArray[Any]
+Layout = tuple[np.dtype[Any], tuple[int, ...]]
+"""Type and shape of one row."""
+
+UNREADABLE_HEADER = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
+"""What numpy raises on a header that is damaged."""
 
 
 def shard_name(index: int, part: str = "") -> str:
@@ -87,22 +102,22 @@ def _header(shape: tuple[int, ...], dtype: np.dtype[Any]) -> bytes:
     return buffer.getvalue()
 
 
-def check_array(path: Path, rows: int) -> None:
-    """Check size and number of rows of a .npy file.
+def check_array(path: Path, rows: int) -> Layout:
+    """Check size and number of rows of a .npy file; returns what a row is.
 
     ValueError naming it where it is missing, is not as long as its header says, or has not `rows`
     rows.
     """
     remedy = "restore it or make this folder again"
+    if not path.exists():
+        raise ValueError(f"{path} is missing: {remedy}")
+    size = require_regular(path)
     try:
-        size = path.stat().st_size
         with path.open("rb") as file:
             npy.read_magic(file)
-            shape, _, dtype = npy.read_array_header_1_0(file)
-            expected = file.tell() + int(np.prod(shape)) * dtype.itemsize
-    except FileNotFoundError:
-        raise ValueError(f"{path} is missing: {remedy}") from None
-    except ValueError:
+            shape, columns_first, dtype = npy.read_array_header_1_0(file)
+            expected = file.tell() + math.prod(shape) * dtype.itemsize
+    except UNREADABLE_HEADER:
         raise ValueError(f"{path} is damaged, its header cannot be read: {remedy}") from None
     if size != expected:
         raise ValueError(
@@ -112,6 +127,9 @@ def check_array(path: Path, rows: int) -> None:
         raise ValueError(
             f"{path} has the shape {shape} where the manifest says {rows} rows: {remedy}"
         )
+    if columns_first:
+        raise ValueError(f"{path} is damaged, it lies column by column: {remedy}")
+    return dtype, shape[1:]
 
 
 def map_array(path: Path) -> Array:
@@ -129,10 +147,13 @@ def read_manifest(
 
     ValueError naming it where it is missing, of another kind, or of a schema not in `schemas`.
     """
-    if not path.is_file():
+    if not path.exists():
         raise ValueError(f"{path} does not exist, so there are no finished {kind} here: {remedy}")
+    require_regular(path)
     content = path.read_bytes()
     manifest = parse_json(content, path)
+    if not isinstance(manifest, dict):
+        raise damaged(path, "it holds no table of fields")
     found_kind = manifest.get("kind")
     found_schema = manifest.get("schema")
     if found_kind != kind or found_schema not in schemas:
@@ -144,13 +165,20 @@ def read_manifest(
     return manifest, hashlib.sha256(content).hexdigest()
 
 
-def finished_shards(folder: Path) -> dict[int, dict[str, Any]]:
+def finished_shards(folder: Path, columns: Sequence[str]) -> dict[int, dict[str, Any]]:
     """Commit marks by the index of their shards, in order.
 
-    A mark, shard_00000.json, is written after the arrays of its shard.
+    A mark, shard_00000.json, is written after the arrays of its shard, one for each column.
     """
-    marks = [read_json(path) for path in sorted(folder.glob("shard_?????.json"))]
-    return {int(mark["index"]): mark for mark in marks}
+    marks = [read_mark(path, columns) for path in sorted(folder.glob("shard_?????.json"))]
+    return {mark["index"]: mark for mark in marks}
+
+
+def read_mark(path: Path, columns: Sequence[str]) -> dict[str, Any]:
+    """The commit mark of a shard; a damaged one is a ValueError."""
+    mark: dict[str, Any] = read_json(path)
+    require_mark(mark, columns, path)
+    return mark
 
 
 def manifest_entry(mark: dict[str, Any]) -> dict[str, Any]:
@@ -192,12 +220,23 @@ class ShardedFolder:
         self._digest = digest
         self._maps: dict[int, tuple[Array, ...]] = {}
         for shard in manifest["shards"]:
-            for name in shard["files"]:
-                check_array(folder / name, shard["rows"])
+            for column in self.columns:
+                path = folder / f"{shard_name(shard['index'], column)}.npy"
+                dtype, row = check_array(path, shard["rows"])
+                if not self.accepts(column, dtype, row):
+                    raise damaged(path, f"its rows are {dtype} {row}, which no {column} are")
+
+    def accepts(self, column: str, dtype: np.dtype[Any], row: tuple[int, ...]) -> bool:
+        """Whether rows of this type and shape can be those of a column."""
+        raise NotImplementedError
 
     def shards(self) -> list[int]:
         """Indices of all shards."""
         return [shard["index"] for shard in self.manifest["shards"]]
+
+    def rows_by_shard(self) -> dict[int, int]:
+        """How many rows each shard has."""
+        return {shard["index"]: shard["rows"] for shard in self.manifest["shards"]}
 
     def digest(self) -> str:
         """SHA-256 of manifest.json as it was when opened: it names the content of that moment."""

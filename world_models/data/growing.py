@@ -9,8 +9,14 @@ from typing import Any
 from world_models.data import arrays
 from world_models.data.arrays import shard_name
 from world_models.data.episode import Episode
-from world_models.data.store import META_KEYS, EpisodeStore, open_manifest, write_shard
-from world_models.runs.files import keep_version, read_json
+from world_models.data.store import (
+    META_KEYS,
+    STORE_COLUMNS,
+    EpisodeStore,
+    open_manifest,
+    write_shard,
+)
+from world_models.runs.files import keep_version
 from world_models.runs.folder import display_path, locked
 
 FIXED_KEYS = ("env", "backend", "has_final_frame")
@@ -81,7 +87,7 @@ class StoreAppender:
             mark = self.store.folder / f"{shard_name(index)}.json"
             if not mark.is_file():
                 return
-            yield read_json(mark)
+            yield arrays.read_mark(mark, STORE_COLUMNS)
 
 
 def _refuse_others(store: EpisodeStore, meta: dict[str, Any]) -> None:

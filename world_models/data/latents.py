@@ -11,7 +11,9 @@ from torch import Tensor
 
 from world_models.data import arrays
 from world_models.data.arrays import Array, ShardedFolder, gather_runs, shard_name
+from world_models.data.manifests import LatentsManifest, require_shards
 from world_models.data.store import EpisodeStore
+from world_models.runs.parsing import damaged, require
 
 LATENTS_KIND = "latents"
 LATENTS_SCHEMA = 2
@@ -54,7 +56,7 @@ def encode_store(
     manifest's path.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    finished = arrays.finished_shards(folder)
+    finished = arrays.finished_shards(folder, LATENT_COLUMNS)
     keys = {shard: _shard_key(store, shard, vae) for shard in store.shards()}
     # the key of all shards, in an earlier version
     before = {"vae": vae, "data": store.digest()}
@@ -192,6 +194,8 @@ class LatentStore(ShardedFolder):
         schemas = (OLD_LATENTS_SCHEMA, LATENTS_SCHEMA)
         path = folder / "manifest.json"
         manifest, digest = arrays.read_manifest(path, LATENTS_KIND, schemas, LATENTS_REMEDY)
+        require(LatentsManifest, manifest, path)
+        require_shards(manifest["shards"], LATENT_COLUMNS, path)
         if manifest["vae"] != vae:
             raise ValueError(
                 f"{folder} was made by another VAE ({manifest['vae'][:12]} where {vae[:12]} is "
@@ -204,7 +208,15 @@ class LatentStore(ShardedFolder):
                 f"frames were added or have changed since: {LATENTS_REMEDY}, "
                 "or set stage.latents=online"
             )
-        return cls(folder, manifest, digest)
+        latents = cls(folder, manifest, digest)
+        theirs = store.rows_by_shard()
+        if any(theirs.get(shard, rows) != rows for shard, rows in latents.rows_by_shard().items()):
+            raise damaged(path, f"its shards have not as many rows as those of {store.folder}")
+        return latents
+
+    def accepts(self, column: str, dtype: np.dtype[Any], row: tuple[int, ...]) -> bool:
+        """See ShardedFolder."""
+        return dtype == np.float32 and row == (self.manifest["latent_size"],)
 
     def verify(self) -> None:
         """Read every file; one altered since it was written is a ValueError naming it."""

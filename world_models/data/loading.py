@@ -80,6 +80,7 @@ def upstream_episodes(run: Run, val_ratio: float | None = None) -> EpisodeStore:
     EpisodeStore.at(path)
     store = EpisodeStore.at(run.pin_input("episodes", path))
     store.verify()
+    store.require_layouts()
     return store if val_ratio is None else store.split_again(val_ratio)
 
 

@@ -13,17 +13,28 @@ import numpy as np
 import numpy.typing as npt
 
 from world_models.data import arrays
-from world_models.data.arrays import ShardedFolder, read_manifest
+from world_models.data.arrays import Layout, ShardedFolder, read_manifest, shard_name
 from world_models.data.episode import Episode
+from world_models.data.manifests import require_store
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import KEPT_FOLDER
 from world_models.runs.folder import display_path, is_live
+from world_models.runs.parsing import damaged
+from world_models.runs.stored_env import spec_of
 
 STORE_KIND = "episodes"
 STORE_SCHEMA = 1
 META_KEYS = ("env", "backend", "policy", "seed", "has_final_frame", "versions")
 SPLITS = ("train", "validation")
 STORE_COLUMNS = ("frames", "actions", "rewards", "done")
+ROW_KINDS = {
+    ("frames", "uint8", 3),
+    ("actions", "float32", 1),
+    ("actions", "int64", 0),
+    ("rewards", "float32", 0),
+    ("done", "uint8", 0),
+}
+"""What a row of a column can be: type, and number of dimensions."""
 STORE_REMEDY = "finish the rollout stage, or resume its run folder"
 
 
@@ -118,7 +129,7 @@ class StoreWriter:
 
     def finished_shards(self) -> set[int]:
         """Indices of the shards that are whole on the disk."""
-        return set(arrays.finished_shards(self.folder))
+        return set(arrays.finished_shards(self.folder, STORE_COLUMNS))
 
     def finish(self) -> Path:
         """Join the shards' tables into manifest.json, written last; returns its path.
@@ -127,7 +138,7 @@ class StoreWriter:
         """
         if (self.folder / "manifest.json").is_file():
             return self.folder / "manifest.json"
-        marks = list(arrays.finished_shards(self.folder).values())
+        marks = list(arrays.finished_shards(self.folder, STORE_COLUMNS).values())
         indices = [mark["index"] for mark in marks]
         whole = bool(indices) and indices == list(range(len(marks)))
         assert whole, f"shards are missing, finished are {indices}"
@@ -174,6 +185,18 @@ class ShardArrays:
     done: npt.NDArray[np.uint8]
 
 
+def row_layouts(spec: EnvSpec) -> dict[str, Layout]:
+    """Type and shape of one row of each column."""
+    size = spec.preprocessing.size
+    rows: dict[str, tuple[Any, tuple[int, ...]]] = {
+        "frames": (np.uint8, (size, size, spec.preprocessing.channels)),
+        "actions": (spec.action_space.dtype, spec.action_space.shape),
+        "rewards": (np.float32, ()),
+        "done": (np.uint8, ()),
+    }
+    return {column: (np.dtype(dtype), shape) for column, (dtype, shape) in rows.items()}
+
+
 def open_manifest(path: Path) -> tuple[dict[str, Any], str]:
     """The manifest of a finished store and the SHA-256 of its bytes."""
     return read_manifest(path, STORE_KIND, (STORE_SCHEMA,), STORE_REMEDY)
@@ -202,12 +225,28 @@ class EpisodeStore(ShardedFolder):
         """The store as one of its manifests has it: the present one, or one kept when it grew."""
         is_kept = manifest.parent.name == KEPT_FOLDER and manifest.name != "manifest.json"
         folder = manifest.parent.parent if is_kept else manifest.parent
-        return cls(folder, *open_manifest(manifest))
+        content, digest = open_manifest(manifest)
+        require_store(content, STORE_COLUMNS, manifest)
+        return cls(folder, content, digest)
+
+    def accepts(self, column: str, dtype: np.dtype[Any], row: tuple[int, ...]) -> bool:
+        """See ShardedFolder."""
+        return (column, dtype.name, len(row)) in ROW_KINDS
+
+    def require_layouts(self) -> None:
+        """Rows of other types or shapes than those of the environment are a ValueError."""
+        for column, layout in row_layouts(self.env).items():
+            for shard in self.shards():
+                array = self.maps(shard)[STORE_COLUMNS.index(column)]
+                if (array.dtype, array.shape[1:]) != layout:
+                    path = self.folder / f"{shard_name(shard, column)}.npy"
+                    held = f"{array.dtype} {array.shape[1:]}"
+                    raise damaged(path, f"its rows are {held}, and env has {layout[0]} {layout[1]}")
 
     @property
     def env(self) -> EnvSpec:
         """What was played."""
-        return EnvSpec.from_dict(self.manifest["env"])
+        return spec_of(self.manifest["env"], self.folder / "manifest.json")
 
     def verify(self) -> None:
         """Read every file.

@@ -13,17 +13,18 @@ import numpy as np
 
 from world_models.data.arrays import check_array, map_array, shard_name
 from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, UNKNOWN_SEED
+from world_models.data.manifests import require_outline
 from world_models.data.store import (
-    META_KEYS,
     SPLITS,
     STORE_COLUMNS,
-    STORE_REMEDY,
     ShardArrays,
     checksum,
     open_manifest,
+    row_layouts,
 )
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import sha256
+from world_models.runs.stored_env import spec_of
 
 EPISODE_ENTRY_TYPES = {
     "seed": int,
@@ -33,7 +34,6 @@ EPISODE_ENTRY_TYPES = {
     "return": (int, float),
     "split": str,
 }
-SHARD_ENTRY_TYPES = {"index": int, "rows": int, "files": dict}
 ADDITION_TYPES = {"first_episode": int, "policy": str, "seed": int, "versions": dict}
 
 
@@ -87,30 +87,16 @@ def _untouched(rows: list[dict[str, Any]], damages: list[Damage]) -> list[int]:
 
 
 def _check_manifest(path: Path, manifest: dict[str, Any]) -> EnvSpec:
-    """The environment; what the manifest lacks is a ValueError."""
-    missing = [key for key in (*META_KEYS, "episodes", "shards") if key not in manifest]
-    if missing:
-        raise ValueError(f"{path} is damaged, it lacks {', '.join(missing)}: {STORE_REMEDY}")
-    for shard in manifest["shards"]:
-        wrong = _wrong(shard, SHARD_ENTRY_TYPES)
-        if wrong:
-            raise ValueError(
-                f"{path} is damaged, an entry of its shards has no valid {', '.join(wrong)}"
-            )
-    numbers = [shard["index"] for shard in manifest["shards"]]
-    if numbers != list(range(len(numbers))):
-        raise ValueError(f"{path} is damaged, its shards are numbered {numbers}, not from 0 on")
-    try:
-        return EnvSpec.from_dict(manifest["env"])
-    except (KeyError, TypeError, AttributeError) as error:
-        raise ValueError(
-            f"{path} is damaged, its env is no specification of one: {error!r}"
-        ) from None
+    """The environment; what cannot be relied on outside the tables is a ValueError."""
+    require_outline(manifest, STORE_COLUMNS, path)
+    return spec_of(manifest["env"], path)
 
 
 def _wrong(entry: dict[str, Any], kinds: dict[str, Any]) -> list[str]:
     """The keys whose values are missing or of another type."""
-    return [key for key, kind in kinds.items() if not isinstance(entry.get(key), kind)]
+    found = {key: entry.get(key) for key in kinds}
+    odd = [key for key in kinds if not isinstance(found[key], kinds[key])]
+    return odd or [key for key, value in found.items() if isinstance(value, bool)]
 
 
 def _damage(index: int, what: str) -> Damage:
@@ -251,36 +237,22 @@ def _is_intact(folder: Path, column: str, row: dict[str, Any]) -> bool:
     """
     array = map_array(folder / f"{shard_name(row['shard'], column)}.npy")
     part = array[row["start"] : row["start"] + row["length"] + 1]
-    return bool(row.get("crc32", {}).get(column) == checksum(part))
+    known = row.get("crc32")
+    return isinstance(known, dict) and known.get(column) == checksum(part)
 
 
 def _check_file(path: Path, column: str, shard: dict[str, Any], spec: EnvSpec) -> tuple[str, bool]:
     """What is wrong with a file ("" for nothing), and whether its episodes can be looked at."""
     try:
-        check_array(path, shard["rows"])
+        dtype, row = check_array(path, shard["rows"])
     except ValueError as error:
         return str(error), False
-    array = map_array(path)
-    dtype, shape = _layout(column, spec)
-    if (array.dtype, array.shape[1:]) != (dtype, shape):
-        held = f"{array.dtype} {array.shape[1:]}"
-        return f"{path.name} holds {held} per row, where its env has {dtype} {shape}", False
+    if (dtype, row) != row_layouts(spec)[column]:
+        wanted = "{} {}".format(*row_layouts(spec)[column])
+        return f"{path.name} holds {dtype} {row} per row, where its env has {wanted}", False
     if sha256(path) != shard["files"].get(path.name):
         return f"{path.name} has changed since it was written (its SHA-256 differs)", True
     return "", True
-
-
-def _layout(column: str, spec: EnvSpec) -> tuple[np.dtype, tuple[int, ...]]:
-    """Type and shape of one row of a column."""
-    size = spec.preprocessing.size
-    rows: dict[str, tuple[Any, tuple[int, ...]]] = {
-        "frames": (np.uint8, (size, size, spec.preprocessing.channels)),
-        "actions": (spec.action_space.dtype, spec.action_space.shape),
-        "rewards": (np.float32, ()),
-        "done": (np.uint8, ()),
-    }
-    dtype, shape = rows[column]
-    return np.dtype(dtype), shape
 
 
 def _check_episode(

@@ -67,17 +67,15 @@ def _finite(value: Any) -> Any:
 
 def read_json(path: Path) -> Any:
     """The JSON in `path`; a file that is missing or damaged is a ValueError that names it."""
-    try:
-        return parse_json(path.read_bytes(), path)
-    except FileNotFoundError:
-        raise ValueError(f"{path} does not exist") from None
+    require_regular(path)
+    return parse_json(path.read_bytes(), path)
 
 
 def parse_json(content: bytes, path: Path) -> Any:
     """The JSON in the content of `path`; where it is damaged, a ValueError that names the file."""
     try:
         return json.loads(content.decode())
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} is damaged: {error}") from None
 
 
