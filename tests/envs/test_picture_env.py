@@ -177,7 +177,7 @@ def test_want_of_memory_is_not_their_mistake(register: Register) -> None:
         ("ALE/Pong-v5", "pip install ale-py, and type env.id=ale_py:ALE/Pong-v5"),
         ("MiniGrid-Empty-5x5-v0", "env.id=minigrid:MiniGrid-Empty-5x5-v0"),
         ("Mine-v0", "named with its module, env.id=<module>:Mine-v0"),
-        ("no_such_module:Mine-v0", "No module named 'no_such_module'"),
+        ("no_such_module:Mine-v0", "type env.trust=no_such_module"),
     ],
 )
 def test_an_unknown_id_says_where_environments_come_from(env_id: str, words: str) -> None:

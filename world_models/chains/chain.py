@@ -105,6 +105,11 @@ def part_run(parts: Sequence[ChainPart], number: int, cfg: Config, whole: Run) -
 def _open(one: PartRun, whole: Run) -> None:
     """Fill the folder of a new part; note in that of a begun one which budgets have grown."""
     run, name = one.run, one.part.stage.name
+    if run.path.is_symlink():
+        raise ValueError(
+            f"{run.name} is a link to another run, which is not finished: finish it where it lies, "
+            "or take the link away"
+        )
     if not one.is_begun:
         run.path.mkdir(exist_ok=True)
         lines = (whole.path / "overrides.yaml").read_text().splitlines()

@@ -17,7 +17,7 @@ from world_models.config.schema import Config, flatten
 from world_models.config.stage import Stage
 from world_models.config.stored import stored_config
 from world_models.runs.files import sha256
-from world_models.runs.folder import display_path
+from world_models.runs.folder import display_path, open_lock
 from world_models.runs.past import PastRun, all_runs
 from world_models.runs.places import led_to, seen_from, with_hash
 from world_models.runs.progress import ProgressBar
@@ -113,7 +113,7 @@ class Wanted:
         folder = Path(self.config.outputs).absolute() / ".reuse"
         folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256(identity.encode()).hexdigest()[:16]
-        with (folder / f"{name}.lock").open("w") as file:
+        with open_lock(folder / f"{name}.lock") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:

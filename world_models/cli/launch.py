@@ -28,7 +28,7 @@ from world_models.config.stored import env_keys, merged, stored_config
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
 from world_models.envs.trust import require_trust
 from world_models.runs.device import Workers, resolve_device
-from world_models.runs.folder import dated_folder, now
+from world_models.runs.folder import dated_folder, now, require_own_files
 from world_models.runs.numbers import num_cores
 from world_models.runs.past import PastRun
 from world_models.runs.places import seen_from
@@ -199,6 +199,8 @@ def resume(path: Path, overrides: list[str], base: Path | None = None) -> None:
     if past.status == "finished" and not overrides and not isinstance(row, Chain):
         log.info("%s is finished", past.name)
         return
+    parts = row.parts(given.stage) if isinstance(row, Chain) else []
+    require_own_files(past.path, links={part.folder for part in parts})
     if past.status != "finished" or overrides:
         require_trust(past.env.id, past.env.kwargs)
     base = base or Path.cwd()

@@ -18,6 +18,7 @@ from world_models.runs.folder import (
     locked,
     new_folder,
     now,
+    require_own_files,
     terminable,
     write_resume_script,
 )
@@ -101,6 +102,7 @@ def _require_harmless(jobs: list[list[str]], path: Path) -> None:
 
 def _work_off(folder: Path, launcher: list[str]) -> None:
     """Run what is left, then tell what came of it."""
+    require_own_files(folder, apart=r"\d+")
     with locked(folder), terminable(), _telling_how_to_continue(folder):
         numbers = range(len(read_sweep(folder).jobs))
         left = [number for number in numbers if job_status(folder / f"{number}") != "finished"]

@@ -17,6 +17,7 @@ from numpy.lib import format as npy
 
 from world_models.data.manifests import require_mark
 from world_models.runs.files import (
+    is_temporary,
     parse_json,
     read_json,
     replacing,
@@ -199,7 +200,8 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> Path:
 def remove_leftovers(folder: Path) -> None:
     """Delete what killed writers had half written."""
     for leftover in folder.glob(".*.tmp"):
-        leftover.unlink()
+        if is_temporary(leftover):
+            leftover.unlink()
 
 
 class ShardedFolder:

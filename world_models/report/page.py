@@ -10,6 +10,7 @@ from markupsafe import Markup
 
 from world_models.figures.plots import HALF, THIRD, WIDE, Table
 from world_models.report.verdict import Verdict
+from world_models.runs.files import is_own
 from world_models.runs.metrics import read_csv, read_rows
 from world_models.runs.rows import as_float
 
@@ -116,7 +117,7 @@ class Section:
 
     def show(self, path: Path, caption: str, where: list[Figure]) -> None:
         """Add a picture or video if its file is there."""
-        if path.is_file() and path not in self.shown:
+        if path not in self.shown and is_own(self.folder, path):
             self.shown.add(path)
             content = base64.b64encode(path.read_bytes()).decode()
             where.append(Figure(f"data:{MIME[path.suffix]};base64,{content}", caption))

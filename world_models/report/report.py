@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATE = "report.html.j2"
+LONGEST_TEXT = 1_000_000
+"""Bytes of a configuration that the page still shows."""
 
 
 @dataclass(frozen=True)
@@ -192,9 +194,14 @@ def _configs(folder: Path, parts: Sequence[str]) -> list[tuple[str, str]]:
         "config.yaml": folder / "config.yaml",
         **{f"{part}/config.yaml": folder / part / "config.yaml" for part in parts},
     }
-    return [
-        (name, path.read_text(errors="replace")) for name, path in paths.items() if path.is_file()
-    ]
+    return [(name, shown_text(path)) for name, path in paths.items() if path.is_file()]
+
+
+def shown_text(path: Path) -> str:
+    """The text of a small file, as the page shows it; a link leads to what is not of this run."""
+    if path.is_symlink() or path.stat().st_size > LONGEST_TEXT:
+        return f"{path.name} is a link, or too long: it is not shown"
+    return path.read_text(errors="replace")
 
 
 def date(created: str) -> str:

@@ -8,7 +8,7 @@ from rich.table import Table
 from world_models.figures.plots import as_png, as_svg
 from world_models.figures.wording import TABLE_WIDTH, number
 from world_models.report.page import Figure, Listing, Section
-from world_models.report.report import Page, date, facts, write_page
+from world_models.report.report import Page, date, facts, shown_text, write_page
 from world_models.report.sweep_plots import LEFT_MARGIN, PLOT_SIZE, Chart, charts, drawer
 from world_models.report.sweep_table import Group, Job, best_of
 from world_models.runs.files import replacing
@@ -101,7 +101,7 @@ def write_sweep_report(folder: Path, jobs: list[Job], groups: list[Group]) -> Pa
         versions=[
             (str(name), str(value)) for name, value in (manifest.get("versions") or {}).items()
         ],
-        configs=[("sweep.json", (folder / "sweep.json").read_text())],
+        configs=[("sweep.json", shown_text(folder / "sweep.json"))],
     )
     return write_page(folder, page)
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,14 @@ from typing import Any, BinaryIO
 
 KEPT_FOLDER = "earlier"
 """Beside a file that grows, what it was before, each version named by its SHA-256."""
+
+
+TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether a file is called as `replacing` calls what is not whole yet."""
+    return TEMPORARY.fullmatch(path.name) is not None
 
 
 @contextmanager
@@ -41,6 +50,25 @@ def require_regular(path: Path) -> int:
     if not stat.S_ISREG(found.st_mode):
         raise ValueError(f"{path} is no regular file: put the file itself there")
     return found.st_size
+
+
+def plain_name(name: Any, source: Path) -> str:
+    """A name, read in `source`, of a file or folder that lies there.
+
+    Anything that might lead elsewhere is a ValueError.
+    """
+    if not isinstance(name, str) or name in ("", ".", "..") or {"/", "\\", "\0"} & set(name):
+        raise ValueError(
+            f"{source} names {str(name)[:100]!r} as one of its files, which is no plain name: "
+            "others may have changed it, so take the run from where it was made"
+        )
+    return name
+
+
+def is_own(folder: Path, path: Path) -> bool:
+    """Whether `path`, somewhere inside `folder`, is a file that lies there: no link leads away."""
+    inside = path.relative_to(folder)
+    return path.is_file() and path.resolve() == folder.resolve() / inside
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,20 +1,23 @@
 """The run folder: its name, its manifest, its lock, its scripts and its log."""
 
+import errno
 import fcntl
 import logging
 import os
+import re
 import shlex
 import signal
+import stat
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
 from world_models.envs.trust import trusted
-from world_models.runs.files import read_json, write_text
+from world_models.runs.files import is_temporary, read_json, write_text
 from world_models.runs.progress import ProgressBar
 
 log = logging.getLogger(__name__)
@@ -93,10 +96,42 @@ def _write_script(path: Path, purpose: str, arguments: str) -> None:
     path.chmod(0o755)
 
 
+def require_own_files(path: Path, links: Collection[str] = (), apart: str = "wandb") -> None:
+    """A folder that is about to be written must hold all that lies in it itself.
+
+    A link would lead to a file of somebody else, a pipe would wait for ever: ValueErrors. `links`
+    are the folders inside that may lead to other runs, which are only read. What lies in folders
+    whose names match `apart` is written by others.
+    """
+    for folder, folders, files in os.walk(path):
+        whole = Path(folder) == path
+        for name in [*folders, *files]:
+            found = Path(folder) / name
+            mode = found.lstat().st_mode
+            if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode) or (whole and name in links)):
+                raise ValueError(
+                    f"{display_path(found)} is a link or no file at all, and what is written in "
+                    f"{display_path(path)} must stay there: put the file itself in its place, or "
+                    "take it away"
+                )
+        if whole:
+            folders[:] = [name for name in folders if not re.fullmatch(apart, name)]
+
+
+def open_lock(path: Path) -> IO[str]:
+    """A file to lock, made where there is none; a link is a ValueError."""
+    try:
+        return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+")
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise ValueError(f"{display_path(path)} is a link: take it away") from None
+
+
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
     """Be the only writer of a run folder; a ValueError when another process is."""
-    with (path / ".lock").open("w") as file:
+    with open_lock(path / ".lock") as file:
         if not any(_try_lock(file, fcntl.LOCK_EX) for _ in range(5)):
             raise ValueError(
                 f"{display_path(path)} is being written by another process: "
@@ -137,7 +172,8 @@ def _try_lock(file: IO[str], kind: int) -> bool:
 def remove_leftovers(path: Path) -> None:
     """Delete what a killed process had half written; while the lock is held it is nobody else's."""
     for leftover in path.rglob(".*.tmp"):
-        leftover.unlink(missing_ok=True)
+        if is_temporary(leftover):
+            leftover.unlink(missing_ok=True)
 
 
 @contextmanager

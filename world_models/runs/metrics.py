@@ -4,11 +4,13 @@ import csv
 import io
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
+from world_models.runs.files import plain_name
 from world_models.runs.rows import as_float, cells, columns, required_columns, rows_of
 
 if TYPE_CHECKING:
@@ -21,22 +23,47 @@ Mirror = Callable[[str, dict[str, Value | Path]], None]
 """Takes the name of a table and a row of it; a Path among the values is a picture."""
 
 
+@dataclass(frozen=True)
+class Tables:
+    """The tables that a run has begun, by name: no other file of its folder is touched.
+
+    A run that an earlier version began notes none. Of such a run a table is known by its header.
+    """
+
+    names: list[str] = field(default_factory=list)
+    noted: bool = False
+    save: Callable[[], None] = lambda: None
+
+    def add(self, name: str) -> None:
+        """Note a table before it is begun."""
+        if name not in self.names:
+            self.names.append(name)
+            self.save()
+
+
 class MetricsLog:
     """One CSV file per name in a run folder; `offsets` says how many bytes of each are valid.
 
-    A checkpoint stores `offsets`; a run that resumes hands them back and each file is cut to that
-    length.
+    A checkpoint stores `offsets`; a run that resumes hands them back and each file of the run is
+    cut to that length.
     """
 
     def __init__(
-        self, folder: Path, offsets: dict[str, int] | None = None, mirror: Mirror | None = None
+        self,
+        folder: Path,
+        offsets: dict[str, int] | None = None,
+        mirror: Mirror | None = None,
+        tables: Tables | None = None,
     ) -> None:
         self._folder = folder
         self._offsets: dict[str, int] = dict(offsets or {})
         self._mirror = mirror
         self._headers: dict[str, list[str]] = {}
-        for path in {*folder.glob("*.csv"), *map(self._path, self._offsets)}:
-            self._cut(path, self._offsets.get(path.stem, 0))
+        self._tables = tables or Tables()
+        for name in [*self._tables.names, *self._offsets]:
+            self._cut(self._path(plain_name(name, folder)), self._offsets.get(name, 0))
+        for name in self._offsets:
+            self._tables.add(name)
 
     def _cut(self, path: Path, offset: int) -> None:
         size = path.stat().st_size if path.is_file() else 0
@@ -45,7 +72,7 @@ class MetricsLog:
                 f"{path} has {size} bytes where the checkpoint saw {offset}: "
                 "rows are lost, so start a new run"
             )
-        if path.is_file():
+        if size > offset:
             os.truncate(path, offset)
 
     @property
@@ -63,6 +90,7 @@ class MetricsLog:
         text = io.StringIO()
         writer = csv.DictWriter(text, fieldnames=self._header(name, values), lineterminator="\n")
         if self._offsets.get(name, 0) == 0:
+            self._claim(name, list(values))
             writer.writeheader()
         writer.writerow(values)
         data = text.getvalue().encode()
@@ -71,6 +99,19 @@ class MetricsLog:
         self._offsets[name] = self._offsets.get(name, 0) + len(data)
         if self._mirror is not None:
             self._mirror(name, {**values})
+
+    def _claim(self, name: str, header: list[str]) -> None:
+        """Before a table is begun: a file in its place that is not the run's is a ValueError."""
+        path = self._path(name)
+        if name not in self._tables.names and path.exists():
+            known = not self._tables.noted and _first_line(path) in ([], header)
+            if not known:
+                raise ValueError(
+                    f"{path} is none of this run's files, and the run needs that name: move it "
+                    "away, and resume the run"
+                )
+            os.truncate(path, 0)
+        self._tables.add(name)
 
     def _header(self, name: str, row: dict[str, Value]) -> list[str]:
         """The columns of `<name>.csv`: those that it has, also from before a resumption, else the
@@ -97,6 +138,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     ValueError."""
     if not path.is_file():
         return []
+    if path.is_symlink():
+        raise ValueError(f"{path} is a link: put the table itself in its place")
     try:
         with path.open(newline="") as file:
             return list(csv.DictReader(file))
@@ -105,8 +148,8 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def _first_line(path: Path) -> list[str]:
-    with path.open(newline="") as file:
-        return next(csv.reader(file))
+    with path.open(newline="", errors="replace") as file:
+        return next(csv.reader(file), [])
 
 
 def _misfit(path: Path, header: list[str], row: dict[str, Value]) -> str:

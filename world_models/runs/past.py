@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from world_models.envs.spec import EnvSpec
-from world_models.runs.files import version_of
+from world_models.runs.files import plain_name, version_of
 from world_models.runs.finding import find_files
 from world_models.runs.folder import display_path, is_live, read_manifest
 from world_models.runs.places import led_to, with_hash
@@ -82,13 +82,16 @@ class PastRun:
         what it took from elsewhere and is gone, then the run folders inside, the oldest first.
         """
         if "parts" in self.manifest:
-            return [Part(**entry) for entry in self.manifest["parts"]]
+            source = self.path / "manifest.json"
+            listed = [Part(**entry) for entry in self.manifest["parts"]]
+            return [Part(plain_name(part.folder, source), part.stage) for part in listed]
         inside = [PastRun(path.parent) for path in self.path.glob("*/manifest.json")]
         runs = [run for run in inside if run.is_one]
         runs.sort(key=lambda run: str(run.manifest["created"]))
         found = [Part(run.path.name, run.stage) for run in runs]
         taken = self.manifest.get("reused") or {}
-        gone = [Part(name, name) for name in taken if not (self.path / name).exists()]
+        names = [plain_name(name, self.path / "manifest.json") for name in taken]
+        gone = [Part(name, name) for name in names if not (self.path / name).exists()]
         return [*gone, *found]
 
     @property

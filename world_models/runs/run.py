@@ -24,7 +24,7 @@ from world_models.runs.folder import (
     terminable,
     write_scripts,
 )
-from world_models.runs.metrics import MetricsLog, Mirror
+from world_models.runs.metrics import MetricsLog, Mirror, Tables
 from world_models.runs.past import PastRun
 from world_models.runs.places import led_to, seen_from
 from world_models.runs.provenance import provenance, uncommitted_changes
@@ -73,7 +73,10 @@ class Run:
 
     def metrics(self, offsets: dict[str, int] | None) -> MetricsLog:
         """The run's CSV logs, cut to the `offsets` of the resumed checkpoint (None: begun anew)."""
-        return MetricsLog(self.path, offsets, self._prefixed_mirror())
+        tables = Tables()
+        if "tables" in self.manifest:
+            tables = Tables(self.manifest["tables"], noted=True, save=self.save_manifest)
+        return MetricsLog(self.path, offsets, self._prefixed_mirror(), tables)
 
     def _prefixed_mirror(self) -> Mirror | None:
         mirror, stage = self.mirror, self.manifest["stage"]
@@ -221,6 +224,7 @@ def begin(
         "backend": run.backend.value,
         "upstream": seen_from(run.upstream.path, run.path) if run.upstream else None,
         "inputs": [],
+        "tables": [],
         "resumed": [],
         "error": None,
         "wall_seconds": 0.0,
