@@ -19,8 +19,8 @@ import numpy as np
 import torch
 
 from benchmarks.table import Rates
-from world_models.data.arrays import gather_runs
 from world_models.data.datasets import SequenceDataset
+from world_models.data.gathering import gather_runs
 from world_models.data.store import EpisodeStore
 
 LENGTH = 16

@@ -1,5 +1,6 @@
 """The order of endless batches, and the DataLoader's keys."""
 
+import errno
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import Dataset
+from torch.utils.data import DataLoader, Dataset
 
 from world_models.data.loading import DataConfig, endless_batches, loader, watched_split
 from world_models.data.store import EpisodeStore
@@ -52,6 +53,35 @@ def test_batches_come_in_their_order(keys: dict[str, Any]) -> None:
     order = list(islice(endless_batches(10, 3, seed=0, start=0), 7))
     given = list(loader(DataConfig(**keys), Squares(), order))
     assert [batch.tolist() for batch in given] == [np.square(chosen).tolist() for chosen in order]
+
+
+def no_room(*_: Any) -> None:
+    raise RuntimeError("unable to allocate shared memory(shm): No space left on device (28)")
+
+
+def test_a_full_dev_shm_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.UntypedStorage, "_share_fd_cpu_", no_room)
+    batches = loader(DataConfig(num_workers=1, prefetch_factor=1), Squares(), [np.arange(3)])
+    with pytest.raises(
+        ValueError, match=r"^/dev/shm.* is full: make it larger.*num_workers=0"
+    ) as e:
+        next(batches)
+    assert "\n" not in str(e.value)
+
+
+@pytest.mark.parametrize(
+    ("number", "expected"), [(errno.ENOSPC, "^/dev/shm, .* is full"), (errno.EMFILE, "Errno 24")]
+)
+def test_no_room_for_workers_themselves_is_said(
+    monkeypatch: pytest.MonkeyPatch, number: int, expected: str
+) -> None:
+    def refused(*_: Any) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(DataLoader, "__iter__", refused)
+    batches = loader(DataConfig(num_workers=1, prefetch_factor=1), Squares(), [np.arange(3)])
+    with pytest.raises((ValueError, OSError), match=expected):
+        next(batches)
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,7 @@ import hashlib
 import io
 import json
 import math
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from functools import cache
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +13,7 @@ import numpy.typing as npt
 from numpy.lib import format as npy
 
 from world_models.data.manifests import require_mark
+from world_models.data.maps import OpenMaps, map_array
 from world_models.runs.files import (
     is_temporary,
     parse_json,
@@ -25,7 +23,6 @@ from world_models.runs.files import (
     sha256,
     write_json,
 )
-from world_models.runs.numbers import num_cores
 from world_models.runs.parsing import damaged
 from world_models.runs.progress import tracked
 
@@ -133,14 +130,6 @@ def check_array(path: Path, rows: int) -> Layout:
     return dtype, shape[1:]
 
 
-def map_array(path: Path) -> Array:
-    """The array in a .npy file, read only.
-
-    Its pages are loaded as they are touched, and shared between processes.
-    """
-    return np.load(path, mmap_mode="r").view(np.ndarray)
-
-
 def read_manifest(
     path: Path, kind: str, schemas: tuple[int, ...], remedy: str
 ) -> tuple[dict[str, Any], str]:
@@ -220,7 +209,7 @@ class ShardedFolder:
         self.folder = folder
         self.manifest = manifest
         self._digest = digest
-        self._maps: dict[int, tuple[Array, ...]] = {}
+        self._maps = OpenMaps()
         for shard in manifest["shards"]:
             for column in self.columns:
                 path = folder / f"{shard_name(shard['index'], column)}.npy"
@@ -260,11 +249,12 @@ class ShardedFolder:
         return files
 
     def maps(self, shard: int) -> tuple[Array, ...]:
-        """The memory-mapped columns of one shard, read only; mapped once."""
-        if shard not in self._maps:
-            paths = (self.folder / f"{shard_name(shard, column)}.npy" for column in self.columns)
-            self._maps[shard] = tuple(map(map_array, paths))
-        return self._maps[shard]
+        """The memory-mapped columns of one shard, read only; mapped once while it is in use."""
+        return self._maps.of(shard, self._map_shard)
+
+    def _map_shard(self, shard: int) -> tuple[Array, ...]:
+        paths = (self.folder / f"{shard_name(shard, column)}.npy" for column in self.columns)
+        return tuple(map(map_array, paths))
 
     def altered(self) -> Iterator[tuple[Path, int]]:
         """Read every file; yields those altered since they were written, each with its shard.
@@ -282,73 +272,4 @@ class ShardedFolder:
                 yield path, shard
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_maps": {}}
-
-
-def gather(column: Callable[[int], Array], shards: Array, rows: Array) -> Array:
-    """Rows (B,) of the arrays column(shard), one shard per item (B,), as a new array (B, ...).
-
-    One read per item: it takes as long whether the items lie in a few shards or in many.
-    """
-    assert len(shards) == len(rows) > 0 and rows.min() >= 0, (shards.shape, rows.shape)
-    numbers = shards.tolist()
-    found = {shard: column(shard) for shard in set(numbers)}
-    like = found[numbers[0]]
-    out = np.empty((len(rows), *like.shape[1:]), like.dtype)
-    for item, (shard, row) in enumerate(zip(numbers, rows.tolist(), strict=True)):
-        out[item] = found[shard][row]
-    return out
-
-
-PARALLEL_READ_BYTES = 1 << 20
-"""Reads of at least so many bytes are shared among threads.
-
-One core does not use all of the memory's bandwidth.
-"""
-
-
-def gather_runs(
-    columns: Callable[[int], Sequence[Array]], shards: Array, rows: Array
-) -> list[Array]:
-    """Ascending rows (B, R) of every array in columns(shard), each as a new array (B, R, ...).
-
-    `shards` (B,) names one shard per item. There is one read per item and column: for items that
-    are runs of rows much faster than `gather`.
-    """
-    assert len(shards) == len(rows) > 0 and rows.min() >= 0, (shards.shape, rows.shape)
-    numbers = shards.tolist()
-    found = {shard: columns(shard) for shard in set(numbers)}
-    joined = [np.empty((*rows.shape, *like.shape[1:]), like.dtype) for like in found[numbers[0]]]
-
-    def copy(items: Iterable[int]) -> None:
-        for item in items:
-            wanted = rows[item]
-            arrays = found[numbers[item]]
-            assert wanted[-1] < len(arrays[0]), (numbers[item], wanted[-1], len(arrays[0]))
-            for out, column in zip(joined, arrays, strict=True):
-                # the mode without a copy in between
-                column.take(wanted, axis=0, out=out[item], mode="clip")
-
-    _in_threads(copy, len(rows), sum(out.nbytes for out in joined))
-    return joined
-
-
-def _in_threads(copy: Callable[[Iterable[int]], None], num_items: int, num_bytes: int) -> None:
-    """Copy all items; where they are large, threads help.
-
-    numpy lets go of the lock while it copies.
-    """
-    num_helpers = num_cores() - 1 if num_bytes >= PARALLEL_READ_BYTES else 0
-    # shared: whoever is free takes the next one
-    items = iter(range(num_items))
-    helping = [_helpers(os.getpid()).submit(copy, items) for _ in range(num_helpers)]
-    copy(items)
-    for helper in helping:
-        if not helper.cancel():
-            helper.result()
-
-
-@cache
-def _helpers(process: int) -> ThreadPoolExecutor:
-    """The threads of this process: a forked one does not have those of its parent."""
-    return ThreadPoolExecutor(num_cores(), "gather")
+        return {**vars(self), "_maps": OpenMaps()}

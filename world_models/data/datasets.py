@@ -14,9 +14,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from world_models.data.arrays import Array, gather, gather_runs
+from world_models.data.arrays import Array
 from world_models.data.batch import LatentBatch, SequenceBatch, TransitionBatch
 from world_models.data.episode import TERMINATED
+from world_models.data.gathering import gather, gather_runs
 from world_models.data.latents import LatentSource
 from world_models.data.store import STORE_COLUMNS, EpisodeStore
 from world_models.runs import seeding

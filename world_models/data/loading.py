@@ -3,6 +3,7 @@
 Here are the keys of torch's DataLoader, and the endless order of shuffled batches.
 """
 
+import errno
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -11,9 +12,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from world_models.data.datasets import batches, identity
+from world_models.data.datasets import Batch, batches, identity
 from world_models.data.store import EpisodeStore, check_new_split
 from world_models.envs.spec import EnvSpec
 from world_models.runs.device import Device
@@ -113,14 +115,49 @@ def endless_batches(
 
 def loader(
     cfg: DataConfig, data: Dataset[Any], order: Iterable[npt.NDArray[np.int64]]
-) -> DataLoader[Any]:
-    """torch's DataLoader over the batches of `order`, each gathered whole."""
-    return DataLoader(
+) -> Iterator[Any]:
+    """The batches of `order`, each gathered whole, by torch's DataLoader.
+
+    Worker processes that have no memory to hand over what they gathered are a ValueError.
+    """
+    batches_of_data: DataLoader[Any] = DataLoader(
         data,
         batch_sampler=order,  # type: ignore[arg-type]
-        collate_fn=identity,
+        collate_fn=shared if cfg.num_workers else identity,
         num_workers=cfg.num_workers,
         prefetch_factor=cfg.prefetch_factor,
         persistent_workers=cfg.persistent_workers,
         pin_memory=cfg.pin_memory,
     )
+    try:
+        workers = iter(batches_of_data)
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise SharedMemoryFull from None
+    yield from workers
+
+
+class SharedMemoryFull(ValueError):
+    """Workers cannot hand over their batches. It says the same wherever it is raised again."""
+
+    def __init__(self, _: str = "") -> None:
+        super().__init__(
+            "/dev/shm, through which the workers of stage.data.num_workers hand over batches, is "
+            "full: make it larger (docker run --shm-size=8g), or resume with fewer workers, a "
+            "smaller stage.data.prefetch_factor, or without any: stage.data.num_workers=0 "
+            "stage.data.prefetch_factor=null"
+        )
+
+
+def shared(batch: Batch) -> Batch:
+    """The same batch in memory that all processes share.
+
+    DataLoader would move it there itself, in a thread whose errors nobody hears of.
+    """
+    try:
+        for value in [batch] if isinstance(batch, Tensor) else vars(batch).values():
+            value.share_memory_()
+    except RuntimeError:
+        raise SharedMemoryFull from None
+    return batch

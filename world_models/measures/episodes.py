@@ -9,8 +9,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from world_models.data.arrays import gather
 from world_models.data.episode import TERMINATED
+from world_models.data.gathering import gather
 from world_models.data.latents import LatentSource
 from world_models.data.store import EpisodeRow, EpisodeStore
 from world_models.models.mdrnn import Hidden, MDRNNCell, Prediction

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from torch.utils.data import DataLoader
 
-from world_models.data import arrays
-from world_models.data.arrays import gather, gather_runs
+from world_models.data import gathering
 from world_models.data.datasets import SequenceDataset, batches, identity
+from world_models.data.gathering import gather, gather_runs
 from world_models.data.store import EpisodeStore
 
 Shards = list[tuple[np.ndarray, np.ndarray]]
@@ -49,8 +49,8 @@ def one_by_one(shards: Shards, column: int, numbers: np.ndarray, rows: np.ndarra
 def test_runs_are_gathered_as_row_by_row(
     shards: Shards, items: int, length: int, parallel_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays, "PARALLEL_READ_BYTES", parallel_bytes)
-    monkeypatch.setattr(arrays, "num_cores", lambda: 3)
+    monkeypatch.setattr(gathering, "PARALLEL_READ_BYTES", parallel_bytes)
+    monkeypatch.setattr(gathering, "num_cores", lambda: 3)
     numbers, rows = places(shards, items, length)
     found = gather_runs(lambda shard: shards[shard], numbers, rows)
     for column, values in enumerate(found):
@@ -72,7 +72,7 @@ def test_rows_are_gathered_as_row_by_row(shards: Shards, items: int) -> None:
 def test_rows_outside_a_shard_are_refused(
     shards: Shards, first: int, parallel_bytes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays, "PARALLEL_READ_BYTES", parallel_bytes)
+    monkeypatch.setattr(gathering, "PARALLEL_READ_BYTES", parallel_bytes)
     with pytest.raises(AssertionError):
         gather_runs(
             lambda shard: shards[shard], np.array([1]), np.array([[first, first + 1, first + 2]])
@@ -82,8 +82,8 @@ def test_rows_outside_a_shard_are_refused(
 def test_a_forked_loader_reads_after_its_parent_did(
     make_store: Callable[..., EpisodeStore], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(arrays, "PARALLEL_READ_BYTES", 0)
-    monkeypatch.setattr(arrays, "num_cores", lambda: 2)
+    monkeypatch.setattr(gathering, "PARALLEL_READ_BYTES", 0)
+    monkeypatch.setattr(gathering, "num_cores", lambda: 2)
     dataset = SequenceDataset(make_store(), None, 4)
     order = list(batches(len(dataset), 8, seed=0, epoch=0))
     expected = [dataset.__getitems__(indices).frames for indices in order]
