@@ -300,3 +300,35 @@ def test_compiled_weights_keep_their_plain_names(tmp_path: Path) -> None:
     plain.load_state_dict(state["model"])
     assert list(state["model"]) == names
     torch.testing.assert_close(plain(x, noise=noise)[0], recon)
+
+
+def test_minutes_become_frames_once(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two epochs of 0.1 minutes together, at 2 seconds for a step of 16 frames: 1.5 steps each."""
+    monkeypatch.setattr(vae, "seconds_per_step", lambda *_: 2.0)
+    whole = train(finished, tmp_path / "whole", "stage.minutes=0.1")
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "update", fails_at(3, Training.update))
+        keys = ["stage.minutes=0.1", "stage.checkpoint_interval=1"]
+        upstream = f"upstream={finished / 'rollout'}"
+        assert main(small("vae", upstream, *keys, f"outputs={tmp_path / 'cut'}")) == 130
+    monkeypatch.setattr(vae, "seconds_per_step", lambda *_: 1e-9)
+    cut = newest(tmp_path / "cut")
+    assert main([f"resume={cut}"]) == 0
+    for run in (whole, cut):
+        state = load_checkpoint(run / "checkpoints/last.pt", "vae")
+        assert (state["step"], state["epoch"], state["frames_per_epoch"]) == (4, 2, 32)
+        steps = [row["step"] for row in read_csv(run / "val_metrics.csv")]
+        assert steps == ["2", "4"]
+    best = [load_checkpoint(run / "checkpoints/best.pt", "vae")["model"] for run in (whole, cut)]
+    assert all(torch.equal(weight, best[1][name]) for name, weight in best[0].items())
+
+
+def test_without_haste_an_epoch_has_all_frames(finished: Path, tmp_path: Path) -> None:
+    hurried = train(finished, tmp_path / "hurried", "stage.minutes=100", "stage.num_epochs=1")
+    plain = train(finished, tmp_path / "plain", "stage.num_epochs=1")
+    models = [
+        load_checkpoint(run / "checkpoints/best.pt", "vae")["model"] for run in (hurried, plain)
+    ]
+    assert all(torch.equal(weight, models[1][name]) for name, weight in models[0].items())

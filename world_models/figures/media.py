@@ -166,7 +166,7 @@ def _encode(target: str, frames: Iterable[np.ndarray], fps: int, path: Path) -> 
             if stream is None:
                 shape = picture.shape
                 stream = container.add_stream(
-                    "libx264", rate=fps, options={"crf": VIDEO_QUALITY, "preset": "medium"}
+                    "libx264", rate=fps, options={"crf": VIDEO_QUALITY, "preset": "veryfast"}
                 )
                 stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], "yuv420p"
             if picture.shape != shape:

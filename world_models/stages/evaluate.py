@@ -32,6 +32,9 @@ from world_models.worlds.pixel import load_pixel_predictor
 
 log = logging.getLogger(__name__)
 
+MOST_FILMED = 500
+"""Frames of a video: of a longer episode only every second one is shown, and so on."""
+
 
 class Which(Enum):
     """Which of the agent's controllers plays."""
@@ -63,6 +66,11 @@ class EvaluateConfig:
             "stage", self, "episodes", "num_envs", "deadline", "windows", "horizon", "fps"
         )
         num_workers(self.workers)
+
+    @property
+    def random_episodes(self) -> int:
+        """How many of the episodes the random policy plays, too: its mean needs fewer."""
+        return min(self.episodes, max(4, self.episodes // 4))
 
 
 def resolve(cfg: EvaluateConfig, setting: Setting) -> EvaluateConfig:
@@ -123,11 +131,11 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
     args = (models, run.backend.value, layout.slots, layout.device, layout.threads)
     with (
         open_pool(run.workers, layout.workers, build_player, args, deadline=cfg.deadline) as pool,
-        ProgressBar("evaluate", 2 * cfg.episodes) as bar,
+        ProgressBar("evaluate", cfg.episodes + cfg.random_episodes) as bar,
     ):
         blocks = [
             *single_blocks(vector, seeds, layout.slots),
-            *single_blocks(None, seeds, layout.slots),
+            *single_blocks(None, seeds[: cfg.random_episodes], layout.slots),
         ]
         played = play_blocks(pool, blocks, bar.advance)
     scores, random = played[: cfg.episodes], played[cfg.episodes :]
@@ -202,8 +210,14 @@ def film(run: Run, agent: Agent, scores: list[Score]) -> None:
                 total,
                 score.total_return,
             )
+        seen = thinned_out(seen)
         panels = {f"{name}: return {total:.0f}": seen, "seen by V": agent.reconstruct(seen)}
         save_video(run.path / "videos" / f"{name}.mp4", side_by_side(panels), fps=30)
+
+
+def thinned_out(frames: np.ndarray) -> np.ndarray:
+    """Every frame, or every second one, and so on, of frames (T, H, W, C): MOST_FILMED at most."""
+    return frames[:: -(-len(frames) // MOST_FILMED)]
 
 
 def replay(run: Run, agent: Agent, scores: list[Score]) -> tuple[list[np.ndarray], np.ndarray]:

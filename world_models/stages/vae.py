@@ -1,9 +1,11 @@
 """Stage vae: train V, the convolutional VAE, and encode the episodes with it."""
 
 import logging
+import time
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from world_models.config.stage import Product, Setting, Stage
@@ -33,18 +35,23 @@ from world_models.runs.weights import load_weights, model_of
 
 log = logging.getLogger(__name__)
 
+TIMED = 8
+"""Steps that are timed, after two that are not, to turn minutes into frames."""
+
 
 @dataclass
 class VAEConfig:
     """A frame's loss is its squared error plus kl_weight * max(KL, kl_tolerance * latent_size).
 
     It is in nats. Patience counts epochs without a better validation loss; `checkpoint_interval`
-    counts training steps.
+    counts training steps. Where all epochs would take longer than `minutes`, each reads so many
+    frames fewer, drawn anew: their number follows once from the measured rate.
     """
 
     latent_size: int = 32
     train_batch_size: int = 32
     num_epochs: int = field(default=10, metadata=BUDGET)
+    minutes: float | None = None
     learning_rate: float = 1e-3
     kl_weight: float = 0.1  # of the original: 1
     kl_tolerance: float = 0.0  # free bits of each latent, in nats
@@ -66,6 +73,7 @@ class VAEConfig:
             "latent_size",
             "train_batch_size",
             "num_epochs",
+            "minutes",
             "learning_rate",
             "sample_interval",
         )
@@ -115,11 +123,14 @@ def execute(cfg: VAEConfig, run: Run) -> None:
     held_out = HeldOut(store)
     table = judge_baselines(cfg, run, train, held_out)
     training = build(cfg, run)
+    if cfg.minutes is not None:
+        training.facts["frames_per_epoch"] = frames_per_epoch(cfg, run, train)
     metrics = run.metrics(training.resume(run))
     if "baselines" not in metrics.offsets:
         for row in table:
             metrics.write("baselines", row)
-    batches_per_epoch = -(-len(train) // cfg.train_batch_size)
+    frames = training.facts.get("frames_per_epoch", len(train))
+    batches_per_epoch = -(-frames // cfg.train_batch_size)
     with ProgressBar("vae", cfg.num_epochs * batches_per_epoch, training.step, "frames") as bar:
         while training.epoch < cfg.num_epochs and not training.stopper.should_stop:
             train_epoch(cfg, run, training, train, metrics, bar)
@@ -156,6 +167,42 @@ def build(cfg: VAEConfig, run: Run) -> Training[ConvVAE]:
     return Training("vae", model, optimizer, scheduler, EarlyStopping(cfg.early_stopping_patience))
 
 
+def frames_per_epoch(cfg: VAEConfig, run: Run, data: ObservationDataset) -> int:
+    """All frames, or as many as an epoch can read in its share of `cfg.minutes`.
+
+    That is measured once, and a resumed run keeps to it.
+    """
+    if run.last.is_file():
+        return int(load_checkpoint(run.last, "vae")["frames_per_epoch"])
+    assert cfg.minutes is not None
+    seconds = seconds_per_step(cfg, run, data)
+    steps = max(1, round(60 * cfg.minutes / cfg.num_epochs / seconds))
+    frames = min(len(data), steps * cfg.train_batch_size)
+    log.info("%.0f frames/s: an epoch has %d frames", cfg.train_batch_size / seconds, frames)
+    return frames
+
+
+def seconds_per_step(cfg: VAEConfig, run: Run, data: ObservationDataset) -> float:
+    """Of a V that is trained for TIMED batches, after two that are not timed, and thrown away."""
+    with seeding.seeded_weights(run.seed, "vae", "trial"):
+        trial = ConvVAE(run.env.preprocessing.channels, cfg.latent_size)
+    trial = place(trial, run.device, cfg.compile)
+    optimizer = torch.optim.Adam(trial.parameters(), fused=True)
+    draw = seeding.torch_generator(run.seed, "vae", "trial", device=run.device.value)
+    clock = []
+    for step in range(2 + TIMED):
+        indices = np.arange(step, step + cfg.train_batch_size) % len(data)
+        x = to_float(data.__getitems__(indices), run.device.value)
+        loss, _, _ = loss_terms(cfg, run.device, trial, x, draw)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        # waits for a GPU
+        loss.item()
+        clock.append(time.monotonic())
+    return (clock[-1] - clock[1]) / TIMED
+
+
 def train_epoch(
     cfg: VAEConfig,
     run: Run,
@@ -167,9 +214,15 @@ def train_epoch(
     """What is left of the current epoch."""
     training.model.train()
     save_now = Every(cfg.checkpoint_interval)
-    for indices in batches(
-        len(data), cfg.train_batch_size, seed=run.seed, epoch=training.epoch, start=training.batch
-    ):
+    order = batches(
+        len(data),
+        cfg.train_batch_size,
+        seed=run.seed,
+        epoch=training.epoch,
+        start=training.batch,
+        count=training.facts.get("frames_per_epoch"),
+    )
+    for indices in order:
         frames = data.__getitems__(indices)
         if cfg.horizontal_flip:
             frames = flipped(
