@@ -172,15 +172,16 @@ def test_the_table_says_what_each_job_came_to(swept: Path) -> None:
 
 
 def test_seeds_are_taken_together(swept: Path) -> None:
-    """Of 3 values one resample in 27 repeats the least three times: above 2.5 %,
-    so the interval's ends are the extremes.
-    """
     table = rows(swept)
     for group, policy in zip(rows(swept, "sweep_seeds.csv"), ("random", "sticky"), strict=True):
         best = [float(row["best"]) for row in table if row["stage.policy"] == policy]
         assert (group["stage.policy"], group["metric"], group["n"]) == (policy, "mean return", "3")
         found = [float(group[name]) for name in ("mean", "std", "low", "high")]
-        assert found == pytest.approx([np.mean(best), np.std(best), min(best), max(best)])
+        deviation = np.std(best, ddof=1)
+        half = 4.302653 * deviation / np.sqrt(3)
+        mean = np.mean(best)
+        assert found == pytest.approx([mean, deviation, mean - half, mean + half])
+        assert group["interval"] == "95 %"
 
 
 def test_a_finished_sweep_is_not_run_again_and_its_tables_are_printed(

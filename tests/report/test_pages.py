@@ -132,7 +132,7 @@ def test_the_page_of_a_chain_has_all_its_parts(finished: Path) -> None:
         wanted = expected(finished / stage, captions)
         assert not [caption for caption in wanted if caption not in text]
     assert headline(finished) == headline(finished / "evaluate") is not None
-    assert "mean return over 5 unseen episodes" in text
+    assert "mean return ± standard deviation over 5 unseen episodes" in text
 
 
 def test_a_stage_may_occur_twice_in_a_chain(pipeline: Path) -> None:

@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -19,21 +20,36 @@ from report.fabricated import (
 
 from world_models.figures.plots import as_png
 from world_models.report.headline import Headline, headline
+from world_models.report.mdrnn import IN_THE_LOSS
 from world_models.report.sweep import print_tables, write_sweep_report
 from world_models.report.sweep_plots import LEFT_MARGIN, PLOT_SIZE, chart, charts, drawer
-from world_models.report.sweep_table import Group, best_of, grouped, read_jobs, write_tables
-from world_models.runs.statistics import summarize
+from world_models.report.sweep_table import (
+    Group,
+    best_of,
+    group_row,
+    grouped,
+    not_compared,
+    read_jobs,
+    write_tables,
+)
+from world_models.runs.statistics import summarize_seeds, t_quantile
 from world_models.runs.sweeps import Sweep, forget_failure, note_failure, write_sweep
+
+
+def loss_of_m(value: float) -> Headline:
+    return Headline("validation loss", value, False, contains=IN_THE_LOSS)
 
 
 def group(scores: list[float], larger_is_better: bool = True, **values: str) -> Group:
     named = {key.replace("__", "."): value for key, value in values.items()}
-    return Group(named, "mean return", larger_is_better, scores, summarize(scores))
+    return Group(named, "mean return", larger_is_better, scores, summarize_seeds(scores))
 
 
 def test_a_headline_is_the_best_of_what_the_stage_measures(tmp_path: Path) -> None:
     write_training(tmp_path / "vae", "vae", [90.0, 38.5, 40.0])
-    assert headline(tmp_path / "vae") == Headline("validation loss", 38.5, False)
+    assert headline(tmp_path / "vae") == Headline("PSNR in dB", 22.0, True), "of the least loss"
+    write_training(tmp_path / "mdrnn", "mdrnn", [90.0, 38.5, 40.0])
+    assert headline(tmp_path / "mdrnn") == loss_of_m(38.5)
     write_run(tmp_path / "controller", "controller")
     assert headline(tmp_path / "controller") is None
     tests = [selection_row(1, 4.0), selection_row(2, 9.0), selection_row(3, 7.0)]
@@ -56,7 +72,7 @@ def test_a_headline_of_a_run_that_was_cut_off(tmp_path: Path) -> None:
     (tmp_path / "val_metrics.csv").write_text(
         "epoch,step,loss\n1,10,3.5\n2,20,nan\n3,30,2.5\n4,40,2.\n5,50,-\n6,"
     )
-    assert headline(tmp_path) == Headline("validation loss", 2.0, False)
+    assert headline(tmp_path) == loss_of_m(2.0)
 
 
 def test_the_best_group_has_the_largest_return_or_the_smallest_loss() -> None:
@@ -141,7 +157,7 @@ def test_jobs_are_read_from_their_folders(sweep: Path) -> None:
         and jobs[3].headline is None
         and jobs[3].values == {"stage.lr": "1e-3", "seed": "2"}
     )
-    assert jobs[0].headline == Headline("validation loss", 3.0, False) and jobs[0].minutes == 1.0
+    assert jobs[0].headline == loss_of_m(3.0) and jobs[0].minutes == 1.0
     forget_failure(sweep / "3")
     assert read_jobs(sweep)[3].status == "not started"
     note_failure(sweep / "2", "an old story")
@@ -173,7 +189,7 @@ def test_the_page_is_self_contained_and_tells_it_all(sweep: Path) -> None:
     for words in (
         "best validation loss: stage.lr=1e-3",
         "Validation loss against stage.lr",
-        "3 to 5",
+        "range 3 to 5",
         "beefbeefbeef",
     ):
         assert words in text
@@ -207,3 +223,57 @@ def test_a_sweep_without_a_finished_job_has_its_tables_and_page(
     page = Page(write_sweep_report(sweep, jobs, []))
     assert "Failed: 4 of 4 jobs" in page.text and not page.all("svg")
     assert capsys.readouterr().out.count("failed") == 4 and not (sweep / "sweep_seeds.csv").exists()
+
+
+def test_three_seeds_have_a_t_interval_and_two_a_range() -> None:
+    three = summarize_seeds([1.0, 2.0, 6.0])
+    assert three.mean == 3.0 and three.std == pytest.approx(7**0.5)
+    half = 4.3027 * (7 / 3) ** 0.5
+    assert (three.low, three.high) == pytest.approx((3 - half, 3 + half), rel=1e-4)
+    two = summarize_seeds([2.0, 6.0])
+    assert two.is_range and (two.low, two.high) == (2.0, 6.0) and two.std == pytest.approx(8**0.5)
+    one = summarize_seeds([2.0])
+    assert one.is_range and math.isnan(one.std)
+    assert not three.is_range and group_row(group([1.0, 2.0, 6.0]))["interval"] == "95 %"
+    assert group_row(group([2.0]))["std"] == "" and group_row(group([2.0]))["interval"] == "range"
+
+
+@pytest.mark.parametrize(
+    ("freedom", "published"),
+    [(1, 12.706), (2, 4.303), (3, 3.182), (4, 2.776), (9, 2.262), (30, 2.042), (120, 1.980)],
+)
+def test_the_t_quantile_is_the_published_one(freedom: int, published: float) -> None:
+    assert t_quantile(freedom) == pytest.approx(published, abs=6e-4)
+
+
+@pytest.mark.parametrize(
+    ("stage", "key", "ranked"),
+    [
+        ("mdrnn", "stage.done_weight", False),
+        ("mdrnn", "stage.mdrnn.include_reward", False),
+        ("mdrnn", "upstream", False),
+        ("mdrnn", "stage.learning_rate", True),
+        ("vae", "stage.kl_weight", True),
+        ("vae", "env.game", False),
+    ],
+)
+def test_what_is_in_the_number_is_not_ranked(
+    stage: str, key: str, ranked: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    jobs = [[f"{key}={value}", "seed=1"] for value in ("a", "b")]
+    write_sweep(tmp_path, Sweep("2026-11-20T14:03:22", ["-m"], "..", [], [key, "seed"], jobs))
+    for number, losses in enumerate(([9.0, 3.0], [9.0, 8.0, 7.0])):
+        write_training(tmp_path / f"{number}", stage, losses)
+    jobs_read = read_jobs(tmp_path)
+    groups = grouped(jobs_read)
+    assert len(groups) == 2 and (not_compared(groups) == []) == ranked
+    page = Page(write_sweep_report(tmp_path, jobs_read, groups))
+    marked = [values for values in page.all("tr") if values.get("class") == "best"]
+    print_tables(jobs_read, groups)
+    said = f"means something else with another {key}."
+    for text in (page.text, capsys.readouterr().out):
+        assert (said in text) == (not ranked)
+    assert len(marked) == ranked
+    best = best_of(groups)
+    assert (best is not None) == ranked
+    assert best is None or best.values[key] == ("b" if stage == "vae" else "a")

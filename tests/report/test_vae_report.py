@@ -55,6 +55,14 @@ def test_facts_stand_beside_their_baselines(tmp_path: Path) -> None:
     assert facts["Active latents"] == "14 of 16" and facts["Latents at the floor"] == "25%"
 
 
+def test_the_page_leads_with_pictures_beside_the_baselines(tmp_path: Path) -> None:
+    found = section(tmp_path)
+    said = ("22.0 dB", "PSNR of held-out frames; PCA 23.0, mean image 15.0")
+    assert found.headline == said
+    assert next(iter(dict(found.facts))) == "PSNR" and found.plots[0].caption.startswith("PSNR")
+    assert section(tmp_path, baselines=[]).headline == ("22.0 dB", "PSNR of held-out frames")
+
+
 def test_baselines_are_levels_in_the_plot(tmp_path: Path) -> None:
     source = next(
         str(plot.source)

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 from world_models.chains import reuse
+from world_models.chains.closing import say_verdict
 from world_models.config.schema import Config, flatten, to_yaml
 from world_models.config.stage import Chain, ChainPart, Stage, feeder_of
 from world_models.config.stored import stored_config
 from world_models.envs.make import Backend
 from world_models.report.report import write_report
-from world_models.report.verdict import verdict_of
 from world_models.runs.past import PastRun
 from world_models.runs.progress import ProgressBar
 from world_models.runs.run import Run, begin
@@ -169,18 +169,6 @@ def run_chain(chain: Chain, config: Config, run: Run) -> None:
             execute(chain, config, run)
     finally:
         report(run)
-    log.info("done; look at %s", run.name + "/report.html")
-
-
-def say_verdict(run: Run) -> None:
-    """Log how good what was made is, beside what it must beat."""
-    try:
-        found = verdict_of(run.path)
-    except ValueError as error:
-        log.warning("no verdict on %s: %s", run.name, error)
-    else:
-        if found is not None:
-            log.info("%s: %s", found.word, " ".join(found.sentences))
 
 
 def report(run: Run) -> None:

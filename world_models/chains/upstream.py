@@ -1,6 +1,6 @@
 """Which run feeds which: the one that is named, or the newest that fits."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from world_models.chains import catalogue
 from world_models.config.schema import Config
 from world_models.config.stage import Chain, Stage
 from world_models.envs.spec import EnvSpec, difference
+from world_models.runs.folder import display_path
 from world_models.runs.past import PastRun, all_runs
 
 
@@ -55,10 +56,22 @@ def _newest(
     if found is None:
         raise ValueError(
             f"stage={stage} needs a finished {wanted} run of {env.id} with the same env settings "
-            f"and experiment in {config.outputs}, and there is none: run stage={wanted} first, or "
-            "name one with upstream=<run folder>"
+            f"and experiment in {config.outputs}, and there is none: "
+            f"{_what_to_do(outputs, stage, wanted, env, before)}"
         )
     return Upstream(found, wanted)
+
+
+def _what_to_do(outputs: Path, stage: str, wanted: str, env: EnvSpec, before: str) -> str:
+    """Where no run fits: there may be one of another experiment."""
+    for run in finished(outputs, wanted, env, before):
+        script = run.path / "eval.sh"
+        row = catalogue.row(run.stage)
+        evaluates = row.evaluated_by == stage and script.is_file()
+        by_script = f", or run {display_path(script)}" if evaluates else ""
+        experiment = f"experiment={run.manifest['experiment'] or 'null'}"
+        return f"{run.name} is one of {experiment}: type upstream={run.name}{by_script}"
+    return f"run stage={wanted} first, or name one with upstream=<run folder>"
 
 
 def latest(
@@ -68,15 +81,19 @@ def latest(
 
     It ended before `before` (a time as manifests hold it). Jobs of sweeps are left out.
     """
+    found = finished(outputs, stage, env, before)
+    return next((run for run in found if run.manifest["experiment"] == experiment), None)
+
+
+def finished(outputs: Path, stage: str, env: EnvSpec, before: str) -> Iterator[PastRun]:
+    """Finished runs that serve as one of `stage` in this env, newest first; see `latest`."""
     for run in reversed(all_runs(outputs)):
         manifest = run.manifest
         swept = (outputs / "sweeps") in run.path.parents
         if swept or manifest["status"] != "finished" or manifest["ended"] > before:
             continue
-        same = manifest["env"] == env.to_dict() and manifest["experiment"] == experiment
-        if same and serves(run, stage):
-            return run
-    return None
+        if manifest["env"] == env.to_dict() and serves(run, stage):
+            yield run
 
 
 def serves(run: PastRun, stage: str) -> bool:

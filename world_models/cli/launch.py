@@ -11,6 +11,7 @@ from typing import Any
 from world_models.chains import catalogue
 from world_models.chains.catalogue import Row
 from world_models.chains.chain import backend_for, run_chain, run_stage
+from world_models.chains.closing import say_what_follows
 from world_models.chains.upstream import Upstream, find_upstream
 from world_models.cli.console import set_verbosity
 from world_models.cli.moved import feeder, with_moves
@@ -173,11 +174,12 @@ def _agent_file(config: Config) -> Path | None:
 
 
 def execute(row: Row, config: Config, run: Run) -> None:
-    """Do the work of a run folder that is filled."""
+    """Do the work of a run folder that is filled, and say what follows."""
     if isinstance(row, Chain):
         run_chain(row, config, run)
     else:
         run_stage(row, config, run)
+    say_what_follows(row, run)
 
 
 def resume(path: Path, overrides: list[str], base: Path | None = None) -> None:

@@ -24,6 +24,14 @@ LEAD = (
     "A convolutional autoencoder squeezes each frame into a small map of latents, "
     "and draws it again."
 )
+IN_THE_LOSS = (
+    "var_reg_lambda",
+    "var_target",
+    "var_form",
+    "image_size",
+    "grayscale",
+    "upstream",
+)
 RECONSTRUCTIONS = "Frames that were held out, what comes back, and the error"
 CAPTIONS = (
     *captions(AutoencoderRow).values(),
@@ -34,7 +42,7 @@ CAPTIONS = (
 
 def headline(folder: Path) -> Headline | None:
     """The least validation loss so far."""
-    return loss_headline(folder, AutoencoderRow, "val_loss")
+    return loss_headline(folder, AutoencoderRow, "val_loss", IN_THE_LOSS)
 
 
 def findings(folder: Path) -> list[Finding]:

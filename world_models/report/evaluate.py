@@ -100,7 +100,7 @@ def _fill_agent(section: Section) -> None:
         ranked = sorted(returns.tolist(), reverse=True)
         section.headline = (
             plus_minus(summary.mean, summary.std),
-            f"mean return over {len(ranked)} unseen episodes",
+            f"mean return ± standard deviation over {len(ranked)} unseen episodes",
         )
         interval = f"{number(summary.low, summary.mean)} to {number(summary.high, summary.mean)}"
         section.facts = [

@@ -6,6 +6,7 @@ from pathlib import Path
 from world_models.report.modules import heads_a_chain, report_of
 from world_models.runs.past import PastRun
 
+QUALITY_OF_PICTURES = "PSNR in dB"
 SKILL = "skill over the last frame"
 
 
@@ -18,6 +19,8 @@ class Headline:
     value: float
     larger_is_better: bool
     spread: float | None = None
+    # keys that are in the number itself: runs that differ in them cannot be ranked by it
+    contains: tuple[str, ...] = ()
 
 
 def headline(run: Path) -> Headline | None:

@@ -30,6 +30,8 @@ from world_models.runs.rows import captions
 
 TITLE = "M · memory"
 LEAD = "A recurrent network predicts the next z, so that it can dream on by itself."
+# its z are those of the V upstream
+IN_THE_LOSS = ("include_reward", "done_weight", "upstream")
 MODELS = {"M": "M", **BASELINES, "floor": "least possible: V's own uncertainty"}
 LIKELIHOOD = "The next z, one step ahead"
 LIKELIHOOD_HEADS = [
@@ -93,7 +95,7 @@ CAPTIONS = (
 
 def headline(folder: Path) -> Headline | None:
     """The least validation loss so far."""
-    return loss_headline(folder, MemoryRow)
+    return loss_headline(folder, MemoryRow, "loss", IN_THE_LOSS)
 
 
 def findings(folder: Path) -> list[Finding]:

@@ -64,7 +64,9 @@ def fill(section: Section) -> None:
         section.facts += [("Episodes", f"{lengths.size:,}"), ("Steps", f"{lengths.sum():,.0f}")]
         section.facts.append(("Mean length", f"{number(lengths.mean())} steps"))
     if returns.size:
-        section.facts.append(("Return", plus_minus(returns.mean(), returns.std())))
+        section.facts.append(
+            ("Return, mean ± standard deviation", plus_minus(returns.mean(), returns.std()))
+        )
     section.plot(plots.histogram(returns, "return", HALF, BY_RETURN), BY_RETURN, HALF)
     section.plot(plots.histogram(lengths, "steps", HALF, BY_LENGTH), BY_LENGTH, HALF)
     section.show(section.folder / "images" / "frames.png", FRAMES, section.pictures)

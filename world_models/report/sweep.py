@@ -1,5 +1,6 @@
 """What a sweep came to: its page, its pictures, and its tables."""
 
+import math
 from pathlib import Path
 
 from rich.console import Console
@@ -10,13 +11,16 @@ from world_models.figures.wording import TABLE_WIDTH, number
 from world_models.report.page import Figure, Listing, Section
 from world_models.report.report import Page, date, facts, shown_text, write_page
 from world_models.report.sweep_plots import LEFT_MARGIN, PLOT_SIZE, Chart, charts, drawer
-from world_models.report.sweep_table import Group, Job, best_of
+from world_models.report.sweep_table import Group, Job, best_of, not_compared
 from world_models.runs.files import replacing
 from world_models.runs.folder import display_path, read_manifest
 from world_models.runs.places import led_to, seen_from
 from world_models.runs.sweeps import read_sweep
 
-SEEDS_NOTE = "Marks: means over seeds, with their 95 % interval; dots: single jobs"
+SEEDS_NOTE = (
+    "Marks: means over seeds, with Student's 95 % interval (of two seeds: their range); "
+    "dots: single jobs"
+)
 
 
 def print_tables(jobs: list[Job], groups: list[Group], console: Console | None = None) -> None:
@@ -34,6 +38,8 @@ def print_tables(jobs: list[Job], groups: list[Group], console: Console | None =
         for index, row in enumerate(listing.rows):
             table.add_row(*row, style="bold" if index == listing.best else None)
         (console or Console(width=TABLE_WIDTH)).print(table, "")
+    for note in _notes(groups):
+        (console or Console(width=TABLE_WIDTH)).print(note, markup=False)
 
 
 def listings(jobs: list[Job], groups: list[Group]) -> list[Listing]:
@@ -56,7 +62,14 @@ def _job_cells(job: Job) -> list[str]:
 
 
 def _seeds_listing(groups: list[Group]) -> Listing:
-    columns = [*groups[0].values, "metric", "seeds", "mean", "standard deviation", "95 % interval"]
+    columns = [
+        *groups[0].values,
+        "metric",
+        "seeds",
+        "mean",
+        "standard deviation",
+        "95 % interval of the mean",
+    ]
     best = best_of(groups)
     return Listing(
         "Seeds taken together",
@@ -70,10 +83,26 @@ def _group_cells(group: Group) -> list[str]:
     summary = group.summary
     numbers = [
         f"{summary.mean:.5g}",
-        f"{summary.std:.3g}",
-        f"{summary.low:.5g} to {summary.high:.5g}",
+        f"{summary.std:.3g}" if math.isfinite(summary.std) else "–",
+        _reach(group),
     ]
     return [*group.values.values(), group.metric, f"{len(group.scores)}", *numbers]
+
+
+def _reach(group: Group) -> str:
+    if len(group.scores) == 1:
+        return "–"
+    ends = f"{group.summary.low:.5g} to {group.summary.high:.5g}"
+    return f"range {ends}" if group.summary.is_range else ends
+
+
+def _notes(groups: list[Group]) -> list[str]:
+    """Why nothing is ranked."""
+    keys = not_compared(groups)
+    if not keys:
+        return []
+    metric, named = groups[0].metric, " and ".join(keys)
+    return [f"Not ranked: the {metric} means something else with another {named}."]
 
 
 def write_sweep_report(folder: Path, jobs: list[Job], groups: list[Group]) -> Path:
@@ -118,6 +147,7 @@ def _section(folder: Path, jobs: list[Job], groups: list[Group]) -> Section:
             number(best.summary.mean),
             f"best {best.metric}{': ' * bool(choice)}{choice}",
         )
+    section.notes += _notes(groups)
     for chart in charts(groups):
         section.plots.append(_plot(folder, chart))
     section.listings = listings(jobs, groups)

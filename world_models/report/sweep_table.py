@@ -2,6 +2,7 @@
 
 import csv
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,10 @@ from typing import Any
 from world_models.report.headline import Headline, headline
 from world_models.runs.files import read_json, write_text
 from world_models.runs.folder import read_manifest
-from world_models.runs.statistics import Summary, summarize
+from world_models.runs.statistics import SeedSummary, summarize_seeds
 from world_models.runs.sweeps import FAILURE_FILE, job_status, read_sweep
+
+OTHER_TASK = ("env", "env.id", "env.game")
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,9 @@ class Group:
     metric: str
     larger_is_better: bool
     scores: list[float]
-    summary: Summary
+    summary: SeedSummary
+    # keys that are in the metric itself
+    contains: tuple[str, ...] = ()
 
 
 def read_jobs(folder: Path) -> list[Job]:
@@ -90,15 +95,27 @@ def grouped(jobs: list[Job]) -> list[Group]:
 
 def _group(values: dict[str, str], headlines: list[Headline]) -> Group:
     scores, first = [item.value for item in headlines], headlines[0]
-    return Group(values, first.name, first.larger_is_better, scores, summarize(scores))
+    summary = summarize_seeds(scores)
+    return Group(values, first.name, first.larger_is_better, scores, summary, first.contains)
 
 
 def best_of(groups: list[Group]) -> Group | None:
-    """The group with the best mean."""
-    if not groups:
+    """The group with the best mean; None where the metric does not compare."""
+    if not groups or not_compared(groups):
         return None
     sign = 1 if groups[0].larger_is_better else -1
     return max(groups, key=lambda group: sign * group.summary.mean)
+
+
+def not_compared(groups: list[Group]) -> list[str]:
+    """Swept keys that are in the metric itself, or that make another task of it."""
+    if not groups:
+        return []
+    inside = groups[0].contains
+    found = [
+        key for key in groups[0].values if key in OTHER_TASK or key.rpartition(".")[2] in inside
+    ]
+    return [key for key in found if len({group.values[key] for group in groups}) > 1]
 
 
 def write_tables(folder: Path, jobs: list[Job], groups: list[Group]) -> None:
@@ -126,7 +143,9 @@ def job_row(job: Job) -> dict[str, Any]:
 def group_row(group: Group) -> dict[str, Any]:
     """A row of sweep_seeds.csv."""
     summary = group.summary
-    numbers = {"mean": summary.mean, "std": summary.std, "low": summary.low, "high": summary.high}
+    std = summary.std if math.isfinite(summary.std) else ""
+    numbers = {"mean": summary.mean, "std": std, "low": summary.low, "high": summary.high}
+    numbers["interval"] = "range" if summary.is_range else "95 %"
     return {**group.values, "metric": group.metric, "n": len(group.scores), **numbers}
 
 

@@ -19,10 +19,14 @@ from world_models.runs.rows import captions
 PLACE_COLUMNS = ("step", "epoch", "lr")
 
 
-def loss_headline(folder: Path, kind: type = ValidationRow, name: str = "loss") -> Headline | None:
-    """The least validation loss so far."""
+def loss_headline(
+    folder: Path, kind: type, name: str, contains: tuple[str, ...]
+) -> Headline | None:
+    """The least validation loss so far; `contains` names the keys that are in it."""
     losses = read_column(folder / "val_metrics.csv", kind, name)
-    return Headline("validation loss", float(losses.min()), False) if losses.size else None
+    if not losses.size:
+        return None
+    return Headline("validation loss", float(losses.min()), False, contains=contains)
 
 
 def fill_training(

@@ -12,11 +12,12 @@ from world_models.figures.plots import BLUE, GREY, HALF, ORANGE, WIDE, Line
 from world_models.figures.wording import number
 from world_models.measures.rows import BaselineRow, VisionRow
 from world_models.report.curves import finite, line
-from world_models.report.headline import Headline
+from world_models.report.headline import QUALITY_OF_PICTURES, Headline
 from world_models.report.page import Section
-from world_models.report.training import fill_training, loss_headline
+from world_models.report.training import fill_training
 from world_models.report.verdict import PSNR, Finding, Side, better
 from world_models.runs.files import read_json
+from world_models.runs.metrics import read_csv
 from world_models.runs.rows import captions, rows_of
 
 TITLE = "V · vision"
@@ -45,8 +46,15 @@ CAPTIONS = (*captions(VisionRow).values(), PER_LATENT, RECONSTRUCTIONS, *PICTURE
 
 
 def headline(folder: Path) -> Headline | None:
-    """The least validation loss so far."""
-    return loss_headline(folder, VisionRow)
+    """The PSNR of the best epoch: losses of different keys do not compare."""
+    best = best_epoch(list(rows_of(VisionRow, read_csv(folder / "val_metrics.csv"))))
+    return None if best is None else Headline(QUALITY_OF_PICTURES, best.psnr, True)
+
+
+def best_epoch(rows: Sequence[VisionRow]) -> VisionRow | None:
+    """The row of the least loss, whose weights were kept; None before the first whole one."""
+    whole = [row for row in rows if math.isfinite(row.loss + row.psnr)]
+    return min(whole, key=lambda row: row.loss, default=None)
 
 
 def findings(folder: Path) -> list[Finding]:
@@ -81,8 +89,7 @@ def vision_findings(pictures: Sequence[BaselineRow]) -> list[Finding]:
 
 
 def fill(section: Section) -> None:
-    """Facts, plots and pictures, as far as the files are there."""
-    fill_training(section, VisionRow, QUALITY)
+    """Facts, plots and pictures, as far as the files are there; what is seen comes first."""
     val = section.rows("val_metrics.csv", VisionRow)
     baselines = section.rows("baselines.csv", BaselineRow)
     for name, size, note in DRAWN:
@@ -90,9 +97,21 @@ def fill(section: Section) -> None:
         lines = [*line("V", BLUE, val, name, marked=True), *_levels(val, baselines, name)]
         section.plot(plots.curves(lines, "step", size, caption), caption, size, note)
     _add_quality(section)
+    fill_training(section, VisionRow, QUALITY)
+    _lead_with_psnr(section, val, baselines)
     _show_reconstructions(section)
     for name, caption in PICTURES.items():
         section.show(section.folder / "images" / f"{name}.png", caption, section.pictures)
+
+
+def _lead_with_psnr(
+    section: Section, val: Sequence[VisionRow], baselines: Sequence[BaselineRow]
+) -> None:
+    best = best_epoch(val)
+    if best is not None:
+        beside = [f"{row.name} {_number(row.psnr)}" for row in baselines]
+        what = "; ".join(["PSNR of held-out frames", *filter(None, [", ".join(beside)])])
+        section.headline = (f"{_number(best.psnr)} dB", what)
 
 
 def _show_reconstructions(section: Section) -> None:

@@ -52,7 +52,11 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.start()
             self._task = self._bar.add_task(
-                self._label, total=self._total, completed=self._done, note=""
+                self._label,
+                total=self._total,
+                completed=self._done,
+                note="",
+                count=self._count(),
             )
         else:
             self._speak_from_now_on()
@@ -93,7 +97,13 @@ class ProgressBar:
         self._note = note
         if self._bar is not None:
             text = f"{self._pace()} {note}"
-            self._bar.update(self._task, completed=self._done, total=self._total, note=text)
+            self._bar.update(
+                self._task,
+                completed=self._done,
+                total=self._total,
+                note=text,
+                count=self._count(),
+            )
         else:
             self._say_if_due()
 
@@ -112,6 +122,9 @@ class ProgressBar:
             return f"{begun}, {_minutes(self.seconds)} so far"
         pace = f"{self._pace()} {self._note}".strip()
         return f"{done}, {pace}, {self._left()} left" if total else f"{done} so far, {pace}"
+
+    def _count(self) -> str:
+        return f"{self._done} so far" if self._total is None else f"{self._done}/{self._total}"
 
     def _pace(self) -> str:
         shown = f"{self.rate:,.0f}" if self.rate >= 10 else f"{self.rate:.2g}"
@@ -159,7 +172,6 @@ def _bar() -> "Progress":
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         Progress,
         TextColumn,
         TimeRemainingColumn,
@@ -168,7 +180,7 @@ def _bar() -> "Progress":
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
-        MofNCompleteColumn(),
+        TextColumn("{task.fields[count]}"),
         TextColumn("{task.fields[note]}"),
         TimeRemainingColumn(),
     )

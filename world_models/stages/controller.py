@@ -222,7 +222,7 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
     layout = layout_for(run, -1, cfg.num_envs)
     with (
         open_workers(cfg, run, models, layout) as pool,
-        ProgressBar("controller", cfg.generations, search.generation, "env steps") as bar,
+        ProgressBar("generations", cfg.generations, search.generation, "env steps") as bar,
     ):
         team = Team(pool, layout.slots, cfg.time_limit, metrics)
         team.warm_up(len(search.mean))

@@ -174,10 +174,12 @@ def score_table(
         "versions": versions(),
     }
     log.info(
-        "mean return %.1f +- %.1f over %d episodes; random policy %.1f",
+        "mean return %.1f (95%% interval %.1f to %.1f), standard deviation over %d episodes %.1f; "
+        "random policy %.1f",
         table["mean"],
-        table["std"],
+        *table["interval95"],
         cfg.episodes,
+        table["std"],
         table["random"]["mean"],
     )
     return table

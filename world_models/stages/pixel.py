@@ -404,7 +404,7 @@ def train_phase(
         unroll = loss.new_tensor(float(phase.unroll))
         training.epoch = training.step * cfg.data.batch_size // store.num_frames("train")
         training.update(loss, {"loss": loss, **terms, "unroll": unroll}, metrics, cfg.grad_clip)
-        bar.advance(1, len(batch.frames) * phase.unroll, f"rolled on for {phase.unroll}")
+        bar.advance(1, len(batch.frames) * phase.unroll, _frames_ahead(phase.unroll))
         step = training.step
         if step == total:
             training.write_window(metrics)
@@ -417,6 +417,10 @@ def train_phase(
             training.save(run, metrics)
         if log_now(step) or judge_now(step):
             training.start_clock()
+
+
+def _frames_ahead(count: int) -> str:
+    return f"learning {count} frame{'s' * (count > 1)} ahead"
 
 
 def noise_draw(run: Run, step: int) -> torch.Generator:

@@ -8,9 +8,11 @@ from rich.table import Table
 
 from world_models.config.stage import Look, Stage
 from world_models.figures.wording import TABLE_WIDTH
-from world_models.report.headline import SKILL, headline
+from world_models.report.headline import QUALITY_OF_PICTURES, SKILL, headline
 from world_models.runs.past import PastRun, all_runs
 from world_models.runs.places import led_to, seen_from
+
+SCORE = "score (± standard deviation over episodes)"
 
 
 @dataclass
@@ -21,10 +23,10 @@ class RunsConfig:
 def list_runs(outputs: Path, console: Console | None = None) -> None:
     """Print a table, oldest run first: folder, stage, status, score, size, what it was built on."""
     table = Table(box=None, pad_edge=False)
-    for column in ("run", "stage", "status", "score", "minutes", "MB", "built on"):
+    for column in ("run", "stage", "status", SCORE, "minutes", "MB", "built on"):
         table.add_column(
             column,
-            justify="right" if column in ("score", "minutes", "MB") else "left",
+            justify="right" if column in (SCORE, "minutes", "MB") else "left",
             overflow="fold",
         )
     for run in all_runs(outputs):
@@ -62,7 +64,7 @@ def _size(path: Path) -> int:
 
 
 def score(path: Path) -> str:
-    """What a run came to: a mean return, a selection score, a skill, or a validation loss."""
+    """What a run came to: a return, a selection score, a skill, a PSNR, or a validation loss."""
     found = headline(path)
     if found is None:
         return ""
@@ -70,6 +72,8 @@ def score(path: Path) -> str:
         return f"{found.value:.1f} ± {found.spread:.1f}"
     if found.name == SKILL:
         return f"skill {found.value:.2f}"
+    if found.name == QUALITY_OF_PICTURES:
+        return f"PSNR {found.value:.1f} dB"
     return f"{found.value:.1f}" if found.larger_is_better else f"loss {found.value:.3f}"
 
 
