@@ -142,3 +142,19 @@ def test_what_moved_elsewhere_can_be_named(
     assert "upstream was" in capsys.readouterr().err
     assert main([f"resume={vae}"]) == 1
     assert built[-1] == there / "episodes/manifest.json" and len(built) == 3
+
+
+def test_runs_come_after_those_that_were_there_whatever_the_clock_says(
+    collected: Path, tmp_path: Path, built: list[Path]
+) -> None:
+    outputs = tmp_path / "outputs"
+    run = copied(collected, outputs)
+    ended = "2999-01-01T00:00:00+00:00"
+    manifest = {**read_json(run / "manifest.json"), "ended": ended}
+    (run / "manifest.json").write_text(json.dumps(manifest))
+    assert main([*VAE, f"outputs={outputs}"]) == 1
+    vae = read_json(only_run(outputs, "vae") / "manifest.json")
+    assert built == [run / "episodes/manifest.json"] and vae["created"] == ended
+    assert main(["-m", *VAE, f"outputs={outputs}", "seed=1"]) == 1
+    (job,) = outputs.glob("sweeps/*/*/0/manifest.json")
+    assert read_json(job)["created"] == ended

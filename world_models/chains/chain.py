@@ -115,7 +115,8 @@ def _open(one: PartRun, whole: Run) -> None:
         lines = (whole.path / "overrides.yaml").read_text().splitlines()
         overrides = [line.removeprefix("- ") for line in lines]
         choices = {**whole.manifest["choices"], "stage": name}
-        begin(run, name, to_yaml(one.config), overrides, choices, one.part.stage.evaluated_by)
+        evaluated_by, created = one.part.stage.evaluated_by, whole.manifest["created"]
+        begin(run, name, to_yaml(one.config), overrides, choices, evaluated_by, created)
         return
     run.manifest = PastRun(run.path).manifest
     grown = [f"stage.{key}={value}" for key, (_, value) in _changes(one).items()]

@@ -10,6 +10,7 @@ from world_models.config.stage import Chain, Stage
 from world_models.envs.spec import EnvSpec, difference
 from world_models.runs.folder import display_path
 from world_models.runs.past import PastRun, all_runs
+from world_models.runs.times import moment
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,11 @@ def latest(
 
 def finished(outputs: Path, stage: str, env: EnvSpec, before: str) -> Iterator[PastRun]:
     """Finished runs that serve as one of `stage` in this env, newest first; see `latest`."""
+    end = moment(before)
     for run in reversed(all_runs(outputs)):
         manifest = run.manifest
         swept = (outputs / "sweeps") in run.path.parents
-        if swept or manifest["status"] != "finished" or manifest["ended"] > before:
+        if swept or manifest["status"] != "finished" or moment(manifest["ended"]) > end:
             continue
         if manifest["env"] == env.to_dict() and serves(run, stage):
             yield run

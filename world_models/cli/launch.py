@@ -29,12 +29,13 @@ from world_models.config.stored import env_keys, merged, stored_config
 from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
 from world_models.envs.trust import require_trust
 from world_models.runs.device import Workers, resolve_device
-from world_models.runs.folder import dated_folder, now, require_own_files
+from world_models.runs.folder import dated_folder, require_own_files
 from world_models.runs.numbers import num_cores
-from world_models.runs.past import PastRun
+from world_models.runs.past import PastRun, all_runs, time_after
 from world_models.runs.places import seen_from
 from world_models.runs.provenance import provenance
 from world_models.runs.run import Run, begin
+from world_models.runs.times import now
 from world_models.runs.wandb import require_wandb, wandb_mirror
 
 log = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class Prepared:
     row: Row
     env: EnvSpec
     upstream: PastRun | None
+    # the moment for which it was prepared
+    before: str
 
 
 def start(composed: Composed) -> None:
@@ -58,7 +61,7 @@ def start(composed: Composed) -> None:
     if look is not None:
         look(outputs)
         return
-    ready = prepare(composed, now())
+    ready = prepare(composed, time_after(all_runs(outputs.absolute())))
     start_in(dated_folder(outputs.absolute() / ready.env.folder_name), composed, ready)
 
 
@@ -82,7 +85,7 @@ def prepare(composed: Composed, before: str) -> Prepared:
     check_root_keys(config, row, env)
     upstream = find_upstream(config, row, env, composed.choices["experiment"], before)
     config = resolve(config, row, env, upstream)
-    return Prepared(config, row, env, None if upstream is None else upstream.run)
+    return Prepared(config, row, env, None if upstream is None else upstream.run, before)
 
 
 def start_in(path: Path, composed: Composed, ready: Prepared) -> None:
@@ -97,7 +100,8 @@ def start_in(path: Path, composed: Composed, ready: Prepared) -> None:
     made_env = env_keys(composed.config.env, composed.choices["env"])
     choices = {**composed.choices, "env_keys": made_env}
     row = ready.row
-    begin(run, row.name, to_yaml(config), composed.overrides, choices, row.evaluated_by)
+    typed = composed.overrides
+    begin(run, row.name, to_yaml(config), typed, choices, row.evaluated_by, ready.before)
     execute(row, config, run)
 
 

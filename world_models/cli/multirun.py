@@ -45,6 +45,7 @@ class Expanded:
     """What a sweep's command line stands for."""
 
     folder: Path  # where it shall lie
+    outputs: Path  # the folder of all runs
     launcher: list[str]  # Hydra's overrides about the launcher
     swept: list[str]  # keys with several values
     jobs: list[list[str]]  # the overrides of every job
@@ -70,7 +71,11 @@ def expand(overrides: list[str]) -> Expanded:
         swept = [item.get_key_element().lstrip("+") for item in parsed if item.is_sweep_override()]
         launcher = [item for item in hydras if is_launcher_key(item)]
         return Expanded(
-            Path(config.hydra.sweep.dir).absolute(), launcher, swept, _with_threads(jobs, config)
+            Path(config.hydra.sweep.dir).absolute(),
+            Path(config.outputs).absolute(),
+            launcher,
+            swept,
+            _with_threads(jobs, config),
         )
 
 

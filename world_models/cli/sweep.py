@@ -17,11 +17,11 @@ from world_models.runs.folder import (
     display_path,
     locked,
     new_folder,
-    now,
     require_own_files,
     terminable,
     write_resume_script,
 )
+from world_models.runs.past import all_runs, time_after
 from world_models.runs.places import seen_from
 from world_models.runs.progress import ProgressBar
 from world_models.runs.quotes import without_quotes
@@ -45,7 +45,8 @@ def start(overrides: list[str], command: list[str]) -> None:
     What Hydra refuses of any job, and what all jobs refuse at their start, is refused before
     anything is written.
     """
-    began, plan = now(), expand(overrides)
+    plan = expand(overrides)
+    began = time_after(all_runs(plan.outputs))
     _require_one_that_starts(plan.jobs, began)
     folder = new_folder(plan.folder.parent, plan.folder.name)
     directory = seen_from(Path.cwd(), folder)

@@ -207,7 +207,7 @@ def shown_text(path: Path) -> str:
 def date(created: str) -> str:
     """A manifest's moment as people write it."""
     try:
-        moment = datetime.fromisoformat(created)
+        moment = datetime.fromisoformat(created).astimezone()
     except ValueError:
         return created
     return f"{moment.day} {moment:%B %Y, %H:%M}"

@@ -23,11 +23,6 @@ from world_models.runs.progress import ProgressBar
 log = logging.getLogger(__name__)
 
 
-def now() -> str:
-    """The time to the microsecond, as manifests hold it."""
-    return datetime.now().isoformat()
-
-
 def display_path(path: Path) -> str:
     """A path relative to the working folder where that is shorter."""
     relative = os.path.relpath(path)

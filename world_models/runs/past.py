@@ -2,7 +2,7 @@
 for."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,6 +13,7 @@ from world_models.runs.files import plain_name, version_of
 from world_models.runs.finding import find_files
 from world_models.runs.folder import display_path, is_live, read_manifest
 from world_models.runs.places import led_to, with_hash
+from world_models.runs.times import latest, moment, now
 
 log = logging.getLogger(__name__)
 
@@ -213,4 +214,20 @@ def all_runs(outputs: Path) -> list[PastRun]:
     """
     found = [PastRun(path.parent) for path in find_files(outputs, "manifest.json").files]
     runs = [run for run in found if run.is_one]
-    return sorted(runs, key=lambda run: (run.manifest["created"], str(run.path)))
+    return sorted(runs, key=lambda run: (moment(run.manifest["created"]), str(run.path)))
+
+
+def time_after(runs: Iterable[PastRun]) -> str:
+    """The time now. Where the clock was set back it is that of the latest of these runs."""
+    here, ends = now(), {_last_moment(run): run.name for run in runs}
+    last = latest(here, *ends)
+    if last != here:
+        log.warning(
+            "the clock stands at %s, before %s was made (%s): new runs come after it all the same",
+            *(here, ends[last], last),
+        )
+    return last
+
+
+def _last_moment(run: PastRun) -> str:
+    return latest(run.manifest["created"], run.manifest.get("ended"))

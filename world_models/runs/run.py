@@ -18,7 +18,6 @@ from world_models.runs.folder import (
     display_path,
     locked,
     logging_to,
-    now,
     read_manifest,
     remove_leftovers,
     terminable,
@@ -28,6 +27,7 @@ from world_models.runs.metrics import MetricsLog, Mirror, Tables
 from world_models.runs.past import PastRun
 from world_models.runs.places import led_to, seen_from
 from world_models.runs.provenance import provenance, uncommitted_changes
+from world_models.runs.times import latest, now
 
 log = logging.getLogger(__name__)
 
@@ -167,7 +167,7 @@ class Run:
                 )
                 raise
             self._set(
-                status="finished", wall_seconds=before + time.monotonic() - began, ended=now()
+                status="finished", wall_seconds=before + time.monotonic() - began, ended=self._now()
             )
 
     def _as_finished(self) -> "_Finished | None":
@@ -177,6 +177,10 @@ class Run:
         manifest = read_manifest(self.path)
         finished = manifest.get("status") == "finished"
         return _Finished(manifest, _files(self.path)) if finished else None
+
+    def _now(self) -> str:
+        """A clock that was set back ends no run before it began."""
+        return latest(now(), self.manifest["created"])
 
     def _set(self, **values: Any) -> None:
         self.manifest.update(values)
@@ -205,16 +209,18 @@ def begin(
     overrides: list[str],
     choices: dict[str, Any],
     evaluated_by: str | None = None,
+    not_before: str | None = None,
 ) -> None:
     """Fill a new run folder: config.yaml, overrides.yaml, manifest.json and its scripts.
 
-    `evaluated_by` names the stage that eval.sh runs; without one there is no eval.sh.
+    `evaluated_by` names the stage that eval.sh runs; without one there is no eval.sh. The run was
+    not made before the moment `not_before`, whatever the clock says.
     """
     run.manifest = {
         "schema": SCHEMA,
         "stage": stage,
         "status": "interrupted",
-        "created": now(),
+        "created": latest(now(), not_before),
         "command": ["python", "-m", "world_models.main", *sys.argv[1:]],
         "experiment": choices.get("experiment"),
         "choices": choices,
