@@ -18,7 +18,7 @@ def provenance() -> dict[str, Any]:
 
     commit = _git("rev-parse", "HEAD")
     return {
-        "git": {"commit": commit.strip(), "dirty": bool(_git("status", "--porcelain"))}
+        "git": {"commit": commit.decode().strip(), "dirty": bool(_git("status", "--porcelain"))}
         if commit
         else None,
         "versions": versions(),
@@ -50,9 +50,20 @@ def versions() -> dict[str, str]:
     return found
 
 
-def uncommitted_changes() -> str:
+PLAIN = [
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--binary",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+]
+"""A patch that `git apply` takes, whatever a user's settings make of what people look at."""
+
+
+def uncommitted_changes() -> bytes:
     """The patch from the last commit to the source as it is; empty outside a checkout."""
-    return _git("diff", "HEAD")
+    return _git("diff", *PLAIN, "HEAD")
 
 
 def processor() -> str:
@@ -69,13 +80,17 @@ def processor() -> str:
     return ", ".join(names)
 
 
-def _git(*arguments: str) -> str:
+def _git(*arguments: str) -> bytes:
+    """What git says of the source; nothing where there is no git, no checkout, or no answer."""
     if not (SOURCE / ".git").exists():
-        return ""
+        return b""
+    command = ["git", "--no-optional-locks", *arguments]
+    # those would lead to another repository
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
     try:
         done = subprocess.run(
-            ["git", "-C", str(SOURCE), *arguments], capture_output=True, text=True, check=False
+            command, cwd=SOURCE, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False
         )
-    except FileNotFoundError:
-        return ""
-    return done.stdout if done.returncode == 0 else ""
+    except OSError:
+        return b""
+    return done.stdout if done.returncode == 0 else b""

@@ -13,7 +13,7 @@ from typing import Any
 from world_models.envs.config import Backend
 from world_models.envs.spec import EnvSpec
 from world_models.runs.device import Device, Workers
-from world_models.runs.files import sha256, version_of, write_json, write_text
+from world_models.runs.files import replacing, sha256, version_of, write_json, write_text
 from world_models.runs.folder import (
     display_path,
     locked,
@@ -240,6 +240,7 @@ def begin(
     write_text(run.path / "overrides.yaml", "".join(f"- {override}\n" for override in overrides))
     patch = uncommitted_changes()
     if patch:
-        write_text(run.path / "source.patch", patch)
+        with replacing(run.path / "source.patch") as file:
+            file.write(patch)
     write_scripts(run.path, choices, evaluated_by)
     run.save_manifest()
