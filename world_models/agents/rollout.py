@@ -80,6 +80,7 @@ def interact(
         actions[slots] = chosen
         following, rewards, terminated, truncated, _ = envs.step(actions)
         heartbeat()
+        _require_numbers(envs, rewards[slots], [seeds[row] for row in rows])
         length[rows] += 1
         last_reward[rows] = np.where(rewards[slots] > 0, length[rows], last_reward[rows])
         done = np.full(rows.size, RUNNING, np.uint8)
@@ -109,6 +110,16 @@ def _refill(
         seed=[int(seeds[row]) for row in episode_in[slots]], options={"reset_mask": mask}
     )
     return observations
+
+
+def _require_numbers(envs: SlotVectorEnv, rewards: np.ndarray, seeds: list[int]) -> None:
+    """A reward that is NaN or infinite is a ValueError."""
+    sound = np.isfinite(rewards)
+    if not sound.all():
+        raise ValueError(
+            f"{envs.env_spec.id} gave a reward that is NaN or infinite "
+            f"in the episode of seed {seeds[int(sound.argmin())]}"
+        )
 
 
 def _over_limit(

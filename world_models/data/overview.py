@@ -8,16 +8,17 @@ import numpy as np
 from world_models.data.store import EpisodeStore
 from world_models.data.tables import EpisodeLine
 from world_models.figures.media import labelled_rows, save_png
-from world_models.runs.metrics import Value
+from world_models.runs.metrics import MetricsLog, Value
 from world_models.runs.numbers import evenly_spaced
 from world_models.runs.run import Run
 
 log = logging.getLogger(__name__)
 
 
-def write_overview(store: EpisodeStore, run: Run, timing: dict[str, Value]) -> None:
+def write_overview(
+    store: EpisodeStore, run: Run, metrics: MetricsLog, timing: dict[str, Value]
+) -> None:
     """Write timing.csv, episodes.csv and images/frames.png of the run that made `store`."""
-    metrics = run.metrics(None)
     metrics.write("timing", timing)
     env = store.env
     for row in store.rows:

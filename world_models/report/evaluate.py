@@ -15,6 +15,7 @@ from world_models.report.headline import SKILL, Headline
 from world_models.report.heads import HEAD_CAPTIONS, add_calibration, head_findings
 from world_models.report.next_frames import ERROR_CAPTIONS, FILM, add_errors, error_findings
 from world_models.report.page import Section
+from world_models.report.set_aside import add_set_aside
 from world_models.report.verdict import Finding
 from world_models.runs.files import read_json
 from world_models.runs.metrics import read_rows
@@ -89,6 +90,7 @@ def _fill_pixels(section: Section) -> None:
 
 def _fill_agent(section: Section) -> None:
     """Returns of the agent beside those of the random policy, and films of three episodes."""
+    add_set_aside(section)
     scores: dict[str, tuple[np.ndarray, Summary]] = {}
     try:
         scores = _read_scores(section.folder)

@@ -10,6 +10,7 @@ from world_models.figures.wording import number, plus_minus
 from world_models.report.curves import finite
 from world_models.report.headline import Headline
 from world_models.report.page import Section
+from world_models.report.set_aside import add_set_aside
 from world_models.report.verdict import Finding
 from world_models.runs.metrics import read_column, read_rows
 from world_models.runs.rows import captions
@@ -70,3 +71,4 @@ def fill(section: Section) -> None:
     section.plot(plots.histogram(returns, "return", HALF, BY_RETURN), BY_RETURN, HALF)
     section.plot(plots.histogram(lengths, "steps", HALF, BY_LENGTH), BY_LENGTH, HALF)
     section.show(section.folder / "images" / "frames.png", FRAMES, section.pictures)
+    add_set_aside(section)

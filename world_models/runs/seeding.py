@@ -72,3 +72,8 @@ def fresh_seeds(purpose: Purpose, count: int, seed: int, *labels: str | int) -> 
         SEEDS_PER_PURPOSE, size=count, replace=False, shuffle=True
     )
     return [purpose.value + int(value) for value in drawn]
+
+
+def seed_instead(seed: int) -> int:
+    """An episode seed of the same range, always the same, for where this one cannot be played."""
+    return seed - seed % SEEDS_PER_PURPOSE + derive(seed, "instead") % SEEDS_PER_PURPOSE

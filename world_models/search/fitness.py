@@ -9,6 +9,7 @@ import numpy as np
 
 from world_models.agents.agent import WorldModelPolicy, load_agent
 from world_models.agents.policy import Policy, RandomPolicy
+from world_models.agents.quarantine import Advance
 from world_models.agents.rollout import Score, play
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.models.controller import ControllerInputs
@@ -17,9 +18,6 @@ from world_models.worlds.latent import WorldModel, load_world_model
 
 ROUNDS_PER_BLOCK = 2
 """Episodes per slot in a block of candidates: a slot that falls free early takes another."""
-
-Advance = Callable[[int, int], None]
-"""Is told of episodes and environment steps as they are played."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +33,10 @@ class Block:
     def singles(self) -> list["Block"]:
         """Its episodes, each as a block of its own: they come to the same."""
         return [self._part([row]) for row in range(len(self.seeds))]
+
+    def with_seeds(self, seeds: tuple[int, ...]) -> "Block":
+        """The same with as many other seeds."""
+        return replace(self, seeds=seeds)
 
     def without(self, tracks: Container[int]) -> list["Block"]:
         """The block without its episodes on these tracks; empty where none is left."""
@@ -82,16 +84,7 @@ def build_player(
         policy: Policy = RandomPolicy(world.env.action_space)
         if block.vectors is not None:
             policy = WorldModelPolicy(world, block.vectors)
-        scores = play(
-            envs, policy, block.seeds, max_steps=block.max_steps, early_cut=block.early_cut
-        )
-        broken = [score.seed for score in scores if not np.isfinite(score.total_return)]
-        if broken:
-            raise ValueError(
-                f"{world.env.id} gave a reward that is NaN or infinite "
-                f"in the episode of seed {broken[0]}"
-            )
-        return scores
+        return play(envs, policy, block.seeds, max_steps=block.max_steps, early_cut=block.early_cut)
 
     return play_block
 

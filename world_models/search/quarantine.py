@@ -3,11 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from world_models.agents.quarantine import Advance
 from world_models.agents.rollout import Score
 from world_models.measures.search_rows import QuarantineRow
 from world_models.pools.pool import Failure, Pool, WorkerError
 from world_models.runs.metrics import MetricsLog
-from world_models.search.fitness import Advance, Block
+from world_models.search.fitness import Block
 
 HANGS_PER_TRACK = 2
 """Episodes of a track that hang before it is left alone: each costs two deadlines."""

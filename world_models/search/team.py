@@ -7,10 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from world_models.agents.quarantine import Advance
 from world_models.agents.rollout import Score
 from world_models.pools.pool import Pool, WorkerError
 from world_models.runs.metrics import MetricsLog
-from world_models.search.fitness import Advance, Block, block_size, candidate_blocks
+from world_models.search.fitness import Block, block_size, candidate_blocks
 from world_models.search.quarantine import (
     check_half_played,
     play_with_quarantine,

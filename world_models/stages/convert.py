@@ -167,7 +167,7 @@ def read_in(cfg: ConvertConfig, run: Run) -> None:
             "rate": round(bar.rate, 1),
         }
     writer.finish()
-    write_overview(EpisodeStore.open(folder), run, timing)
+    write_overview(EpisodeStore.open(folder), run, run.metrics(None), timing)
 
 
 def _read(source: Source, index: int, spec: EnvSpec, split: str) -> tuple[Episode, str]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from world_models.agents.agent import Agent, load_agent
+from world_models.agents.quarantine import Quarantine, play_all
 from world_models.agents.rollout import Score, interact
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
@@ -26,7 +27,7 @@ from world_models.runs.provenance import versions
 from world_models.runs.run import PATH, RUNTIME, Run
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.runs.statistics import summarize
-from world_models.search.fitness import Models, build_player, play_blocks, single_blocks
+from world_models.search.fitness import Models, build_player, single_blocks
 from world_models.search.layout import layout_for
 from world_models.worlds.pixel import load_pixel_predictor
 
@@ -137,7 +138,8 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
             *single_blocks(vector, seeds, layout.slots),
             *single_blocks(None, seeds[: cfg.random_episodes], layout.slots),
         ]
-        played = play_blocks(pool, blocks, bar.advance)
+        quarantine = Quarantine(run.metrics(None), len(seeds))
+        played = play_all(pool, blocks, bar.advance, quarantine)
     scores, random = played[: cfg.episodes], played[cfg.episodes :]
     write_json(run.path / "scores.json", score_table(cfg, run, scores, random))
     film(run, agent, scores)

@@ -16,7 +16,8 @@ from world_models.agents.policy import (
     RightwardPolicy,
     StickyPolicy,
 )
-from world_models.agents.rollout import collect
+from world_models.agents.quarantine import Quarantine, known_rows, play_all
+from world_models.agents.rollout import Score, collect
 from world_models.agents.trained import find_agent, resolve_agent
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.overview import write_overview
@@ -85,11 +86,22 @@ class RolloutConfig:
 
 @dataclass(frozen=True)
 class Shard:
-    """A unit of work: the episodes of one shard."""
+    """A unit of work: the episodes of one shard, or one of them."""
 
     index: int
     seeds: tuple[int, ...]
     splits: tuple[str, ...]
+    # False: played to see whether it can be
+    written: bool = True
+
+    def singles(self) -> list["Shard"]:
+        """Its episodes, each alone and not written."""
+        pairs = zip(self.seeds, self.splits, strict=True)
+        return [Shard(self.index, (seed,), (split,), False) for seed, split in pairs]
+
+    def with_seeds(self, seeds: tuple[int, ...]) -> "Shard":
+        """The same with as many other seeds."""
+        return replace(self, seeds=seeds)
 
 
 def execute(cfg: RolloutConfig, run: Run) -> None:
@@ -103,6 +115,10 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
     missing = [shard for shard in plan(cfg, run.seed) if shard.index not in finished]
     args = (cfg, run.env.to_dict(), run.backend.value, folder)
     total = sum(len(shard.seeds) for shard in missing)
+    known = known_rows(run.path)
+    metrics = run.metrics(None)
+    quarantine = Quarantine(metrics, cfg.episodes)
+    quarantine.resume(known, cfg.episodes - total)
     with (
         open_pool(
             run.workers,
@@ -114,15 +130,14 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
         ) as pool,
         ProgressBar("rollout", cfg.episodes, cfg.episodes - total) as bar,
     ):
-        for index, steps in pool.map(missing):
-            bar.advance(len(missing[index].seeds), steps)
+        play_all(pool, missing, bar.advance, quarantine)
         timing: dict[str, Value] = {
             "steps": bar.work,
             "seconds": round(bar.seconds, 3),
             "rate": round(bar.rate, 1),
         }
     writer.finish()
-    write_overview(EpisodeStore.open(folder), run, timing)
+    write_overview(EpisodeStore.open(folder), run, metrics, timing)
 
 
 def resolve(cfg: RolloutConfig, setting: Setting) -> RolloutConfig:
@@ -162,16 +177,17 @@ def plan(cfg: RolloutConfig, seed: int) -> list[Shard]:
 
 def build_collector(
     cfg: RolloutConfig, env: dict[str, Any], backend: str, folder: Path
-) -> Callable[[Shard], int]:
-    """What runs in a worker: the function that plays a shard, writes it, and returns its steps."""
+) -> Callable[[Shard], list[Score]]:
+    """What runs in a worker: the function that plays a shard, writes it, and returns its scores."""
     spec = EnvSpec.from_dict(env)
     envs = make_vector_env(spec, Backend(backend), cfg.shard_size)
     policy = build_policy(cfg, spec)
 
-    def collect_shard(shard: Shard) -> int:
+    def collect_shard(shard: Shard) -> list[Score]:
         episodes = collect(envs, policy, shard.seeds, max_steps=cfg.max_steps)
-        write_shard(folder, shard.index, episodes, list(shard.splits))
-        return sum(episode.length for episode in episodes)
+        if shard.written:
+            write_shard(folder, shard.index, episodes, list(shard.splits))
+        return [Score(item.seed, item.total_return, item.length) for item in episodes]
 
     return collect_shard
 
