@@ -171,6 +171,7 @@ def test_tables_are_finite_and_a_function_of_their_arguments(
         "M",
         "last",
         "linear",
+        "lags",
         "marginal",
         "floor",
     ]

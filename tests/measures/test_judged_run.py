@@ -19,6 +19,7 @@ def test_a_finished_run_holds_the_tables_and_shows_them(finished: Path) -> None:
         "M",
         "last",
         "linear",
+        "lags",
         "marginal",
         "floor",
     ]

@@ -108,6 +108,14 @@ def test_m_one_step_ahead(numbers: tuple[float, ...], good: bool, words: list[st
     assert found.good == good and all(word in found.sentence for word in words), found
 
 
+def test_a_regression_with_a_memory_is_a_rival_of_m() -> None:
+    lags = row_of(LikelihoodRow, name="lags", bits_per_dim=1.6, episodes=5, frames=4, worse=-0.08)
+    rows = [*bits(1.68, 1.8, 0.1, 0.14), replace(lags, low=-0.1, high=-0.06)]
+    (found,) = memory_findings(rows, [], [])
+    assert not found.good
+    assert "Linear regression from the last 4 z and actions predicts the next z" in found.sentence
+
+
 def open_loop(errors: dict[str, list[float]]) -> list[OpenLoopRow]:
     return [
         row_of(OpenLoopRow, predictor=name, horizon=at, latent_mse=error)

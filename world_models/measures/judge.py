@@ -34,6 +34,7 @@ from world_models.measures.likelihood import (
     Moments,
     fit_baselines,
     likelihood_rows,
+    num_inputs,
     pairs_of,
     posterior_nll,
 )
@@ -49,6 +50,9 @@ from world_models.measures.vision_baselines import mean_picture
 from world_models.models.mdrnn import MDRNNCell
 from world_models.runs.progress import tracked
 from world_models.worlds.latent import WorldModel
+
+CHECKED_OF = 5
+"""Of so many training episodes one decides how many frames a linear regression reads."""
 
 
 @dataclass(frozen=True)
@@ -117,9 +121,10 @@ def judge(
     """
     fitted = fit_training(episodes, train, seed)
     nats, pairs, heads = one_step_ahead(world.cell, episodes, held_out, fitted.baselines, seed)
+    frames = {baseline.name: baseline.frames for baseline in fitted.baselines}
     bins, scores = calibration(heads, fitted, include_reward)
     return Tables(
-        likelihood_rows(nats, pairs, episodes.latents.latent_size, held_out[0].split),
+        likelihood_rows(nats, pairs, episodes.latents.latent_size, held_out[0].split, frames),
         open_loop_rows(world, episodes, held_out, fitted.marginal, seed),
         bins,
         scores,
@@ -127,16 +132,21 @@ def judge(
 
 
 def fit_training(episodes: LatentEpisodes, rows: list[EpisodeRow], seed: int) -> Fitted:
-    """The baselines, fitted on all pairs of these episodes, one episode in memory at a time."""
+    """The baselines, fitted on all pairs of these episodes, one episode in memory at a time.
+
+    Every fifth episode decides how many frames a regression reads.
+    """
     latents = episodes.latents.latent_size
-    actions = episodes.actions(rows[0], 0, 1).shape[1]
-    moments = Moments(latents + actions + 1, latents)
+    inputs = num_inputs(latents, episodes.actions(rows[0], 0, 1).shape[1])
+    check, fit = Moments(inputs, latents), Moments(inputs, latents)
     steps = 0
     ends = 0
     rewards = 0.0
     mu = np.zeros(latents)
-    for row in tracked("fit baselines of M", rows, len(rows), "episodes"):
+    numbered = enumerate(tracked("fit baselines of M", rows, len(rows), "episodes"))
+    for number, row in numbered:
         episode = episodes.load(row)
+        moments = fit if number % CHECKED_OF else check
         moments.add(*pairs_of(episode.sample(seed), episode.actions))
         steps += row.length
         ends += int(episode.terminated.sum())
@@ -148,7 +158,7 @@ def fit_training(episodes: LatentEpisodes, rows: list[EpisodeRow], seed: int) ->
         torch.from_numpy(mu / frames).float(),
         mean_picture(chain.from_iterable(map(episodes.pictures, pictured))),
     )
-    return Fitted(fit_baselines(moments), rewards / steps, ends / steps, marginal)
+    return Fitted(fit_baselines(fit, check), rewards / steps, ends / steps, marginal)
 
 
 def one_step_ahead(
@@ -226,7 +236,7 @@ def calibration(
 
 def summary(tables: Tables) -> list[str]:
     """What the log says of the tables."""
-    bits = ", ".join(f"{row.name} {row.bits_per_dim:.3f}" for row in tables.likelihood)
+    bits = ", ".join(f"{_named(row)} {row.bits_per_dim:.3f}" for row in tables.likelihood)
     shown = [
         row
         for row in tables.open_loop
@@ -243,3 +253,7 @@ def summary(tables: Tables) -> list[str]:
         f"{shown[0].episodes if shown else 0} episodes), by steps ahead: {ratios}",
         log_line(tables.calibration_scores),
     ]
+
+
+def _named(row: LikelihoodRow) -> str:
+    return f"linear over {row.frames} frames" if row.name == "lags" else row.name

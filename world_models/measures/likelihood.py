@@ -1,9 +1,10 @@
 """How likely the next latent was to M.
 
-Beside it stand three Gaussians fitted on the training pairs, and V's own uncertainty.
+Beside it stand four Gaussians fitted on the training pairs, and V's own uncertainty.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +17,9 @@ LEAST_VARIANCE = 1e-12
 """Keeps logarithms finite where a latent is constant."""
 RELATIVE_RIDGE = 1e-9
 """Ridge over the mean square of the inputs: one-hot actions and the constant are dependent."""
+LAGS = (1, 2, 4, 8)
+"""Frames that a linear regression may read; with more than one it has a memory, as M has."""
+MOST_LAGS = LAGS[-1]
 
 
 class Moments:
@@ -37,12 +41,27 @@ class Moments:
         self.xy += x.T @ y
         self.yy += np.square(y).sum(0)
 
+    def __add__(self, other: "Moments") -> "Moments":
+        both = Moments(*self.xy.shape)
+        both.count = self.count + other.count
+        both.xx = self.xx + other.xx
+        both.xy = self.xy + other.xy
+        both.yy = self.yy + other.yy
+        return both
+
+    def squares(self, weights: Doubles) -> Doubles:
+        """Mean of (y - x @ weights)^2 per dimension, (L,), from the sums alone."""
+        explained = (weights * (2 * self.xy - self.xx @ weights)).sum(0)
+        return np.maximum((self.yy - explained) / self.count, LEAST_VARIANCE)
+
 
 @dataclass(frozen=True)
 class Baseline:
-    """y ~ N(x @ weights, variance), x = [z_t, a_t, 1]."""
+    """y ~ N(x @ weights, variance), x as `pairs_of` gives it."""
 
     name: str
+    # that it reads
+    frames: int
     # (D, L)
     weights: Doubles
     # (L,)
@@ -57,38 +76,73 @@ class Baseline:
 def pairs_of(latents: Floats, actions: Floats) -> tuple[Doubles, Doubles]:
     """What the baselines read and what they predict, of one episode.
 
-    latents (F, L), actions (T, A), T >= F-1 -> inputs [z_t, a_t, 1] (F-1, L+A+1) and targets
-    z_{t+1} (F-1, L).
+    latents (F, L), actions (T, A), T >= F-1 -> inputs (F-1, D) and targets z_{t+1} (F-1, L).
+    Inputs are [z_t, a_t, z_{t-1}, a_{t-1}, ..., 1], MOST_LAGS frames; before an episode's first
+    frame stands that frame again, with an action of zeros.
     """
     count = len(latents) - 1
-    x = np.concatenate(
-        [latents[:-1], actions[:count], np.ones((count, 1))], axis=1, dtype=np.float64
-    )
-    return x, latents[1:].astype(np.float64)
+    seen = np.concatenate([latents[:count], actions[:count]], axis=1, dtype=np.float64)
+    before = np.concatenate([latents[0], np.zeros(actions.shape[1])])
+    padded = np.concatenate([np.tile(before, (MOST_LAGS - 1, 1)), seen])
+    lagged = [padded[MOST_LAGS - 1 - lag :][:count] for lag in range(MOST_LAGS)]
+    return np.concatenate([*lagged, np.ones((count, 1))], axis=1), latents[1:].astype(np.float64)
 
 
-def fit_baselines(moments: Moments) -> list[Baseline]:
-    """The three baselines, each with the per-dimension variance of its residuals.
+def num_inputs(latent_size: int, action_size: int) -> int:
+    """D of `pairs_of`."""
+    return MOST_LAGS * (latent_size + action_size) + 1
 
-    This is maximum likelihood in closed form. last: the latent stays as it is. linear: least
-    squares from [z_t, a_t, 1]. marginal: always the mean.
+
+def fit_baselines(fit: Moments, check: Moments) -> list[Baseline]:
+    """The baselines, each with the per-dimension variance of its residuals.
+
+    This is maximum likelihood in closed form, on the training pairs of `fit` and `check` together.
+    last: the latent stays as it is. linear: least squares from [z_t, a_t, 1]. lags: the same from
+    several frames. marginal: always the mean. How many frames `lags` reads is decided within the
+    training pairs: those that predict `check` best after a fit to `fit`.
     """
+    moments = fit + check
     inputs, targets = moments.xy.shape
     mean = np.zeros((inputs, targets))
     mean[-1] = moments.xy[-1] / moments.count
-    ridge = RELATIVE_RIDGE * np.trace(moments.xx) / inputs * np.eye(inputs)
-    linear = np.linalg.solve(moments.xx + ridge, moments.xy)
-    weights = {"last": np.eye(inputs, targets), "linear": linear, "marginal": mean}
+    frames = best_lags(fit, check)
+    weights = {
+        "last": (1, np.eye(inputs, targets)),
+        "linear": (1, _regression(moments, 1)),
+        "lags": (frames, _regression(moments, frames)),
+        "marginal": (0, mean),
+    }
     return [
-        Baseline(name, chosen, _residual_variance(moments, chosen))
-        for name, chosen in weights.items()
+        Baseline(name, read, chosen, moments.squares(chosen))
+        for name, (read, chosen) in weights.items()
     ]
 
 
-def _residual_variance(moments: Moments, weights: Doubles) -> Doubles:
-    """Mean of (y - x @ weights)^2 per dimension, (L,), from the sums alone."""
-    explained = (weights * (2 * moments.xy - moments.xx @ weights)).sum(0)
-    return np.maximum((moments.yy - explained) / moments.count, LEAST_VARIANCE)
+def best_lags(fit: Moments, check: Moments) -> int:
+    """The number of frames with which a regression on `fit` makes `check` likeliest.
+
+    Where one of them is empty, 1.
+    """
+    if not fit.count or not check.count:
+        return 1
+
+    def nll(lags: int) -> float:
+        weights = _regression(fit, lags)
+        variance = fit.squares(weights)
+        return float((check.squares(weights) / variance + np.log(variance)).sum())
+
+    return min(LAGS, key=nll)
+
+
+def _regression(moments: Moments, lags: int) -> Doubles:
+    """Least squares (D, L) from the newest `lags` frames and the constant; zeros for the rest."""
+    inputs, targets = moments.xy.shape
+    read = [*range(lags * (inputs - 1) // MOST_LAGS), inputs - 1]
+    xx = moments.xx[np.ix_(read, read)]
+    ridge = RELATIVE_RIDGE * np.trace(xx) / len(read) * np.eye(len(read))
+    weights = np.zeros((inputs, targets))
+    weights[read] = np.linalg.solve(xx + ridge, moments.xy[read])
+    return weights
 
 
 def posterior_nll(latents: Floats, mu: Floats, logsigma: Floats) -> Doubles:
@@ -103,13 +157,17 @@ def posterior_nll(latents: Floats, mu: Floats, logsigma: Floats) -> Doubles:
 
 
 def likelihood_rows(
-    nats: dict[str, Doubles], pairs: Doubles, latent_size: int, split: str
+    nats: dict[str, Doubles],
+    pairs: Doubles,
+    latent_size: int,
+    split: str,
+    frames: Mapping[str, int],
 ) -> list[LikelihoodRow]:
     """One row per model, from its nats and the pairs, each summed over each episode (E,).
 
     nats is the mean per pair, bits_per_dim = nats / (L ln 2). `worse` says how many bits per
     dimension more than "M" a model needs, with its 95 % interval over episodes. Above 0, M is the
-    better one.
+    better one. `frames` says how many the baselines read.
     """
     scale = latent_size * math.log(2)
     rows = []
@@ -127,6 +185,7 @@ def likelihood_rows(
             pairs=int(pairs.sum()),
             episodes=len(pairs),
             split=split,
+            frames=frames.get(name, 0),
         )
         rows.append(row)
     return rows

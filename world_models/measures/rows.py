@@ -82,6 +82,8 @@ class LikelihoodRow:
     pairs: int
     episodes: int
     split: str
+    # that a baseline reads; 0: none, or no fixed number. Earlier tables do not say
+    frames: int | None = None
 
 
 PREDICTORS = ("mean", "sampled", "copy", "marginal", "seen")

@@ -21,7 +21,13 @@ from world_models.measures.rows import (
 from world_models.report.curves import line
 from world_models.report.headline import Headline
 from world_models.report.heads import HEAD_CAPTIONS, add_calibration
-from world_models.report.mdrnn_findings import BASELINES, complete, memory_findings, strongest
+from world_models.report.mdrnn_findings import (
+    PREDICTED_BY,
+    complete,
+    described,
+    memory_findings,
+    strongest,
+)
 from world_models.report.page import Listing, Section
 from world_models.report.training import fill_training, loss_headline
 from world_models.report.verdict import Finding
@@ -32,7 +38,6 @@ TITLE = "M · memory"
 LEAD = "A recurrent network predicts the next z, so that it can dream on by itself."
 # its z are those of the V upstream
 IN_THE_LOSS = ("include_reward", "done_weight", "upstream")
-MODELS = {"M": "M", **BASELINES, "floor": "least possible: V's own uncertainty"}
 LIKELIHOOD = "The next z, one step ahead"
 LIKELIHOOD_HEADS = [
     "Predicted by",
@@ -124,7 +129,7 @@ def _add_likelihood(section: Section) -> None:
     read = complete(rows)
     if not read:
         return
-    found = {name: read[name] for name in MODELS if name in read}
+    found = {name: read[name] for name in PREDICTED_BY if name in read}
     rival = strongest(found)
     bits = {name: number(row.bits_per_dim) for name, row in found.items()}
     section.headline = (
@@ -137,7 +142,7 @@ def _add_likelihood(section: Section) -> None:
         )
     best = list(found).index("M" if found[rival].worse >= 0 else rival)
     cells = [
-        [MODELS[name], bits[name], number(row.nats), _difference(row)]
+        [described(row), bits[name], number(row.nats), _difference(row)]
         for name, row in found.items()
     ]
     section.listings.append(Listing(LIKELIHOOD, LIKELIHOOD_HEADS, cells, best))

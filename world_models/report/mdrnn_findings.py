@@ -11,9 +11,11 @@ from world_models.report.verdict import Finding, apart, capital
 
 BASELINES = {
     "linear": "linear regression from z and action",
+    "lags": "linear regression from several z and actions",
     "last": "the last z",
     "marginal": "the mean of all z",
 }
+PREDICTED_BY = {"M": "M", **BASELINES, "floor": "least possible: V's own uncertainty"}
 GUESSES = {"copy": "the last z", "marginal": "the mean of all z"}
 
 
@@ -27,14 +29,25 @@ def memory_findings(
 
 
 def complete(rows: Sequence[LikelihoodRow]) -> dict[str, LikelihoodRow]:
-    """The rows by name; none where M or one of the baselines was not measured."""
+    """The rows by name; none where M or one of the baselines was not measured.
+
+    Tables of earlier versions have no regression from several frames.
+    """
     found = {row.name: row for row in rows if math.isfinite(row.bits_per_dim)}
-    return found if {"M", *BASELINES} <= set(found) else {}
+    return found if {"M", *BASELINES} - {"lags"} <= set(found) else {}
 
 
 def strongest(found: dict[str, LikelihoodRow]) -> str:
     """The name of the best simple baseline."""
-    return min(BASELINES, key=lambda name: found[name].bits_per_dim)
+    measured = [name for name in BASELINES if name in found]
+    return min(measured, key=lambda name: found[name].bits_per_dim)
+
+
+def described(row: LikelihoodRow) -> str:
+    """What predicts the next z, in words."""
+    if row.name == "lags" and row.frames:
+        return f"linear regression from the last {row.frames} z and actions"
+    return PREDICTED_BY[row.name]
 
 
 def _one_step(rows: Sequence[LikelihoodRow]) -> list[Finding]:
@@ -43,7 +56,7 @@ def _one_step(rows: Sequence[LikelihoodRow]) -> list[Finding]:
         return []
     rival = found[strongest(found)]
     bits = apart(found["M"].bits_per_dim, rival.bits_per_dim)
-    what = _outcome(rival, BASELINES[rival.name], bits)
+    what = _outcome(rival, described(rival), bits)
     good = rival.worse > 0 and not rival.low <= 0
     return [Finding(good, capital(f"{what} bits per dimension ({_ground(rival)})."))]
 
