@@ -1,5 +1,6 @@
 """The one loop that supervises workers, with workers that are threads: who fails how, and when."""
 
+import errno
 import logging
 import queue
 import threading
@@ -70,6 +71,18 @@ def fail(worker: ThreadWorker) -> Any:
     raise ArithmeticError("the moon is in the way")
 
 
+def no_memory(worker: ThreadWorker) -> Any:
+    raise MemoryError("Unable to allocate 9 GiB")
+
+
+def no_memory_of_torch(worker: ThreadWorker) -> Any:
+    raise RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes")
+
+
+def no_memory_of_the_system(worker: ThreadWorker) -> Any:
+    raise OSError(errno.ENOMEM, "Cannot allocate memory")
+
+
 def die(worker: ThreadWorker) -> Any:
     raise SystemExit
 
@@ -102,6 +115,13 @@ def warnings(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     ("fate", "cause", "killed"),
     [
         (fail, "ArithmeticError: the moon is in the way", 0),
+        (no_memory, "MemoryError: Unable to allocate 9 GiB", 1),
+        (
+            no_memory_of_torch,
+            "RuntimeError: [enforce fail] DefaultCPUAllocator: can't allocate memory: 9 bytes",
+            1,
+        ),
+        (no_memory_of_the_system, "OSError: [Errno 12] Cannot allocate memory", 1),
         (die, "a worker died", 1),
         (hang, "a worker gave no sign of life for 0.5 seconds and was killed", 1),
     ],
@@ -115,7 +135,7 @@ def test_a_job_that_fails_once_is_done_again(
     assert len(pool.killed) == killed and pool.setbacks == 1 and pool.size == 2
 
 
-@pytest.mark.parametrize(("fate", "tried"), [(fail, 3), (hang, 2), (die, 6)])
+@pytest.mark.parametrize(("fate", "tried"), [(fail, 3), (hang, 2), (die, 6), (no_memory, 6)])
 def test_a_job_that_always_fails_is_given_up_and_the_others_are_done(fate: Any, tried: int) -> None:
     pool = ThreadPool(1, deadline=0.2)
     outcomes = dict(pool.attempt([fate, lambda worker: "b"]))

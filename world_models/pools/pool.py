@@ -1,6 +1,7 @@
 """What a pool of workers is: jobs, signs of life, failures, how often a job is tried."""
 
 import contextlib
+import errno
 import logging
 import traceback
 from abc import ABC, abstractmethod
@@ -58,7 +59,7 @@ class Failure:
     details: str = ""
     # it gave no sign of life
     hung: bool = False
-    # its worker died
+    # its worker died, or is of no more use
     lost: bool = False
     tried: int = 1
 
@@ -75,7 +76,7 @@ class Pool(ABC):
                                                     anew
     its worker gave no sign of life for `deadline`  the worker is         after 2 such tries
     seconds (it hangs)                              replaced
-    its worker died                                 the worker is         after 6 such tries
+    its worker died, or ran out of memory           the worker is         after 6 such tries
                                                     replaced
     ==============================================  ====================  ===================
 
@@ -172,9 +173,21 @@ class Attempts:
 
 
 def raised(error: BaseException) -> Failure:
-    """What an exception of a job comes to."""
+    """What an exception of a job comes to.
+
+    A worker that ran out of memory is as good as dead: it holds what the next job would need.
+    """
     words = " ".join(str(error).split()) or "no message"
-    return Failure(f"{type(error).__name__}: {words}", traceback.format_exc())
+    cause = f"{type(error).__name__}: {words}"
+    return Failure(cause, traceback.format_exc(), lost=_out_of_memory(error))
+
+
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether Python, the system, torch on a GPU or torch on a CPU says so."""
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    by_the_system = isinstance(error, OSError) and error.errno == errno.ENOMEM
+    return by_the_system or "can't allocate memory" in str(error)
 
 
 @contextlib.contextmanager

@@ -168,6 +168,8 @@ class SupervisedPool(Pool, Generic[AnyWorker]):
         if not worker.ready:
             worker.ready = True
             self._lost_at_start = 0
+        if isinstance(said[0], Failure) and said[0].lost:
+            self._replace(worker)
         return said[0]
 
     def _lose(self, worker: AnyWorker) -> Failure:
