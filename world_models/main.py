@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from world_models.config.groups import GROUPS, no_such_choice, options
+from world_models.pools.unguarded import require_no_worker
 
 HELP = """world-models: train, look at and extend world models.
 
@@ -32,6 +33,7 @@ A sweep's jobs run side by side with hydra/launcher=joblib hydra.launcher.n_jobs
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status. Mistakes end in one sentence on stderr."""
+    require_no_worker()
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
         _run(arguments)

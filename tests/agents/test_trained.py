@@ -14,6 +14,7 @@ from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
 from world_models.config.schema import register
 from world_models.envs.make import make_spec
+from world_models.envs.preprocess import Preprocessing
 from world_models.main import main
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.files import sha256
@@ -40,6 +41,24 @@ def test_what_comes_with_the_package_is_whole_small_and_plays(name: str) -> None
     agent.reset(4)
     actions = agent.act(np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), np.uint8))
     assert actions.shape == (4, agent.env.action_space.size) and np.isfinite(actions).all()
+
+
+def test_an_agent_prepares_what_the_environment_shows_and_refuses_what_is_not_prepared() -> None:
+    agent = load_agent(trained.find_agent("car_racing"))
+    pictures = np.random.default_rng(0).integers(0, 255, (2, 96, 96, 3), np.uint8)
+    frames = agent.env.preprocessing.apply(pictures)
+    alpha = np.full((96, 96, 1), 255, np.uint8)
+    floats = [np.dstack([picture, alpha]).astype(np.float32) / 255 for picture in pictures]
+    for shown in (pictures, list(pictures), floats):
+        np.testing.assert_array_equal(agent.prepare(shown), frames)
+    with pytest.raises(ValueError, match=r"agent.prepare\(\[it\]\)"):
+        agent.prepare(pictures[0])
+    agent.reset(2)
+    agent.act(frames)
+    resized = Preprocessing((0, 0, 0, 0), 64, False).apply(pictures)
+    for wrong in (pictures, frames[:1], frames[0], frames / 255, list(frames), resized[..., :1]):
+        with pytest.raises(ValueError, match=r"agent.prepare\(pictures\) crops and resizes"):
+            agent.act(wrong)
 
 
 def test_packing_halves_the_file_and_describing_it_needs_its_own_evaluation(

@@ -36,6 +36,20 @@ def test_results_belong_to_their_jobs(workers: int, tmp_path: Path) -> None:
     )
 
 
+def test_a_script_that_workers_would_run_again_is_told(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from world_models.main import main\n"
+        "main(['stage=rollout', 'env=pellet', 'stage.workers=2', 'verbosity=quiet'])\n"
+    )
+    done = subprocess.run(
+        [sys.executable, script.name], cwd=tmp_path, capture_output=True, text=True, timeout=300
+    )
+    words = 'put what the script does under if __name__ == "__main__":'
+    assert words in done.stderr and "Traceback" not in done.stderr
+    assert len(list(tmp_path.glob("outputs/*/*/*/manifest.json"))) == 1
+
+
 @pytest.mark.parametrize("workers", [0, 2])
 def test_workers_have_one_torch_thread(workers: int) -> None:
     with open_pool(Workers.local, workers, build_thread_counter, []) as pool:

@@ -9,6 +9,7 @@ import torch
 
 from world_models.agents.control import ControllerPolicy
 from world_models.agents.perception import Perception
+from world_models.envs.pictures import as_picture
 from world_models.envs.spec import EnvSpec
 from world_models.models.controller import ControllerInputs, num_parameters
 from world_models.runs.checkpoint import Input, Weights, load_checkpoint, save_checkpoint
@@ -72,6 +73,7 @@ class Agent:
         self.which = which
         self.inputs = list(inputs)
         self._policy: WorldModelPolicy | None = None
+        self._episodes = 0
 
     @property
     def env(self) -> EnvSpec:
@@ -86,6 +88,19 @@ class Agent:
         """Begin `num_envs` episodes: M's memory is emptied."""
         self._policy = self.policy()
         self._policy.reset(range(num_envs))
+        self._episodes = num_envs
+
+    def prepare(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
+        """Frames for `act` of pictures as the environment shows them: cropped and resized.
+
+        `pictures` is (n, H, W, channels), or a list of n pictures.
+        """
+        if isinstance(pictures, np.ndarray) and pictures.ndim != 4:
+            raise ValueError(
+                "agent.prepare takes pictures (n, height, width, channels) or a list of them, "
+                f"not an array of shape {pictures.shape}: of one picture, give agent.prepare([it])"
+            )
+        return self.env.preprocessing.apply([as_picture(picture) for picture in pictures])
 
     def act(self, frames: np.ndarray) -> np.ndarray:
         """Environment actions (n, ...) for frames (n, size, size, channels) of all n episodes."""
@@ -93,7 +108,19 @@ class Agent:
             raise ValueError(
                 "agent.act needs a beginning: call agent.reset(number of environments) first"
             )
+        self._require_frames(frames)
         return self._policy.act(frames, np.arange(len(frames)))
+
+    def _require_frames(self, frames: np.ndarray) -> None:
+        pre = self.env.preprocessing
+        expected = (self._episodes, pre.size, pre.size, pre.channels)
+        if not (np.shape(frames) == expected and getattr(frames, "dtype", None) == np.uint8):
+            came = getattr(frames, "dtype", type(frames).__name__)
+            raise ValueError(
+                f"agent.act takes frames uint8 {expected}, one for each episode, not {came} "
+                f"{np.shape(frames)}: agent.prepare(pictures) crops and resizes what the "
+                "environment shows"
+            )
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """What V keeps of frames (n, size, size, channels) uint8."""

@@ -19,11 +19,13 @@ from world_models.pools.pool import (
     DEADLINE,
     Failure,
     Handler,
+    WorkerError,
     count_heartbeats_in,
     heartbeat,
     raised,
 )
 from world_models.pools.supervision import SupervisedPool, Worker
+from world_models.pools.unguarded import ADVICE, EXIT_CODE
 
 
 @dataclass(eq=False)
@@ -102,6 +104,8 @@ class WorkerPool(SupervisedPool[ProcessWorker]):
         code = worker.process.exitcode
         if code is None:
             return self._hung(worker)
+        if code == EXIT_CODE:
+            raise WorkerError(ADVICE)
         return Failure(f"{worker} {_ending(code)}", lost=True)
 
     def _kill(self, worker: ProcessWorker) -> None:
