@@ -30,8 +30,8 @@ from world_models.cli.console import set_up_logging
 from world_models.config.compose import compose_config, config_folder, explain, quoted
 from world_models.envs.trust import modules_of, trust, trusted
 from world_models.runs.folder import wait_for_writer
-from world_models.runs.numbers import all_cores, share_cores
-from world_models.runs.sweeps import Sweep, attempt, read_sweep
+from world_models.runs.numbers import all_cores, most_processes, share_cores
+from world_models.runs.sweeps import MOST_JOBS, Sweep, attempt, read_sweep
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +64,8 @@ def expand(overrides: list[str]) -> Expanded:
             [*fixed, *(item for item in overrides if item not in hydras)]
         )
         jobs = BasicSweeper.split_arguments(parsed, None)[0]
+        if len(jobs) > MOST_JOBS:
+            raise ValueError(f"a sweep of {len(jobs)} jobs: {MOST_JOBS} is the most, so sweep less")
         # each by itself: where groups are swept, what they have in common is a key only there
         for job in jobs:
             _trust_typed(hydra.config_loader.load_sweep_config(alone, job))
@@ -130,6 +132,10 @@ def jobs_at_once(launcher: DictConfig, jobs: int) -> int:
     if wanted == 0:
         raise ValueError(
             "hydra.launcher.n_jobs is 0; it must be a number of jobs, or -1 (one per core)"
+        )
+    if not -all_cores() <= wanted <= most_processes():
+        raise ValueError(
+            f"hydra.launcher.n_jobs is {wanted}; at most {most_processes()} jobs run side by side"
         )
     return max(1, min(jobs, wanted if wanted > 0 else all_cores() + 1 + wanted))
 

@@ -12,11 +12,10 @@ from typing import Any
 from world_models.config.groups import GROUPS
 from world_models.config.schema import Config
 from world_models.runs.folder import display_path
+from world_models.runs.quotes import FILLED_IN
 
 KEY = re.compile(r"\+{0,2}([A-Za-z]\w*)(\.\w+)*")
 CHOICE = re.compile(r"[\w-]+")
-# ${...} that is not escaped
-FILLED_IN = re.compile(r"(?<!\\)(?:\\\\)*\$\{([^}]*)")
 LAUNCHER = re.compile(r"hydra/launcher=(basic|joblib)|hydra\.launcher\.n_jobs=-?\d+")
 LONGEST = 10_000
 """Characters of an override."""

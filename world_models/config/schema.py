@@ -10,6 +10,7 @@ from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
 from world_models.envs import families
+from world_models.runs.bounds import require_bounds
 from world_models.runs.device import Device, Precision, Workers, resolve_precision
 from world_models.runs.files import typed_path
 from world_models.runs.places import led_to
@@ -66,6 +67,8 @@ class Config:
     def __post_init__(self) -> None:
         if self.threads < 0:
             raise ValueError(f"threads is {self.threads}; it must be 0 (one per core) or more")
+        for key, value, _ in flatten(self):
+            require_bounds(key, value)
 
 
 _registered: dict[str, type] = {}
@@ -154,7 +157,7 @@ def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
     """
     for item in fields(config):
         value, key = getattr(config, item.name), f"{prefix}{item.name}"
-        if is_dataclass(value):
+        if is_dataclass(value) and not isinstance(value, type):
             yield from flatten(value, f"{key}.")
         else:
             yield key, value, item.metadata.get("resume", "")

@@ -1,5 +1,6 @@
 """The configuration of an earlier run: read back, changed where allowed, typed again."""
 
+import contextlib
 from dataclasses import fields, replace
 from enum import Enum
 from pathlib import Path
@@ -10,7 +11,9 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from world_models.config.compose import compose_config, explain
+from world_models.config.own_keys import require_own_keys
 from world_models.config.schema import Config, flatten, paths_of, structured, with_home
+from world_models.config.yaml_file import read_yaml, require_plain
 from world_models.envs.config import EnvConfig
 from world_models.envs.families import family_of
 from world_models.runs.past import PastRun
@@ -21,7 +24,7 @@ def stored_config(run: PastRun, stage: type) -> Config:
     """An earlier run's config.yaml, with what was given whenever it was resumed."""
     path = run.path / "config.yaml"
     try:
-        stored = OmegaConf.load(path)
+        stored = read_yaml(path)
         env = _env_schema(stored.env, path)
         config = OmegaConf.to_object(
             OmegaConf.merge(OmegaConf.structured(Config(stage=stage, env=env)), stored)
@@ -29,9 +32,18 @@ def stored_config(run: PastRun, stage: type) -> Config:
     except (OmegaConfBaseException, YAMLError, AttributeError, TypeError, OSError) as error:
         raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
     assert isinstance(config, Config), type(config)
-    return merged(
-        config, [override for entry in run.manifest["resumed"] for override in entry["overrides"]]
-    )
+    return merged(config, _given_before(run))
+
+
+def _given_before(run: PastRun) -> list[str]:
+    """The overrides of all earlier resumptions, which state plain values of our own keys."""
+    path = run.path / "manifest.json"
+    given = [item for entry in run.manifest["resumed"] for item in entry["overrides"]]
+    for override in require_own_keys(given, path):
+        # a path need be no YAML
+        with contextlib.suppress(YAMLError):
+            require_plain(override.partition("=")[2], path)
+    return given
 
 
 def _env_schema(env: Any, path: Path) -> type[EnvConfig]:

@@ -7,7 +7,7 @@ from typing import Any
 from world_models.pools.pool import DEADLINE, Handler, InProcessPool, Pool
 from world_models.pools.processes import WorkerPool
 from world_models.runs.device import Workers
-from world_models.runs.numbers import num_cores
+from world_models.runs.numbers import most_processes, num_cores
 
 
 def open_pool(
@@ -30,6 +30,11 @@ def open_pool(
         count = limited(cluster_cores() if workers == -1 else workers, most)
         return RayPool(max(1, count), build, args, deadline)
     count = limited(num_cores() if workers == -1 else workers, most)
+    if count > most_processes():
+        raise ValueError(
+            f"{count} workers asked for: this machine bears {most_processes()} at most, so set "
+            "stage.workers (of the controller: stage.max_workers) lower"
+        )
     return WorkerPool(count, build, args, deadline) if count else InProcessPool(build, args)
 
 

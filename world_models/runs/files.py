@@ -15,6 +15,7 @@ KEPT_FOLDER = "earlier"
 """Beside a file that grows, what it was before, each version named by its SHA-256."""
 
 
+LARGEST_JSON = 1 << 28
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 
@@ -95,7 +96,9 @@ def _finite(value: Any) -> Any:
 
 def read_json(path: Path) -> Any:
     """The JSON in `path`; a file that is missing or damaged is a ValueError that names it."""
-    require_regular(path)
+    size = require_regular(path)
+    if size > LARGEST_JSON:
+        raise ValueError(f"{path} has {size} bytes, and {LARGEST_JSON} are the most that are read")
     return parse_json(path.read_bytes(), path)
 
 

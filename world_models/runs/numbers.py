@@ -57,6 +57,11 @@ def num_workers(workers: int) -> int:
     return num_cores() if workers == -1 else workers
 
 
+def most_processes() -> int:
+    """How many processes this machine can bear at once."""
+    return max(64, 4 * all_cores())
+
+
 def num_cores() -> int:
     """Cores that this process may use, its share of them where it shares."""
     return max(1, all_cores() // _sharers)

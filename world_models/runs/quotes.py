@@ -2,6 +2,8 @@
 
 import re
 
+FILLED_IN = re.compile(r"(?<!\\)(?:\\\\)*\$\{([^}]*)")
+"""${...} that is not escaped."""
 QUOTES = ("'", '"')
 
 

@@ -7,6 +7,7 @@ from pydantic import Field, model_validator
 
 from world_models.envs.preprocess import MIN_FRAME_SIZE
 from world_models.envs.spec import EnvSpec
+from world_models.runs.bounds import MOST_FRAME_SKIP
 from world_models.runs.parsing import Stored, Text, damaged, require
 
 LARGEST_FRAME_SIZE = 4096
@@ -47,7 +48,7 @@ class EnvFields(Stored):
     id: Text
     kwargs: dict[str, Any]
     preprocessing: _Preprocessing
-    frame_skip: Positive
+    frame_skip: int = Field(ge=1, le=MOST_FRAME_SKIP)
     action_space: _ActionSpace
     max_episode_steps: Positive | None
 

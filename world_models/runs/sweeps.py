@@ -6,8 +6,11 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import Field
+
 from world_models.runs.files import read_json, write_json
 from world_models.runs.folder import display_path
+from world_models.runs.parsing import Stored, Text, damaged, require
 from world_models.runs.past import PastRun
 from world_models.runs.places import led_to
 from world_models.runs.quotes import without_quotes
@@ -16,6 +19,7 @@ log = logging.getLogger(__name__)
 
 SCHEMA = 1
 SWEEP_FILE = "sweep.json"
+MOST_JOBS = 10_000
 FAILURE_FILE = "failure.json"  # in a job's folder: why its last attempt failed
 
 
@@ -42,7 +46,18 @@ class Sweep:
         """The swept keys of a job and its values of them, as typed."""
         pairs = [item.partition("=")[::2] for item in self.jobs[number]]
         given = {key.lstrip("+"): without_quotes(value) for key, value in pairs}
-        return {key: given[key] for key in self.swept}
+        return {key: given[key] for key in self.swept if key in given}
+
+
+class _SweepFields(Stored):
+    """The fields of `Sweep` as sweep.json holds them."""
+
+    began: Text
+    command: list[Text]
+    directory: Text
+    launcher: list[Text]
+    swept: list[Text]
+    jobs: list[list[Text]] = Field(min_length=1, max_length=MOST_JOBS)
 
 
 def write_sweep(folder: Path, sweep: Sweep) -> None:
@@ -52,13 +67,19 @@ def write_sweep(folder: Path, sweep: Sweep) -> None:
 
 def read_sweep(folder: Path) -> Sweep:
     """Read sweep.json; one without a job list, or of another version, is a ValueError."""
-    content = read_json(folder / SWEEP_FILE)
+    path = folder / SWEEP_FILE
+    content = read_json(path)
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise ValueError(
             f"{display_path(folder / SWEEP_FILE)} holds no job list that this version can read: "
             "start the sweep again"
         )
-    return Sweep(**{key: value for key, value in content.items() if key != "schema"})
+    require(_SweepFields, content, path)
+    sweep = Sweep(**{name: content[name] for name in _SweepFields.model_fields})
+    for number in range(len(sweep.jobs)):
+        if len(sweep.values(number)) < len(sweep.swept):
+            raise damaged(path, f"job {number} has no value of a key that was swept")
+    return sweep
 
 
 def is_sweep(folder: Path) -> bool:

@@ -8,10 +8,9 @@ from typing import Any
 import gymnasium
 import numpy as np
 import torch
-from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
+from world_models.config.yaml_file import read_yaml
 from world_models.data.store import EpisodeStore
 from world_models.envs.slots import RawObservations, SlotVectorEnv, Transitions
 from world_models.models.draws import RowDraws
@@ -139,8 +138,8 @@ def _trained_on_rewards(run: Path) -> bool:
     """Whether M of this stage=mdrnn run has a reward head that means something."""
     path = run / "config.yaml"
     try:
-        return bool(OmegaConf.load(path).stage.include_reward)
-    except (OmegaConfBaseException, YAMLError, AttributeError, OSError) as error:
+        return bool(read_yaml(path).stage.include_reward)
+    except (OmegaConfBaseException, AttributeError, OSError) as error:
         raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
 

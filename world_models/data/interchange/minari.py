@@ -28,6 +28,7 @@ from world_models.data.interchange.recording import (
     parse_origin,
 )
 from world_models.data.store import EpisodeRow, EpisodeStore
+from world_models.runs.files import read_json
 from world_models.runs.finding import find_files
 
 MIN_PICTURE_SIZE = 32
@@ -54,6 +55,7 @@ class MinariSource:
         self.files = find_files(folder).files
         self.notes: list[str] = []
         storage = importlib.import_module("minari.dataset.minari_storage").MinariStorage
+        _require_spaces(folder / "metadata.json")
         with _reading(folder):
             self._storage = storage.read(folder)
             metadata = self._storage.metadata
@@ -93,6 +95,20 @@ class MinariSource:
             split=metadata.get("split"),
         )
         return in_order(rows, None, None)
+
+
+def _require_spaces(path: Path) -> None:
+    """Where a data set does not describe its spaces, Minari makes the environment that it names.
+
+    That runs any function, of any module: a ValueError.
+    """
+    metadata = read_json(path)
+    for name in ("observation_space", "action_space"):
+        if not isinstance(metadata, dict) or not isinstance(metadata.get(name), str):
+            raise ValueError(
+                f"{path} has no {name}, and to find it Minari would run what the file names: write "
+                "the data set with a version of Minari that stores its spaces"
+            )
 
 
 @contextmanager
