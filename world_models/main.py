@@ -4,6 +4,7 @@ What this file imports at its top is light: help and a mistyped stage wait for n
 """
 
 import logging
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -35,6 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status. Mistakes end in one sentence on stderr."""
     require_no_worker()
     arguments = list(sys.argv[1:] if argv is None else argv)
+    open_closed_streams()
     try:
         _run(arguments)
     except KeyboardInterrupt:
@@ -44,6 +46,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger("world_models").debug("where it happened", exc_info=True)
         return 1
     return 0
+
+
+def open_closed_streams() -> None:
+    """Where a standard stream is closed, as by `2>&-`, what is said there goes nowhere.
+
+    Else the next file that is opened would be that stream.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_RDWR)
+            if nowhere != number:
+                os.dup2(nowhere, number)
+                os.close(nowhere)
+            setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))
 
 
 def _run(arguments: list[str]) -> None:

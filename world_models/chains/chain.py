@@ -75,6 +75,7 @@ def _run_part(one: PartRun, whole: Run) -> None:
     if one.is_finished:
         _require_unchanged(one)
         log.info("%s: finished already", one.part.folder)
+        require_page(one.run)
     else:
         _open(one, whole)
         run_stage(one.part.stage, one.config, one.run)
@@ -172,7 +173,15 @@ def run_chain(chain: Chain, config: Config, run: Run) -> None:
         report(run)
 
 
-def report(run: Run) -> None:
+def require_page(run: Run | PastRun) -> None:
+    """Write report.html of a finished run that was killed before it had it."""
+    page, manifest = run.path / "report.html", run.path / "manifest.json"
+    is_there = page.is_file() and page.stat().st_mtime_ns >= manifest.stat().st_mtime_ns
+    if not is_there and not run.path.is_symlink():
+        report(run)
+
+
+def report(run: Run | PastRun) -> None:
     """Write report.html; that it cannot be written is said, and ends no run."""
     try:
         with ProgressBar(f"draw the report of {run.name}", None):

@@ -26,6 +26,7 @@ from world_models.config.schema import register
 from world_models.envs.trust import modules_of, trust
 from world_models.runs.files import typed_path
 from world_models.runs.quotes import without_quotes
+from world_models.runs.signals import interruptible
 from world_models.runs.sweeps import is_sweep
 
 MULTIRUN = ("-m", "--multirun")
@@ -38,6 +39,11 @@ HYDRA_FLAGS = ("-c", "--cfg", "-p", "--package", "-i", "--info", "--resolve", "-
 def dispatch(arguments: list[str]) -> None:
     """Do what a command line asks for; mistakes are ValueErrors, OSErrors or RuntimeErrors."""
     set_up_logging()
+    with interruptible():
+        _dispatch(arguments)
+
+
+def _dispatch(arguments: list[str]) -> None:
     trust(modules_typed(arguments))
     arguments = [item for item in arguments if not item.startswith(WORD)]
     register(_schemas_for(arguments))

@@ -10,7 +10,7 @@ from typing import Any
 
 from world_models.chains import catalogue
 from world_models.chains.catalogue import Row
-from world_models.chains.chain import backend_for, run_chain, run_stage
+from world_models.chains.chain import backend_for, require_page, run_chain, run_stage
 from world_models.chains.closing import say_what_follows
 from world_models.chains.upstream import Upstream, find_upstream
 from world_models.cli.console import set_verbosity
@@ -204,6 +204,7 @@ def resume(path: Path, overrides: list[str], base: Path | None = None) -> None:
     set_verbosity(given.verbosity.value)
     if past.status == "finished" and not overrides and not isinstance(row, Chain):
         log.info("%s is finished", past.name)
+        require_page(past)
         return
     parts = row.parts(given.stage) if isinstance(row, Chain) else []
     require_own_files(past.path, links={part.folder for part in parts})

@@ -18,13 +18,13 @@ from world_models.runs.folder import (
     locked,
     new_folder,
     require_own_files,
-    terminable,
     write_resume_script,
 )
 from world_models.runs.past import all_runs, time_after
 from world_models.runs.places import seen_from
 from world_models.runs.progress import ProgressBar
 from world_models.runs.quotes import without_quotes
+from world_models.runs.signals import interruptible
 from world_models.runs.sweeps import (
     SWEEP_FILE,
     Sweep,
@@ -104,7 +104,7 @@ def _require_harmless(jobs: list[list[str]], path: Path) -> None:
 def _work_off(folder: Path, launcher: list[str]) -> None:
     """Run what is left, then tell what came of it."""
     require_own_files(folder, apart=r"\d+")
-    with locked(folder), terminable(), _telling_how_to_continue(folder):
+    with locked(folder), interruptible(), _telling_how_to_continue(folder):
         numbers = range(len(read_sweep(folder).jobs))
         left = [number for number in numbers if job_status(folder / f"{number}") != "finished"]
         for number in left:

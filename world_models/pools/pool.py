@@ -14,6 +14,8 @@ from typing import Any
 
 import torch
 
+from world_models.runs.signals import check
+
 log = logging.getLogger(__name__)
 
 Handler = Callable[[Any], Any]
@@ -152,6 +154,7 @@ class Attempts:
 
     def failed(self, index: int, failure: Failure) -> Failure | None:
         """Note why a job was not done; None if it is tried again, else what it comes to."""
+        check()
         self._hung[index] += failure.hung
         self._lost[index] += failure.lost
         again = self._may_try(index)

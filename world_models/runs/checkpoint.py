@@ -4,6 +4,7 @@ They are written atomically, and read without pickle's powers: the archive is ch
 unpacked, and every tensor and field before it is used.
 """
 
+import io
 import logging
 import pickle
 import pickletools
@@ -18,6 +19,7 @@ from pydantic import Field
 
 from world_models.runs.files import replacing, require_regular
 from world_models.runs.parsing import Count, Stored, Text, require
+from world_models.runs.signals import whole_write
 
 log = logging.getLogger(__name__)
 
@@ -62,10 +64,16 @@ class Trained(Weights):
 
 
 def save_checkpoint(path: Path, kind: str, content: dict[str, Any]) -> None:
-    """Write `content` (tensors, numbers, strings, lists, dicts) as a checkpoint of `kind`."""
+    """Write `content` (tensors, numbers, strings, lists, dicts) as a checkpoint of `kind`.
+
+    It is packed in memory first: torch's writer swallows a signal, and has words of its own for a
+    full disk.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        torch.save({"kind": kind, "schema": SCHEMA, **content}, file)
+    packed = io.BytesIO()
+    with whole_write(), replacing(path) as file:
+        torch.save({"kind": kind, "schema": SCHEMA, **content}, packed)
+        file.write(packed.getbuffer())
     log.debug("saved %s", path)
 
 

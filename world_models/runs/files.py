@@ -1,5 +1,6 @@
 """Files written whole or not at all, and their hashes."""
 
+import errno
 import hashlib
 import json
 import math
@@ -10,6 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
+
+from world_models.runs.signals import whole_write
 
 KEPT_FOLDER = "earlier"
 """Beside a file that grows, what it was before, each version named by its SHA-256."""
@@ -26,16 +29,36 @@ def is_temporary(path: Path) -> bool:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Open a temporary neighbour for writing; on success it is synced and replaces `path`."""
+    """Open a temporary neighbour for writing; on success it is synced and replaces `path`.
+
+    Where there is no room, it is an OSError that says so.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with saying_what_is_full(path), temporary.open("wb") as file:
             yield file
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+            with whole_write():
+                file.flush()
+                os.fsync(file.fileno())
+                temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+
+
+@contextmanager
+def saying_what_is_full(path: Path) -> Iterator[None]:
+    """Where a disk takes no more, the OSError names the file and says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        raise OSError(
+            f"{path} cannot be written: {error.strerror}; make room, then resume the run"
+        ) from None
 
 
 def require_regular(path: Path) -> int:

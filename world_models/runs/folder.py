@@ -1,12 +1,12 @@
 """The run folder: its name, its manifest, its lock, its scripts and its log."""
 
+import contextlib
 import errno
 import fcntl
 import logging
 import os
 import re
 import shlex
-import signal
 import stat
 import sys
 import time
@@ -171,9 +171,20 @@ def remove_leftovers(path: Path) -> None:
             leftover.unlink(missing_ok=True)
 
 
+class _LogFile(logging.FileHandler):
+    """A log that a full disk cuts short, without a word: the run itself has one."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        pass
+
+    def close(self) -> None:
+        with contextlib.suppress(OSError):
+            super().close()
+
+
 @contextmanager
 def logging_to(path: Path) -> Iterator[None]:
-    handler = logging.FileHandler(path)
+    handler = _LogFile(path, encoding="utf-8", errors="backslashreplace")
     handler.setLevel(logging.DEBUG)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger("world_models")
@@ -183,17 +194,3 @@ def logging_to(path: Path) -> Iterator[None]:
     finally:
         root.removeHandler(handler)
         handler.close()
-
-
-@contextmanager
-def terminable() -> Iterator[None]:
-    """Let SIGTERM end what runs inside as Ctrl-C does."""
-
-    def interrupt(signum: int, frame: Any) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from world_models.runs.files import plain_name
+from world_models.runs.files import plain_name, saying_what_is_full
 from world_models.runs.rows import as_float, cells, columns, required_columns, rows_of
+from world_models.runs.signals import whole_write
 
 if TYPE_CHECKING:
     from world_models.runs.rows import Row
@@ -94,7 +95,8 @@ class MetricsLog:
             writer.writeheader()
         writer.writerow(values)
         data = text.getvalue().encode()
-        with self._path(name).open("ab") as file:
+        path = self._path(name)
+        with whole_write(), saying_what_is_full(path), path.open("ab") as file:
             file.write(data)
         self._offsets[name] = self._offsets.get(name, 0) + len(data)
         if self._mirror is not None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, TypeVar
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+from world_models.runs.signals import check
 
 log = logging.getLogger(__name__)
 
@@ -92,6 +93,7 @@ class ProgressBar:
 
         `note` is said beside them.
         """
+        check()
         self._done += count
         self.work += count if work is None else work
         self._note = note

@@ -20,13 +20,13 @@ from world_models.runs.folder import (
     logging_to,
     read_manifest,
     remove_leftovers,
-    terminable,
     write_scripts,
 )
 from world_models.runs.metrics import MetricsLog, Mirror, Tables
 from world_models.runs.past import PastRun
 from world_models.runs.places import led_to, seen_from
 from world_models.runs.provenance import provenance, uncommitted_changes
+from world_models.runs.signals import arrived, interruptible
 from world_models.runs.times import latest, now
 
 log = logging.getLogger(__name__)
@@ -141,14 +141,16 @@ class Run:
     @contextmanager
     def recording(self) -> Iterator[None]:
         """Hold the folder's lock, keep its log and its status while a stage runs."""
-        with locked(self.path), logging_to(self.path / "log.txt"), terminable():
+        with locked(self.path), logging_to(self.path / "log.txt"), interruptible():
             remove_leftovers(self.path)
             began, before = time.monotonic(), self.manifest.get("wall_seconds", 0.0)
             finished = self._as_finished()
             self._set(status="running", error=None)
             try:
-                yield
+                with interruptible():
+                    yield
             except KeyboardInterrupt:
+                arrived()
                 self._set(status="interrupted", wall_seconds=before + time.monotonic() - began)
                 log.warning(
                     "interrupted; continue with %s", shlex.quote(str(self.path / "resume.sh"))
@@ -160,15 +162,18 @@ class Run:
                     self.save_manifest()
                     raise
                 log.debug("the run failed", exc_info=True)
-                self._set(
-                    status="failed",
-                    error=str(error),
-                    wall_seconds=before + time.monotonic() - began,
-                )
+                self._note_failure(error, before + time.monotonic() - began)
                 raise
             self._set(
                 status="finished", wall_seconds=before + time.monotonic() - began, ended=self._now()
             )
+
+    def _note_failure(self, error: BaseException, seconds: float) -> None:
+        """Keep why the run failed; that a full disk takes not even that is said."""
+        try:
+            self._set(status="failed", error=str(error), wall_seconds=seconds)
+        except OSError as full:
+            log.warning("the status of %s is not noted: %s", self.name, full)
 
     def _as_finished(self) -> "_Finished | None":
         """What a finished run is before it goes on; None for one that is not finished."""

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import shutil
 from pathlib import Path
@@ -158,3 +159,17 @@ def test_runs_come_after_those_that_were_there_whatever_the_clock_says(
     assert main(["-m", *VAE, f"outputs={outputs}", "seed=1"]) == 1
     (job,) = outputs.glob("sweeps/*/*/0/manifest.json")
     assert read_json(job)["created"] == ended
+
+
+def test_a_finished_run_that_was_killed_before_its_page_gets_it(
+    collected: Path, tmp_path: Path
+) -> None:
+    run = copied(collected, tmp_path)
+    page = run / "report.html"
+    page.unlink()
+    assert main([f"resume={run}"]) == 0 and page.is_file()
+    page.write_text("of the interrupted run")
+    os.utime(page, (0, 0))
+    assert main([f"resume={run}"]) == 0 and "<html" in page.read_text()
+    page.write_text("newer")
+    assert main([f"resume={run}"]) == 0 and page.read_text() == "newer"
