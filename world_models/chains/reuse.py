@@ -1,7 +1,6 @@
 """Finished stages that a chain takes from elsewhere instead of running them (`reuse=true`)."""
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import logging
@@ -18,6 +17,7 @@ from world_models.config.stage import Stage
 from world_models.config.stored import stored_config
 from world_models.runs.files import sha256
 from world_models.runs.folder import display_path, open_lock
+from world_models.runs.locks import try_lock, wait_for_lock
 from world_models.runs.past import PastRun, all_runs
 from world_models.runs.places import led_to, seen_from, with_hash
 from world_models.runs.progress import ProgressBar
@@ -114,15 +114,13 @@ class Wanted:
         folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256(identity.encode()).hexdigest()[:16]
         with open_lock(folder / f"{name}.lock") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not try_lock(file):
                 log.info(
                     "%s: another pipeline is at it; waiting to take what comes of it",
                     self.stage.name,
                 )
                 with ProgressBar(f"waiting for {self.stage.name}", None):
-                    fcntl.flock(file, fcntl.LOCK_EX)
+                    wait_for_lock(file)
             yield
 
 

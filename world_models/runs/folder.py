@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ from typing import IO, Any
 
 from world_models.envs.trust import trusted
 from world_models.runs.files import is_temporary, read_json, write_text
+from world_models.runs.locks import try_lock, wait_for_lock
 from world_models.runs.progress import ProgressBar
 
 log = logging.getLogger(__name__)
@@ -127,7 +127,7 @@ def open_lock(path: Path) -> IO[str]:
 def locked(path: Path) -> Iterator[None]:
     """Be the only writer of a run folder; a ValueError when another process is."""
     with open_lock(path / ".lock") as file:
-        if not any(_try_lock(file, fcntl.LOCK_EX) for _ in range(5)):
+        if not any(_try_lock(file) for _ in range(5)):
             raise ValueError(
                 f"{display_path(path)} is being written by another process: "
                 "wait until it ends, or stop it"
@@ -140,7 +140,7 @@ def is_live(path: Path) -> bool:
     if not (path / ".lock").is_file():
         return False
     with (path / ".lock").open("r") as file:
-        return not _try_lock(file, fcntl.LOCK_SH)
+        return not _try_lock(file, shared=True)
 
 
 def wait_for_writer(path: Path) -> None:
@@ -148,20 +148,18 @@ def wait_for_writer(path: Path) -> None:
     if is_live(path):
         log.info("waiting for the process that still writes %s", display_path(path))
         with (path / ".lock").open("r") as file, ProgressBar("waiting", None):
-            fcntl.flock(file, fcntl.LOCK_SH)
+            wait_for_lock(file, shared=True)
 
 
-def _try_lock(file: IO[str], kind: int) -> bool:
+def _try_lock(file: IO[str], shared: bool = False) -> bool:
     """Lock if that is possible now, else pause for a moment.
 
     A reader may only be looking whether the run is live.
     """
-    try:
-        fcntl.flock(file, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        time.sleep(0.02)
-        return False
-    return True
+    if try_lock(file, shared):
+        return True
+    time.sleep(0.02)
+    return False
 
 
 def remove_leftovers(path: Path) -> None:
