@@ -70,7 +70,7 @@ def test_a_headline_is_the_best_of_what_the_stage_measures(tmp_path: Path) -> No
 def test_a_headline_of_a_run_that_was_cut_off(tmp_path: Path) -> None:
     write_run(tmp_path, "mdrnn", status="running")
     (tmp_path / "val_metrics.csv").write_text(
-        "epoch,step,loss\n1,10,3.5\n2,20,nan\n3,30,2.5\n4,40,2.\n5,50,-\n6,"
+        "epoch,step,loss\n1,10,3.5\n2,20,nan\n3,30,2.5\n4,40,2.\n5,50,"
     )
     assert headline(tmp_path) == loss_of_m(2.0)
 

@@ -16,8 +16,7 @@ from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN
 from world_models.runs.checkpoint import Trained, load_checkpoint, save_checkpoint
 from world_models.runs.device import Device
-from world_models.runs.files import write_json
-from world_models.runs.folder import read_manifest
+from world_models.runs.files import read_json, write_json
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.run import Run
 from world_models.runs.schedule import EarlyStopping, plateau, warmup_cosine
@@ -268,5 +267,5 @@ def test_a_finished_run_stays_finished_where_going_on_fails_at_once(
         if writes:
             save_checkpoint(run.last, "toy", {})
         raise ValueError("last.pt is damaged")
-    found = read_manifest(tmp_path)
+    found = read_json(tmp_path / "manifest.json")
     assert found == finished if not writes else found["status"] == "failed"

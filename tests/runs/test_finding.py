@@ -52,7 +52,8 @@ def test_runs_are_found_in_linked_folders(tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     for name, hour in (("outputs/Env/day2", 2), ("disk/day1", 1), ("outputs/.old", 0)):
         write(tmp_path / name / "run/manifest.json")
-        content = json.dumps({"stage": "vae", "created": f"2026-01-01T0{hour}:00:00"})
+        manifest = {"stage": "vae", "status": "finished", "env": {"id": "Env"}}
+        content = json.dumps({**manifest, "created": f"2026-01-01T0{hour}:00:00"})
         (tmp_path / name / "run/manifest.json").write_text(content)
     (outputs / "Env/day1").symlink_to(tmp_path / "disk/day1")
     (outputs / "Env/latest").symlink_to(outputs / "Env/day2/run")

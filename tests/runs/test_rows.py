@@ -32,13 +32,30 @@ def test_what_is_written_is_read_back(tmp_path: Path) -> None:
     assert read_rows(tmp_path / "none.csv", Measured) == []
 
 
-def test_a_row_that_was_cut_off_is_left_out_and_odd_numbers_are_nan(tmp_path: Path) -> None:
-    (tmp_path / "table.csv").write_text("name,from,count\nM,1.5,7\nlast,none,3.0\nM,1.5")
+def test_a_row_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "table.csv").write_text("name,from,count\nM,1.5,7\nlast,nan,3.0\nM,1.5")
     first, second = read_rows(tmp_path / "table.csv", Measured)
     assert (first.start, first.count, first.step) == (1.5, 7, None)
     assert math.isnan(second.start) and second.count == 3
-    assert read_column(tmp_path / "table.csv", Measured, "from").tolist() == [1.5, 1.5]
+    assert read_column(tmp_path / "table.csv", Measured, "from").tolist() == [1.5]
     assert read_column(tmp_path / "table.csv", Measured, "late").tolist() == []
+
+
+@pytest.mark.parametrize(
+    "rows",
+    ["M,1.5\nM,1.5,7\n", "M,1.5,7,8\n", "M,none,7\n", "M,1.5,7.5\n", "M,,7\n", '"M,1.5,7\n'],
+)
+def test_rows_that_nobody_wrote_are_refused(tmp_path: Path, rows: str) -> None:
+    (tmp_path / "table.csv").write_text("name,from,count\n" + rows)
+    with pytest.raises(ValueError, match=r"table\.csv"):
+        read_rows(tmp_path / "table.csv", Measured)
+
+
+@pytest.mark.parametrize("header", ["name,from,from", "name,,count", ""])
+def test_columns_have_names_of_their_own(tmp_path: Path, header: str) -> None:
+    (tmp_path / "table.csv").write_text(header + "\nM,1.5,7\n")
+    with pytest.raises(ValueError, match=r"table\.csv"):
+        read_csv(tmp_path / "table.csv")
 
 
 def test_a_missing_column_is_named(tmp_path: Path) -> None:

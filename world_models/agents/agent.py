@@ -12,8 +12,8 @@ from world_models.agents.perception import Perception
 from world_models.envs.pictures import as_picture
 from world_models.envs.spec import EnvSpec
 from world_models.models.controller import ControllerInputs, num_parameters
-from world_models.runs.checkpoint import Input, Weights, load_checkpoint, save_checkpoint
-from world_models.runs.parsing import Count, Stored, Text, damaged
+from world_models.runs.checkpoint import Weights, load_checkpoint, save_checkpoint
+from world_models.runs.parsing import Count, Input, Stored, Text, damaged
 from world_models.runs.provenance import versions
 from world_models.runs.stored_env import spec_of
 from world_models.worlds.latent import WorldModel, mdrnn_of, vae_of, world_of

@@ -80,9 +80,9 @@ class Wanted:
 
     def _is(self, past: PastRun) -> bool:
         manifest, facts = past.manifest, self._facts
-        if any(manifest[key] != value for key, value in facts.items()):
+        if any(manifest.get(key) != value for key, value in facts.items()):
             return False
-        devices = {facts["device"], *(entry["device"] for entry in manifest["resumed"])}
+        devices = {facts["device"], *(entry["device"] for entry in manifest.get("resumed", []))}
         if manifest["status"] != "finished" or len(devices) > 1 or not self._has_product(past):
             return False
         try:
@@ -98,7 +98,7 @@ class Wanted:
 
     def _has_inputs(self, past: PastRun) -> bool:
         """Whether a run was built on just what is given, and all of it is there, unchanged."""
-        entries = past.manifest["inputs"]
+        entries = past.manifest.get("inputs", [])
         for kind in {entry["kind"] for entry in entries}:
             past.inputs(kind)
         return all(
@@ -136,7 +136,7 @@ def _plain(value: Any) -> Any:
 
 def differences(past: PastRun, here: dict[str, Any]) -> list[str]:
     """In what of its origin a run differs from one that is made `here`."""
-    return [key for key in ORIGIN if past.manifest[key] != here[key]]
+    return [key for key in ORIGIN if past.manifest.get(key) != here[key]]
 
 
 def take(whole: Run, part: Run, source: Path) -> None:

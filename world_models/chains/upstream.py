@@ -92,7 +92,8 @@ def finished(outputs: Path, stage: str, env: EnvSpec, before: str) -> Iterator[P
     for run in reversed(all_runs(outputs)):
         manifest = run.manifest
         swept = (outputs / "sweeps") in run.path.parents
-        if swept or manifest["status"] != "finished" or moment(manifest["ended"]) > end:
+        ended = manifest.get("ended") or manifest["created"]
+        if swept or manifest["status"] != "finished" or moment(ended) > end:
             continue
         if manifest["env"] == env.to_dict() and serves(run, stage):
             yield run

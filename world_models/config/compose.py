@@ -17,6 +17,8 @@ from world_models.config.groups import GROUPS, config_folder, no_such_choice, op
 from world_models.config.own_keys import require_own_keys
 from world_models.config.schema import Config, flatten, path_keys, with_base, with_home
 from world_models.runs.files import typed_path
+from world_models.runs.manifest import Choices
+from world_models.runs.parsing import require
 from world_models.runs.past import PastRun
 from world_models.runs.quotes import in_quotes, is_quoted, without_quotes
 
@@ -61,7 +63,8 @@ def env_of_upstream(overrides: list[str], base: Path) -> list[str]:
         path = base / typed_path(without_quotes(value))
         if key == "upstream" and (path / "manifest.json").is_file():
             past = PastRun(path)
-            choices = past.manifest["choices"]
+            choices = past.manifest.get("choices", {})
+            require(Choices, choices, f"{past.path / 'manifest.json'}, choices")
             made = [f"env={choices['env']}", *choices["env_keys"]]
             return require_own_keys(made, past.path / "manifest.json")
     return []

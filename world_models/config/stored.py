@@ -16,6 +16,7 @@ from world_models.config.schema import Config, flatten, paths_of, structured, wi
 from world_models.config.yaml_file import read_yaml, require_plain
 from world_models.envs.config import EnvConfig
 from world_models.envs.families import family_of
+from world_models.runs.manifest import require_resumable
 from world_models.runs.past import PastRun
 from world_models.runs.quotes import literal, without_quotes
 
@@ -23,6 +24,7 @@ from world_models.runs.quotes import literal, without_quotes
 def stored_config(run: PastRun, stage: type) -> Config:
     """An earlier run's config.yaml, with what was given whenever it was resumed."""
     path = run.path / "config.yaml"
+    require_resumable(run.manifest, run.path)
     try:
         stored = read_yaml(path)
         env = _env_schema(stored.env, path)

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from world_models.report.headline import Headline, headline
-from world_models.runs.files import read_json, write_text
+from world_models.runs.files import write_text
 from world_models.runs.folder import read_manifest
 from world_models.runs.statistics import SeedSummary, summarize_seeds
-from world_models.runs.sweeps import FAILURE_FILE, job_status, read_sweep
+from world_models.runs.sweeps import failure, job_status, read_sweep
 
 OTHER_TASK = ("env", "env.id", "env.game")
 
@@ -73,10 +73,8 @@ def _error(folder: Path, state: str) -> str:
     """The first line of why a job failed."""
     if state != "failed":
         return ""
-    note = folder / FAILURE_FILE
-    return str((read_json(note) if note.is_file() else _manifest(folder))["error"]).partition("\n")[
-        0
-    ]
+    why = failure(folder) or _manifest(folder).get("error") or "no reason was recorded"
+    return str(why).partition("\n")[0]
 
 
 def grouped(jobs: list[Job]) -> list[Group]:

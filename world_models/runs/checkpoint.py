@@ -15,10 +15,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from pydantic import Field
 
 from world_models.runs.files import replacing, require_regular
-from world_models.runs.parsing import Count, Stored, Text, require
+from world_models.runs.parsing import Count, Input, Stored, require
 from world_models.runs.signals import whole_write
 
 log = logging.getLogger(__name__)
@@ -38,14 +37,6 @@ PLAIN_NAMES = (
     *(f"torch {kind}Storage" for kind in ("Long", "Int", "Short", "Char", "Byte", "Bool")),
 )
 """All that a checkpoint of tensors and plain values names in its pickle."""
-
-
-class Input(Stored):
-    """A file on which what is in the checkpoint was built."""
-
-    kind: Text
-    path: Text
-    sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
 class Weights(Stored):

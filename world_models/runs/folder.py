@@ -18,6 +18,8 @@ from typing import IO, Any
 from world_models.envs.trust import trusted
 from world_models.runs.files import is_temporary, read_json, write_text
 from world_models.runs.locks import try_lock, wait_for_lock
+from world_models.runs.manifest import RunManifest
+from world_models.runs.parsing import require
 from world_models.runs.progress import ProgressBar
 
 log = logging.getLogger(__name__)
@@ -57,13 +59,19 @@ def dated_folder(root: Path) -> Path:
     return new_folder(root / now.strftime("%Y-%m-%d"), now.strftime("%H-%M-%S"))
 
 
+class NoRunFolderError(ValueError):
+    """The folder is something else than that of a run: a store, or another program's."""
+
+
 def read_manifest(path: Path) -> dict[str, Any]:
-    """The manifest of a run folder; a folder that is none is a ValueError."""
-    if not (path / "manifest.json").is_file():
-        raise ValueError(f"{display_path(path)} is no run folder: it has no manifest.json")
+    """The manifest of a run folder; a folder that is none, and a damaged one, is a ValueError."""
+    name = display_path(path)
+    if not (path / "manifest.json").exists():
+        raise NoRunFolderError(f"{name} is no run folder: it has no manifest.json")
     manifest = read_json(path / "manifest.json")
     if not isinstance(manifest, dict) or "stage" not in manifest:
-        raise ValueError(f"{display_path(path)} is no run folder: its manifest.json names no stage")
+        raise NoRunFolderError(f"{name} is no run folder: its manifest.json names no stage")
+    require(RunManifest, manifest, path / "manifest.json")
     return manifest
 
 

@@ -3,15 +3,23 @@
 import csv
 import io
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from world_models.runs.files import plain_name, saying_what_is_full
-from world_models.runs.rows import as_float, cells, columns, required_columns, rows_of
+from world_models.runs.files import plain_name, require_regular, saying_what_is_full
+from world_models.runs.parsing import damaged
+from world_models.runs.rows import (
+    as_float,
+    cells,
+    columns,
+    odd_cells,
+    required_columns,
+    rows_of,
+)
 from world_models.runs.signals import whole_write
 
 if TYPE_CHECKING:
@@ -136,17 +144,33 @@ class MetricsLog:
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:
-    """The rows of a CSV file as text; none when the file does not exist. A damaged one is a
-    ValueError."""
-    if not path.is_file():
+    """The rows of a CSV file as text; none when the file does not exist.
+
+    A last line that was cut off while it was written is left out. Any other row that has not the
+    columns of the header is a ValueError, and so is a file that cannot be read.
+    """
+    if not path.exists():
         return []
     if path.is_symlink():
         raise ValueError(f"{path} is a link: put the table itself in its place")
+    require_regular(path)
     try:
-        with path.open(newline="") as file:
-            return list(csv.DictReader(file))
-    except (UnicodeDecodeError, csv.Error) as error:
+        text = path.read_bytes().decode()
+        header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
+    except (ValueError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None
+    if not text.endswith("\n"):
+        rows = rows[:-1]
+    return list(_records(path, header, rows))
+
+
+def _records(path: Path, header: list[str], rows: list[list[str]]) -> Iterator[dict[str, str]]:
+    if not all(header) or len({*header}) != len(header):
+        raise damaged(path, "a column of its header has no name, or that of another")
+    for number, row in enumerate(rows, 1):
+        if len(row) != len(header):
+            raise damaged(path, f"row {number} has {len(row)} cells for {len(header)} columns")
+        yield dict(zip(header, row, strict=True))
 
 
 def _first_line(path: Path) -> list[str]:
@@ -169,11 +193,12 @@ def _misfit(path: Path, header: list[str], row: dict[str, Value]) -> str:
 def read_rows(path: Path, kind: type[T]) -> list[T]:
     """The rows of a CSV file; none where the file does not exist.
 
-    Cut-off rows are left out, see `rows_of`. A file that lacks a column is a ValueError.
+    See `read_csv`. A file that lacks a column, and a cell of another type, is a ValueError.
     """
     records = read_csv(path)
     if records:
         _require_columns(path, kind, records[0])
+    _require_numbers(path, kind, records, [*columns(kind)])
     return list(rows_of(kind, records))
 
 
@@ -186,9 +211,19 @@ def _require_columns(path: Path, kind: type, record: Mapping[str, Any]) -> None:
         )
 
 
+def _require_numbers(
+    path: Path, kind: type, records: list[dict[str, str]], names: list[str]
+) -> None:
+    for number, record in enumerate(records, 1):
+        for name in odd_cells(kind, record, names):
+            raise damaged(path, f"row {number} has {record[name]!r:.40} for {name}")
+
+
 def read_column(path: Path, kind: type, name: str) -> np.ndarray:
     """The finite numbers of one column of a CSV file, also of a file that lacks others; empty
     without the column."""
     assert name in columns(kind), (kind, name)
-    values = np.array([as_float(record.get(name)) for record in read_csv(path)])
+    records = read_csv(path)
+    _require_numbers(path, kind, records, [name])
+    values = np.array([as_float(record.get(name)) for record in records])
     return values[np.isfinite(values)]

@@ -22,6 +22,14 @@ class Stored(BaseModel):
     model_config = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
 
 
+class Input(Stored):
+    """A file on which something was built."""
+
+    kind: Text
+    path: Text
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+
+
 def require(schema: type[Stored], content: Any, place: str | Path) -> None:
     """Content that does not fit its schema is a ValueError that names the place and the field."""
     if not isinstance(content, dict):

@@ -11,8 +11,9 @@ from typing import Any
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import plain_name, version_of
 from world_models.runs.finding import find_files
-from world_models.runs.folder import display_path, is_live, read_manifest
+from world_models.runs.folder import NoRunFolderError, display_path, is_live, read_manifest
 from world_models.runs.places import led_to, with_hash
+from world_models.runs.stored_env import spec_of
 from world_models.runs.times import latest, moment, now
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class PastRun:
     @property
     def env(self) -> EnvSpec:
         """The environment of the run."""
-        return EnvSpec.from_dict(self.manifest["env"])
+        return spec_of(self.manifest["env"], self.path / "manifest.json")
 
     @property
     def status(self) -> str:
@@ -99,8 +100,11 @@ class PastRun:
     def is_one(self) -> bool:
         """Whether the folder is that of a run: stores and latents have a manifest, too."""
         try:
-            return "created" in self.manifest
-        except ValueError:
+            return "stage" in self.manifest
+        except NoRunFolderError:
+            return False
+        except ValueError as error:
+            log.warning("%s; it is left out", error)
             return False
 
     def part(self, stage: str) -> "PastRun":
@@ -121,7 +125,7 @@ class PastRun:
         Of a store that has grown since it is the manifest of that time. A file that is gone or has
         changed is a ValueError.
         """
-        entries = [entry for entry in self.manifest["inputs"] if entry["kind"] == kind]
+        entries = [entry for entry in self.manifest.get("inputs", []) if entry["kind"] == kind]
         return [self._checked(entry) for entry in entries]
 
     def input(self, kind: str) -> Path:
@@ -188,7 +192,7 @@ class PastRun:
     def _files_in(self, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Recorded files at or below `path`, those of a chain's parts, too."""
         for run in [self, *(PastRun(self.path / part.folder) for part in self.parts)]:
-            for entry in run.manifest["inputs"] if run.is_one else []:
+            for entry in run.manifest.get("inputs", []) if run.is_one else []:
                 file = led_to(run.path, entry["path"])
                 if file.is_relative_to(path):
                     yield file, entry

@@ -4,6 +4,7 @@ columns from one place."""
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
+from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 if TYPE_CHECKING:
@@ -76,6 +77,25 @@ def rows_of(kind: type[T], records: Iterable[Mapping[str, Any]]) -> Iterator[T]:
             values[entry.name] = entry.default if value is None else value
         if MISSING not in values.values():
             yield kind(**values)
+
+
+def odd_cells(kind: type, record: Mapping[str, str], names: Iterable[str]) -> list[str]:
+    """Of these columns those in which a record's text is not of the type of such a row.
+
+    NaN and infinity are numbers here, and a column that rows may lack may be empty.
+    """
+    hints = get_type_hints(kind)
+    types = {name: hints[entry.name] for name, entry in columns(kind).items()}
+    return [name for name in names if name in record and not _fits(types[name], record[name])]
+
+
+def _fits(hint: Any, text: str) -> bool:
+    types = get_args(hint) or (hint,)
+    if not text and NoneType in types:
+        return True
+    if types[0] is int:
+        return as_float(text).is_integer()
+    return types[0] is not float or text.lower() == "nan" or not math.isnan(as_float(text))
 
 
 def _value(hint: Any, cell: Any) -> "Value | None":

@@ -13,12 +13,18 @@ from typing import Any
 from world_models.envs.config import Backend
 from world_models.envs.spec import EnvSpec
 from world_models.runs.device import Device, Workers
-from world_models.runs.files import replacing, sha256, version_of, write_json, write_text
+from world_models.runs.files import (
+    read_json,
+    replacing,
+    sha256,
+    version_of,
+    write_json,
+    write_text,
+)
 from world_models.runs.folder import (
     display_path,
     locked,
     logging_to,
-    read_manifest,
     remove_leftovers,
     write_scripts,
 )
@@ -179,7 +185,7 @@ class Run:
         """What a finished run is before it goes on; None for one that is not finished."""
         if not (self.path / "manifest.json").is_file():
             return None
-        manifest = read_manifest(self.path)
+        manifest = read_json(self.path / "manifest.json")
         finished = manifest.get("status") == "finished"
         return _Finished(manifest, _files(self.path)) if finished else None
 

@@ -23,6 +23,10 @@ MOST_JOBS = 10_000
 FAILURE_FILE = "failure.json"  # in a job's folder: why its last attempt failed
 
 
+class _Failure(Stored):
+    error: str
+
+
 @dataclass(frozen=True)
 class Sweep:
     """What sweep.json holds: written before job 0, never changed."""
@@ -111,6 +115,16 @@ def forget_failure(folder: Path) -> None:
 def has_failed(folder: Path) -> bool:
     """Whether the last attempt at a job failed."""
     return (folder / FAILURE_FILE).is_file()
+
+
+def failure(folder: Path) -> str:
+    """Why the last attempt at a job failed; empty where that is not written down."""
+    path = folder / FAILURE_FILE
+    if not path.is_file():
+        return ""
+    content = read_json(path)
+    require(_Failure, content, path)
+    return str(content["error"])
 
 
 def note_failure(folder: Path, error: str) -> None:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from pydantic import AllowInfNan, Field
 
-from world_models.runs.checkpoint import Input, load_checkpoint
-from world_models.runs.parsing import Count, Stored, Text, damaged
+from world_models.runs.checkpoint import load_checkpoint
+from world_models.runs.parsing import Count, Input, Stored, Text, damaged
 
 AtLeastOne = Annotated[int, Field(ge=1, lt=1 << 62)]
 Generation = Annotated[int, Field(ge=-1, lt=1 << 62)]

@@ -1,5 +1,6 @@
 """Stage runs: list the runs below the outputs folder."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from world_models.figures.wording import TABLE_WIDTH
 from world_models.report.headline import QUALITY_OF_PICTURES, SKILL, headline
 from world_models.runs.past import PastRun, all_runs
 from world_models.runs.places import led_to, seen_from
+
+log = logging.getLogger(__name__)
 
 SCORE = "score (± standard deviation over episodes)"
 
@@ -49,7 +52,7 @@ def describe(run: PastRun, outputs: Path) -> list[str]:
         manifest["stage"],
         run.status,
         score(path),
-        f"{manifest['wall_seconds'] / 60:.1f}",
+        f"{manifest.get('wall_seconds', 0.0) / 60:.1f}",
         f"{size:.1f}",
         built_on,
     ]
@@ -65,7 +68,11 @@ def _size(path: Path) -> int:
 
 def score(path: Path) -> str:
     """What a run came to: a return, a selection score, a skill, a PSNR, or a validation loss."""
-    found = headline(path)
+    try:
+        found = headline(path)
+    except ValueError as error:
+        log.warning("%s", error)
+        return "damaged"
     if found is None:
         return ""
     if found.spread is not None:
