@@ -6,6 +6,7 @@ import json
 import math
 import os
 import re
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -59,6 +60,14 @@ def saying_what_is_full(path: Path) -> Iterator[None]:
         raise OSError(
             f"{path} cannot be written: {error.strerror}; make room, then resume the run"
         ) from None
+
+
+def remove(path: Path) -> None:
+    """Delete a file, or a folder with all that is in it, where there is one."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def require_regular(path: Path) -> int:

@@ -34,10 +34,15 @@ from world_models.data.interchange.recording import (
     parse_origin,
     settle_alignment,
 )
+from world_models.data.interchange.writing import renaming, require_room
 from world_models.data.store import EpisodeRow, EpisodeStore
 
 REQUIRED_ARRAYS = ("states", "actions", "rewards", "episodes")
 CHUNK_ROWS = 128
+BYTES_PER_STEP = 1024
+"""At most, of what stands beside a frame: an action, a reward, flags."""
+BYTES_PER_EPISODE = 1024
+"""At most, in the tables."""
 
 
 class Hdf5Source:
@@ -134,17 +139,24 @@ def export(store: EpisodeStore, path: Path, alignment: Alignment) -> Iterator[Ep
         yield from store.rows
         return
     h5py = importlib.import_module("h5py")
-    temporary = path.with_name(f".{path.name}.tmp")
-    with h5py.File(temporary, "w") as file:
-        _lay_out(h5py, file, store, alignment)
-        start = 0
-        for row in store.rows:
-            _write(file, row.index, start, as_rows(store, row, alignment))
-            start += row.length
-            yield row
-    with temporary.open("rb+") as written:
-        os.fsync(written.fileno())
-    temporary.replace(path)
+    with renaming(path) as temporary:
+        require_room(temporary, len(store.rows) * BYTES_PER_EPISODE)
+        with h5py.File(temporary, "w") as file:
+            _lay_out(h5py, file, store, alignment)
+            start = 0
+            for row in store.rows:
+                require_room(temporary, _most_bytes(store, row))
+                _write(file, row.index, start, as_rows(store, row, alignment))
+                start += row.length
+                yield row
+        with temporary.open("rb+") as written:
+            os.fsync(written.fileno())
+
+
+def _most_bytes(store: EpisodeStore, row: EpisodeRow) -> int:
+    """What one episode adds at most: its frames, not compressed, in whole chunks."""
+    frame = store.episode(row).frames[0].nbytes
+    return (row.length + 2 * CHUNK_ROWS) * (frame + BYTES_PER_STEP)
 
 
 def _lay_out(h5py: Any, file: Any, store: EpisodeStore, alignment: Alignment) -> None:

@@ -8,7 +8,6 @@ which does not, and which Minari reads all the same.
 import importlib
 import io
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,12 +26,16 @@ from world_models.data.interchange.recording import (
     origin_of,
     parse_origin,
 )
+from world_models.data.interchange.writing import renaming, require_room
 from world_models.data.store import EpisodeRow, EpisodeStore
 from world_models.runs.files import read_json
 from world_models.runs.finding import find_files
 
 MIN_PICTURE_SIZE = 32
 """Minari takes smaller arrays for tables of numbers, and writes them as pictures all the same."""
+
+BYTES_PER_EPISODE = 1024
+"""At most, of its metadata."""
 
 
 def data_folder(path: Path) -> Path | None:
@@ -158,18 +161,20 @@ def export(store: EpisodeStore, root: Path) -> Iterator[EpisodeRow]:
     if root.is_dir():
         yield from store.rows
         return
-    temporary = root.with_name(f"{root.name}.partial")
-    if temporary.is_dir():
-        shutil.rmtree(temporary)
-    data = temporary / dataset_id(store) / "data"
-    data.mkdir(parents=True)
-    storage = _new_storage(store, data)
-    buffer = importlib.import_module("minari.data_collector").EpisodeBuffer
-    for row in store.rows:
-        storage.update_episodes([buffer(**_content(store, row))])
-        yield row
-    storage.update_episode_metadata([{"split": row.split} for row in store.rows])
-    temporary.replace(root)
+    with renaming(root) as temporary:
+        data = temporary / dataset_id(store) / "data"
+        data.mkdir(parents=True)
+        main = data / "main_data.hdf5"
+        require_room(main, 0)
+        storage = _new_storage(store, data)
+        buffer = importlib.import_module("minari.data_collector").EpisodeBuffer
+        for row in store.rows:
+            content = _content(store, row)
+            require_room(main, sum(np.asarray(values).nbytes for values in content.values()))
+            storage.update_episodes([buffer(**content)])
+            yield row
+        require_room(main, len(store.rows) * BYTES_PER_EPISODE)
+        storage.update_episode_metadata([{"split": row.split} for row in store.rows])
 
 
 def _new_storage(store: EpisodeStore, data: Path) -> Any:

@@ -3,6 +3,7 @@
 `layouts` names the entries that are read; what we write is ROLLOUT's, and what we add.
 """
 
+import io
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -194,8 +195,11 @@ def export(store: EpisodeStore, folder: Path, alignment: Alignment) -> Iterator[
     for row in store.rows:
         path = folder / f"episode_{row.index:06d}.npz"
         if not path.is_file():
+            # a file that is full would leave numpy's writer half closed
+            whole = io.BytesIO()
+            np.savez_compressed(whole, **_content(store, row, alignment))
             with replacing(path) as file:
-                np.savez_compressed(file, **_content(store, row, alignment))
+                file.write(whole.getbuffer())
         yield row
 
 
