@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from world_models.config.groups import GROUPS, no_such_choice, options
 from world_models.pools.unguarded import require_no_worker
+from world_models.runs.quotes import printable
 
 HELP = """world-models: train, look at and extend world models.
 
@@ -42,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     except (ValueError, OSError, RuntimeError) as error:
-        sys.stderr.write(f"error: {error}\n")
+        sys.stderr.write(f"error: {printable(str(error))}\n")
         logging.getLogger("world_models").debug("where it happened", exc_info=True)
         return 1
     return 0

@@ -8,6 +8,7 @@ from typing import Any
 
 from world_models.chains import reuse
 from world_models.chains.closing import say_verdict
+from world_models.config.own_keys import require_own_keys
 from world_models.config.schema import Config, flatten, to_yaml
 from world_models.config.stage import Chain, ChainPart, Stage, feeder_of
 from world_models.config.stored import stored_config
@@ -116,6 +117,9 @@ def _open(one: PartRun, whole: Run) -> None:
         lines = (whole.path / "overrides.yaml").read_text().splitlines()
         overrides = [line.removeprefix("- ") for line in lines]
         choices = {**whole.manifest["choices"], "stage": name}
+        # they go into a script
+        made = [f"env={choices['env']}", *choices["env_keys"]]
+        require_own_keys(made, whole.path / "manifest.json")
         evaluated_by, created = one.part.stage.evaluated_by, whole.manifest["created"]
         begin(run, name, to_yaml(one.config), overrides, choices, evaluated_by, created)
         return

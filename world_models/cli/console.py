@@ -3,11 +3,21 @@
 import logging
 import sys
 
+from world_models.runs.quotes import printable
+
+
+class _Line(logging.Formatter):
+    """A line for a terminal, which no name or text from a file may steer."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return printable(super().format(record))
+
 
 def set_up_logging(prefix: str = "") -> None:
     """Show what runs say on stderr, `prefix` before each line."""
-    form = f"%(asctime)s  {prefix}%(message)s"
-    logging.basicConfig(format=form, datefmt="%H:%M:%S", stream=sys.stderr, force=bool(prefix))
+    shown = logging.StreamHandler(sys.stderr)
+    shown.setFormatter(_Line(f"%(asctime)s  {prefix}%(message)s", "%H:%M:%S"))
+    logging.basicConfig(handlers=[shown], force=bool(prefix))
     logging.getLogger("world_models").setLevel(logging.DEBUG)
     set_verbosity("info")
 

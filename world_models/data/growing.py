@@ -1,5 +1,6 @@
 """How a finished episode store grows: by whole shards, valid for its readers at every moment."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -106,7 +107,8 @@ def _remove_uncommitted(store: EpisodeStore) -> None:
         store.folder.glob("shard_?????*"), key=lambda path: (path.suffix != ".json", path)
     )
     for path in marks_first:
-        if path.name[: len(shard_name(0))] not in committed:
+        ours = re.fullmatch(r"shard_\d{5}(_\w+)?\.(npy|json)", path.name)
+        if ours and path.name[: len(shard_name(0))] not in committed:
             path.unlink()
     arrays.remove_leftovers(store.folder)
 

@@ -7,6 +7,12 @@ FILLED_IN = re.compile(r"(?<!\\)(?:\\\\)*\$\{([^}]*)")
 QUOTES = ("'", '"')
 
 
+def printable(text: str) -> str:
+    """The text as a terminal may show it: what would steer the terminal is written out."""
+    kept = [char if char.isprintable() or char in "\n\t" else repr(char)[1:-1] for char in text]
+    return "".join(kept)
+
+
 def literal(text: str) -> str:
     """The text as OmegaConf must be given it, which otherwise fills in each ${...}."""
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)

@@ -53,7 +53,8 @@ class Hdf5Source:
         self.files = [path]
         self.notes: list[str] = []
         self._limit = limit
-        with _opened(path) as file:
+        with opened(path) as file:
+            require_whole(path, file)
             self._bounds = _bounds(path, file)
             self.alignment = settle_alignment(str(path), _text(file, "alignment"), alignment)
             self.origin = parse_origin(str(path), _text(file, "origin"))
@@ -71,7 +72,7 @@ class Hdf5Source:
         """One episode; a damaged file is a ValueError naming it."""
         (path,) = self.files
         steps = slice(*self._bounds[index : index + 2].tolist())
-        with _opened(path) as file:
+        with opened(path) as file:
             rows = Rows(
                 place=f"{path}, episode {index}",
                 observations=file["states"][steps],
@@ -87,7 +88,7 @@ class Hdf5Source:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def opened(path: Path) -> Iterator[Any]:
     """The file for reading; whatever HDF5 cannot read is a ValueError."""
     h5py = importlib.import_module("h5py")
     try:
@@ -95,6 +96,22 @@ def _opened(path: Path) -> Iterator[Any]:
             yield file
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{path} is truncated or no HDF5 file: {error}") from None
+
+
+def require_whole(path: Path, file: Any) -> None:
+    """An HDF5 file may lead to others, and show what lies there as its own: a ValueError."""
+    h5py: Any = importlib.import_module("h5py")
+
+    def foreign_link(name: str, link: Any) -> str | None:
+        return name if isinstance(link, h5py.ExternalLink) else None
+
+    def foreign_array(name: str, entry: Any) -> str | None:
+        lies_elsewhere = isinstance(entry, h5py.Dataset) and (entry.external or entry.is_virtual)
+        return name if lies_elsewhere else None
+
+    found = file.visititems_links(foreign_link) or file.visititems(foreign_array)
+    if found:
+        raise ValueError(f"{path}: its entry {found!r} leads to another file: copy it in")
 
 
 def _bounds(path: Path, file: Any) -> np.ndarray:

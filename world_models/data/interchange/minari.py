@@ -19,6 +19,7 @@ from PIL import Image
 
 from world_models.data.arrays import Array
 from world_models.data.episode import TERMINATED, TRUNCATED, UNKNOWN_SEED
+from world_models.data.interchange.hdf5 import opened, require_whole
 from world_models.data.interchange.ordering import in_order
 from world_models.data.interchange.recording import (
     Recording,
@@ -65,6 +66,10 @@ class MinariSource:
             self._episodes = int(self._storage.total_episodes)
         if not self._episodes:
             raise ValueError(f"{folder} holds no episode")
+        with _reading(folder):
+            for file in [file for file in self.files if file.suffix == ".hdf5"]:
+                with opened(file) as content:
+                    require_whole(file, content)
         self.origin = parse_origin(str(folder), metadata.get("origin"))
         self.has_final_frame = bool(self.origin.get("has_final_frame", True))
         self._key = _image_key(folder, self._storage.observation_space, image_key)
