@@ -136,9 +136,39 @@ def test_one_dimension_has_one_mixture_either_way() -> None:
 
 def test_gmm_loss_refuses_shapes_that_do_not_belong_together() -> None:
     mus, sigmas, logpi = mixture()
-    for given in (logpi[..., :-1], logpi[0], draw(T, B, L, K)):
-        with pytest.raises(AssertionError):
+    for given in (logpi[..., :-1], draw(T + 1, B, K), draw(T, B, L, K), draw(2, T, B, K, L)):
+        with pytest.raises(ValueError, match=r"do not broadcast to \(\.\.\., K, L\)"):
             gmm_loss(draw(T, B, L), mus, sigmas, given)
+    for means in (draw(T, B, K, L + 1), draw(T, B + 2, K, L), draw(T, B, K + 2, L)):
+        with pytest.raises(ValueError, match=r"the shapes \("):
+            gmm_loss(draw(T, B, L), means, sigmas, logpi)
+    with pytest.raises(ValueError, match="do not broadcast"):
+        gmm_loss(draw(T, B, 1), mus, sigmas, logpi)
+
+
+@pytest.mark.parametrize("per_dimension", [False, True])
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ((K, L), (T, B, K, L), (T, B, K)),
+        ((T, B, K, L), (K, 1), (T, B, K)),
+        ((T, B, K, L), (1, 1, 1, 1), (K,)),
+        ((1, B, K, L), (T, 1, K, L), (B, K)),
+        ((K, L), (K, L), (K,)),
+    ],
+)
+def test_gmm_loss_broadcasts(parts: tuple[tuple[int, ...], ...], per_dimension: bool) -> None:
+    target, mus, sigmas = draw(T, B, L, seed=3), draw(*parts[0]), draw(*parts[1], seed=1).exp()
+    logpi = torch.log_softmax(draw(*parts[2], seed=2), -1)
+    whole = logpi.expand(T, B, K)
+    if per_dimension:
+        logpi = logpi.view(*(1,) * (3 - logpi.ndim), *logpi.shape, 1)
+        whole = whole[..., None].expand(T, B, K, L)
+    spread = [value.expand(T, B, K, L).contiguous() for value in (mus, sigmas)]
+    expected = gmm_loss(target, *spread, whole.contiguous(), reduce=False)
+    found = gmm_loss(target, mus, sigmas, logpi, reduce=False)
+    assert found.shape == (T, B)
+    torch.testing.assert_close(found, expected)
 
 
 def test_gmm_loss_equals_torchs() -> None:

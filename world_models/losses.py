@@ -71,26 +71,42 @@ def gmm_loss(
 ) -> Tensor:
     """The negative log-likelihood, in nats, of targets under mixtures of K Gaussians.
 
-    target (..., L), mus and sigmas (..., K, L). Two kinds of mixture, both summed in log space:
-    logpi (..., K): one over all of L, -log sum_k pi_k prod_l N(target_l; mu_kl, sigma_kl)
+    target (..., L), mus and sigmas (..., K, L): they may broadcast. Two kinds of mixture, both
+    summed in log space, told apart by the number of axes:
+    logpi (..., K), or fewer: one over all of L, -log sum_k pi_k prod_l N(target_l; mu_kl, sigma_kl)
     (Bishop 1994, eq. 23-29).
     logpi (..., K, L): one for each dimension, -sum_l log sum_k pi_kl N(target_l; mu_kl, sigma_kl)
     (Ha & Schmidhuber 2018).
-    Returns the mean, a scalar; with reduce=False one value per target (...).
+    Returns the mean, a scalar; with reduce=False one value per target (...). Shapes that do not
+    belong together are a ValueError.
     """
-    assert mus.shape == sigmas.shape == (*target.shape[:-1], mus.shape[-2], target.shape[-1]), (
-        target.shape,
-        mus.shape,
-    )
-    assert logpi.shape in (mus.shape, mus.shape[:-1]), (logpi.shape, mus.shape)
+    shape = _mixture_shape(target, mus, sigmas, logpi)
     mus, sigmas, logpi = _widen(mus), _widen(sigmas), _widen(logpi)
     scaled = (target.unsqueeze(-2) - mus) / sigmas
     log_normal = -(0.5 * scaled.square() + sigmas.log() + 0.5 * LOG_2PI)
-    if logpi.ndim == mus.ndim:
+    if logpi.ndim == len(shape):
         nll = -torch.logsumexp(logpi + log_normal, dim=-2).sum(-1)
     else:
         nll = -torch.logsumexp(logpi + log_normal.sum(-1), dim=-1)
     return nll.mean() if reduce else nll
+
+
+def _mixture_shape(target: Tensor, mus: Tensor, sigmas: Tensor, logpi: Tensor) -> torch.Size:
+    """(..., K, L), to which the parts of a mixture broadcast; L is the target's own."""
+    given = [tuple(value.shape) for value in (target, mus, sigmas, logpi)]
+    wanted = torch.Size([])
+    try:
+        wanted = torch.broadcast_shapes(target.unsqueeze(-2).shape, mus.shape, sigmas.shape)
+        weighed = wanted if logpi.ndim == len(wanted) else wanted[:-1]
+        fits = torch.broadcast_shapes(weighed, logpi.shape) == weighed
+    except (RuntimeError, IndexError):
+        fits = False
+    if not fits or wanted[-1] != target.shape[-1]:
+        raise ValueError(
+            "target, means, deviations and weights of a mixture have the shapes "
+            f"{', '.join(map(str, given))}, which do not broadcast to (..., K, L)"
+        )
+    return wanted
 
 
 def mdrnn_loss(

@@ -19,6 +19,17 @@ def test_parameter_count_is_the_papers() -> None:
     assert count == len(flatten_parameters(Controller(32, 256, 3)))
 
 
+def test_a_controller_knows_its_sizes() -> None:
+    controller = Controller(7, 5, 2, features="z", hidden_units=4)
+    sizes = (controller.latent_size, controller.hidden_size, controller.action_size)
+    assert sizes == (7, 5, 2) and set(controller.state_dict()) == {
+        "hidden.0.0.weight",
+        "hidden.0.0.bias",
+        "linear.weight",
+        "linear.bias",
+    }
+
+
 @pytest.mark.parametrize(
     ("features", "hidden_units", "count"),
     [("z", 0, 99), ("z", 40, 1443), ("zh", 0, 867), ("zch", 0, 1635), ("zch", 10, 5483)],

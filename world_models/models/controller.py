@@ -71,6 +71,9 @@ class Controller(nn.Module):
     ) -> None:
         """`features` is a value of Features; `hidden_units` 0 means no layer in between."""
         super().__init__()
+        self.latent_size = latent_size
+        self.hidden_size = hidden_size
+        self.action_size = action_size
         self.config = {
             "latent_size": latent_size,
             "hidden_size": hidden_size,

@@ -156,6 +156,8 @@ def execute(cfg: AutoencoderConfig, run: Run) -> None:
                 validate(cfg, run, training, held_out, metrics)
             if judge_now(training.step) or save_now(training.step):
                 training.save(run, metrics)
+            if judge_now(training.step):
+                training.start_clock()
 
 
 def hold_out(

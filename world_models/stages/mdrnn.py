@@ -298,6 +298,7 @@ def finish_epoch(
         world = WorldModel(vae, training.model, run.env)
         show_dream(cfg, run, world, data.store, f"dream_{training.epoch:04d}")
     training.save(run, metrics)
+    training.start_clock()
 
 
 @torch.inference_mode()

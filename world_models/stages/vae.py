@@ -278,6 +278,7 @@ def finish_epoch(
         name = f"reconstructions_{training.epoch:04d}"
         save_reconstructions(run, training.model, held_out, name)
     training.save(run, metrics)
+    training.start_clock()
 
 
 def log_line(validation: VisionRow, table: list[BaselineRow]) -> str:
