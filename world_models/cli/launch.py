@@ -3,7 +3,9 @@
 What needs torch is imported where it is used: commands that only look do not wait for it.
 """
 
+import contextlib
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -112,8 +114,7 @@ def check_root_keys(config: Config, row: Row, env: EnvSpec) -> None:
             f"{env.id} has no step limit, so its episodes might never end: give one with "
             "env.kwargs.max_episode_steps=1000"
         )
-    if config.wandb.mode is not WandbMode.disabled:
-        require_wandb()
+    _require_mirror(config)
     if config.reuse and not isinstance(row, Chain):
         raise ValueError(
             f"reuse=true is of no use: stage={row.name} is one stage, and only a pipeline takes "
@@ -128,6 +129,11 @@ def check_root_keys(config: Config, row: Row, env: EnvSpec) -> None:
             f"agent={config.agent} is of no use: stage={row.name} plays no trained agent, "
             "stage=evaluate does"
         )
+
+
+def _require_mirror(config: Config) -> None:
+    if config.wandb.mode is not WandbMode.disabled:
+        require_wandb(config.wandb.mode.value)
 
 
 def resolve(config: Config, row: Row, env: EnvSpec, upstream: Upstream | None) -> Config:
@@ -153,9 +159,6 @@ def open_run(config: Config, path: Path, env: EnvSpec, upstream: PastRun | None)
     import torch
 
     torch.set_num_threads(config.threads or num_cores())
-    mirror = None
-    if config.wandb.mode is not WandbMode.disabled:
-        mirror = wandb_mirror(config.wandb.mode.value, config.wandb.project, path)
     return Run(
         path,
         config.seed,
@@ -163,7 +166,6 @@ def open_run(config: Config, path: Path, env: EnvSpec, upstream: PastRun | None)
         config.env.backend,
         env,
         upstream,
-        mirror,
         agent=_agent_file(config),
         workers=config.workers,
     )
@@ -177,12 +179,23 @@ def _agent_file(config: Config) -> Path | None:
     return find_agent(config.agent)
 
 
+@contextlib.contextmanager
+def _mirrored(config: Config, run: Run) -> Iterator[None]:
+    """Inside, the run's metrics also go where the configuration says."""
+    if config.wandb.mode is WandbMode.disabled:
+        yield
+        return
+    with wandb_mirror(config.wandb.mode.value, config.wandb.project, run.path) as run.mirror:
+        yield
+
+
 def execute(row: Row, config: Config, run: Run) -> None:
     """Do the work of a run folder that is filled, and say what follows."""
-    if isinstance(row, Chain):
-        run_chain(row, config, run)
-    else:
-        run_stage(row, config, run)
+    with _mirrored(config, run):
+        if isinstance(row, Chain):
+            run_chain(row, config, run)
+        else:
+            run_stage(row, config, run)
     say_what_follows(row, run)
 
 
@@ -206,6 +219,7 @@ def resume(path: Path, overrides: list[str], base: Path | None = None) -> None:
         log.info("%s is finished", past.name)
         require_page(past)
         return
+    _require_mirror(given)
     parts = row.parts(given.stage) if isinstance(row, Chain) else []
     require_own_files(past.path, links={part.folder for part in parts})
     if past.status != "finished" or overrides:
