@@ -9,8 +9,12 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def load(path: str | Path, which: str = "best", device: str = "cpu") -> "Agent":
-    """The agent in an agent.pt; `which` is "best" or "mean"."""
-    from world_models.agents.agent import load_agent
+def load(name: str | Path, which: str = "best", device: str = "cpu") -> "Agent":
+    """An agent that comes with the package, by its name, or that of an agent.pt or of a run folder.
 
-    return load_agent(path, which, device)
+    `which` is "best" or "mean".
+    """
+    from world_models.agents.agent import load_agent
+    from world_models.agents.trained import find_agent
+
+    return load_agent(find_agent(str(name)), which, device)

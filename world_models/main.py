@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Sequence
 
+from world_models import __version__
 from world_models.config.groups import GROUPS, no_such_choice, options
 from world_models.pools.unguarded import require_no_worker
 from world_models.runs.quotes import printable
@@ -31,6 +32,9 @@ Root keys: seed, device=auto|cpu|cuda, threads, verbosity=debug|info|quiet,
 env.trust=<module> lets a stored environment import that module; an id that is typed needs no word.
 A sweep's jobs run side by side with hydra/launcher=joblib hydra.launcher.n_jobs=2 (extra "sweeps").
 """
+
+TAKE_A_WORD = ("-c", "--cfg", "-p", "--package", "-i", "--info")
+FLAGS = ("-h", "--help", "--version", "-m", "--multirun", *TAKE_A_WORD, "--resolve")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -68,10 +72,33 @@ def _run(arguments: list[str]) -> None:
         choices = {f"{group}s": " ".join(options(group)) for group in GROUPS}
         sys.stdout.write(HELP.format(**choices))
         return
+    if "--version" in arguments:
+        sys.stdout.write(f"world-models {__version__}\n")
+        return
+    _require_known_flags(arguments)
+    _require_values(arguments)
     _require_known_choices(arguments)
     from world_models.cli.commands import dispatch
 
     dispatch(arguments)
+
+
+def _require_known_flags(arguments: Sequence[str]) -> None:
+    """Flags that do nothing here, also where Hydra has them, are a ValueError."""
+    for item in arguments:
+        if item.startswith("-") and item not in FLAGS:
+            raise ValueError(f"{item} is no flag here; there are {', '.join(FLAGS)}")
+
+
+def _require_values(arguments: Sequence[str]) -> None:
+    """A key that is typed without = is a ValueError that says how to type it."""
+    flag = ""
+    for number, item in enumerate(arguments):
+        if "=" not in item and not item.startswith(("-", "~")) and flag not in TAKE_A_WORD:
+            value = "".join(arguments[number + 1 : number + 2])
+            meant = f"{item}={value}" if value and "=" not in value else f"{item}=<value>"
+            raise ValueError(f"{item} has no =: keys are typed as {meant}")
+        flag = item
 
 
 def _require_known_choices(arguments: Sequence[str]) -> None:

@@ -68,6 +68,8 @@ def test_commit_and_changes_are_noted(source: Path) -> None:
     git(source, "add", "-A")
     git(source, "commit", "-qm", "second")
     assert not provenance.provenance()["git"]["dirty"]
+    (source / "notes.txt").write_text("git does not know of it")
+    assert not provenance.provenance()["git"]["dirty"]
     assert provenance.uncommitted_changes() == b""
 
 

@@ -25,7 +25,7 @@ from world_models.models.pixel import roll_out
 from world_models.models.pixel_unet import PixelUNet
 from world_models.runs import seeding
 from world_models.runs.files import read_json
-from world_models.worlds.dream_env import DreamEnv, open_dream
+from world_models.worlds.dream_env import WORLD_OPENERS, DreamEnv, open_dream
 from world_models.worlds.latent import LatentWorld
 from world_models.worlds.pixel import PixelPredictor, PixelWorld
 from world_models.worlds.starts import held_out_windows
@@ -254,15 +254,40 @@ def test_a_chains_m_dreams(finished: Path) -> None:
     assert scores[1:] == play(open_dream(finished, 2, max_steps=5), policy, [2, 3, 4])
 
 
-def test_without_a_reward_head_there_is_no_reward(pipeline: Path) -> None:
+def test_without_a_reward_head_there_is_no_reward(
+    pipeline: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     config = pipeline / "mdrnn/config.yaml"
     config.write_text(config.read_text().replace("include_reward: true", "include_reward: false"))
     dream = open_dream(pipeline, 2)
+    assert "mdrnn predicts no rewards: all are 0; train it with stage.include_reward=true" in (
+        caplog.text
+    )
+    assert "ends" not in caplog.text
     dream.reset(seed=[0, 1])
     assert not dream.step(dream.action_space.sample())[1].any()
     config.write_text("stage: {")
     with pytest.raises(ValueError, match=r"config\.yaml is damaged"):
         open_dream(pipeline, 2)
+
+
+def test_a_model_without_heads_says_what_it_lacks(
+    tmp_path: Path,
+    world: PixelWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setitem(WORLD_OPENERS, "pixel", lambda run, device: world)
+    (tmp_path / "manifest.json").write_text('{"stage": "pixel", "status": "finished"}')
+    said = ("no rewards: all are 0; train it with stage.rewards=true", "no ends: every episode")
+    open_dream(tmp_path, 1)
+    assert [words in caplog.text for words in said] == [False, False]
+    caplog.clear()
+    advance = type(world).advance
+    without = {"reward": None, "done": None}
+    monkeypatch.setattr(type(world), "advance", lambda *given: replace(advance(*given), **without))
+    open_dream(tmp_path, 1)
+    assert [words in caplog.text for words in said] == [True, True]
 
 
 def test_only_models_that_go_on_can_dream(finished: Path) -> None:

@@ -116,6 +116,11 @@ class Agent:
         expected = (self._episodes, pre.size, pre.size, pre.channels)
         if not (np.shape(frames) == expected and getattr(frames, "dtype", None) == np.uint8):
             came = getattr(frames, "dtype", type(frames).__name__)
+            if np.ndim(frames) == 2:
+                raise ValueError(
+                    f"agent.act takes frames, not {np.shape(frames)}: what open_dream of M shows "
+                    "is played by ControllerPolicy"
+                )
             raise ValueError(
                 f"agent.act takes frames uint8 {expected}, one for each episode, not {came} "
                 f"{np.shape(frames)}: agent.prepare(pictures) crops and resizes what the "
@@ -124,6 +129,7 @@ class Agent:
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
         """What V keeps of frames (n, size, size, channels) uint8."""
+        self._check("reconstruct", frames)
         return self.world.decode(self.world.encode(frames))
 
     def dream(
@@ -134,8 +140,30 @@ class Agent:
         temperature: float = 1.0,
         seed: int = 0,
     ) -> np.ndarray:
-        """See `WorldModel.dream`."""
+        """The `horizon` frames that M dreams after those (n, size, size, channels) of one episode.
+
+        `actions` are n + horizon: see `WorldModel.dream`.
+        """
+        self._check("dream", frames)
+        if len(actions) < len(frames) + horizon - 1:
+            raise ValueError(
+                f"agent.dream has {len(actions)} actions; it takes one for each of the "
+                f"{len(frames)} frames and of the {horizon} that follow"
+            )
         return self.world.dream(frames, actions, horizon, temperature, seed)
+
+    def _check(self, name: str, frames: np.ndarray) -> None:
+        """Other arrays than uint8 (n, size, size, channels) are a ValueError."""
+        pre = self.env.preprocessing
+        wanted = (pre.size, pre.size, pre.channels)
+        given = np.asarray(frames)
+        if given.dtype == np.uint8 and given.ndim == 4 and given.shape[1:] == wanted:
+            return
+        what = "frames of one episode" if name == "dream" else "frames"
+        numbers = ", ".join(map(str, wanted))
+        raise ValueError(
+            f"agent.{name} has {given.dtype} {given.shape}; it takes {what}, uint8 (n, {numbers})"
+        )
 
     def save(self, path: Path, half: bool = False) -> None:
         """Write agent.pt; `half`: V and M in half precision, which takes half the space."""

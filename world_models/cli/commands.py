@@ -33,7 +33,7 @@ MULTIRUN = ("-m", "--multirun")
 # what --info can be about
 ABOUT = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 WORD = "env.trust="
-HYDRA_FLAGS = ("-c", "--cfg", "-p", "--package", "-i", "--info", "--resolve", "--version")
+HYDRA_FLAGS = ("-c", "--cfg", "-p", "--package", "-i", "--info", "--resolve")
 
 
 def dispatch(arguments: list[str]) -> None:

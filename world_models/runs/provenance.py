@@ -18,7 +18,10 @@ def provenance() -> dict[str, Any]:
 
     commit = _git("rev-parse", "HEAD")
     return {
-        "git": {"commit": commit.decode().strip(), "dirty": bool(_git("status", "--porcelain"))}
+        "git": {
+            "commit": commit.decode().strip(),
+            "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        }
         if commit
         else None,
         "versions": versions(),

@@ -1,5 +1,6 @@
 """A world as an environment: episodes begin at stored places and go on in the model alone."""
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,8 @@ from world_models.worlds.latent import LatentWorld, encoded_starts, load_world_m
 from world_models.worlds.pixel import PixelWorld, load_pixel_predictor
 from world_models.worlds.starts import held_out_windows
 from world_models.worlds.world import World, place, select
+
+log = logging.getLogger(__name__)
 
 
 class DreamEnv(SlotVectorEnv):
@@ -106,7 +109,7 @@ def open_dream(
 
     Its best model dreams, and begins at held-out episodes of those from which it was trained. Of
     M what an agent observes is what C sees, [z, h]; `render` shows what V makes of z. A run of
-    another stage is a ValueError.
+    another stage is a ValueError; heads that the model lacks are named in a warning.
     """
     given = PastRun(Path(run))
     dreaming = [part for part in given.parts if part.stage in WORLD_OPENERS]
@@ -114,7 +117,26 @@ def open_dream(
     if past.stage not in WORLD_OPENERS:
         wanted = " and ".join(WORLD_OPENERS)
         raise ValueError(f"{past.name} is a {past.stage} run: only {wanted} runs dream")
-    return DreamEnv(WORLD_OPENERS[past.stage](past, device), num_envs, max_steps)
+    world = WORLD_OPENERS[past.stage](past, device)
+    _warn_of_missing_heads(world, past)
+    return DreamEnv(world, num_envs, max_steps)
+
+
+@torch.inference_mode()
+def _warn_of_missing_heads(world: World[Any], run: PastRun) -> None:
+    """Say what a dream lacks, after one step of it."""
+    state = world.begin(np.zeros(1, int))
+    number = torch.zeros(1, dtype=torch.int64, device=state[0].device)
+    still = torch.zeros(1, world.env.action_space.size, device=state[0].device)
+    after = world.advance(state, still, RowDraws(number, number))
+    if after.reward is None:
+        key = REWARD_KEYS[run.stage]
+        log.warning("%s predicts no rewards: all are 0; train it with %s", run.name, key)
+    if after.done is None:
+        log.warning(
+            "%s predicts no ends: every episode lasts max_steps; train it with stage.ends=true",
+            run.name,
+        )
 
 
 def open_pixel_world(run: PastRun, device: str) -> PixelWorld:
@@ -143,6 +165,7 @@ def _trained_on_rewards(run: Path) -> bool:
         raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
 
 
+REWARD_KEYS = {"pixel": "stage.rewards=true", "mdrnn": "stage.include_reward=true"}
 WORLD_OPENERS: dict[str, Callable[[PastRun, str], World[Any]]] = {
     "pixel": open_pixel_world,
     "mdrnn": open_latent_world,
