@@ -59,7 +59,14 @@ PLOT_STYLE: dict[Any, Any] = {
 }
 WIDE, HALF, THIRD = (920, 270), (448, 190), (290, 170)  # width and height in CSS pixels
 MOST_POINTS = 320
+LARGEST_DRAWN = 1e100
 TICK_STEPS = (1, 2, 5, 10)  # what steps between ticks may be
+
+
+def drawable(values: np.typing.ArrayLike) -> np.ndarray:
+    """Which numbers a plot can show: finite, and not so large that its axis overflows."""
+    numbers = np.asarray(values, np.float64)
+    return np.isfinite(numbers) & (np.abs(numbers) < LARGEST_DRAWN)
 
 
 @dataclass(frozen=True)
@@ -111,7 +118,7 @@ class Band:
     def finite(self) -> "Band":
         """The points of which all is known."""
         parts = (self.x, self.low, self.middle, self.high)
-        keep = np.isfinite(parts).all(0)
+        keep = drawable(parts).all(0)
         return Band(*(part[keep] for part in parts))
 
 
@@ -158,7 +165,8 @@ def beside_published(
         from matplotlib.ticker import FuncFormatter, NullFormatter
 
         for (x, y), colour in ((theirs, GREY), (ours, ORANGE)):
-            axes.plot(x, y, color=colour, marker="o", markersize=3.5)
+            shown = drawable(x) & drawable(y)
+            axes.plot(x[shown], y[shown], color=colour, marker="o", markersize=3.5)
         axes.set_xscale("log")
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.12g}"))
         axes.xaxis.set_minor_formatter(NullFormatter())
@@ -170,7 +178,7 @@ def beside_published(
 
 def histogram(values: np.ndarray, xlabel: str, size: tuple[int, int], title: str) -> Markup | None:
     """How often each value occurs; None without a finite value."""
-    values = values[np.isfinite(values)]
+    values = values[drawable(values)]
     if not values.size:
         return None
 
@@ -194,7 +202,7 @@ def bars(
 ) -> Markup | None:
     """A bar for each value, the highest first, and a line at `level` if that is above 0; None
     without a finite value."""
-    values = np.sort(values[np.isfinite(values)])[::-1]
+    values = np.sort(values[drawable(values)])[::-1]
     if not values.size:
         return None
 
@@ -215,7 +223,7 @@ def strip(
     """One row of dots per group (name, colour, values, (mean, low, high)) with its mean and
     interval; None without a value."""
     groups = [
-        (name, colour, values[np.isfinite(values)], mean) for name, colour, values, mean in groups
+        (name, colour, values[drawable(values)], mean) for name, colour, values, mean in groups
     ]
     if not any(values.size for _, _, values, _ in groups):
         return None
@@ -233,7 +241,7 @@ def strip(
                 markersize=6.5,
                 markeredgewidth=0,
             )
-            if np.isfinite([mean, low, high]).all():
+            if drawable([mean, low, high]).all():
                 axes.plot([low, high], [row + 0.36] * 2, color=colour, linewidth=2)
                 axes.plot([mean], [row + 0.36], "|", color=colour, markersize=11, markeredgewidth=2)
         axes.set_yticks(range(len(groups)), [name for name, *_ in groups])
@@ -253,7 +261,7 @@ def round_ticks(most: int, integer: bool = False) -> "MaxNLocator":
 
 
 def _thinned(line: Line) -> Line:
-    keep = np.isfinite(line.x) & np.isfinite(line.y)
+    keep = drawable(line.x) & drawable(line.y)
     x, y = line.x[keep], line.y[keep]
     if x.size > MOST_POINTS:
         parts = np.array_split(np.arange(x.size), MOST_POINTS)

@@ -1,15 +1,22 @@
 """Numbers and times as people write them."""
 
 import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 TABLE_WIDTH = 250
 """Of a table on a terminal: wide enough to fold no path, so that one can be copied."""
+LARGEST_IN_FULL = 1e15
 
 
 def number(value: float, scale: float | None = None) -> str:
     """A number as people write it: 884, 12.5, 0.0031, −40; a dash for what is not finite."""
     if not math.isfinite(value):
         return "–"
+    if abs(value) >= LARGEST_IN_FULL:
+        return f"{value:.2g}".replace("-", "−").replace("e+", "e")
     size = abs(value if scale is None else scale)
     if size == 0 or size >= 100:
         decimals = 0
@@ -33,3 +40,10 @@ def duration(seconds: float) -> str:
     hours, minutes = divmod(minutes, 60)
     parts = [f"{hours} h", f"{minutes} min"] if hours else [f"{minutes} min", f"{rest} s"]
     return " ".join(part for part in parts if not part.startswith("0 ")) or "0 s"
+
+
+def plain_console() -> "Console":
+    """A terminal for tables that shows names as they are, also where they look like markup."""
+    from rich.console import Console
+
+    return Console(width=TABLE_WIDTH, markup=False, emoji=False)

@@ -37,10 +37,14 @@ def headline(folder: Path) -> Headline | None:
     """The agent's mean return, or the skill of a next-frame model."""
     if not (folder / "scores.json").is_file():
         return None
-    scores = read_json(folder / "scores.json")
-    if "horizons" in scores:
-        return Headline(SKILL, skill(list(rows_of(HorizonRow, scores["horizons"]))), True)
-    return Headline("mean return", scores["mean"], True, scores["std"])
+    path = folder / "scores.json"
+    scores = read_json(path)
+    try:
+        if "horizons" in scores:
+            return Headline(SKILL, skill(list(rows_of(HorizonRow, scores["horizons"]))), True)
+        return Headline("mean return", float(scores["mean"]), True, float(scores["std"]))
+    except (KeyError, TypeError, AttributeError):
+        raise ValueError(f"{path} is damaged: it holds no scores; evaluate again") from None
 
 
 def findings(folder: Path) -> list[Finding]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
-from world_models.figures.plots import BLUE, GREY, HALF, as_svg, round_ticks
+from world_models.figures.plots import BLUE, GREY, HALF, as_svg, drawable, round_ticks
 from world_models.figures.wording import number
 from world_models.measures.rows import HEAD_SCORES, QUANTITIES, CalibrationBin, HeadScore
 from world_models.report.page import Listing, Section
@@ -81,7 +81,7 @@ def _alike(*values: float) -> list[str]:
 def _agreement(points: np.ndarray, xlabel: str, ylabel: str, title: str) -> Markup | None:
     """Points (N, 4) of predicted, observed and the ends of its interval, beside the diagonal; None
     without a finite one."""
-    points = points[np.isfinite(points).all(1)]
+    points = points[drawable(points).all(1)]
     if not len(points):
         return None
     predicted, observed, low, high = points.T

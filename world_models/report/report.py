@@ -10,8 +10,9 @@ from world_models.figures.wording import duration
 from world_models.report.modules import heads_a_chain, report_of
 from world_models.report.page import Figure, Section
 from world_models.report.sections import make_section
+from world_models.report.shown_run import shown_run
 from world_models.runs.files import write_text
-from world_models.runs.past import Part, PastRun
+from world_models.runs.past import Part
 from world_models.runs.progress import tracked
 
 if TYPE_CHECKING:
@@ -55,7 +56,9 @@ def write_report(folder: Path) -> Path:
 def write_page(folder: Path, page: Page) -> Path:
     """Write a page as `report.html`; returns its path."""
     path = folder / "report.html"
-    write_text(path, _templates().get_template(TEMPLATE).render(page=page))
+    text = _templates().get_template(TEMPLATE).render(page=page)
+    # bytes of names that are no UTF-8
+    write_text(path, text.encode(errors="backslashreplace").decode())
     return path
 
 
@@ -75,12 +78,13 @@ def _templates() -> "Environment":
 
 
 def _page(folder: Path) -> Page:
-    run = PastRun(folder)
+    run, odd = shown_run(folder)
     manifest = run.manifest
     parts = [] if report_of(run.stage) else run.parts
     whole = bool(parts)
     taken = manifest.get("reused") or {}
     sections = _parts(folder, parts, taken) if whole else [_part(folder, run.stage)]
+    _note_odd(sections[0], odd)
     heads = [
         section
         for section in sections
@@ -126,12 +130,20 @@ def _part(folder: Path, stage: str, key: str = "") -> Section:
     if not (folder / "manifest.json").is_file():
         return make_section(folder, stage, {}, "not started", key)
     try:
-        run = PastRun(folder)
-        return make_section(folder, stage, run.manifest, run.status, key)
-    except (ValueError, KeyError) as error:
+        run, odd = shown_run(folder)
+        section = make_section(folder, stage, run.manifest, run.status, key)
+        _note_odd(section, odd)
+        return section
+    except ValueError as error:
         section = make_section(folder, stage, {}, "damaged", key)
         section.notes.append(f"manifest.json cannot be read: {error}")
         return section
+
+
+def _note_odd(section: Section, odd: list[str]) -> None:
+    """Say which fields of a manifest cannot be shown."""
+    if odd:
+        section.note(f"manifest.json is damaged: {', '.join(odd)} cannot be shown.")
 
 
 def _taken(folder: Path, stage: str, source: str) -> Section:

@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from world_models.figures.plots import as_png, as_svg
-from world_models.figures.wording import TABLE_WIDTH, number
+from world_models.figures.wording import number, plain_console
 from world_models.report.page import Figure, Listing, Section
 from world_models.report.report import Page, date, facts, shown_text, write_page
 from world_models.report.sweep_plots import LEFT_MARGIN, PLOT_SIZE, Chart, charts, drawer
@@ -15,6 +15,7 @@ from world_models.report.sweep_table import Group, Job, best_of, not_compared
 from world_models.runs.files import replacing
 from world_models.runs.folder import display_path, read_manifest
 from world_models.runs.places import led_to, seen_from
+from world_models.runs.quotes import printable
 from world_models.runs.sweeps import read_sweep
 
 SEEDS_NOTE = (
@@ -36,10 +37,10 @@ def print_tables(jobs: list[Job], groups: list[Group], console: Console | None =
             *listing.columns, box=None, pad_edge=False, title=listing.caption, title_justify="left"
         )
         for index, row in enumerate(listing.rows):
-            table.add_row(*row, style="bold" if index == listing.best else None)
-        (console or Console(width=TABLE_WIDTH)).print(table, "")
+            table.add_row(*map(printable, row), style="bold" if index == listing.best else None)
+        (console or plain_console()).print(table, "")
     for note in _notes(groups):
-        (console or Console(width=TABLE_WIDTH)).print(note, markup=False)
+        (console or plain_console()).print(note)
 
 
 def listings(jobs: list[Job], groups: list[Group]) -> list[Listing]:

@@ -2,9 +2,12 @@
 field that is missing, of another type or out of range."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Count = Annotated[int, Field(ge=0, lt=1 << 63)]
 """A whole number from 0 on that fits 64 bits."""
@@ -37,7 +40,14 @@ def require(schema: type[Stored], content: Any, place: str | Path) -> None:
     try:
         schema.model_validate(content)
     except ValidationError as error:
-        raise damaged(place, _sentence(error)) from None
+        if found := flaws(error):
+            raise damaged(place, _sentence(found[0])) from None
+
+
+def flaws(error: ValidationError) -> "list[ErrorDetails]":
+    """What is wrong with content; bytes of a path that are no UTF-8 are not."""
+    found = error.errors(include_url=False)
+    return [one for one in found if one["type"] != "string_unicode"]
 
 
 def damaged(place: str | Path, what: str) -> ValueError:
@@ -45,9 +55,8 @@ def damaged(place: str | Path, what: str) -> ValueError:
     return ValueError(f"{place} is damaged: {what}; restore it, or make it again")
 
 
-def _sentence(error: ValidationError) -> str:
-    """The first thing that is wrong, the field first."""
-    found = error.errors(include_url=False)[0]
+def _sentence(found: "ErrorDetails") -> str:
+    """What is wrong, the field first."""
     field = _field(found["loc"])
     if found["type"] == "missing":
         return f"{field} is missing"

@@ -28,7 +28,7 @@ from world_models.data.overview import write_overview
 from world_models.data.store import META_KEYS, SPLITS, EpisodeStore, StoreWriter, split_episodes
 from world_models.data.verify import Verdict, check_store
 from world_models.envs.spec import EnvSpec, difference
-from world_models.figures.wording import TABLE_WIDTH
+from world_models.figures.wording import plain_console
 from world_models.runs.folder import display_path
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import require_positive
@@ -220,7 +220,7 @@ def verify(cfg: ConvertConfig, console: Console | None = None) -> None:
 
     A damaged store is a ValueError.
     """
-    folder, console = _store_folder(cfg), console or Console(width=TABLE_WIDTH)
+    folder, console = _store_folder(cfg), console or plain_console()
     with ProgressBar("verify", None, rate_unit="episodes") as bar:
         verdict = check_store(folder, bar.advance)
     for damage in verdict.damages:

@@ -8,10 +8,11 @@ from rich.console import Console
 from rich.table import Table
 
 from world_models.config.stage import Look, Stage
-from world_models.figures.wording import TABLE_WIDTH
+from world_models.figures.wording import plain_console
 from world_models.report.headline import QUALITY_OF_PICTURES, SKILL, headline
 from world_models.runs.past import PastRun, all_runs
 from world_models.runs.places import led_to, seen_from
+from world_models.runs.quotes import printable
 
 log = logging.getLogger(__name__)
 
@@ -33,10 +34,8 @@ def list_runs(outputs: Path, console: Console | None = None) -> None:
             overflow="fold",
         )
     for run in all_runs(outputs):
-        table.add_row(*describe(run, outputs))
-    (console or Console(width=TABLE_WIDTH)).print(
-        table if table.row_count else f"no runs in {outputs}"
-    )
+        table.add_row(*map(printable, describe(run, outputs)))
+    (console or plain_console()).print(table if table.row_count else f"no runs in {outputs}")
 
 
 def describe(run: PastRun, outputs: Path) -> list[str]:
