@@ -576,8 +576,8 @@ BAD_NPZ: list[tuple[dict[str, Any], str]] = [
         r"rollout_0.npz: observations are float32 \(6, 2, 32\), and must be uint8 \(T, H, W, C\)",
     ),
     (
-        {"observations": np.zeros((6, 3, 32, 32), np.uint8)},
-        r"observations are uint8 \(6, 3, 32, 32\)",
+        {"observations": np.zeros((6, 2, 32, 32), np.uint8)},
+        r"observations are no pictures: an array of shape \(2, 32, 32\)",
     ),
     (
         {"actions": np.zeros((5, 2), np.float32)},

@@ -21,8 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from world_models.data.episode import UNKNOWN_SEED
-from world_models.data.interchange.ordering import in_order
+from world_models.data.interchange.ordering import as_seed, in_order
 from world_models.data.interchange.recording import (
     BOUNDARY_NAMES,
     Alignment,
@@ -72,16 +71,17 @@ class Hdf5Source:
         """One episode; a damaged file is a ValueError naming it."""
         (path,) = self.files
         steps = slice(*self._bounds[index : index + 2].tolist())
+        place = f"{path}, episode {index}"
         with opened(path) as file:
             rows = Rows(
-                place=f"{path}, episode {index}",
+                place=place,
                 observations=file["states"][steps],
                 actions=file["actions"][steps],
                 rewards=file["rewards"][steps],
                 terminals=_entry(file, "terminals", steps),
                 truncations=_entry(file, "truncations", steps),
                 boundary=_entry(file, BOUNDARY_NAMES[self.alignment], index),
-                seed=int(file["seeds"][index]) if "seeds" in file else UNKNOWN_SEED,
+                seed=as_seed(place, _entry(file, "seeds", index)),
                 split=file["splits"].asstr()[index] if "splits" in file else None,
             )
         return in_order(rows, self.alignment, self._limit)
@@ -96,6 +96,8 @@ def opened(path: Path) -> Iterator[Any]:
             yield file
     except (OSError, RuntimeError) as error:
         raise ValueError(f"{path} is truncated or no HDF5 file: {error}") from None
+    except (TypeError, LookupError) as error:
+        raise ValueError(f"{path} has an entry that is laid out in another way: {error}") from None
 
 
 def require_whole(path: Path, file: Any) -> None:
@@ -125,7 +127,10 @@ def _bounds(path: Path, file: Any) -> np.ndarray:
         )
     table = np.asarray(file["episodes"])
     if "N_GAMES" in file.attrs:
-        table = table[: int(file.attrs["N_GAMES"]) + 1]
+        games = np.asarray(file.attrs["N_GAMES"])
+        if games.size != 1 or games.dtype.kind not in "iu":
+            raise ValueError(f"{path}: its attribute N_GAMES is {games}, and must be one integer")
+        table = table[: int(games.item()) + 1]
     rows = min(len(file[name]) for name in ("states", "actions", "rewards"))
     if table.ndim != 1 or not np.issubdtype(table.dtype, np.integer) or len(table) < 2:
         raise ValueError(

@@ -20,7 +20,7 @@ from PIL import Image
 from world_models.data.arrays import Array
 from world_models.data.episode import TERMINATED, TRUNCATED, UNKNOWN_SEED
 from world_models.data.interchange.hdf5 import opened, require_whole
-from world_models.data.interchange.ordering import in_order
+from world_models.data.interchange.ordering import as_seed, in_order
 from world_models.data.interchange.recording import (
     Recording,
     Rows,
@@ -42,7 +42,8 @@ BYTES_PER_EPISODE = 1024
 def data_folder(path: Path) -> Path | None:
     """The folder with the data of the Minari data set at `path`; None where there is none."""
     for folder in (path, path / "data"):
-        if (folder / "metadata.json").is_file():
+        metadata = folder / "metadata.json"
+        if metadata.is_file() and "total_episodes" in metadata.read_text(errors="replace"):
             return folder
     return None
 
@@ -88,18 +89,16 @@ class MinariSource:
             (metadata,) = self._storage.get_episode_metadata([index])
         observations = episode["observations"]
         frames = np.asarray(observations if self._key is None else observations[self._key])
-        if frames.ndim == 3:
-            frames = frames[..., None]
-        seed = metadata.get("seed")
+        place = f"{self._path}, episode {index}"
         rows = Rows(
-            place=f"{self._path}, episode {index}",
+            place=place,
             observations=frames,
             actions=np.asarray(episode["actions"]),
             rewards=np.asarray(episode["rewards"]),
             terminals=np.asarray(episode["terminations"]),
             truncations=np.asarray(episode["truncations"]),
             boundary=None,
-            seed=UNKNOWN_SEED if seed is None else int(seed),
+            seed=as_seed(place, metadata.get("seed")),
             split=metadata.get("split"),
         )
         return in_order(rows, None, None)

@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from world_models.data.arrays import Array
-from world_models.data.episode import UNKNOWN_SEED
 from world_models.data.interchange.layouts import OURS, Layout, layout_of, rows_of
-from world_models.data.interchange.ordering import in_order
+from world_models.data.interchange.ordering import as_seed, in_order
 from world_models.data.interchange.recording import (
     BOUNDARY_NAMES,
     Alignment,
@@ -82,7 +81,7 @@ class NpzSource:
         rows = replace(
             rows_of(self._layout, str(path), content),
             boundary=content.get(self._boundary),
-            seed=_seed(path, content),
+            seed=as_seed(str(path), content.get("seed")),
             split=_text(content, "split"),
         )
         return in_order(rows, alignment, self._limit)
@@ -177,13 +176,6 @@ def _damaged(path: Path, error: Exception) -> ValueError:
 
 def _text(content: dict[str, Array], name: str) -> str | None:
     return str(content[name]) if name in content else None
-
-
-def _seed(path: Path, content: dict[str, Array]) -> int:
-    seed = content.get("seed", np.int64(UNKNOWN_SEED))
-    if seed.size != 1 or not np.issubdtype(seed.dtype, np.integer):
-        raise ValueError(f"{path}: its seed is {seed.dtype} {seed.shape}, and must be one integer")
-    return int(seed.item())
 
 
 def export(store: EpisodeStore, folder: Path, alignment: Alignment) -> Iterator[EpisodeRow]:

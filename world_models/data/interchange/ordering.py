@@ -1,13 +1,15 @@
 """Rows of a file put in the project's order, and what rows must be for that."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from world_models.data.arrays import Array
-from world_models.data.episode import TERMINATED, TRUNCATED
+from world_models.data.episode import TERMINATED, TRUNCATED, UNKNOWN_SEED
 from world_models.data.interchange.recording import Alignment, Recording, Rows
 from world_models.data.store import SPLITS
+from world_models.envs.pictures import CHANNELS, as_picture
 
 
 def in_order(rows: Rows, alignment: Alignment | None, limit: int | None) -> Recording:
@@ -22,14 +24,15 @@ def in_order(rows: Rows, alignment: Alignment | None, limit: int | None) -> Reco
     truncated.
     Rows that do not fit together are a ValueError.
     """
-    rows = _as_columns(rows)
+    rows = _as_columns(_as_pictures(rows))
     _check(rows)
     surplus = _surplus(rows, alignment)
     if surplus:
         rows = replace(rows, actions=rows.actions[: len(rows.observations)])
     _check_lengths(rows, alignment)
     frames, dropped = _frames(rows, alignment)
-    rewards = rows.rewards.astype(np.float32)
+    with np.errstate(over="ignore"):
+        rewards = rows.rewards.astype(np.float32)
     done = _done(rows, limit)
     return Recording(
         place=rows.place,
@@ -41,6 +44,25 @@ def in_order(rows: Rows, alignment: Alignment | None, limit: int | None) -> Reco
         split=rows.split,
         surplus=surplus,
     )
+
+
+def _as_pictures(rows: Rows) -> Rows:
+    """Frames uint8 (T, H, W, 1 or 3) of what `as_picture` takes.
+
+    Without an axis of channels they must be whole numbers: floats (T, 2, L) are latents.
+    """
+    frames = rows.observations
+    if frames.ndim == 3 and frames.dtype.kind in "iu":
+        frames = frames[..., None]
+    is_plain = frames.dtype == np.uint8 and frames.shape[-1:] in ((1,), (3,))
+    if is_plain or frames.ndim != 4 or not frames.size:
+        return replace(rows, observations=frames)
+    try:
+        made = np.stack([as_picture(frame) for frame in frames])
+    except ValueError as error:
+        raise ValueError(f"{rows.place}: its observations are no pictures: {error}") from None
+    channels = frames.shape[-1] if frames.shape[-1] in CHANNELS else frames.shape[1]
+    return replace(rows, observations=made[..., : min(channels, 3)])
 
 
 def _as_columns(rows: Rows) -> Rows:
@@ -79,7 +101,7 @@ def _check(rows: Rows) -> None:
             f"{place}: its first or final frame is {boundary.dtype} {boundary.shape} "
             f"where the others are uint8 {frames.shape[1:]}"
         )
-    if rewards.ndim != 1 or not np.issubdtype(rewards.dtype, np.number):
+    if rewards.ndim != 1 or rewards.dtype.kind not in "biuf":
         raise ValueError(
             f"{place}: rewards are {rewards.dtype} {rewards.shape}, and must be numbers (T,)"
         )
@@ -153,6 +175,16 @@ def _flags(rows: Rows, name: str, values: Array | None) -> Array:
             "but one file or entry holds one episode"
         )
     return flags
+
+
+def as_seed(place: str, value: Any) -> int:
+    """A stored seed; none is UNKNOWN_SEED, and what is no integer a ValueError."""
+    if value is None or str(value) == "None":
+        return UNKNOWN_SEED
+    seed = np.asarray(value)
+    if seed.size != 1 or seed.dtype.kind not in "iu":
+        raise ValueError(f"{place}: its seed is {seed.dtype} {seed.shape}, and must be one integer")
+    return int(seed.item())
 
 
 def as_flags(place: str, name: str, values: Array) -> Array:

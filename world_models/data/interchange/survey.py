@@ -63,7 +63,7 @@ def _look_at_all(source: Source, spec: EnvSpec, skip_bad: bool) -> dict[str, str
                 bad[source.name(index)] = str(error)
                 log.warning("bad: %s", error)
             bar.advance()
-    _judge(len(bad), len(source), skip_bad)
+    _judge(list(bad.values()), len(source), skip_bad)
     if cut:
         log.warning(
             "%d of %d episodes hold more actions than frames, planned and never taken: "
@@ -74,17 +74,16 @@ def _look_at_all(source: Source, spec: EnvSpec, skip_bad: bool) -> dict[str, str
     return bad
 
 
-def _judge(bad: int, episodes: int, skip_bad: bool) -> None:
+def _judge(bad: list[str], episodes: int, skip_bad: bool) -> None:
     """Bad episodes are a ValueError where they are not to be skipped, or are all."""
-    if bad == episodes:
-        raise ValueError(f"all {bad} episodes are bad, see above")
-    if bad and not skip_bad:
+    count = f"{len(bad)} of {episodes} episodes are bad"
+    if bad and not (skip_bad and len(bad) < episodes):
         raise ValueError(
-            f"{bad} of {episodes} episodes are bad, named above, and nothing was converted: mend "
+            f"{count}, each named above and in log.txt, and nothing was converted ({bad[0]}): mend "
             "them or take them away and resume, or go on without them: stage.skip_bad=true"
         )
     if bad:
-        log.warning("%d of %d episodes are bad and skipped: source.json names them", bad, episodes)
+        log.warning("%s and skipped: source.json names them", count)
 
 
 def _hashes(source: Source, base: Path, bad: dict[str, Any]) -> dict[str, str]:
