@@ -161,6 +161,40 @@ def test_what_cannot_be_played_is_refused_by_its_name(
     assert f"env.id={ID}" in str(caught.value) and "\n" not in str(caught.value)
 
 
+def exiting(self: Theirs, *args: Any) -> Any:
+    raise SystemExit("the licence has run out")
+
+
+def test_who_leaves_the_program_is_refused(register: Register) -> None:
+    register(changed(step=exiting))
+    with pytest.raises(ValueError, match="SystemExit: the licence has run out"):
+        spec()
+
+
+def test_who_cannot_be_closed_is_played_all_the_same(
+    register: Register, caplog: pytest.LogCaptureFixture
+) -> None:
+    register(changed(close=raising))
+    envs = opened()
+    envs.reset(seed=[1])
+    envs.close()
+    assert "close: KeyError" in caplog.text
+
+
+def reset_anyhow(self: Theirs, *, seed: int | None = None, options: Any = None) -> Any:
+    self.number += 1
+    return np.zeros(2, np.float32), {}
+
+
+@pytest.mark.parametrize(("methods", "warned"), [({"reset": reset_anyhow}, True), ({}, False)])
+def test_who_does_not_follow_seeds_is_told(
+    methods: dict[str, Any], warned: bool, register: Register, caplog: pytest.LogCaptureFixture
+) -> None:
+    register(changed(**methods))
+    spec()
+    assert (f"env.id={ID} begins other episodes each time with one seed" in caplog.text) is warned
+
+
 def no_memory(self: Theirs, action: Any) -> Any:
     raise MemoryError("theirs")
 

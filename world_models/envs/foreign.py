@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def foreign(where: str) -> Iterator[None]:
-    """Within it, an exception is a ValueError that begins with `where`.
+    """Within it, an exception, or a call of sys.exit, is a ValueError that begins with `where`.
 
     Want of memory is nobody's mistake, and stays what it is.
     """
@@ -14,6 +14,6 @@ def foreign(where: str) -> Iterator[None]:
         yield
     except MemoryError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         words = " ".join(str(error).split()) or "no message"
         raise ValueError(f"{where}: {type(error).__name__}: {words}") from error

@@ -1,6 +1,7 @@
 """Any environment of Gymnasium that shows pixels, CarRacing with EnvPool's engine among them."""
 
 import difflib
+import logging
 import sys
 from functools import partial
 from typing import Any
@@ -18,6 +19,8 @@ from world_models.envs.pictures import CHANNELS
 from world_models.envs.preprocess import MIN_FRAME_SIZE, Preprocessing
 from world_models.envs.spec import EnvSpec
 from world_models.envs.trust import require_trust
+
+log = logging.getLogger(__name__)
 
 DRIVING_NOISE = {"CarRacing-v3": Noise(mean=(0.0, -0.8, -1.5), std=(0.3, 0.7, 1.0))}
 """How the brownian policy drives: steer, gas, brake.
@@ -56,10 +59,22 @@ def make_spec(cfg: EnvConfig, preprocessing: Preprocessing) -> EnvSpec:
         preprocessing.check(*picture.shape[:2])
         # it shows whether it can be played at all
         env.step(actions.sample(np.random.default_rng(0), 1)[0])
+        _warn_of_other_seeds(env, cfg.id)
         limit = env.spec.max_episode_steps if env.spec else None
         return EnvSpec(cfg.id, kwargs, preprocessing, cfg.frame_skip, actions, limit)
     finally:
         env.close()
+
+
+def _warn_of_other_seeds(env: PictureEnv, env_id: str) -> None:
+    """Say so where one seed begins different episodes: no run of it can be repeated."""
+    one, again = (env.reset(seed=1)[0] for _ in range(2))
+    if not np.array_equal(one, again):
+        log.warning(
+            "env.id=%s begins other episodes each time with one seed: no run can be repeated, and "
+            "held-out episodes are not sure to be others. It should draw from self.np_random alone",
+            env_id,
+        )
 
 
 def make_slots(spec: EnvSpec, num_envs: int, threads: int) -> GymnasiumVectorEnv:
@@ -93,10 +108,11 @@ def make_pixel_env(env_id: str, kwargs: dict[str, Any], render_mode: str | None)
     env = _make(env_id, {**rendering, **kwargs})
     rendered = not shows_pixels(env) and render_mode is not None
     if not rendered and not shows_pictures(env):
-        env.close()
+        space = env.observation_space
+        PictureEnv(env, env_id, False).close()
         raise ValueError(
-            f"env.id={env_id} has no pixels: "
-            "it needs image observations or the render mode rgb_array"
+            f"env.id={env_id} has no pixels: it needs image observations, not {space}, "
+            "or the render mode rgb_array"
         )
     # a first reset without a seed: let nothing random linger from that
     env.unwrapped.np_random = np.random.default_rng(0)
@@ -126,7 +142,7 @@ def find_render_mode(env_id: str, kwargs: dict[str, Any]) -> str | None:
     """`rgb_array` if the environment can render pictures, else None."""
     env = _make(env_id, kwargs)
     modes = env.metadata.get("render_modes") or []
-    env.close()
+    PictureEnv(env, env_id, False).close()
     return "rgb_array" if "rgb_array" in modes else None
 
 

@@ -1,5 +1,6 @@
 """Somebody's environment as a slot needs it: pictures, numbers and ends in their plain forms."""
 
+import logging
 from typing import Any
 
 import gymnasium
@@ -7,6 +8,8 @@ import numpy as np
 
 from world_models.envs.foreign import foreign
 from world_models.envs.pictures import as_picture
+
+log = logging.getLogger(__name__)
 
 RESET = "reset(seed, options) -> observation, info"
 STEP = "step(action) -> observation, reward, terminated, truncated, info"
@@ -50,6 +53,14 @@ class PictureEnv(gymnasium.Wrapper):
         with foreign(f"env.id={self._id}, render"):
             shown = self.env.render()
         return self._as_picture(shown)
+
+    def close(self) -> None:
+        """Let the environment go; one that cannot be closed is left, with a warning."""
+        try:
+            with foreign(f"env.id={self._id}, close"):
+                self.env.close()
+        except ValueError as error:
+            log.warning("%s", error)
 
     def _picture(self, observation: Any) -> np.ndarray:
         return self.render() if self._rendered else self._as_picture(observation)
