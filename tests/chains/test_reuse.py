@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import torch
-from commands import STAGES, newest, small, small_pipeline
+from commands import STAGES, newest, recorded_bars, small, small_pipeline
 from equality import assert_equal_runs, fails_at
 
 from world_models.chains import chain as pipelines
@@ -52,7 +52,10 @@ def both(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
     outputs = tmp_path_factory.mktemp("both")
     shutil.copytree(finished, outputs / "source/day/time")
-    assert main(small_pipeline("reuse=true", SIGMA, f"outputs={outputs}")) == 0
+    bars: list[str] = []
+    with recorded_bars(bars):
+        assert main(small_pipeline("reuse=true", SIGMA, f"outputs={outputs}")) == 0
+    assert {f"look for a finished {name}" for name in STAGES} <= set(bars), "no search is silent"
     newest(outputs).rename(outputs / "source/day/taker")
     return outputs
 

@@ -13,9 +13,9 @@ OF_THE_PIPELINE = {
     "M": ["check latents", "validate M", "fit baselines of M", "mean picture"],
     "M judged": ["judge M one step ahead", "open loop: states at the starts", "open loop"],
     "dreams": ["show dreams", "write dream.mp4"],
-    "controller": ["controller", "test"],
+    "controller": ["generations", "test"],
     "evaluate": ["evaluate", "play again to film"],
-    "films": ["write best.mp4", "write median.mp4", "write worst.mp4"],
+    "films": ["draw the films", "write best.mp4", "write median.mp4", "write worst.mp4"],
     "report": ["draw the report"],
 }
 

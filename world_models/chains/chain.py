@@ -65,7 +65,8 @@ def _take_or_run(earlier: Sequence[ChainPart], one: PartRun, whole: Run) -> None
     given = reuse.products({whole.path / part.folder: part.stage for part in earlier})
     wanted = reuse.Wanted(one.part.stage, one.config, one.run, given)
     with wanted.turn():
-        source = wanted.find()
+        with ProgressBar(f"look for a finished {one.part.folder}", None):
+            source = wanted.find()
         if source is None:
             _run_part(one, whole)
         else:

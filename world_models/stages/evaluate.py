@@ -22,7 +22,7 @@ from world_models.pools.pool import DEADLINE, one_thread
 from world_models.runs.files import write_json
 from world_models.runs.numbers import num_workers, require_positive
 from world_models.runs.past import part_folder
-from world_models.runs.progress import ProgressBar
+from world_models.runs.progress import ProgressBar, tracked
 from world_models.runs.provenance import versions
 from world_models.runs.run import PATH, RUNTIME, Run
 from world_models.runs.seeding import Purpose, fixed_seeds
@@ -206,7 +206,8 @@ def film(run: Run, agent: Agent, scores: list[Score]) -> None:
     chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
     with one_thread():
         frames, returns = replay(run, agent, list(chosen.values()))
-    for (name, score), seen, total in zip(chosen.items(), frames, returns, strict=True):
+    films = zip(chosen.items(), frames, returns, strict=True)
+    for (name, score), seen, total in tracked("draw the films", films, len(chosen), "films"):
         if not np.isclose(total, score.total_return):
             log.warning(
                 "the %s episode came to %.1f when it was filmed and to %.1f before",
