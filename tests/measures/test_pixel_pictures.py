@@ -17,7 +17,12 @@ from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
 from world_models.figures.media import LABEL_STRIP, labelled_rows, side_by_side
-from world_models.measures.pixel_pictures import save_rollout_gif, save_rollout_video, save_strip
+from world_models.measures.pixel_pictures import (
+    DARK_FRAMES,
+    save_rollout_gif,
+    save_rollout_video,
+    save_strip,
+)
 from world_models.models.pixel import PixelModel, PixelPrediction
 
 ENV = EnvSpec(
@@ -83,9 +88,15 @@ def plain(*colours: int | tuple[int, ...]) -> np.ndarray:
 
 
 def panels() -> dict[str, np.ndarray]:
-    """What a video shows, frame by frame."""
-    truth = [bright(number, step) for number in WINDOWS_SHOWN for step in (3, 4)]
-    return {"truth": plain(*truth), "prediction": plain(*[COLOUR] * 8)}
+    """What a video shows, frame by frame: windows, and dark frames between them."""
+    dark = [0] * DARK_FRAMES
+    truth: list[int] = []
+    predicted: list[int | tuple[int, ...]] = []
+    for number in WINDOWS_SHOWN:
+        truth += [bright(number, 3), bright(number, 4), *dark]
+        predicted += [COLOUR, COLOUR, *dark]
+    kept = len(truth) - DARK_FRAMES
+    return {"truth": plain(*truth[:kept]), "prediction": plain(*predicted[:kept])}
 
 
 def test_a_strip_shows_context_truth_prediction_copy_and_error(
@@ -110,7 +121,7 @@ def test_a_video_has_the_truth_on_the_left(tmp_path: Path, windows: PixelWindows
         ]
     expected = panels()
     drawn = list(side_by_side(expected))
-    assert len(decoded) == len(drawn) == 8
+    assert len(decoded) == len(drawn) == 8 + 3 * DARK_FRAMES
     for number, frame in enumerate(decoded):
         width = frame.shape[1]
         for place, panel in zip((width // 4, 3 * width // 4), expected.values(), strict=True):
@@ -121,9 +132,15 @@ def test_a_video_has_the_truth_on_the_left(tmp_path: Path, windows: PixelWindows
 
 def test_a_gif_shows_the_same(tmp_path: Path, windows: PixelWindows) -> None:
     save_rollout_gif(tmp_path / "rollout.gif", Painter(), windows, "cpu", 10)
-    expected = list(side_by_side(panels(), height=160))
+    # a GIF holds frames that are alike once
+    frames = list(side_by_side(panels(), height=160))
+    expected = [
+        one
+        for one, after in zip(frames, [*frames[1:], None], strict=True)
+        if after is None or (one != after).any()
+    ]
     with Image.open(tmp_path / "rollout.gif") as film:
         for number, frame in enumerate(expected):
             film.seek(number)
             assert np.abs(np.asarray(film.convert("RGB")).astype(int) - frame).mean() < 3, number
-        assert film.tell() == 7
+        assert film.tell() == 8 + 3 - 1

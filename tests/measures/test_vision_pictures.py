@@ -5,7 +5,12 @@ import pytest
 import torch
 
 from world_models.measures.vision import LatentStatistics
-from world_models.measures.vision_pictures import prior_samples, reconstructions, traversals
+from world_models.measures.vision_pictures import (
+    prior_samples,
+    reconstructions,
+    striking,
+    traversals,
+)
 from world_models.models.convvae import ConvVAE
 
 
@@ -88,6 +93,14 @@ def test_traversals_move_one_latent_of_the_frame_by_its_deviation(model: ConvVAE
     assert not np.array_equal(moved[0], moved[6])
     middle = drawn(model, mean_latents(model, frame))[0].astype(int)
     assert all(np.abs(tiles[3] - middle).max() <= 1 for tiles in rows.values())
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_frame_is_chosen_in_which_something_is_to_be_seen(place: int) -> None:
+    frames = torch.full((3, 64, 64, 3), 200, dtype=torch.uint8)
+    frames[1] = 90
+    frames[place, 20:40, 20:40] = 0
+    assert torch.equal(striking(frames), frames[place])
 
 
 def test_samples_of_the_prior_are_seeded(model: ConvVAE) -> None:

@@ -5,6 +5,7 @@ What needs torch is imported where it is used: commands that only look do not wa
 
 import contextlib
 import logging
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -159,6 +160,8 @@ def open_run(config: Config, path: Path, env: EnvSpec, upstream: PastRun | None)
     import torch
 
     torch.set_num_threads(config.threads or num_cores())
+    if not config.threads:
+        say_if_busy(os.getloadavg()[0])
     return Run(
         path,
         config.seed,
@@ -169,6 +172,16 @@ def open_run(config: Config, path: Path, env: EnvSpec, upstream: PastRun | None)
         agent=_agent_file(config),
         workers=config.workers,
     )
+
+
+def say_if_busy(load: float) -> None:
+    """On a machine that is busy, threads that wait for each other cost more than they give."""
+    if num_cores() > 1 and load > num_cores() / 2:
+        log.info(
+            "other work keeps %.1f of %d cores busy: threads=1 may be several times as fast",
+            load,
+            num_cores(),
+        )
 
 
 def _agent_file(config: Config) -> Path | None:

@@ -23,6 +23,8 @@ WINDOWS_SHOWN = 4
 
 They are the middle ones of as many equal groups, from little change to much.
 """
+DARK_FRAMES = 4
+"""Between two windows of a video."""
 BASELINE_CURVES = {
     "copy": (GREY, "copy last frame"),
     "mean": (GREEN, "training mean"),
@@ -63,7 +65,14 @@ def save_rollout_gif(
 
 def _panels(model: PixelModel, windows: PixelWindows, device: str) -> dict[str, np.ndarray]:
     _, _, predicted, truth = rolled(model, windows, device, windows.horizon)
-    return {"truth": to_bytes(truth.flatten(0, 1)), "prediction": to_bytes(predicted.flatten(0, 1))}
+    return {"truth": _joined(truth), "prediction": _joined(predicted)}
+
+
+def _joined(windows: Tensor) -> np.ndarray:
+    """Windows (N, T, C, H, W) one after the other, with dark frames in between."""
+    dark = windows.new_zeros(DARK_FRAMES, *windows.shape[2:])
+    parts = [part for window in windows for part in (window, dark)]
+    return to_bytes(torch.cat(parts[:-1]))
 
 
 @torch.inference_mode()

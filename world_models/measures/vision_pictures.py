@@ -39,6 +39,14 @@ def compared(x: Tensor, drawn: Tensor) -> Rows:
     return {"frame": frames, "reconstruction": reconstruction, label: brightened}
 
 
+def striking(frames: Tensor) -> Tensor:
+    """Of frames (n, H, W, C) uint8 the one in which most is to be seen.
+
+    Its pixels differ most.
+    """
+    return frames[frames.float().flatten(1).std(1).argmax()]
+
+
 @torch.inference_mode()
 def traversals(model: ConvVAE, frame: Tensor, latents: LatentStatistics) -> tuple[Rows, list[str]]:
     """What V draws when one latent of a frame (64, 64, C) uint8 moves and the others stay.

@@ -39,7 +39,7 @@ TABLES = {
     "validation": "Held-out windows, open loop",
     "train": "Open loop, windows of episodes that it was trained on",
 }
-FILM = "Left what happened, right what the model went on to predict"
+FILM = "Left what happened, right what the model went on to predict; dark between windows"
 
 ERROR_CAPTIONS = (*captions(HorizonRow).values(), TABLES["validation"])
 

@@ -18,7 +18,12 @@ from world_models.losses import vae_loss
 from world_models.measures.rows import BaselineRow, VisionRow
 from world_models.measures.vision import HeldOut, Judgement, moving_pixels, quality
 from world_models.measures.vision_baselines import Sample, baselines
-from world_models.measures.vision_pictures import prior_samples, reconstructions, traversals
+from world_models.measures.vision_pictures import (
+    prior_samples,
+    reconstructions,
+    striking,
+    traversals,
+)
 from world_models.models.convvae import IMAGE_SIZE, ConvVAE
 from world_models.runs import seeding
 from world_models.runs.checkpoint import Trained, Weights, load_checkpoint
@@ -34,6 +39,9 @@ from world_models.runs.training import Training
 from world_models.runs.weights import load_weights, model_of
 
 log = logging.getLogger(__name__)
+
+FRAMES_LOOKED_AT = 64
+"""Held-out frames among which one is chosen for the traversals."""
 
 TIMED = 8
 """Steps that are timed, after two that are not, to turn minutes into frames."""
@@ -333,7 +341,8 @@ def describe(
         {"split": held_out.split, **quality(found, table, cfg.kl_tolerance)},
     )
     save_reconstructions(run, model, held_out, "reconstructions")
-    frame = held_out.data.__getitems__([len(held_out) // 2])[0]
+    some = evenly_spaced(len(held_out), FRAMES_LOOKED_AT, rounded=False)
+    frame = striking(held_out.data.__getitems__(some))
     save_png(
         run.path / "images" / "traversals.png",
         labelled_rows(*traversals(model, frame, found.latents)),
