@@ -99,13 +99,16 @@ def test_of_a_launcher_a_file_says_which_and_how_many(
     assert [path.name for path in folder.iterdir()] == ["sweep.json"]
 
 
+@pytest.mark.parametrize("written", ["{}:Stranger-v0", r"{}\:Stranger-v0", "'{}:Stranger-v0'"])
 def test_a_stored_job_imports_a_module_with_the_users_word_alone(
-    tmp_path: Path, stranger: Stranger, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, stranger: Stranger, written: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    """Hydra writes a backslash before the colon of an id that is swept."""
     job = [item for item in JOB if item != "env=pellet"]
-    named = [*job, "env=gymnasium", f"env.id={stranger.env_id}", f"outputs={tmp_path}"]
+    named = [*job, "env=gymnasium", f"outputs={tmp_path}"]
+    named.append(f"env.id={written.format(stranger.module)}")
     folder = sweep(tmp_path / "sweep", named)
-    assert "type env.trust=stranger" in refused([f"resume={folder}"], capsys)
+    assert "type env.trust=stranger " in refused([f"resume={folder}"], capsys)
     assert not stranger.ran and not (folder / "0").exists()
     assert main([f"resume={folder}", "env.trust=stranger"]) == 0 and stranger.ran
 

@@ -25,7 +25,7 @@ from world_models.config.groups import config_folder, stage_of
 from world_models.config.schema import register
 from world_models.envs.trust import modules_of, trust
 from world_models.runs.files import typed_path
-from world_models.runs.quotes import without_quotes
+from world_models.runs.quotes import plain_value
 from world_models.runs.signals import interruptible
 from world_models.runs.sweeps import is_sweep
 
@@ -67,7 +67,7 @@ def modules_typed(arguments: list[str]) -> set[str]:
         if f"{key}=" == WORD:
             found.update(value.split(","))
         elif key.lstrip("+") == "env.id":
-            found.update(modules_of(without_quotes(value)))
+            found.update(modules_of(plain_value(value)))
     return found - {""}
 
 

@@ -23,7 +23,7 @@ from world_models.runs.folder import (
 from world_models.runs.past import all_runs, time_after
 from world_models.runs.places import seen_from
 from world_models.runs.progress import ProgressBar
-from world_models.runs.quotes import without_quotes
+from world_models.runs.quotes import plain_value
 from world_models.runs.signals import interruptible
 from world_models.runs.sweeps import (
     SWEEP_FILE,
@@ -98,7 +98,7 @@ def _require_harmless(jobs: list[list[str]], path: Path) -> None:
         for item in require_own_keys(job, path):
             key, _, value = item.partition("=")
             if key.lstrip("+") == "env.id":
-                require_trust(without_quotes(value))
+                require_trust(plain_value(value))
 
 
 def _work_off(folder: Path, launcher: list[str]) -> None:

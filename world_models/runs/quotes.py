@@ -34,6 +34,11 @@ def is_quoted(text: str) -> bool:
     return len(text) > 1 and text[0] in QUOTES and text[0] == text[-1]
 
 
+def plain_value(text: str) -> str:
+    """What the value of an override stands for, in quotes or with backslashes before characters."""
+    return without_quotes(text) if is_quoted(text) else re.sub(r"\\(.)", r"\1", text)
+
+
 def without_quotes(text: str) -> str:
     """What the value of an override stands for: the inverse of `in_quotes`."""
     if not is_quoted(text):
