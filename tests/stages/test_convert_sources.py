@@ -62,7 +62,24 @@ def test_hidden_files_are_skipped_and_linked_folders_read(tmp_path: Path) -> Non
     (source / "notes.txt").write_text("by hand")
     assert convert(source, tmp_path / "o") == 0
     assert numbers(tmp_path / "o") == [0, 1, 2]
-    assert "5 files below" in said(tmp_path / "o") and "are left out" in said(tmp_path / "o")
+    assert "5 of 8 files below" in said(tmp_path / "o") and "are left out" in said(tmp_path / "o")
+
+
+def test_copies_are_said(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "data", [0, 1, 2])
+    shutil.copy(source / "thread_0/rollout_01.npz", source / "rollout_01 (copy).npz")
+    assert convert(source, tmp_path / "o") == 0
+    assert "1 of 4 files hold the same bytes as an earlier one" in said(tmp_path / "o")
+    assert "thread_0/rollout_01.npz and rollout_01 (copy).npz" in said(tmp_path / "o")
+
+
+def test_frames_of_two_sizes_are_not_mixed(tmp_path: Path) -> None:
+    source = write_folder(tmp_path / "data", [0, 1])
+    write_rollout(source / "x.npz", 5, observations=np.zeros((STEPS, 96, 96, 3), np.uint8))
+    assert convert(source, tmp_path / "o") == 1
+    assert re.search(r"x.npz: its frames are 96x96, and those of .* 64x64", said(tmp_path / "o"))
+    assert convert(source, tmp_path / "o2", "stage.skip_bad=true") == 0
+    assert numbers(tmp_path / "o2") == [0, 1]
 
 
 def bad_folder(folder: Path) -> Path:

@@ -62,7 +62,7 @@ class NpzSource:
         self.has_final_frame = self.alignment is None or ends_with_frame(
             self.origin, self.alignment, self._has_boundary
         )
-        self.notes = _notes(self._folder, found.left_out, self._layout)
+        self.notes = _notes(self._folder, found, self._layout)
 
     def __len__(self) -> int:
         return len(self.files)
@@ -139,15 +139,16 @@ def _first_readable(files: list[Path]) -> tuple[Path, list[str], Layout]:
     raise errors[0]
 
 
-def _notes(folder: Path, left_out: list[Path], layout: Layout) -> list[str]:
+def _notes(folder: Path, found: Found, layout: Layout) -> list[str]:
     """What a user must know of the files."""
     notes = [] if layout.note is None else [layout.note]
+    left_out = found.left_out
     if left_out:
         names = ", ".join(str(path.relative_to(folder)) for path in left_out[:3])
         more = ", ..." if len(left_out) > 3 else ""
         notes.append(
-            f"{len(left_out)} files below {folder} are left out (hidden, found twice, links to "
-            f"nothing, or no .npz): {names}{more}"
+            f"{len(left_out)} of {len(left_out) + len(found.files)} files below {folder} "
+            f"are left out (hidden, found twice, links to nothing, or no .npz): {names}{more}"
         )
     return notes
 

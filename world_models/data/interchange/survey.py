@@ -7,6 +7,7 @@ from typing import Any
 from world_models.data.interchange.fitting import check
 from world_models.data.interchange.formats import Source
 from world_models.data.interchange.npz import PROBES
+from world_models.data.interchange.recording import Recording
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import read_json, sha256, write_json
 from world_models.runs.folder import display_path
@@ -39,12 +40,14 @@ def survey(source: Source, base: Path, skip_bad: bool, run: Run) -> list[int]:
     path = run.path / "source.json"
     known = read_json(path) if path.is_file() else None
     bad = _look_at_all(source, run.env, skip_bad) if known is None else known.get("skipped", {})
-    listing = {"source": str(base), "files": _hashes(source, base, bad)}
-    if known is not None and known["files"] != listing["files"]:
+    hashes = _hashes(source, base, bad)
+    _warn_of_copies(hashes)
+    if known is not None and known["files"] != hashes:
         raise ValueError(
             f"{display_path(base)} has changed since this run began: start a new run instead of "
             f"resuming {run.name}"
         )
+    listing = {"source": str(base), "files": hashes}
     write_json(path, {**listing, "skipped": bad} if bad else listing)
     run.add_input("source", path)
     return [index for index in range(len(source)) if source.name(index) not in bad]
@@ -52,12 +55,14 @@ def survey(source: Source, base: Path, skip_bad: bool, run: Run) -> list[int]:
 
 def _look_at_all(source: Source, spec: EnvSpec, skip_bad: bool) -> dict[str, str]:
     """What is wrong, by the name of each bad episode."""
-    bad, cut = {}, 0
+    bad, cut, first = {}, 0, None
     with ProgressBar("check", len(source), rate_unit="episodes") as bar:
         for index in range(len(source)):
             try:
                 recording = source.read(index)
                 check(recording, spec)
+                first = first or (recording.place, recording.frames.shape[1:3])
+                _require_size(recording, *first)
                 cut += recording.surplus > 0
             except ValueError as error:
                 bad[source.name(index)] = str(error)
@@ -72,6 +77,16 @@ def _look_at_all(source: Source, spec: EnvSpec, skip_bad: bool) -> dict[str, str
             len(source),
         )
     return bad
+
+
+def _require_size(recording: Recording, first: str, size: tuple[int, ...]) -> None:
+    """Pictures of another size than the first ones are a ValueError: one kind may be cropped."""
+    found = recording.frames.shape[1:3]
+    if found != size:
+        raise ValueError(
+            f"{recording.place}: its frames are {found[0]}x{found[1]}, and those of {first} "
+            f"{size[0]}x{size[1]}: convert them apart"
+        )
 
 
 def _judge(bad: list[str], episodes: int, skip_bad: bool) -> None:
@@ -98,3 +113,18 @@ def _hashes(source: Source, base: Path, bad: dict[str, Any]) -> dict[str, str]:
                 hashes[name] = sha256(file)
             bar.advance()
     return hashes
+
+
+def _warn_of_copies(hashes: dict[str, str]) -> None:
+    """Files of equal bytes: an episode in both splits makes validation look better than it is."""
+    firsts = {digest: name for name, digest in reversed(hashes.items())}
+    copies = [name for name, digest in hashes.items() if firsts[digest] != name]
+    if copies:
+        log.warning(
+            "%d of %d files hold the same bytes as an earlier one, such as %s and %s: "
+            "take copies away, or an episode may be in both splits",
+            len(copies),
+            len(hashes),
+            copies[0],
+            firsts[hashes[copies[0]]],
+        )
