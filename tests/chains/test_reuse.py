@@ -96,7 +96,7 @@ def test_everything_looks_through_what_was_taken(
     pipeline: Path, taker: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     text = (taker / "report.html").read_text()
-    assert text.count("(reuse=true).") == 3 and "best validation loss" in text
+    assert text.count("(reuse=true).") == 3 and "PSNR of held-out frames" in text
     assert "vae: taken from" in (taker / "log.txt").read_text()
     inputs = {
         item["kind"]: item for item in read_json(taker / "controller/manifest.json")["inputs"]
