@@ -3,11 +3,13 @@
 What this file imports at its top is light: help and a mistyped stage wait for no torch.
 """
 
+import io
 import logging
 import os
 import re
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from world_models import __version__
 from world_models.config.groups import GROUPS, no_such_choice, options
@@ -41,8 +43,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status. Mistakes end in one sentence on stderr."""
     require_no_worker()
     arguments = list(sys.argv[1:] if argv is None else argv)
-    open_closed_streams()
+    open_streams()
     try:
+        _require_working_folder()
         _run(arguments)
     except KeyboardInterrupt:
         return 130
@@ -53,10 +56,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def open_closed_streams() -> None:
-    """Where a standard stream is closed, as by `2>&-`, what is said there goes nowhere.
+def open_streams() -> None:
+    """See to it that what is said ends no command.
 
-    Else the next file that is opened would be that stream.
+    Where a standard stream is closed, as by `2>&-`, it goes nowhere; else the next file that is
+    opened would be that stream. A letter that a stream cannot show is written as its number.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         if getattr(sys, name) is None:
@@ -65,6 +69,16 @@ def open_closed_streams() -> None:
                 os.dup2(nowhere, number)
                 os.close(nowhere)
             setattr(sys, name, os.fdopen(number, "r" if number == 0 else "w"))
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _require_working_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise ValueError("the working folder is gone: cd to one that is there") from None
 
 
 def _run(arguments: list[str]) -> None:

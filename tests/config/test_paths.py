@@ -1,7 +1,9 @@
 """A path key is taken as typed: on the command line, in sweeps, stored and read back."""
 
 import itertools
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import newest, small
@@ -60,6 +62,12 @@ def test_what_is_quoted_is_read_back(text: str) -> None:
     assert without_quotes(in_quotes(text)) == text
 
 
+MANIFEST: dict[str, Any] = {
+    **{"stage": "any", "status": "finished", "created": "2026-01-01", "env": {"id": "A"}},
+    **{"experiment": None, "choices": {"env": "pellet", "env_keys": []}, "seed": 0},
+    **{"device": "cpu", "inputs": [], "resumed": [], "upstream": None, "threads": 1},
+    **{"versions": {}, "machine": {}, "git": None},
+}
 KEYS = [("rollout", "outputs"), ("vae", "upstream"), ("controller", "stage.start_from")]
 
 
@@ -71,7 +79,7 @@ def test_a_path_is_taken_as_typed_and_stored(
     path = f"/there/{name}/here"
     config = compose_config([f"stage={stage}", "env=pellet", quoted(f"{key}={path}")]).config
     (tmp_path / "config.yaml").write_text(to_yaml(config))
-    (tmp_path / "manifest.json").write_text('{"stage": "any", "resumed": []}')
+    (tmp_path / "manifest.json").write_text(json.dumps(MANIFEST))
     again = stored_config(PastRun(tmp_path), type(config.stage))
     for found in (config, again, merged(again, []), merged(again, [quoted(f"{key}={path}")])):
         holder = found.stage if key.startswith("stage.") else found

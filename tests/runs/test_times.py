@@ -76,7 +76,7 @@ def test_a_clock_that_is_right_is_believed(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write_run(tmp_path / "old", "2026-01-01T10:00:00", None)
-    write_run(tmp_path / "odd", None, None)
+    write_run(tmp_path / "odd", "yesterday", None)
     assert abs(moment(time_after(all_runs(tmp_path))) - moment(now())) < timedelta(seconds=5)
     assert not caplog.text
     assert PastRun(tmp_path / "odd").is_one

@@ -123,7 +123,8 @@ def check_upstream(
     moved is looked for below `outputs`.
     """
     if not path.is_dir():
-        raise ValueError(f"upstream={PastRun(path).name} does not exist")
+        what = "is no folder" if path.exists() else "does not exist"
+        raise ValueError(f"upstream={PastRun(path).name} {what}: name the folder of a run")
     run = part_of_chain(PastRun(path, outputs), needs)
     served = [name for name in needs if serves(run, name)]
     if not served:

@@ -48,6 +48,8 @@ def _dispatch(arguments: list[str]) -> None:
     arguments = [item for item in arguments if not item.startswith(WORD)]
     register(_schemas_for(arguments))
     typed = [item.partition("=")[2] for item in arguments if item.startswith("resume=")]
+    if "" in typed:
+        raise ValueError("resume= names no folder: give that of a run or a sweep")
     folders = [typed_path(path) for path in typed]
     overrides = [item for item in arguments if not item.startswith("resume=")]
     if set(MULTIRUN) & set(arguments):

@@ -34,7 +34,7 @@ from world_models.envs.trust import require_trust
 from world_models.runs.device import Workers, resolve_device
 from world_models.runs.folder import dated_folder, require_own_files
 from world_models.runs.numbers import num_cores
-from world_models.runs.past import PastRun, all_runs, time_after
+from world_models.runs.past import PastRun, time_after, top_runs
 from world_models.runs.places import seen_from
 from world_models.runs.provenance import provenance
 from world_models.runs.run import Run, begin
@@ -64,7 +64,7 @@ def start(composed: Composed) -> None:
     if look is not None:
         look(outputs)
         return
-    ready = prepare(composed, time_after(all_runs(outputs.absolute())))
+    ready = prepare(composed, time_after(top_runs(outputs.absolute())))
     start_in(dated_folder(outputs.absolute() / ready.env.folder_name), composed, ready)
 
 

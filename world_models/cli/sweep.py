@@ -20,7 +20,7 @@ from world_models.runs.folder import (
     require_own_files,
     write_resume_script,
 )
-from world_models.runs.past import all_runs, time_after
+from world_models.runs.past import time_after, top_runs
 from world_models.runs.places import seen_from
 from world_models.runs.progress import ProgressBar
 from world_models.runs.quotes import plain_value
@@ -46,7 +46,7 @@ def start(overrides: list[str], command: list[str]) -> None:
     anything is written.
     """
     plan = expand(overrides)
-    began = time_after(all_runs(plan.outputs))
+    began = time_after(top_runs(plan.outputs))
     _require_one_that_starts(plan.jobs, began)
     folder = new_folder(plan.folder.parent, plan.folder.name)
     directory = seen_from(Path.cwd(), folder)

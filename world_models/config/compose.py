@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from world_models.config.groups import GROUPS, config_folder, no_such_choice, options, stage_of
 from world_models.config.own_keys import require_own_keys
-from world_models.config.schema import Config, flatten, path_keys, with_base, with_home
+from world_models.config.schema import Config, check_paths, flatten, path_keys, with_base, with_home
 from world_models.runs.files import typed_path
 from world_models.runs.manifest import Choices
 from world_models.runs.parsing import require
@@ -120,6 +120,7 @@ def typed(raw: DictConfig, hydra: Any) -> Composed:
     for key in unknown_keys(OmegaConf.to_container(raw, enum_to_str=True), config):
         raise ValueError(_unknown_key(key, list(valid_keys(overrides))))
     assert isinstance(config, Config), type(config)
+    check_paths(config)
     return Composed(cast(Config, with_home(config)), choices, overrides)
 
 

@@ -1,5 +1,6 @@
 """Root schema of the configuration, and what can be done with a typed one."""
 
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, fields, is_dataclass, replace
 from enum import Enum
@@ -117,6 +118,17 @@ def paths_of(config: Any, prefix: str = "") -> dict[str, str | None]:
 def with_home(config: Any) -> Any:
     """A copy of nested dataclasses in which paths that begin with ~ begin with the user's home."""
     return with_paths(config, lambda path: str(typed_path(path)) if path.startswith("~") else path)
+
+
+def check_paths(config: Any) -> None:
+    """A path that no file can have, or that cannot be kept as text, is a ValueError."""
+    for key, path in paths_of(config).items():
+        if path == "":
+            raise ValueError(f"{key} is empty: give a path, or leave the key out")
+        if path is not None and ("\0" in path or path.encode(errors="ignore") != os.fsencode(path)):
+            raise ValueError(
+                f"{key}={path!r} holds bytes that are no text in UTF-8: choose another name"
+            )
 
 
 def with_paths(config: Any, change: Callable[[str], str]) -> Any:

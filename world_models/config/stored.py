@@ -12,7 +12,7 @@ from yaml import YAMLError
 
 from world_models.config.compose import compose_config, explain
 from world_models.config.own_keys import require_own_keys
-from world_models.config.schema import Config, flatten, paths_of, structured, with_home
+from world_models.config.schema import Config, check_paths, flatten, paths_of, structured, with_home
 from world_models.config.yaml_file import read_yaml, require_plain
 from world_models.envs.config import EnvConfig
 from world_models.envs.families import family_of
@@ -72,6 +72,7 @@ def merged(config: Config, overrides: list[str]) -> Config:
             explain(error, overrides, [key for key, _, _ in flatten(config)])
         ) from None
     assert isinstance(result, Config), type(result)
+    check_paths(result)
     return cast(Config, with_home(result))
 
 

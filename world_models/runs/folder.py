@@ -40,8 +40,8 @@ def new_folder(parent: Path, name: str) -> Path:
         except FileExistsError:
             if not path.is_dir():
                 raise ValueError(
-                    f"{display_path(path)} cannot be made a run folder: a file of that name is in "
-                    "the way"
+                    f"{display_path(path)} cannot be made a run folder: a file of that name, or "
+                    "a link to nothing, is in the way"
                 ) from None
         except (NotADirectoryError, PermissionError, OSError) as error:
             raise ValueError(

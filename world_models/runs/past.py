@@ -1,6 +1,7 @@
 """A run folder that is read and not written: its manifest is parsed once, when it is first asked
 for."""
 
+import glob
 import logging
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -219,6 +220,12 @@ def all_runs(outputs: Path) -> list[PastRun]:
     found = [PastRun(path.parent) for path in find_files(outputs, "manifest.json").files]
     runs = [run for run in found if run.is_one]
     return sorted(runs, key=lambda run: (moment(run.manifest["created"]), str(run.path)))
+
+
+def top_runs(outputs: Path) -> list[PastRun]:
+    """The runs in folders of their own, `<env>/<date>/<time>`: no parts, no jobs of sweeps."""
+    found = glob.glob("*/*/*/manifest.json", root_dir=outputs)  # noqa: PTH207  # of any length
+    return [run for run in (PastRun((outputs / path).parent) for path in found) if run.is_one]
 
 
 def time_after(runs: Iterable[PastRun]) -> str:
