@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from world_models.envs.config import Backend
+from world_models.runs.device import Device
 from world_models.runs.folder import read_manifest
 from world_models.runs.manifest import require_resumable
 from world_models.runs.past import PastRun, all_runs
+from world_models.runs.run import Run
 from world_models.runs.sweeps import Sweep, failure, read_sweep, write_sweep
 
 MANIFEST: dict[str, Any] = {
@@ -124,3 +127,24 @@ def test_a_note_of_a_failure_is_checked_too(tmp_path: Path) -> None:
     (tmp_path / "failure.json").write_text('{"why": 3}')
     with pytest.raises(ValueError, match=r"failure\.json is damaged: error is missing"):
         failure(tmp_path)
+
+
+@pytest.mark.parametrize("change", ["5", "2.5\n3,1.0\n", ""])
+def test_a_table_that_changed_since_the_run_ended_is_refused_when_it_goes_on(
+    tmp_path: Path, change: str
+) -> None:
+    manifest = {**MANIFEST, "tables": []}
+    run = Run(tmp_path, 0, Device.cpu, Backend.gymnasium, None, manifest=manifest)
+    with run.recording():
+        run.metrics(None).write("metrics", {"step": 2, "loss": 2.5})
+    (tmp_path / "notes.csv").write_text("mine")
+    again = Run(tmp_path, 0, Device.cpu, Backend.gymnasium, None, manifest=read_manifest(tmp_path))
+    with again.recording():
+        pass
+    (tmp_path / "notes.csv").write_text("mine, too")
+    (tmp_path / "metrics.csv").write_text("step,loss\n2," + change)
+    again.manifest = read_manifest(tmp_path)
+    changed = r"metrics\.csv is damaged: it has changed"
+    with pytest.raises(ValueError, match=changed), again.recording():
+        pass
+    assert read_manifest(tmp_path)["status"] == "finished"

@@ -4,6 +4,7 @@ import hashlib
 import io
 import json
 import math
+import tokenize
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -30,7 +31,9 @@ Array = npt.NDArray[Any]
 Layout = tuple[np.dtype[Any], tuple[int, ...]]
 """Type and shape of one row."""
 
-UNREADABLE_HEADER = (ValueError, TypeError, SyntaxError, MemoryError, RecursionError)
+UNREADABLE_HEADER = (
+    *(ValueError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError),
+)
 """What numpy raises on a header that is damaged."""
 
 

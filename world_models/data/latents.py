@@ -12,7 +12,7 @@ from torch import Tensor
 from world_models.data import arrays
 from world_models.data.arrays import Array, ShardedFolder, shard_name
 from world_models.data.gathering import gather_runs
-from world_models.data.manifests import LatentsManifest, require_shards
+from world_models.data.manifests import LatentsManifest, OldLatentsManifest, require_shards
 from world_models.data.store import EpisodeStore
 from world_models.runs.parsing import damaged, require
 
@@ -195,7 +195,8 @@ class LatentStore(ShardedFolder):
         schemas = (OLD_LATENTS_SCHEMA, LATENTS_SCHEMA)
         path = folder / "manifest.json"
         manifest, digest = arrays.read_manifest(path, LATENTS_KIND, schemas, LATENTS_REMEDY)
-        require(LatentsManifest, manifest, path)
+        is_old = manifest["schema"] == OLD_LATENTS_SCHEMA
+        require(OldLatentsManifest if is_old else LatentsManifest, manifest, path)
         require_shards(manifest["shards"], LATENT_COLUMNS, path)
         if manifest["vae"] != vae:
             raise ValueError(

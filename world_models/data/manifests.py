@@ -10,6 +10,8 @@ from world_models.data.episode import UNKNOWN_SEED
 from world_models.runs.parsing import Count, Stored, Text, damaged, require
 from world_models.runs.stored_env import EnvFields
 
+STORE_COLUMNS = ("frames", "actions", "rewards", "done")
+
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(ge=1, lt=1 << 40)]
 Index = Annotated[int, Field(ge=0, lt=1 << 40)]
@@ -71,18 +73,25 @@ class EpisodesMark(Shard):
 
 
 class _EncodedShard(Shard):
-    # the manifests of an earlier version lack it
-    frames: Text | None = None
+    frames: Text
 
 
-class LatentsManifest(Stored):
-    """manifest.json of latents."""
-
+class _Latents(Stored):
     vae: Text
     latent_size: int = Field(ge=1, le=1 << 20)
+
+
+class LatentsManifest(_Latents):
+    """manifest.json of latents."""
+
     shards: Annotated[list[_EncodedShard], FailFast(), Field(min_length=1)]
-    # of an earlier version, in place of the frames of each shard
-    data: Text | None = None
+
+
+class OldLatentsManifest(_Latents):
+    """The same of an earlier version: with the digest of the whole store."""
+
+    data: Text
+    shards: Annotated[list[Shard], FailFast(), Field(min_length=1)]
 
 
 class LatentsMark(Shard):
@@ -145,6 +154,8 @@ def require_places(
     rows = {shard["index"]: shard["rows"] for shard in shards}
     taken = dict.fromkeys(rows, 0)
     for number, row in enumerate(episodes):
+        if row.get("crc32") and {*row["crc32"]} != {*STORE_COLUMNS}:
+            raise damaged(place, f"episodes[{number}].crc32 is not that of its columns")
         shard = row["shard"]
         if shard not in rows:
             raise damaged(place, f"episodes[{number}].shard is {shard}, and there is no such shard")

@@ -3,6 +3,7 @@
 Each frame is stored once.
 """
 
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from world_models.data import arrays
 from world_models.data.arrays import Layout, ShardedFolder, read_manifest, shard_name
 from world_models.data.episode import Episode
-from world_models.data.manifests import require_store
+from world_models.data.manifests import STORE_COLUMNS, require_store
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import KEPT_FOLDER
 from world_models.runs.folder import display_path, is_live
@@ -26,7 +27,6 @@ STORE_KIND = "episodes"
 STORE_SCHEMA = 1
 META_KEYS = ("env", "backend", "policy", "seed", "has_final_frame", "versions")
 SPLITS = ("train", "validation")
-STORE_COLUMNS = ("frames", "actions", "rewards", "done")
 ROW_KINDS = {
     ("frames", "uint8", 3),
     ("actions", "float32", 1),
@@ -260,6 +260,16 @@ class EpisodeStore(ShardedFolder):
                 f"so episodes {affected[0]} to {affected[-1]} cannot be trusted: "
                 "restore the file or collect the episodes again"
             )
+        self._require_returns()
+
+    def _require_returns(self) -> None:
+        """The return of every episode is the sum of its rewards."""
+        for row in self.rows:
+            rewards = self.arrays(row.shard).rewards[row.start : row.start + row.length]
+            total = rewards.sum(dtype=np.float64)
+            if not math.isclose(total, row.total_return, rel_tol=1e-6, abs_tol=1e-6):
+                path = self.folder / "manifest.json"
+                raise damaged(path, f"episodes[{row.index}].return is not the sum {total}")
 
     def episodes(self, split: str | None = None) -> list[EpisodeRow]:
         """The episodes of one split, or all, in the order they were collected."""

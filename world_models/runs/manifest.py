@@ -50,6 +50,7 @@ class RunManifest(Stored):
     error: Text | None = None
     wall_seconds: Seconds = 0.0
     command: list[Text] = Field([])
+    table_crc32: dict[Text, Count] = Field({})
     upstream: Text | None = None
     versions: dict[Text, Text] = Field({})
     machine: dict[Text, Any] = Field({})

@@ -93,8 +93,13 @@ def require_position(state: dict[str, Any], scheduler: LRScheduler, place: str) 
         raise damaged(place, f"average.updates is {average['updates']} at step {step}")
 
 
-def require_window(state: dict[str, Any], carried: Sequence[torch.Tensor], place: str) -> None:
-    """The metrics since the last row, and the state that is carried on, have their shapes."""
+def require_window(
+    state: dict[str, Any], carried: Sequence[torch.Tensor], interval: int, place: str
+) -> None:
+    """The metrics since the last row of `interval` steps, and the state that is carried on, have
+    their shapes; after the last step there may be none left."""
+    if len(state["window"]) not in (state["step"] % interval, 0):
+        raise damaged(place, f"window holds {len(state['window'])} steps at {state['step']}")
     names = len(state["names"])
     for number, values in enumerate(state["window"]):
         if values.dtype != torch.float32 or values.shape != (names,):

@@ -4,7 +4,6 @@ columns from one place."""
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, Field, dataclass, field, fields
-from types import NoneType
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
 if TYPE_CHECKING:
@@ -82,7 +81,7 @@ def rows_of(kind: type[T], records: Iterable[Mapping[str, Any]]) -> Iterator[T]:
 def odd_cells(kind: type, record: Mapping[str, str], names: Iterable[str]) -> list[str]:
     """Of these columns those in which a record's text is not of the type of such a row.
 
-    NaN and infinity are numbers here, and a column that rows may lack may be empty.
+    NaN and infinity are numbers here.
     """
     hints = get_type_hints(kind)
     types = {name: hints[entry.name] for name, entry in columns(kind).items()}
@@ -90,12 +89,10 @@ def odd_cells(kind: type, record: Mapping[str, str], names: Iterable[str]) -> li
 
 
 def _fits(hint: Any, text: str) -> bool:
-    types = get_args(hint) or (hint,)
-    if not text and NoneType in types:
-        return True
-    if types[0] is int:
+    kind = (get_args(hint) or (hint,))[0]
+    if kind is int:
         return as_float(text).is_integer()
-    return types[0] is not float or text.lower() == "nan" or not math.isnan(as_float(text))
+    return kind is not float or text.lower() == "nan" or not math.isnan(as_float(text))
 
 
 def _value(hint: Any, cell: Any) -> "Value | None":

@@ -32,6 +32,7 @@ from world_models.runs.metrics import MetricsLog, Mirror, Tables
 from world_models.runs.past import PastRun
 from world_models.runs.places import led_to, seen_from
 from world_models.runs.provenance import provenance, uncommitted_changes
+from world_models.runs.sealed import TABLE_SUMS, require_unchanged, table_sums
 from world_models.runs.signals import arrived, interruptible
 from world_models.runs.times import latest, now
 
@@ -151,13 +152,16 @@ class Run:
             remove_leftovers(self.path)
             began, before = time.monotonic(), self.manifest.get("wall_seconds", 0.0)
             finished = self._as_finished()
+            require_unchanged(self.path, self.manifest)
+            self.manifest.pop(TABLE_SUMS, None)
             self._set(status="running", error=None)
             try:
                 with interruptible():
                     yield
             except KeyboardInterrupt:
                 arrived()
-                self._set(status="interrupted", wall_seconds=before + time.monotonic() - began)
+                seconds = before + time.monotonic() - began
+                self._set(status="interrupted", wall_seconds=seconds, **self._sums())
                 log.warning(
                     "interrupted; continue with %s", shlex.quote(str(self.path / "resume.sh"))
                 )
@@ -170,9 +174,11 @@ class Run:
                 log.debug("the run failed", exc_info=True)
                 self._note_failure(error, before + time.monotonic() - began)
                 raise
-            self._set(
-                status="finished", wall_seconds=before + time.monotonic() - began, ended=self._now()
-            )
+            seconds = before + time.monotonic() - began
+            self._set(status="finished", wall_seconds=seconds, ended=self._now(), **self._sums())
+
+    def _sums(self) -> dict[str, Any]:
+        return {TABLE_SUMS: table_sums(self.path, self.manifest.get("tables", []))}
 
     def _note_failure(self, error: BaseException, seconds: float) -> None:
         """Keep why the run failed; that a full disk takes not even that is said."""

@@ -149,7 +149,7 @@ class Training(Generic[M]):
         if state["config"] != self.model.config:
             raise ValueError(f"{place} holds a model of other sizes than this run's: start anew")
         require_position(state, self.scheduler, place)
-        require_window(state, self.carried, place)
+        require_window(state, self.carried, self.log_interval, place)
         load_weights(self.model, state["model"], place)
         restore_optimizer(self.optimizer, state, place)
         restore_scheduler(self.scheduler, state, place)

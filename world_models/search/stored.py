@@ -12,6 +12,8 @@ from world_models.runs.parsing import Count, Input, Stored, Text, damaged
 
 AtLeastOne = Annotated[int, Field(ge=1, lt=1 << 62)]
 Generation = Annotated[int, Field(ge=-1, lt=1 << 62)]
+MOST_RETURN = 1e15
+Return = Annotated[float, Field(ge=-MOST_RETURN, le=MOST_RETURN)]
 Loose = Annotated[float, AllowInfNan(True)]
 """NaN where a number could not be told."""
 REPLAY_TOLERANCE = 1e-3
@@ -32,11 +34,11 @@ class _Options(Stored):
 class _Segment(Stored):
     seed: Count
     weight_decay: float = Field(ge=0)
-    history: list[list[float]]
+    history: list[list[Return]]
 
 
 class _Finalist(Stored):
-    score: float
+    score: Return
     tracks: AtLeastOne
     vector: torch.Tensor
     overall: Loose
@@ -93,6 +95,11 @@ def _require_history(state: dict[str, Any], path: Path) -> None:
     for name in ("samples", "reliability"):
         if len(state[name]) != told:
             raise damaged(path, f"{name} has {len(state[name])} entries for {told} generations")
+    if any(abs(value) > 1 for value in state["reliability"]):
+        raise damaged(path, "reliability is not between -1 and 1")
+    for finalist in state["finalists"]:
+        if abs(finalist["overall"]) > MOST_RETURN:
+            raise damaged(path, f"the overall score of a finalist is {finalist['overall']}")
     for name in ("tested", "decided"):
         if state[name] > told:
             raise damaged(path, f"{name} is {state[name]} after {told} generations")

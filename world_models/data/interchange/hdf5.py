@@ -42,6 +42,12 @@ BYTES_PER_STEP = 1024
 """At most, of what stands beside a frame: an action, a reward, flags."""
 BYTES_PER_EPISODE = 1024
 """At most, in the tables."""
+UNREADABLE = (OSError, RuntimeError, MemoryError)
+"""What h5py raises on a file that is damaged."""
+SUMMED = {"fletcher32": True}
+"""Every chunk has a checksum, which HDF5 compares when it reads."""
+CHECKSUMMED = ("v110", "v110")
+"""The format in which HDF5 checks headers, attributes and tables as well (HDF5 1.10 on)."""
 
 
 class Hdf5Source:
@@ -94,7 +100,7 @@ def opened(path: Path) -> Iterator[Any]:
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError) as error:
+    except UNREADABLE as error:
         raise ValueError(f"{path} is truncated or no HDF5 file: {error}") from None
     except (TypeError, LookupError) as error:
         raise ValueError(f"{path} has an entry that is laid out in another way: {error}") from None
@@ -145,7 +151,10 @@ def _bounds(path: Path, file: Any) -> np.ndarray:
 
 
 def _text(file: Any, name: str) -> str | None:
-    return str(file.attrs[name]) if name in file.attrs else None
+    if name not in file.attrs:
+        return None
+    text = file.attrs[name]
+    return text.decode() if isinstance(text, bytes) else str(text)
 
 
 def _entry(file: Any, name: str, place: slice | int) -> np.ndarray | None:
@@ -163,8 +172,8 @@ def export(store: EpisodeStore, path: Path, alignment: Alignment) -> Iterator[Ep
     h5py = importlib.import_module("h5py")
     with renaming(path) as temporary:
         require_room(temporary, len(store.rows) * BYTES_PER_EPISODE)
-        with h5py.File(temporary, "w") as file:
-            _lay_out(h5py, file, store, alignment)
+        with h5py.File(temporary, "w", libver=CHECKSUMMED) as file:
+            _lay_out(file, store, alignment)
             start = 0
             for row in store.rows:
                 require_room(temporary, _most_bytes(store, row))
@@ -181,7 +190,7 @@ def _most_bytes(store: EpisodeStore, row: EpisodeRow) -> int:
     return (row.length + 2 * CHUNK_ROWS) * (frame + BYTES_PER_STEP)
 
 
-def _lay_out(h5py: Any, file: Any, store: EpisodeStore, alignment: Alignment) -> None:
+def _lay_out(file: Any, store: EpisodeStore, alignment: Alignment) -> None:
     """Empty arrays of the final size, the tables of episodes, and the attributes."""
     lengths = [row.length for row in store.rows]
     steps = sum(lengths)
@@ -195,28 +204,35 @@ def _lay_out(h5py: Any, file: Any, store: EpisodeStore, alignment: Alignment) ->
         maxshape=(None, *frame),
         chunks=(CHUNK_ROWS, *frame),
         compression="lzf",
+        **SUMMED,
     )
-    file.create_dataset("actions", (steps, *action), shard.actions.dtype, maxshape=(None, *action))
-    file.create_dataset("rewards", (steps,), np.float32, maxshape=(None,))
-    file.create_dataset("episodes", data=np.cumsum([0, *lengths]), maxshape=(None,))
+    grows = {"maxshape": (None,), **SUMMED}
+    kind = shard.actions.dtype
+    file.create_dataset("actions", (steps, *action), kind, maxshape=(None, *action), **SUMMED)
+    file.create_dataset("rewards", (steps,), np.float32, **grows)
+    file.create_dataset("episodes", data=np.cumsum([0, *lengths]), **grows)
     for name in ("terminals", "truncations"):
-        file.create_dataset(name, (steps,), np.uint8)
+        file.create_dataset(name, (steps,), np.uint8, **SUMMED)
     file.create_dataset(
         BOUNDARY_NAMES[alignment],
         (len(lengths), *frame),
         "u1",
         chunks=(1, *frame),
         compression="lzf",
+        **SUMMED,
     )
-    file.create_dataset("seeds", data=[row.seed for row in store.rows])
-    file.create_dataset("splits", data=[row.split for row in store.rows], dtype=h5py.string_dtype())
+    file.create_dataset("seeds", data=[row.seed for row in store.rows], **SUMMED)
+    # of one length: texts of any length lie where no checksum covers them
+    file.create_dataset(
+        "splits", data=np.array([row.split for row in store.rows], np.bytes_), **SUMMED
+    )
     file.attrs["N_TRANSITIONS"] = steps
     file.attrs["N_GAMES"] = len(lengths)
     file.attrs["CHUNK_SIZE"] = CHUNK_ROWS
     file.attrs["STATE_SHAPE"] = frame
     file.attrs["ACTION_DIM"] = action[0]
-    file.attrs["alignment"] = alignment.value
-    file.attrs["origin"] = origin_of(store)
+    file.attrs["alignment"] = np.bytes_(alignment.value)
+    file.attrs["origin"] = np.bytes_(origin_of(store).encode())
 
 
 def _write(file: Any, index: int, start: int, rows: Rows) -> None:
