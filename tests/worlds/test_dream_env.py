@@ -24,7 +24,7 @@ from world_models.models.draws import Draws
 from world_models.models.pixel import roll_out
 from world_models.models.pixel_unet import PixelUNet
 from world_models.runs import seeding
-from world_models.runs.files import read_json
+from world_models.runs.files import read_json, write_json
 from world_models.worlds.dream_env import WORLD_OPENERS, DreamEnv, open_dream
 from world_models.worlds.latent import LatentWorld
 from world_models.worlds.pixel import PixelPredictor, PixelWorld
@@ -278,7 +278,8 @@ def test_a_model_without_heads_says_what_it_lacks(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setitem(WORLD_OPENERS, "pixel", lambda run, device: world)
-    (tmp_path / "manifest.json").write_text('{"stage": "pixel", "status": "finished"}')
+    manifest = {"stage": "pixel", "status": "finished", "created": "", "env": {"id": "A"}}
+    write_json(tmp_path / "manifest.json", manifest)
     said = ("no rewards: all are 0; train it with stage.rewards=true", "no ends: every episode")
     open_dream(tmp_path, 1)
     assert [words in caplog.text for words in said] == [False, False]
