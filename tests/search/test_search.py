@@ -10,13 +10,12 @@ from world_models.search.budget import Budget, Pace
 from world_models.search.evolution import Evolution
 from world_models.search.reference import CAR_RACING, expected
 from world_models.search.search import Search
-from world_models.search.space import SearchSpace
 
 
 def fresh() -> Search:
     """A search of 8 candidates at its first generation."""
-    space = SearchSpace(np.zeros(3))
-    return Search(space, Evolution(space.start, pop_size=8, sigma0=0.1, seed=0))
+    evolution = Evolution(np.zeros(3), pop_size=8, sigma0=0.1, seed=0)
+    return Search(evolution)
 
 
 def after(generations: int, steps: int = 1000, seconds: float = 2.0) -> Search:

@@ -12,7 +12,6 @@ from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.search.evolution import Evolution
 from world_models.search.fitness import Block
 from world_models.search.search import Search
-from world_models.search.space import SearchSpace
 from world_models.search.team import Team, play_candidates
 from world_models.search.tracks import GenerationTracks, fresh_tracks
 
@@ -72,9 +71,8 @@ def test_a_candidate_that_is_lost_is_missing_and_half_of_all_are_too_many(tmp_pa
 
 
 def test_candidates_of_a_group_have_the_same_fresh_tracks() -> None:
-    space = SearchSpace(np.zeros(1))
     evolution = Evolution(np.zeros(2), pop_size=4, sigma0=0.1, seed=0)
-    search = Search(space, evolution, track_groups=2)
+    search = Search(evolution, track_groups=2)
     first = fresh_tracks(search, seed=0, candidates=4, samples=3)
     assert first.generation == 1 and first.seeds.shape == (4, 3)
     assert (first.seeds[::2] == first.seeds[1::2]).all() and len(np.unique(first.seeds)) == 6

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from commands import newest, small, small_pipeline
+from commands import newest, small
 
 import world_models
 from world_models.agents import rollout
@@ -23,7 +23,6 @@ from world_models.runs.metrics import read_csv
 from world_models.runs.seeding import Purpose, fixed_seeds, fresh_seeds
 from world_models.search import search as search_module
 from world_models.search import tracks as tracks_module
-from world_models.search.components import Components
 from world_models.search.imitation import explained, imitate
 from world_models.search.observed import observe
 from world_models.search.reference import published
@@ -134,21 +133,14 @@ def test_a_search_that_goes_on_needs_the_other_no_more_once_it_has_begun(
     assert torch.equal(means[0], means[2]) and torch.equal(means[1], means[2])
 
 
-@pytest.mark.parametrize("keys", [[], ["stage.components=6"]])
-def test_a_search_begins_at_what_was_done_in_the_episodes(
-    finished: Path, tmp_path: Path, keys: list[str]
-) -> None:
+def test_a_search_begins_at_what_was_done_in_the_episodes(finished: Path, tmp_path: Path) -> None:
     run = search(
-        finished, tmp_path, "stage.imitate=true", "stage.generations=1", "stage.sigma0=1e-9", *keys
+        finished, tmp_path, "stage.imitate=true", "stage.generations=1", "stage.sigma0=1e-9"
     )
     state = torch.load(run / "checkpoints/last.pt")
     world = world_models.load(finished / "controller/agent.pt").world
     observed = observe(world, EpisodeStore.open(finished / "rollout/episodes"))
     inputs, space = observed.features, world.env.action_space
-    if keys:
-        inputs = (inputs - state["components"]["mean"].numpy()) @ state["components"][
-            "axes"
-        ].numpy()
     np.testing.assert_allclose(state["start"], imitate(inputs, observed.actions, space), atol=1e-6)
     np.testing.assert_allclose(state["mean"], state["start"], atol=1e-6)
     agent = world_models.load(run / "agent.pt").controllers["mean"]
@@ -318,56 +310,38 @@ def test_a_search_on_car_racing_is_set_beside_the_published_one() -> None:
     assert published("WorldModels/Pellet-v0") == []
 
 
-def test_a_search_in_components_goes_on_in_the_same_ones(finished: Path, tmp_path: Path) -> None:
-    keys = ["stage.components=5", "stage.diagonal=true"]
-    first = search(finished, tmp_path, *keys, "stage.generations=2")
-    assert {item["kind"] for item in read_json(first / "manifest.json")["inputs"]} == {
-        "vae",
-        "mdrnn",
-        "episodes",
-    }
-    state, agent = torch.load(first / "checkpoints/last.pt"), world_models.load(first / "agent.pt")
-    outputs = agent.env.action_space.size
-    assert len(state["mean"]) == outputs * (5 + 1) < len(agent.controllers["mean"])
-    components = Components.from_state(state["components"])
-    np.testing.assert_allclose(
-        agent.controllers["mean"], components.expand(state["mean"].numpy()[None])[0], rtol=1e-5
-    )
-    assert main([f"resume={first}", "stage.generations=4"]) == 0
-    whole = search(finished, tmp_path, *keys, "stage.generations=4")
-    assert torch.equal(*(torch.load(run / "checkpoints/last.pt")["mean"] for run in (first, whole)))
-
-
-@pytest.mark.parametrize("how", ["resume", "start_from"])
-def test_the_axes_of_a_search_are_read_and_not_taken_anew(
-    finished: Path, tmp_path: Path, how: str
-) -> None:
-    run = search(finished, tmp_path, "stage.components=5", "stage.generations=1")
-    path = run / "checkpoints/last.pt"
-    state = torch.load(path)
-    state["components"]["axes"][:, 0] *= -1
-    torch.save(state, path)
-    if how == "resume":
-        assert main([f"resume={run}", "stage.generations=2"]) == 0
-    else:
-        run = search(
-            finished,
-            tmp_path,
-            "stage.components=5",
-            f"stage.start_from={run}",
-            "stage.generations=1",
-        )
-    again = torch.load(run / "checkpoints/last.pt")["components"]["axes"]
-    assert torch.equal(again, state["components"]["axes"])
-
-
-def test_too_many_components_are_refused_before_anything_is_made(
+def test_a_run_of_a_version_with_more_keys_goes_on_where_they_did_nothing(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    keys = ["stage.controller.components=17", f"outputs={tmp_path / 'o'}"]
-    assert main(small_pipeline(*keys)) == 1
-    assert "stage.components is 17, and C sees 16 features" in capsys.readouterr().err
-    assert not (tmp_path / "o").exists()
+    """An earlier version could search along `components`, and its last.pt said along which."""
+    run = search(finished, tmp_path, "stage.generations=1")
+    path = run / "checkpoints/last.pt"
+    state = torch.load(path)
+    state["search"]["components"] = state["components"] = None
+    torch.save(state, path)
+    config = run / "config.yaml"
+    config.write_text(config.read_text().replace("  imitate:", "  components: null\n  imitate:"))
+    assert main([f"resume={run}", "stage.generations=2"]) == 0
+    whole = search(finished, tmp_path, "stage.generations=2")
+    means = [torch.load(each / "checkpoints/last.pt")["mean"] for each in (run, whole)]
+    assert torch.equal(*means)
+    config.write_text(config.read_text().replace("components: null", "components: 5"))
+    assert main([f"resume={run}", "stage.generations=3"]) == 1
+    assert "has stage.components=5, which this version does not have" in capsys.readouterr().err
+
+
+def test_a_search_along_components_of_an_earlier_version_is_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    theirs = search(finished, tmp_path, "stage.generations=1")
+    path = theirs / "checkpoints/last.pt"
+    state = torch.load(path)
+    state["search"]["components"] = 5
+    state["components"] = {"mean": torch.zeros(16), "axes": torch.zeros(16, 5), "outputs": 5}
+    torch.save(state, path)
+    keys = [f"stage.start_from={theirs}", f"upstream={finished / 'mdrnn'}"]
+    assert main(small("controller", *keys, f"outputs={tmp_path / 'o'}")) == 1
+    assert "was written by an earlier version" in capsys.readouterr().err
 
 
 def test_a_search_that_goes_on_with_another_m_is_told_so(
@@ -399,7 +373,6 @@ def test_a_search_that_goes_on_with_another_m_is_told_so(
         ["stage.pop_size=8"],
         ["stage.features=z"],
         ["stage.diagonal=true"],
-        ["stage.components=5"],
         ["stage.imitate=true"],
     ],
     ids=str,
@@ -412,10 +385,7 @@ def test_a_search_that_cannot_go_on_here_is_refused(
         f"upstream={finished / 'mdrnn'}",
     ]
     assert main(small("controller", *arguments, *keys, f"outputs={tmp_path / 'o'}")) == 1
-    theirs = (
-        "searched with pop_size=6, sigma0=1.0, diagonal=False, components=None, imitate=False, "
-        "features=zh"
-    )
+    theirs = "searched with pop_size=6, sigma0=1.0, diagonal=False, imitate=False, features=zh"
     assert theirs in capsys.readouterr().err
     assert not (tmp_path / "o").exists()
 

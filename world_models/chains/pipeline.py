@@ -3,8 +3,6 @@
 from dataclasses import dataclass, field
 
 from world_models.config.stage import Chain
-from world_models.models.controller import num_features
-from world_models.search.components import check_components
 from world_models.stages import controller, evaluate, mdrnn, rollout, vae
 from world_models.stages.controller import ControllerConfig
 from world_models.stages.evaluate import EvaluateConfig
@@ -24,16 +22,8 @@ class PipelineConfig:
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
 
 
-def check(cfg: PipelineConfig) -> None:
-    """More components than C will see features are a ValueError."""
-    sizes = cfg.vae.latent_size, cfg.mdrnn.hidden_size
-    features = num_features(*sizes, cfg.controller.features.value)
-    check_components(cfg.controller.components, features)
-
-
 CHAIN = Chain(
     "pipeline",
     PipelineConfig,
     (rollout.STAGE, vae.STAGE, mdrnn.STAGE, controller.STAGE, evaluate.STAGE),
-    check=check,
 )

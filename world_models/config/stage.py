@@ -89,8 +89,6 @@ class Chain:
     name: str
     config: type
     stages: tuple[Stage, ...]
-    # refuses parts that do not fit each other
-    check: Callable[[Any], None] = nothing
     # the runs that a configuration asks for; a stage may occur several times
     plan: Callable[["Chain", Any], list[ChainPart]] | None = None
 
@@ -112,7 +110,7 @@ class Chain:
         return next(stage for stage in self.stages if type(cfg) is stage.config)
 
     def resolve(self, cfg: Any, setting: Setting) -> Any:
-        """A copy in which every part is resolved and fits the others."""
+        """A copy in which every part is resolved."""
         parts = self.parts(cfg)
         for number, part in enumerate(parts):
             if part.key in [earlier.key for earlier in parts[:number]]:
@@ -121,7 +119,6 @@ class Chain:
             fed_by = None if feeder is None else feeder.stage.name
             own = part.stage.resolve(getattr(cfg, part.key), replace(setting, fed_by=fed_by))
             cfg = replace(cfg, **{part.key: own})
-        self.check(cfg)
         return cfg
 
 

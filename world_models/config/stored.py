@@ -1,7 +1,7 @@
 """The configuration of an earlier run: read back, changed where allowed, typed again."""
 
 import contextlib
-from dataclasses import fields, replace
+from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, cast
@@ -28,6 +28,7 @@ def stored_config(run: PastRun, stage: type) -> Config:
     try:
         stored = read_yaml(path)
         env = _env_schema(stored.env, path)
+        _take_out_retired(stored.stage, stage, path)
         config = OmegaConf.to_object(
             OmegaConf.merge(OmegaConf.structured(Config(stage=stage, env=env)), stored)
         )
@@ -46,6 +47,20 @@ def _given_before(run: PastRun) -> list[str]:
         with contextlib.suppress(YAMLError):
             require_plain(override.partition("=")[2], path)
     return given
+
+
+def _take_out_retired(stored: Any, schema: type, path: Path, name: str = "stage") -> None:
+    """Drop keys of earlier versions that say what is done anyway; another value is a ValueError."""
+    for key, neutral in getattr(schema, "RETIRED", {}).items():
+        value = stored.pop(key, neutral)
+        if value != neutral:
+            raise ValueError(
+                f"{path} has {name}.{key}={value}, which this version does not have: "
+                "resume the run with the version that made it"
+            )
+    for item in fields(schema):
+        if isinstance(item.type, type) and is_dataclass(item.type) and item.name in stored:
+            _take_out_retired(stored[item.name], item.type, path, f"{name}.{item.name}")
 
 
 def _env_schema(env: Any, path: Path) -> type[EnvConfig]:

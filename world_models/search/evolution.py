@@ -48,6 +48,7 @@ class Evolution:
         weight_decay: float = 0.0,
         ancestors: Sequence[Segment] = (),
     ) -> None:
+        self.start = start
         self._generator = np.random.default_rng()
         options = {
             "popsize": pop_size,

@@ -10,7 +10,6 @@ import torch
 
 from world_models.search.evolution import Evolution
 from world_models.search.noise import fitness, rank_reliability
-from world_models.search.space import SearchSpace
 
 RATE_KNOWN_AFTER = 3
 """Generations after which the rate is taken as it is, and a plan is made."""
@@ -34,7 +33,6 @@ class Finalist:
 class Search:
     """Where a search stands: with the fitness told so far, all that makes it go on as before."""
 
-    space: SearchSpace
     evolution: Evolution
     # groups of candidates that play different tracks
     track_groups: int = 1
@@ -53,8 +51,8 @@ class Search:
     decided: int = -1
 
     def ask(self) -> np.ndarray:
-        """The next population, as controllers (pop_size, parameters of C)."""
-        return self.space.controllers(self.evolution.ask())
+        """The next population of controllers (pop_size, parameters of C)."""
+        return self.evolution.ask()
 
     @property
     def generation(self) -> int:
@@ -64,12 +62,12 @@ class Search:
     @property
     def mean(self) -> np.ndarray:
         """The controller (parameters of C,) in the middle of the search distribution."""
-        return self.space.controllers(self.evolution.mean[None])[0]
+        return self.evolution.mean
 
     @property
     def champion(self) -> np.ndarray:
         """The controller (parameters of C,) of the highest fitness in the last generation."""
-        return self.space.controllers(self.evolution.champion[None])[0]
+        return self.evolution.champion
 
     def tell(
         self, returns: np.ndarray, steps: int, seconds: float, undisturbed: bool = True
@@ -128,7 +126,8 @@ class Search:
             "tested": self.tested,
             "decided": self.decided,
             "mean": torch.from_numpy(self.evolution.mean),
-            **self.space.state(),
+            # made anew, it would differ in its last digits
+            "start": torch.from_numpy(self.evolution.start),
         }
 
     def restore(self, state: dict[str, Any]) -> None:

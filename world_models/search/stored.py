@@ -24,7 +24,6 @@ class _Options(Stored):
     pop_size: AtLeastOne
     sigma0: float
     diagonal: bool
-    components: AtLeastOne | None
     imitate: bool
     features: Literal["z", "zh", "zch"]
     hidden_units: Count
@@ -44,12 +43,6 @@ class _Finalist(Stored):
     overall: Loose
 
 
-class _Components(Stored):
-    mean: torch.Tensor
-    axes: torch.Tensor
-    outputs: AtLeastOne
-
-
 class SearchFile(Stored):
     """last.pt of stage=controller."""
 
@@ -64,7 +57,6 @@ class SearchFile(Stored):
     decided: Generation
     start: torch.Tensor
     mean: torch.Tensor
-    components: _Components | None
     inputs: list[Input]
     csv_offsets: dict[Text, Count]
 
@@ -74,7 +66,8 @@ def load_search(path: Path) -> dict[str, Any]:
 
     One of an earlier kind, and one whose parts do not go together, are ValueErrors.
     """
-    if "start" not in load_checkpoint(path, "controller"):
+    state = load_checkpoint(path, "controller")
+    if "start" not in state or state.get("components") is not None:
         raise ValueError(
             f"{path} was written by an earlier version, which kept its search otherwise: "
             "start it anew"
@@ -82,7 +75,9 @@ def load_search(path: Path) -> dict[str, Any]:
     state = load_checkpoint(path, "controller", fields=SearchFile)
     _require_history(state, path)
     _require_vectors(state, path)
-    return state
+    # without what an earlier version had besides
+    options = {name: state["search"][name] for name in _Options.model_fields}
+    return {**state, "search": options}
 
 
 def _require_history(state: dict[str, Any], path: Path) -> None:
@@ -108,25 +103,14 @@ def _require_history(state: dict[str, Any], path: Path) -> None:
 
 
 def _require_vectors(state: dict[str, Any], path: Path) -> None:
-    """Vectors have one length, which follows from the start and its axes."""
+    """All vectors have the length of the start."""
     size = len(_flat(state["start"], "start", path))
     if len(_flat(state["mean"], "mean", path)) != size:
         raise damaged(path, f"mean has not the {size} numbers of start")
-    axes = state["components"]
-    parameters = size if axes is None else size + _folded(axes, path)
     for number, finalist in enumerate(state["finalists"]):
         vector = _flat(finalist["vector"], f"finalists[{number}].vector", path)
-        if len(vector) != parameters:
-            raise damaged(path, f"finalists[{number}].vector has not {parameters} numbers")
-
-
-def _folded(axes: dict[str, Any], path: Path) -> int:
-    """By how many parameters a search along these axes is smaller."""
-    table = axes["axes"]
-    mean = _flat(axes["mean"], "components.mean", path)
-    if table.dtype != torch.float64 or table.ndim != 2 or len(table) != len(mean):
-        raise damaged(path, f"components.axes is {table.dtype} {tuple(table.shape)}")
-    return int(axes["outputs"] * (table.shape[0] - table.shape[1]))
+        if len(vector) != size:
+            raise damaged(path, f"finalists[{number}].vector has not {size} numbers")
 
 
 def _flat(vector: torch.Tensor, name: str, path: Path) -> torch.Tensor:

@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -17,12 +17,11 @@ from world_models.models.controller import (
     ControllerInputs,
     Features,
     Latent,
-    num_features,
     num_parameters,
 )
 from world_models.pools.choose import open_pool
 from world_models.pools.pool import DEADLINE, Pool
-from world_models.runs.checkpoint import Trained, load_checkpoint, save_checkpoint
+from world_models.runs.checkpoint import save_checkpoint
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_not_negative, require_positive
 from world_models.runs.past import PastRun, part_folder
@@ -30,7 +29,6 @@ from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow
 from world_models.runs.run import BUDGET, PATH, RUNTIME, Run
 from world_models.search.budget import Budget, Pace
-from world_models.search.components import check_components, search_components
 from world_models.search.evolution import Evolution, Segment
 from world_models.search.finalists import decide
 from world_models.search.fitness import Models, build_player
@@ -41,7 +39,6 @@ from world_models.search.observed import observe
 from world_models.search.reference import published
 from world_models.search.search import RATE_KNOWN_AFTER, Search
 from world_models.search.selection import Selection
-from world_models.search.space import SearchSpace
 from world_models.search.stored import load_search, require_replayed
 from world_models.search.team import Played, Team, play_candidates
 from world_models.search.tracks import fresh_tracks
@@ -68,11 +65,12 @@ class ControllerConfig:
     A search that is extended after its end keeps what it tested then.
     """
 
+    # keys of earlier versions, and the values with which they did nothing
+    RETIRED: ClassVar[dict[str, Any]] = {"components": None}
+
     features: Features = Features.zh
     hidden_units: int = 0  # tanh units between features and action; 0: the linear controller
     latent: Latent = Latent.mean
-    # search in so many leading principal components of what C sees; null: in C's own weights
-    components: int | None = None
     # begin at the controller that does most nearly what was done in M's episodes, and not at zero
     imitate: bool = False
     pop_size: int = 64
@@ -108,7 +106,6 @@ class ControllerConfig:
         require_positive(
             "stage",
             self,
-            "components",
             "n_samples",
             "generations",
             "env_steps",
@@ -178,12 +175,8 @@ class ControllerConfig:
 def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
     """A copy in which `start_from` is an absolute path.
 
-    A search that cannot go on here, and more components than C sees features, are refused.
+    A search that cannot go on here is refused.
     """
-    if setting.upstream is not None:
-        sizes = load_checkpoint(setting.upstream.best, "mdrnn", fields=Trained)["config"]
-        features = num_features(sizes["latents"], sizes["hiddens"], cfg.features.value)
-        check_components(cfg.components, features)
     if cfg.start_from is None:
         return cfg
     path = part_folder(Path(cfg.start_from).absolute(), "controller")
@@ -203,9 +196,9 @@ def search_options(cfg: ControllerConfig) -> dict[str, Any]:
         "pop_size": cfg.pop_size,
         "sigma0": cfg.sigma0,
         "diagonal": cfg.diagonal,
-        "components": cfg.components,
+        "imitate": cfg.imitate,
     }
-    return {**options, "imitate": cfg.imitate, **cfg.controller_inputs.to_dict()}
+    return {**options, **cfg.controller_inputs.to_dict()}
 
 
 def _words(options: dict[str, Any]) -> str:
@@ -289,9 +282,8 @@ def open_search(
     begun = stored if stored is not None else theirs
     if stored is not None:
         require_same_search(cfg, world, stored, run.last)
-    space = new_space(cfg, run, world) if begun is None else SearchSpace.from_state(begun)
     evolution = Evolution(
-        space.start,
+        start_of(cfg, run, world) if begun is None else begun["start"].numpy(),
         pop_size=cfg.pop_size,
         sigma0=cfg.sigma0,
         diagonal=cfg.diagonal,
@@ -299,7 +291,7 @@ def open_search(
         weight_decay=cfg.weight_decay,
         ancestors=[Segment(**segment) for segment in ancestors],
     )
-    search = Search(space, evolution, cfg.heats)
+    search = Search(evolution, cfg.heats)
     if stored is not None:
         search.restore(stored)
         require_replayed(search.evolution.mean, stored, run.last)
@@ -317,19 +309,12 @@ def adopted(cfg: ControllerConfig, run: Run, world: WorldModel) -> dict[str, Any
     path = folder / "checkpoints" / "last.pt"
     run.add_input("start_from", path)
     state = load_search(path)
-    found, size = sizes_of(SearchSpace.from_state(state), world)
+    found, size = len(state["start"]), num_parameters(**world.controller_config)
     if found != size:
         raise ValueError(
             f"stage.start_from={folder} searched {found} parameters; here C has {size}"
         )
     return state
-
-
-def sizes_of(space: SearchSpace, world: WorldModel) -> tuple[int, int]:
-    """How many parameters a space has, and how many it must have for this V and M."""
-    parameters = num_parameters(**world.controller_config)
-    axes = space.components
-    return space.size, parameters if axes is None else axes.size(parameters)
 
 
 def require_same_search(
@@ -339,29 +324,18 @@ def require_same_search(
     found, ours = stored["search"], search_options(cfg)
     if found != ours:
         raise ValueError(f"{path} searched with {_words(found)}, this run with {_words(ours)}")
-    size, needed = sizes_of(SearchSpace.from_state(stored), world)
+    size, needed = len(stored["start"]), num_parameters(**world.controller_config)
     if size != needed:
         raise ValueError(f"{path} searched {size} parameters; here C has {needed}")
 
 
-def new_space(cfg: ControllerConfig, run: Run, world: WorldModel) -> SearchSpace:
-    """C's own parameters, from zero; or components of what C sees, or an imitating start."""
-    parameters = num_parameters(**world.controller_config)
-    space = SearchSpace(np.zeros(parameters))
-    if cfg.components is None and not cfg.imitate:
-        return space
-    check_components(cfg.components, world.num_features)
+def start_of(cfg: ControllerConfig, run: Run, world: WorldModel) -> np.ndarray:
+    """The first mean vector: zeros, or the controller that imitates M's episodes."""
+    if not cfg.imitate:
+        return np.zeros(num_parameters(**world.controller_config))
     episodes = run.pin_input("episodes", run.feeder.input("episodes"))
     observed = observe(world, EpisodeStore.at(episodes))
-    actions = world.env.action_space
-    if cfg.components is not None:
-        outputs = cfg.hidden_units or actions.size
-        components = search_components(observed.features, cfg.components, outputs)
-        space = SearchSpace(np.zeros(components.size(parameters)), components)
-    if cfg.imitate:
-        start = imitating_start(space.seen(observed.features), observed.actions, actions)
-        space = replace(space, start=start)
-    return space
+    return imitating_start(observed.features, observed.actions, world.env.action_space)
 
 
 def write_reference(run: Run, search: Search, metrics: MetricsLog) -> None:
