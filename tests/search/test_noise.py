@@ -3,9 +3,7 @@
 import numpy as np
 import pytest
 
-from world_models.search.evolution import Evolution
 from world_models.search.noise import fitness, next_samples, rank_reliability
-from world_models.search.track_groups import track_group_of
 
 
 def simulated(noise: float, tracks: int, candidates: int = 20_000) -> np.ndarray:
@@ -48,60 +46,6 @@ def test_fitness_is_the_mean_and_nobody_gains_by_a_missing_episode() -> None:
     assert rank_reliability(returns) == rank_reliability(
         np.array([[900.0, 100], [900, 0], [-4, 0], [-4, 0]])
     )
-
-
-def test_track_groups_are_as_large_as_each_other() -> None:
-    assert (
-        track_group_of(6, 3).tolist() == [0, 0, 1, 1, 2, 2]
-        and track_group_of(5, 1).tolist() == [0] * 5
-    )
-    for candidates, groups in ((64, 8), (7, 3), (64, 32), (10, 4)):
-        sizes = np.bincount(track_group_of(candidates, groups))
-        assert len(sizes) == groups and sizes.max() - sizes.min() <= 1
-
-
-def test_in_track_groups_nobody_gains_by_an_easy_track() -> None:
-    """The second group's tracks give 100 and 50 less: 75 is half of that from the mean of all."""
-    worth = np.array([[1.0, 2], [3, 4], [5, 0], [1, 2], [3, 4], [5, 0]])
-    easier = np.array([[100.0, 50]] * 3 + [[0, 0]] * 3)
-    np.testing.assert_allclose(fitness(worth + easier, track_groups=2), worth.mean(1) + 37.5)
-    np.testing.assert_allclose(fitness(worth + easier), (worth + easier).mean(1))
-    assert rank_reliability(worth + 10 * easier, track_groups=2) == pytest.approx(
-        rank_reliability(worth)
-    )
-
-
-def test_a_missing_episode_counts_as_the_lowest_of_its_group() -> None:
-    nan = np.nan
-    returns = np.array([[900.0, 100], [nan, 40], [10, 20], [nan, 60], [nan, 0], [nan, 30]])
-    tracks = np.array([[900.0, 100], [10, 40], [10, 20], [0, 60], [0, 0], [0, 30]])
-    level = tracks - np.repeat([tracks[:3].mean(0), tracks[3:].mean(0)], 3, axis=0)
-    np.testing.assert_allclose(
-        fitness(returns, track_groups=2), level.mean(1) + np.nanmean(returns)
-    )
-
-
-def searched(groups: int, seed: int) -> float:
-    """How far from the best controller a search of 32 candidates, one track each, comes to rest.
-
-    Every track would have the controller elsewhere, around 0, and tells so by its return.
-    """
-    evolution, draw = (
-        Evolution(np.zeros(20), pop_size=32, sigma0=0.5, seed=seed, diagonal=True),
-        np.random.default_rng(seed),
-    )
-    found = []
-    for _ in range(120):
-        tracks = draw.normal(size=(groups, 20))[track_group_of(32, groups)]
-        returns = -np.square(evolution.ask() + 3 - tracks).sum(1)
-        evolution.tell(fitness(returns[:, None], groups).tolist())
-        found.append(float(np.linalg.norm(evolution.mean + 3)))
-    return float(np.mean(found[60:]))
-
-
-def test_track_groups_bring_a_search_nearer_to_the_best_for_the_same_episodes() -> None:
-    alone, grouped = (np.mean([searched(number, seed) for seed in range(4)]) for number in (1, 8))
-    assert grouped < 0.7 * alone
 
 
 def test_samples_grow_when_ranks_become_noisy() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,15 +17,19 @@ from world_models.search.team import Team, play_candidates
 from world_models.search.tracks import GenerationTracks, fresh_tracks
 
 
-def build_adder(closed: Sequence[int]) -> Callable[[Block], list[Score]]:
-    """The return is the controller's number plus the track's; on `closed` tracks it raises."""
+def build_adder(closed: Sequence[Any]) -> Callable[[Block], list[Score]]:
+    """The return is the controller's number plus the track's.
+
+    It raises on `closed` tracks: for all controllers, or for one, where it is (number, track).
+    """
 
     def play_block(block: Block) -> list[Score]:
         assert block.vectors is not None
-        for seed in block.seeds:
-            if seed in closed:
+        numbers = block.vectors[:, 0]
+        for number, seed in zip(numbers, block.seeds, strict=True):
+            if seed in closed or (round(float(number), 3), seed) in closed:
                 raise OSError("no such track")
-        returns = block.vectors[:, 0] + np.array(block.seeds)
+        returns = numbers + np.array(block.seeds)
         return [
             Score(seed, float(value), seed)
             for seed, value in zip(block.seeds, returns, strict=True)
@@ -33,51 +38,46 @@ def build_adder(closed: Sequence[int]) -> Callable[[Block], list[Score]]:
     return play_block
 
 
-def team(folder: Path, closed: Sequence[int] = ()) -> Team:
+def team(folder: Path, closed: Sequence[Any] = ()) -> Team:
     return Team(InProcessPool(build_adder, [closed]), 2, None, MetricsLog(folder))
 
 
 CANDIDATES = np.array([[0.0], [0.1], [0.2], [0.3]])
 
 
-def test_returns_are_those_of_each_candidate_on_its_tracks(tmp_path: Path) -> None:
-    tracks = GenerationTracks(1, np.array([[1, 2], [1, 2], [3, 4], [3, 4]]), 0, (0,))
-    played = play_candidates(team(tmp_path), CANDIDATES, tracks)
-    np.testing.assert_allclose(played.returns, CANDIDATES + tracks.seeds)
-    assert played.steps == tracks.seeds.sum() and played.undisturbed
-    assert played.mean_length == tracks.seeds.mean()
+def test_returns_are_those_of_each_candidate_on_each_track(tmp_path: Path) -> None:
+    played = play_candidates(team(tmp_path), CANDIDATES, GenerationTracks(1, [1, 2], 0, (0,)))
+    np.testing.assert_allclose(played.returns, CANDIDATES + np.array([1, 2]))
+    assert played.steps == 4 * (1 + 2) and played.undisturbed
+    assert played.mean_length == 1.5
 
 
-def test_a_closed_track_gives_way_for_its_own_group_alone(tmp_path: Path) -> None:
-    tracks = GenerationTracks(1, np.array([[1, 2], [1, 2], [3, 4], [3, 4]]), 0, (0,))
+def test_a_closed_track_gives_way_to_another(tmp_path: Path) -> None:
+    tracks = GenerationTracks(1, [3, 4], 0, (0,))
     (other,) = tracks.others(1)
     played = play_candidates(team(tmp_path, [4]), CANDIDATES, tracks)
-    expected = CANDIDATES + np.array([[1, 2], [1, 2], [3, other], [3, other]])
-    np.testing.assert_allclose(played.returns, expected)
+    np.testing.assert_allclose(played.returns, CANDIDATES + np.array([3, other]))
     assert not played.undisturbed
     lost = [(row["player"], row["seed"]) for row in read_csv(tmp_path / "quarantine.csv")]
-    assert lost == [("2", "4"), ("3", "4")]
+    assert lost == [("0", "4"), ("1", "4"), ("2", "4"), ("3", "4")]
 
 
 def test_a_candidate_that_is_lost_is_missing_and_half_of_all_are_too_many(tmp_path: Path) -> None:
-    tracks = GenerationTracks(1, np.array([[1, 5], [2, 6], [3, 7], [4, 8]]), 0, (0,))
-    (other,) = tracks.others(1)
-    played = play_candidates(team(tmp_path, [3, other]), CANDIDATES, tracks)
+    tracks = GenerationTracks(1, [1, 2], 0, (0,))
+    played = play_candidates(team(tmp_path, [(0.2, 1)]), CANDIDATES, tracks)
     assert np.isnan(played.returns).sum() == 1 and np.isnan(played.returns[2, 0])
-    assert played.mean_length == (36 - 3) / 7
-    others = tracks.others(4)
+    assert played.mean_length == (3 * 1 + 4 * 2) / 7
+    closed = [1, *tracks.others(1)]
     with pytest.raises(WorkerError, match="4 of 8 episodes of generation 1 could not be played"):
-        play_candidates(team(tmp_path, [1, 2, 3, 4, *others]), CANDIDATES, tracks)
+        play_candidates(team(tmp_path, closed), CANDIDATES, tracks)
 
 
-def test_candidates_of_a_group_have_the_same_fresh_tracks() -> None:
-    evolution = Evolution(np.zeros(2), pop_size=4, sigma0=0.1, seed=0)
-    search = Search(evolution, track_groups=2)
-    first = fresh_tracks(search, seed=0, candidates=4, samples=3)
-    assert first.generation == 1 and first.seeds.shape == (4, 3)
-    assert (first.seeds[::2] == first.seeds[1::2]).all() and len(np.unique(first.seeds)) == 6
+def test_each_generation_has_fresh_tracks() -> None:
+    search = Search(Evolution(np.zeros(2), pop_size=4, sigma0=0.1, seed=0))
+    first = fresh_tracks(search, seed=0, samples=3)
+    assert first.generation == 1 and len(set(first.seeds)) == 3
     search.evolution.ask()
     search.tell(np.zeros((4, 3)), 1, 1.0)
-    second = fresh_tracks(search, seed=0, candidates=4, samples=3)
-    assert not set(first.seeds.flat) & set(second.seeds.flat)
-    assert not set(first.others(3)) & set(first.seeds.flat)
+    second = fresh_tracks(search, seed=0, samples=3)
+    assert not set(first.seeds) & set(second.seeds)
+    assert not set(first.others(3)) & set(first.seeds)

@@ -27,8 +27,6 @@ from world_models.search.imitation import explained, imitate
 from world_models.search.observed import observe
 from world_models.search.reference import published
 from world_models.search.selection import Selection
-from world_models.search.team import Team
-from world_models.search.tracks import GenerationTracks
 from world_models.stages import controller
 
 
@@ -228,30 +226,6 @@ def test_hopeless_episodes_are_cut_in_the_search_and_nowhere_else(
     assert set(cuts) == {0}
 
 
-def test_heats_play_tracks_of_their_own(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    played: list[np.ndarray] = []
-    real = controller.play_candidates
-
-    def noting(team: Team, candidates: np.ndarray, tracks: GenerationTracks) -> Any:
-        played.append(tracks.seeds)
-        return real(team, candidates, tracks)
-
-    monkeypatch.setattr(controller, "play_candidates", noting)
-    run = search(finished, tmp_path, "stage.heats=3", "stage.n_samples=2", "stage.generations=2")
-    for tracks in played:
-        assert tracks.shape == (6, 2)
-        assert len(np.unique(tracks)) == 6
-        assert (tracks[::2] == tracks[1::2]).all()
-    assert len(np.unique(played)) == 12
-    table = read_csv(run / "metrics.csv")
-    told = torch.load(run / "checkpoints/last.pt")["segments"][0]["history"]
-    for row, values in zip(table, told, strict=True):
-        # put level, the mean of all returns is kept
-        assert np.mean(values) == pytest.approx(float(row["mean"]))
-
-
 def test_finalists_play_other_tracks_and_the_best_over_all_of_them_is_the_agent(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -313,14 +287,15 @@ def test_a_search_on_car_racing_is_set_beside_the_published_one() -> None:
 def test_a_run_of_a_version_with_more_keys_goes_on_where_they_did_nothing(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An earlier version could search along `components`, and its last.pt said along which."""
+    """An earlier version had `components` and `heats`, and its last.pt the axes of the first."""
     run = search(finished, tmp_path, "stage.generations=1")
     path = run / "checkpoints/last.pt"
     state = torch.load(path)
     state["search"]["components"] = state["components"] = None
     torch.save(state, path)
     config = run / "config.yaml"
-    config.write_text(config.read_text().replace("  imitate:", "  components: null\n  imitate:"))
+    more = "  components: null\n  heats: 1\n  imitate:"
+    config.write_text(config.read_text().replace("  imitate:", more))
     assert main([f"resume={run}", "stage.generations=2"]) == 0
     whole = search(finished, tmp_path, "stage.generations=2")
     means = [torch.load(each / "checkpoints/last.pt")["mean"] for each in (run, whole)]

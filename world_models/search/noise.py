@@ -4,31 +4,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from world_models.search.track_groups import put_level
-
 RELIABILITY_WINDOW = 5
 """Generations over which reliability is averaged before the number of episodes grows."""
 SAMPLE_GROWTH = 1.5
 """By how much it grows."""
 
 
-def fitness(returns: np.ndarray, track_groups: int = 1) -> np.ndarray:
+def fitness(returns: np.ndarray) -> np.ndarray:
     """returns (P, n) -> (P,) mean return of each candidate.
 
-    A missing return (NaN) counts as its track's lowest. Groups, each of which has n tracks of its
-    own, are put level first.
+    A missing return (NaN) counts as its track's lowest.
     """
-    return _comparable(returns, track_groups).mean(1)
+    return _complete(returns).mean(1)
 
 
-def rank_reliability(returns: np.ndarray, track_groups: int = 1) -> float:
+def rank_reliability(returns: np.ndarray) -> float:
     """returns (P, n) of P candidates on n tracks -> how well their fitness ranks them, at most 1.
 
     Spearman's rank correlation r between the fitness over every second track, stepped up to all n
     tracks by the Spearman-Brown formula 2r / (1 + r). Ranks that are all noise give 0 on average.
     NaN for n < 2. A missing return (NaN) counts as in `fitness`.
     """
-    returns = _comparable(returns, track_groups)
+    returns = _complete(returns)
     if returns.shape[1] < 2:
         return float("nan")
     halves = [_ranks(returns[:, first::2].mean(1)) for first in (0, 1)]
@@ -36,10 +33,6 @@ def rank_reliability(returns: np.ndarray, track_groups: int = 1) -> float:
         return float("nan")
     half = float(np.corrcoef(np.stack(halves))[0, 1])
     return 2 * half / (1 + half) if half > 0 else half
-
-
-def _comparable(returns: np.ndarray, track_groups: int) -> np.ndarray:
-    return _complete(returns) if track_groups == 1 else put_level(returns, track_groups)
 
 
 def _complete(returns: np.ndarray) -> np.ndarray:

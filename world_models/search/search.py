@@ -34,8 +34,6 @@ class Search:
     """Where a search stands: with the fitness told so far, all that makes it go on as before."""
 
     evolution: Evolution
-    # groups of candidates that play different tracks
-    track_groups: int = 1
     # episodes per candidate, per generation
     samples: list[int] = field(default_factory=list)
     # of the ranks, per generation
@@ -76,9 +74,9 @@ class Search:
 
         The rate is that of the first undisturbed generation, or of the third if none is.
         """
-        self.evolution.tell(fitness(returns, self.track_groups).tolist())
+        self.evolution.tell(fitness(returns).tolist())
         self.samples.append(returns.shape[1])
-        self.reliability.append(rank_reliability(returns, self.track_groups))
+        self.reliability.append(rank_reliability(returns))
         self.env_steps += steps
         if self.rate is None and (undisturbed or self.generation >= RATE_KNOWN_AFTER):
             self.rate = steps / seconds

@@ -97,7 +97,7 @@ class Played:
 
 
 def play_candidates(team: Team, candidates: np.ndarray, tracks: GenerationTracks) -> Played:
-    """Every candidate (P, parameters) plays its tracks.
+    """Every candidate (P, parameters) plays the tracks.
 
     A track that none of them could play gives way to another, once. Half of the episodes lost are
     a WorkerError.
@@ -114,13 +114,11 @@ def play_candidates(team: Team, candidates: np.ndarray, tracks: GenerationTracks
             track,
             other,
         )
-        rows = np.flatnonzero(tracks.seeds == track)
-        players = rows // tracks.seeds.shape[1]
-        chosen = [names[player] for player in players]
-        again = team.play(candidates[players], [other], chosen, tracks.generation)
-        for row, score in zip(rows, again, strict=True):
-            scores[row] = score
+        # scores lie candidate by candidate
+        column = slice(tracks.seeds.index(track), None, len(tracks.seeds))
+        scores[column] = team.play(candidates, [other], names, tracks.generation)
     check_half_played(scores, tracks.generation)
-    returns = np.array([score.total_return for score in scores]).reshape(tracks.seeds.shape)
-    lengths = np.array([score.length for score in scores]).reshape(tracks.seeds.shape)
+    shape = len(candidates), len(tracks.seeds)
+    returns = np.array([score.total_return for score in scores]).reshape(shape)
+    lengths = np.array([score.length for score in scores]).reshape(shape)
     return Played(returns, lengths, warm and team.pool.setbacks == setbacks)

@@ -2,11 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from world_models.runs.seeding import Purpose, fresh_seeds
 from world_models.search.search import Search
-from world_models.search.track_groups import track_group_of
 
 
 @dataclass(frozen=True)
@@ -14,8 +11,8 @@ class GenerationTracks:
     """Fresh tracks for the candidates of one generation."""
 
     generation: int
-    # (P, n) episode seeds of P candidates; those of a group have the same
-    seeds: np.ndarray
+    # episode seeds, the same for all candidates
+    seeds: list[int]
     # what these seeds were drawn by: the run's seed, and what makes the generation's draws its own
     seed: int
     labels: tuple[int, ...]
@@ -25,10 +22,8 @@ class GenerationTracks:
         return fresh_seeds(Purpose.search, count, self.seed, "generation", *self.labels, "instead")
 
 
-def fresh_tracks(search: Search, seed: int, candidates: int, samples: int) -> GenerationTracks:
-    """`samples` tracks for each candidate of the next generation, the same within a group."""
+def fresh_tracks(search: Search, seed: int, samples: int) -> GenerationTracks:
+    """`samples` tracks for the next generation."""
     labels = search.evolution.labels
-    groups = search.track_groups
-    drawn = fresh_seeds(Purpose.search, groups * samples, seed, "generation", *labels)
-    seeds = np.reshape(drawn, (groups, samples))[track_group_of(candidates, groups)]
+    seeds = fresh_seeds(Purpose.search, samples, seed, "generation", *labels)
     return GenerationTracks(search.generation + 1, seeds, seed, labels)

@@ -55,9 +55,7 @@ class ControllerConfig:
     measured once (search/budget.py); tests come on top.
 
     Every candidate plays `n_samples` episodes, all candidates of a generation on the same fresh
-    tracks. With several `heats`, the candidates of a heat share tracks, and heats are put level
-    (search/track_groups.py): more tracks for the same episodes. `n_samples` grows up to
-    `most_samples` once ranks are less reliable than `reliability`.
+    tracks. `n_samples` grows up to `most_samples` once ranks are less reliable than `reliability`.
 
     Each `test_interval` generations, and at the end, the mean vector and the best candidate play
     `selection_episodes` fixed tracks. The best of all is the agent. With several `finalists`,
@@ -66,7 +64,7 @@ class ControllerConfig:
     """
 
     # keys of earlier versions, and the values with which they did nothing
-    RETIRED: ClassVar[dict[str, Any]] = {"components": None}
+    RETIRED: ClassVar[dict[str, Any]] = {"components": None, "heats": 1}
 
     features: Features = Features.zh
     hidden_units: int = 0  # tanh units between features and action; 0: the linear controller
@@ -81,7 +79,6 @@ class ControllerConfig:
     # controller run folder whose search goes on here: mean, step size and covariance
     start_from: str | None = field(default=None, metadata=PATH)
     n_samples: int = 4
-    heats: int = 1  # groups of candidates that play different tracks
     most_samples: int | None = None
     reliability: float = 0.3  # 0: ranks are noise, 1: exact
     generations: int | None = field(default=100, metadata=BUDGET)
@@ -132,11 +129,6 @@ class ControllerConfig:
         if self.pop_size < 2:
             raise ValueError(
                 f"stage.pop_size is {self.pop_size}; CMA-ES needs at least 2 candidates"
-            )
-        if not 1 <= self.heats <= self.pop_size // 2:
-            raise ValueError(
-                f"stage.heats is {self.heats}; each heat needs 2 candidates or more of "
-                f"stage.pop_size={self.pop_size}"
             )
         if self.imitate and self.hidden_units:
             raise ValueError(
@@ -233,7 +225,7 @@ def evolve(cfg: ControllerConfig, run: Run, search: Search, team: Team, bar: Pro
     while not cfg.budget.is_over(search):
         began = time.monotonic()
         candidates = search.ask()
-        tracks = fresh_tracks(search, run.seed, cfg.pop_size, samples_of_next(cfg, search))
+        tracks = fresh_tracks(search, run.seed, samples_of_next(cfg, search))
         played = play_candidates(players, candidates, tracks)
         seconds = time.monotonic() - began
         search.tell(played.returns, played.steps, seconds, played.undisturbed)
@@ -291,7 +283,7 @@ def open_search(
         weight_decay=cfg.weight_decay,
         ancestors=[Segment(**segment) for segment in ancestors],
     )
-    search = Search(evolution, cfg.heats)
+    search = Search(evolution)
     if stored is not None:
         search.restore(stored)
         require_replayed(search.evolution.mean, stored, run.last)
@@ -365,7 +357,7 @@ def samples_of_next(cfg: ControllerConfig, search: Search) -> int:
 
 def search_row(search: Search, played: Played) -> GenerationRow:
     """A row of metrics.csv: of the generation that was told last."""
-    returns = fitness(played.returns, search.track_groups)
+    returns = fitness(played.returns)
     return GenerationRow(
         generation=search.generation,
         episodes=sum(search.samples) * len(returns),
