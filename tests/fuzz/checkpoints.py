@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 from fuzz.folders import RUN, SPEC
+from world_models.search.space import SearchSpace
 
 from world_models.agents.agent import Agent, load_agent
 from world_models.envs.config import Backend
@@ -26,7 +27,6 @@ from world_models.runs.training import Average, Training
 from world_models.runs.weights import model_of
 from world_models.search.evolution import Evolution
 from world_models.search.search import Search
-from world_models.search.space import SearchSpace
 from world_models.search.stored import load_search, require_replayed
 from world_models.worlds.latent import world_of
 from world_models.worlds.pixel import load_pixel_predictor

@@ -85,7 +85,7 @@ def test_environment_steps_are_a_budget(finished: Path, tmp_path: Path) -> None:
 def test_episodes_per_candidate_grow_where_ranks_are_noise(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(search_module, "rank_reliability", lambda returns, groups: 0.0)
+    monkeypatch.setattr(search_module, "rank_reliability", lambda returns: 0.0)
     run = search(
         finished, tmp_path, "stage.generations=11", "stage.most_samples=4", "stage.time_limit=3"
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol, Self, TypeVar
 
 from world_models.agents.rollout import Score
+from world_models.data.tables import SetAsideRow
 from world_models.pools.pool import Failure, Pool, WorkerError
 from world_models.runs.metrics import MetricsLog, read_rows
 from world_models.runs.seeding import seed_instead
@@ -17,15 +18,6 @@ log = logging.getLogger(__name__)
 TABLE = "quarantine"
 LOST_AT_START = 4
 """Episodes that cannot be played, before any could, after which a run ends."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class SetAsideRow:
-    """quarantine.csv: the seed of an episode that could not be played, and what stands for it."""
-
-    seed: int
-    instead: int
-    cause: str
 
 
 class Block(Protocol):

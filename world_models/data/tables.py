@@ -19,3 +19,12 @@ class EpisodeLine:
     total_return: float = column("Episodes by return", name="return")
     # where the environment has levels
     level: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetAsideRow:
+    """quarantine.csv: the seed of an episode that could not be played, and what stands for it."""
+
+    seed: int
+    instead: int
+    cause: str

@@ -1,6 +1,6 @@
 """What a page says of episodes that could not be played."""
 
-from world_models.agents.quarantine import SetAsideRow
+from world_models.data.tables import SetAsideRow
 from world_models.report.page import Section
 
 
