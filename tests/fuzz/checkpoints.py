@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from fuzz.folders import RUN, SPEC
-from world_models.search.space import SearchSpace
 
 from world_models.agents.agent import Agent, load_agent
 from world_models.envs.config import Backend
@@ -132,13 +131,13 @@ def seen_of_pixel(path: Path) -> Any:
 
 
 OPTIONS = {
-    "pop_size": 4, "sigma0": 0.5, "diagonal": False, "components": None, "imitate": False,
+    "pop_size": 4, "sigma0": 0.5, "diagonal": False, "imitate": False,
     "features": "zh", "hidden_units": 0, "latent": "mean",
 }  # fmt: skip
 
 
 def begun_search() -> Search:
-    return Search(SearchSpace(np.zeros(3)), Evolution(np.zeros(3), pop_size=4, sigma0=0.5, seed=0))
+    return Search(Evolution(np.zeros(3), pop_size=4, sigma0=0.5, seed=0))
 
 
 def search(folder: Path) -> Path:

@@ -145,7 +145,9 @@ LINKS = [
 ]
 
 
-@pytest.mark.parametrize("spoil", [*map(linked, LINKS), linked_folder, pipe], ids=str)
+@pytest.mark.parametrize(
+    "spoil", [*map(linked, LINKS), linked_folder, pipe], ids=[*LINKS, "checkpoints", "pipe"]
+)
 def test_links_out_of_a_run_are_not_followed(
     run: Path, tmp_path: Path, spoil: Callable[[Path, Path], None], capsys: pytest.CaptureFixture
 ) -> None:
