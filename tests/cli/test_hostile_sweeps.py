@@ -11,6 +11,7 @@ from strangers import Stranger
 
 from world_models.chains.catalogue import schemas
 from world_models.cli.multirun import expand
+from world_models.config.own_keys import require_own_keys
 from world_models.config.schema import register
 from world_models.envs.trust import trusted
 from world_models.main import main
@@ -78,6 +79,11 @@ def test_a_stored_job_sets_our_own_keys_alone(
         error = refused([f"resume={folder}"], capsys)
         assert "sweep.json holds" in error and "no file may ask for that" in error, override
         assert [path.name for path in folder.iterdir()] == ["sweep.json"], override
+
+
+def test_a_path_may_hold_any_words(tmp_path: Path) -> None:
+    kept = [f"outputs='{tmp_path}/my_target_runs'", "upstream=/data/_target_"]
+    assert require_own_keys(kept, tmp_path / "sweep.json") == kept
 
 
 @pytest.mark.parametrize(

@@ -60,5 +60,10 @@ def test_the_word_covers_what_lies_inside(monkeypatch: pytest.MonkeyPatch) -> No
     assert "toys" not in sys.modules
 
 
+@pytest.mark.parametrize("text", ["0.5", "12:30", "v1.2", "..", ".a", "a b:c"])
+def test_a_text_that_names_no_module_needs_no_word(text: str) -> None:
+    trust.require_trust("CarRacing-v3", {"level": text})
+
+
 def test_ordinary_environments_need_no_word(tmp_path: Path) -> None:
     assert make_spec(EnvConfig("WorldModels/Pellet-v0")).id == "WorldModels/Pellet-v0"

@@ -148,3 +148,12 @@ def test_a_table_that_changed_since_the_run_ended_is_refused_when_it_goes_on(
     with pytest.raises(ValueError, match=changed), again.recording():
         pass
     assert read_manifest(tmp_path)["status"] == "finished"
+
+
+def test_a_run_that_failed_with_a_long_error_can_go_on(tmp_path: Path) -> None:
+    manifest = {**MANIFEST, "status": "running", "tables": []}
+    run = Run(tmp_path, 0, Device.cpu, Backend.gymnasium, None, manifest=manifest)
+    with pytest.raises(ValueError, match="eee"), run.recording():
+        raise ValueError("e" * 100_000)
+    assert PastRun(tmp_path).is_one and PastRun(tmp_path).status == "failed"
+    require_resumable(read_manifest(tmp_path), tmp_path)

@@ -41,6 +41,12 @@ def test_a_row_that_was_cut_off_is_left_out(tmp_path: Path) -> None:
     assert read_column(tmp_path / "table.csv", Measured, "late").tolist() == []
 
 
+@pytest.mark.parametrize("text", ["", "name,from", "name,from,count\n"])
+def test_a_table_that_was_cut_off_before_its_first_row_has_none(tmp_path: Path, text: str) -> None:
+    (tmp_path / "table.csv").write_text(text)
+    assert read_rows(tmp_path / "table.csv", Measured) == []
+
+
 @pytest.mark.parametrize(
     "rows",
     ["M,1.5\nM,1.5,7\n", "M,1.5,7,8\n", "M,none,7\n", "M,1.5,7.5\n", "M,,7\n", '"M,1.5,7\n'],

@@ -15,6 +15,7 @@ from torch import nn
 
 from world_models.runs.device import Device
 from world_models.runs.metrics import MetricsLog, read_csv
+from world_models.runs.resuming import require_window
 from world_models.runs.run import Run
 from world_models.runs.schedule import Best, Every, Phase, phases, warmup_cosine
 from world_models.runs.training import Average, Training, adamw, resume_together
@@ -219,3 +220,14 @@ def test_parts_have_names_of_their_own(tmp_path: Path) -> None:
         a_part("world_model")
     with pytest.raises(AssertionError):
         resume_together(a_run(tmp_path), a_part("world"), a_part("world"))
+
+
+@pytest.mark.parametrize(("window", "fits"), [(60, True), (10, True), (0, True), (61, False)])
+def test_validation_may_take_steps_out_of_the_window(window: int, fits: bool) -> None:
+    """At step 260 of a row each 100; a validation at step 250 wrote a row of its own."""
+    state = {"step": 260, "window": [torch.zeros(1)] * window, "names": ("loss",), "carried": ()}
+    if fits:
+        require_window(state, (), 100, "last.pt")
+    else:
+        with pytest.raises(ValueError, match="window holds 61 steps at 260"):
+            require_window(state, (), 100, "last.pt")

@@ -139,6 +139,22 @@ def test_a_skipped_file_may_go_while_the_run_is_stopped(
     assert numbers(tmp_path / "o") == [1, 2, 3, 5, 6, 7, 8]
 
 
+def test_a_source_that_moved_while_the_run_was_stopped_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = write_folder(tmp_path / "data", [1, 2, 3])
+
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("world_models.data.store.StoreWriter.finish", interrupted)
+        assert convert(source, tmp_path / "o") == 130
+    moved = source.rename(tmp_path / "elsewhere")
+    assert main([f"resume={newest(tmp_path / 'o')}", f"stage.source={moved}"]) == 0
+    assert numbers(tmp_path / "o") == [1, 2, 3]
+
+
 def test_where_all_are_bad_one_says_why(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for number in range(3):
         write_rollout(tmp_path / f"data/{number}.npz", number, actions=np.full(STEPS, 77))

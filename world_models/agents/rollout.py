@@ -80,7 +80,7 @@ def interact(
         actions[slots] = chosen
         following, rewards, terminated, truncated, _ = envs.step(actions)
         heartbeat()
-        _require_numbers(envs, rewards[slots], [seeds[row] for row in rows])
+        _require_numbers(envs, rewards[slots], seeds, rows)
         length[rows] += 1
         last_reward[rows] = np.where(rewards[slots] > 0, length[rows], last_reward[rows])
         done = np.full(rows.size, RUNNING, np.uint8)
@@ -112,13 +112,15 @@ def _refill(
     return observations
 
 
-def _require_numbers(envs: SlotVectorEnv, rewards: np.ndarray, seeds: list[int]) -> None:
-    """A reward that is NaN or infinite is a ValueError."""
+def _require_numbers(
+    envs: SlotVectorEnv, rewards: np.ndarray, seeds: Sequence[int], rows: np.ndarray
+) -> None:
+    """A reward (n,) of the episodes `rows` (n,) that is NaN or infinite is a ValueError."""
     sound = np.isfinite(rewards)
     if not sound.all():
         raise ValueError(
             f"{envs.env_spec.id} gave a reward that is NaN or infinite "
-            f"in the episode of seed {seeds[int(sound.argmin())]}"
+            f"in the episode of seed {seeds[rows[sound.argmin()]]}"
         )
 
 

@@ -5,6 +5,7 @@ import hashlib
 import json
 import logging
 import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
@@ -158,6 +159,9 @@ def take(whole: Run, part: Run, source: Path) -> None:
 
 
 def _link(path: Path, source: Path) -> None:
+    if path.is_dir() and not path.is_symlink() and not (path / "manifest.json").is_file():
+        # begun here, and killed before it was a run
+        shutil.rmtree(path)
     path.symlink_to(os.path.relpath(source.resolve(), path.parent.resolve()))
 
 

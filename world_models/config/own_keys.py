@@ -16,6 +16,8 @@ from world_models.runs.quotes import FILLED_IN
 
 KEY = re.compile(r"\+{0,2}([A-Za-z]\w*)(\.\w+)*")
 CHOICE = re.compile(r"[\w-]+")
+TARGET = re.compile(r"""_target_['"\s]*[:=]""")
+"""A key inside a mapping that Hydra would call."""
 LAUNCHER = re.compile(r"hydra/launcher=(basic|joblib)|hydra\.launcher\.n_jobs=-?\d+")
 LONGEST = 10_000
 """Characters of an override."""
@@ -41,7 +43,7 @@ def _foreign(override: str) -> str:
     found = KEY.fullmatch(key) if equals else None
     if found is None or found[1] not in {*(item.name for item in fields(Config)), *GROUPS}:
         return "sets no key of world_models"
-    if "._" in key or "_target_" in override:
+    if "._" in key or TARGET.search(value):
         return "names something to be called"
     if key.lstrip("+") in GROUPS and not CHOICE.fullmatch(value):
         return f"names no choice of {found[1]}"

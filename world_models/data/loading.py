@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from world_models.data.datasets import Batch, batches, identity
-from world_models.data.store import EpisodeStore, check_new_split
+from world_models.data.store import EpisodeStore, check_new_split, open_manifest
 from world_models.envs.spec import EnvSpec
 from world_models.runs.device import Device
 from world_models.runs.numbers import require_positive
@@ -79,7 +79,7 @@ def upstream_episodes(run: Run, val_ratio: float | None = None) -> EpisodeStore:
     """
     path = run.feeder.path / "episodes" / "manifest.json"
     # says what is to be done where there is none
-    EpisodeStore.at(path)
+    open_manifest(path)
     store = EpisodeStore.at(run.pin_input("episodes", path))
     store.verify()
     store.require_layouts()

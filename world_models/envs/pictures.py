@@ -14,11 +14,19 @@ def as_picture(shown: Any) -> np.ndarray:
     It may be grey, with or without an axis for that. Alpha is dropped. Channels may come first.
     Floats lie in 0 to 1, whole numbers in 0 to 255.
     """
+    if _is_plain(shown):
+        return np.array(shown, order="C")
     if not hasattr(shown, "__array__"):
         raise ValueError(f"{_kind(shown)} came in place of an array (height, width, channels)")
     values = _channels_last(np.asarray(shown))
     picture = _bytes(values[..., :3])
     return np.array(np.broadcast_to(picture, (*picture.shape[:2], 3)), order="C")
+
+
+def _is_plain(shown: Any) -> bool:
+    """Whether nothing is left to do but to copy it, as at almost every step."""
+    is_array = isinstance(shown, np.ndarray) and shown.dtype == np.uint8
+    return is_array and shown.ndim == 3 and shown.shape[2] == 3 and shown.size > 0
 
 
 def _kind(shown: Any) -> str:

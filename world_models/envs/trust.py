@@ -6,6 +6,7 @@ Importing one runs its code, so that a file which others wrote must not decide i
 
 import sys
 from collections.abc import Iterable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 _trusted: set[str] = set()
@@ -51,8 +52,20 @@ def require_trust(env_id: str, kwargs: Any = None) -> None:
     for module in modules_of(env_id, kwargs):
         if module in sys.modules:
             trust([module])
-        elif not any(f"{module}.".startswith(f"{name}.") for name in _trusted):
+        elif not _is_trusted(module) and (module in modules_of(env_id) or _is_there(module)):
             raise ValueError(
                 f"env.id={env_id} would import the module {module}, which runs its code: where you "
                 f"know it, type env.trust={module} (in Python: import {module} first)"
             )
+
+
+def _is_trusted(module: str) -> bool:
+    return any(f"{module}.".startswith(f"{name}.") for name in _trusted)
+
+
+def _is_there(module: str) -> bool:
+    """Whether there is such a module to import: a text such as 0.5 names none."""
+    try:
+        return find_spec(module.partition(".")[0]) is not None
+    except (ImportError, ValueError):
+        return False

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -31,8 +33,12 @@ def connect() -> None:
     """Join the cluster that RAY_ADDRESS names, or begin one here that ends with this process."""
     if not ray.is_initialized():
         address = os.environ.get("RAY_ADDRESS", "local")
+        # Ray would end this process by its own, without a word to the run
+        on_sigterm = signal.getsignal(signal.SIGTERM)
         with ProgressBar("joining the cluster", None):
             ray.init(address, log_to_driver=False, configure_logging=False)
+        if threading.current_thread() is threading.main_thread() and on_sigterm is not None:
+            signal.signal(signal.SIGTERM, on_sigterm)
 
 
 def cluster_cores() -> int:

@@ -110,7 +110,11 @@ def require_own_files(path: Path, links: Collection[str] = (), apart: str = "wan
         whole = Path(folder) == path
         for name in [*folders, *files]:
             found = Path(folder) / name
-            mode = found.lstat().st_mode
+            try:
+                mode = found.lstat().st_mode
+            except FileNotFoundError:
+                # a temporary file of a run that is being written
+                continue
             if not (stat.S_ISDIR(mode) or stat.S_ISREG(mode) or (whole and name in links)):
                 raise ValueError(
                     f"{display_path(found)} is a link or no file at all, and what is written in "

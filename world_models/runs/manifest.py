@@ -47,7 +47,7 @@ class RunManifest(Stored):
     parts: list[_Part] = Field([])
     reused: dict[Text, _Reused] | None = None
     resumed: list[_Resumption] = Field([])
-    error: Text | None = None
+    error: str | None = None
     wall_seconds: Seconds = 0.0
     command: list[Text] = Field([])
     table_crc32: dict[Text, Count] = Field({})

@@ -156,6 +156,9 @@ def read_csv(path: Path) -> list[dict[str, str]]:
     require_regular(path)
     try:
         text = path.read_bytes().decode()
+        if "\n" not in text:
+            # cut off before its first row
+            return []
         header, *rows = csv.reader(io.StringIO(text, newline=""), strict=True)
     except (ValueError, csv.Error) as error:
         raise ValueError(f"{path} cannot be read: {error}") from None

@@ -6,10 +6,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterable, Iterator
+from functools import cache
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TextIO, TypeVar
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.progress import Progress
 
 from world_models.runs.signals import check
@@ -171,7 +173,6 @@ def _console_says_info() -> bool:
 
 
 def _bar() -> "Progress":
-    from rich.console import Console
     from rich.progress import (
         BarColumn,
         Progress,
@@ -186,4 +187,12 @@ def _bar() -> "Progress":
         TextColumn("{task.fields[note]}", markup=False),
         TimeRemainingColumn(),
     )
-    return Progress(*columns, console=Console(stderr=True), transient=True)
+    return Progress(*columns, console=_console(sys.stderr), transient=True)
+
+
+@cache
+def _console(stream: TextIO) -> "Console":
+    """One for all bars on a stream, so that one inside another has a line of its own."""
+    from rich.console import Console
+
+    return Console(file=stream)

@@ -97,8 +97,8 @@ def require_window(
     state: dict[str, Any], carried: Sequence[torch.Tensor], interval: int, place: str
 ) -> None:
     """The metrics since the last row of `interval` steps, and the state that is carried on, have
-    their shapes; after the last step there may be none left."""
-    if len(state["window"]) not in (state["step"] % interval, 0):
+    their shapes; a validation in between may have taken some out."""
+    if len(state["window"]) > state["step"] % interval:
         raise damaged(place, f"window holds {len(state['window'])} steps at {state['step']}")
     names = len(state["names"])
     for number, values in enumerate(state["window"]):

@@ -32,7 +32,7 @@ from world_models.runs.metrics import MetricsLog, Mirror, Tables
 from world_models.runs.past import PastRun
 from world_models.runs.places import led_to, seen_from
 from world_models.runs.provenance import provenance, uncommitted_changes
-from world_models.runs.sealed import TABLE_SUMS, require_unchanged, table_sums
+from world_models.runs.sealed import TABLE_SUMS, require_unchanged, sealed
 from world_models.runs.signals import arrived, interruptible
 from world_models.runs.times import latest, now
 
@@ -178,7 +178,7 @@ class Run:
             self._set(status="finished", wall_seconds=seconds, ended=self._now(), **self._sums())
 
     def _sums(self) -> dict[str, Any]:
-        return {TABLE_SUMS: table_sums(self.path, self.manifest.get("tables", []))}
+        return {TABLE_SUMS: sealed(self.path, self.manifest.get("tables", []))}
 
     def _note_failure(self, error: BaseException, seconds: float) -> None:
         """Keep why the run failed; that a full disk takes not even that is said."""
@@ -213,10 +213,14 @@ class _Finished:
 
 
 def _files(folder: Path) -> dict[Path, int]:
-    """When each file that a stage made was last written; logs, locks and pages are not its own."""
+    """When each file that a stage made was last written.
+
+    Logs, locks, pages and what Weights & Biases keeps are not its own.
+    """
     own = ("manifest.json", "log.txt", ".lock", "report.html")
     paths = (path for path in folder.rglob("*") if path.is_file())
-    return {path: path.stat().st_mtime_ns for path in paths if path.name not in own}
+    made = (path for path in paths if path.relative_to(folder).parts[0] != "wandb")
+    return {path: path.stat().st_mtime_ns for path in made if path.name not in own}
 
 
 def begin(

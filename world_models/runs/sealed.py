@@ -1,5 +1,6 @@
 """Checksums of a run's tables, kept in its manifest while nothing writes them."""
 
+import os
 import zlib
 from collections.abc import Iterable
 from pathlib import Path
@@ -17,6 +18,17 @@ def table_sums(folder: Path, names: Iterable[str]) -> dict[str, int]:
     paths = {name: folder / f"{plain_name(name, folder)}.csv" for name in names}
     there = {name: path for name, path in paths.items() if path.is_file() and not path.is_symlink()}
     return {name: zlib.crc32(path.read_bytes()) for name, path in there.items()}
+
+
+def sealed(folder: Path, names: Iterable[str]) -> dict[str, int]:
+    """As `table_sums`, once the tables are on the disk: their sums must not be there before."""
+    names = list(names)
+    for name in names:
+        path = folder / f"{plain_name(name, folder)}.csv"
+        if path.is_file() and not path.is_symlink():
+            with path.open("rb") as file:
+                os.fsync(file.fileno())
+    return table_sums(folder, names)
 
 
 def require_unchanged(folder: Path, manifest: dict[str, Any]) -> None:

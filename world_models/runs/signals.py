@@ -74,4 +74,6 @@ def interruptible() -> Iterator[None]:
         if not _State.regions:
             _State.came, _State.typed = False, 0
         for signum, handler in before.items():
-            signal.signal(signum, handler)
+            # None: it was not set from Python, and cannot be set again
+            if handler is not None:
+                signal.signal(signum, handler)

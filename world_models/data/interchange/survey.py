@@ -47,8 +47,9 @@ def survey(source: Source, base: Path, skip_bad: bool, run: Run) -> list[int]:
             f"{display_path(base)} has changed since this run began: start a new run instead of "
             f"resuming {run.name}"
         )
-    listing = {"source": str(base), "files": hashes}
-    write_json(path, {**listing, "skipped": bad} if bad else listing)
+    if known is None:
+        listing = {"source": str(base), "files": hashes}
+        write_json(path, {**listing, "skipped": bad} if bad else listing)
     run.add_input("source", path)
     return [index for index in range(len(source)) if source.name(index) not in bad]
 
