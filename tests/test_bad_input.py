@@ -167,7 +167,7 @@ def test_nan_in_the_loss(
         stage,
         f"outputs={tmp_path / 'o'}",
         f"upstream={pipeline / upstream}",
-        "stage.learning_rate=1e30",
+        "stage.learning_rate=1e18",
         "stage.num_epochs=9",
     )
     refused(
@@ -328,7 +328,7 @@ def test_nan_before_the_first_checkpoint(
         stage,
         f"outputs={tmp_path / 'o'}",
         upstream,
-        "stage.learning_rate=1e30",
+        "stage.learning_rate=1e18",
         "stage.checkpoint_interval=500",
     )
     refused(arguments, rf"the {stage} loss or a weight became NaN or infinite", capsys)
@@ -339,7 +339,7 @@ def test_a_log_that_lost_rows(pipeline: Path, capsys: pytest.CaptureFixture[str]
     (pipeline / "vae/val_metrics.csv").write_text("")
     refused(
         [f"resume={pipeline / 'vae'}", "stage.num_epochs=3"],
-        r"val_metrics\.csv has 0 bytes where the checkpoint saw \d+",
+        r"val_metrics\.csv is damaged: it has changed since the run ended",
         capsys,
     )
 

@@ -77,7 +77,8 @@ def test_a_stored_job_sets_our_own_keys_alone(
     for override in hostile(tmp_path):
         folder = sweep(tmp_path / "sweep", JOB, [*JOB, override])
         error = refused([f"resume={folder}"], capsys)
-        assert "sweep.json holds" in error and "no file may ask for that" in error, override
+        known = "sweep.json holds" in error and "no file may ask for that" in error
+        assert known or "at most 10000 characters" in error, override[:100]
         assert [path.name for path in folder.iterdir()] == ["sweep.json"], override
 
 
@@ -175,7 +176,8 @@ def test_a_named_upstream_sets_our_own_keys_alone(
         (run / "manifest.json").write_text(json.dumps(manifest))
         arguments = [item for item in small("vae") if not item.startswith("env=")]
         error = refused([*arguments, f"upstream={run}", f"outputs={tmp_path}"], capsys)
-        assert "manifest.json holds" in error, override
+        known = "manifest.json holds" in error
+        assert known or "at most 10000 characters" in error, override[:100]
 
 
 def test_what_is_typed_for_a_sweep_is_trusted(stranger: Stranger) -> None:

@@ -206,7 +206,24 @@ def test_mistakes_end_in_one_sentence_and_write_nothing(
 
 
 def past_run(path: Path, resumed: Sequence[dict[str, Any]] = ()) -> PastRun:
-    write_json(path / "manifest.json", {"stage": "vae", "resumed": resumed})
+    manifest = {
+        "stage": "vae",
+        "status": "finished",
+        "created": "2026-01-01T00:00:00",
+        "experiment": None,
+        "env": {"id": "A"},
+        "seed": 0,
+        "device": "cpu",
+        "inputs": [],
+        "resumed": [{"at": "2026-01-02", "device": "cpu", **entry} for entry in resumed],
+        "upstream": None,
+        "threads": 1,
+        "versions": {},
+        "machine": {},
+        "git": None,
+        "choices": {"env": "pellet", "env_keys": []},
+    }
+    write_json(path / "manifest.json", manifest)
     return PastRun(path)
 
 

@@ -108,9 +108,11 @@ def test_stored_names_of_tables_are_plain(tmp_path: Path, name: str) -> None:
 def test_stored_names_of_parts_are_plain(tmp_path: Path, name: object) -> None:
     with pytest.raises(ValueError, match="no plain name"):
         plain_name(name, tmp_path)
-    manifest = {"stage": "pipeline", "parts": [{"folder": name, "stage": "vae"}]}
+    ended = {"status": "finished", "created": "2026-01-01T00:00:00", "env": {"id": "A"}}
+    manifest = {"stage": "pipeline", **ended, "parts": [{"folder": name, "stage": "vae"}]}
     (tmp_path / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(ValueError, match=r"manifest\.json names"):
+    said = r"manifest\.json (names|is damaged: parts\[0\]\.folder)"
+    with pytest.raises(ValueError, match=said):
         _ = PastRun(tmp_path).parts
 
 

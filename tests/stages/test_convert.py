@@ -98,7 +98,7 @@ def test_the_next_stages_run_on_converted_episodes(finished: Path, tmp_path: Pat
     outputs = tmp_path / "o"
     assert main(convert(files, outputs, "stage.alignment=pre")) == 0
     episodes = newest(outputs)
-    fed = check_upstream(episodes, "vae", ["rollout"], PastRun(episodes).env)
+    fed = check_upstream(episodes, "vae", ["rollout"], PastRun(episodes).env, outputs)
     assert (fed.run.path, fed.stage) == (episodes, "rollout")
     assert main(small("vae", f"outputs={outputs}", "stage.num_epochs=1")) == 0
     (entry,) = [
