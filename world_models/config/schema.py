@@ -143,23 +143,21 @@ def with_paths(config: Any, change: Callable[[str], str]) -> Any:
     return replace(config, **changes)
 
 
-def with_base(config: Any, base: Path) -> Any:
-    """A copy of nested dataclasses in which relative paths begin at `base`.
+def with_base(config: "Config", base: Path) -> "Config":
+    """A copy in which relative paths begin at `base`.
 
     Where that is the working folder they stay as they are. So does a name: what is no path of
     anything that is there.
     """
     if base == Path.cwd():
         return config
-    changes: dict[str, Any] = {}
-    for item in fields(config):
-        value = getattr(config, item.name)
-        if is_dataclass(value):
-            changes[item.name] = with_base(value, base)
-        elif item.metadata.get("path") and value not in (None, "latest"):
-            there = item.name == "outputs" or (base / value).exists()
-            changes[item.name] = str(base / value) if there else value
-    return replace(config, **changes)
+
+    def begun(path: str) -> str:
+        return str(base / path) if path != "latest" and (base / path).exists() else path
+
+    based: Config = with_paths(config, begun)
+    # the one folder that may be yet to make
+    return replace(based, outputs=str(base / config.outputs))
 
 
 def flatten(config: Any, prefix: str = "") -> Iterator[tuple[str, Any, str]]:
