@@ -2,6 +2,7 @@
 and has everything that others have.
 """
 
+import importlib
 import os
 import shutil
 import subprocess
@@ -135,3 +136,23 @@ def test_the_script_runs(toy: Path, finished: Path) -> None:
     script = (newest(toy) / "eval.sh").read_text()
     assert script.startswith("#!/bin/sh") and os.access(newest(toy) / "eval.sh", os.X_OK)
     assert subprocess.run(["sh", "-n", newest(toy) / "eval.sh"], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("error", [KeyError("score"), ValueError("toy.json is damaged")])
+def test_what_is_told_of_a_finished_run_does_not_spoil_it(
+    toy: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    error: Exception,
+) -> None:
+    def fail(_: object) -> None:
+        raise error
+
+    for name in ("findings", "fill"):
+        monkeypatch.setattr(importlib.import_module("world_models.report.toy"), name, fail)
+    assert main([*small_twice(toy), "stage.iterations=1"]) == 0
+    run = newest(toy)
+    assert PastRun(run).status == PastRun(run / "toy_1").status == "finished"
+    told = repr(error) if isinstance(error, KeyError) else str(error)
+    assert "no verdict on" in caplog.text and "no report of" in caplog.text
+    assert told in caplog.text

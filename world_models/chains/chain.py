@@ -14,6 +14,7 @@ from world_models.config.stage import Chain, ChainPart, Stage, feeder_of
 from world_models.config.stored import stored_config
 from world_models.envs.make import Backend
 from world_models.report.report import write_report
+from world_models.report.telling import only_telling
 from world_models.runs.past import PastRun
 from world_models.runs.progress import ProgressBar
 from world_models.runs.run import Run, begin
@@ -188,8 +189,8 @@ def require_page(run: Run | PastRun) -> None:
 
 def report(run: Run | PastRun) -> None:
     """Write report.html; that it cannot be written is said, and ends no run."""
-    try:
-        with ProgressBar(f"draw the report of {run.name}", None):
-            log.debug("wrote %s", write_report(run.path))
-    except (ValueError, OSError) as error:
-        log.warning("no report of %s: %s", run.name, error)
+    with (
+        only_telling(f"report of {run.name}"),
+        ProgressBar(f"draw the report of {run.name}", None),
+    ):
+        log.debug("wrote %s", write_report(run.path))

@@ -6,6 +6,7 @@ import shlex
 from world_models import stages
 from world_models.chains.catalogue import Row, stage
 from world_models.config.stage import Stage
+from world_models.report.telling import only_telling
 from world_models.report.verdict import verdict_of
 from world_models.runs.folder import display_path
 from world_models.runs.run import Run
@@ -16,11 +17,8 @@ log = logging.getLogger(__name__)
 
 def say_verdict(run: Run) -> None:
     """Log how good what was made is, beside what it must beat."""
-    try:
+    with only_telling(f"verdict on {run.name}"):
         found = verdict_of(run.path)
-    except ValueError as error:
-        log.warning("no verdict on %s: %s", run.name, error)
-    else:
         if found is not None:
             log.info("%s: %s", found.word, " ".join(found.sentences))
 

@@ -13,6 +13,7 @@ from world_models.config.own_keys import require_own_keys, require_own_launcher
 from world_models.envs.trust import require_trust
 from world_models.report.sweep import print_tables, write_sweep_report
 from world_models.report.sweep_table import grouped, read_jobs, write_tables
+from world_models.report.telling import only_telling
 from world_models.runs.folder import (
     display_path,
     locked,
@@ -156,12 +157,10 @@ def _conclude(folder: Path) -> None:
     groups = grouped(jobs)
     write_tables(folder, jobs, groups)
     print_tables(jobs, groups)
-    try:
+    with only_telling(f"report of {display_path(folder)}"):
         with ProgressBar("draw the report of the sweep", None):
             page = write_sweep_report(folder, jobs, groups)
         log.info("done; look at %s", display_path(page))
-    except (ValueError, OSError) as error:
-        log.warning("no report of %s: %s", display_path(folder), error)
     left = [job.status for job in jobs if job.status != "finished"]
     if left:
         verb = "failed" if set(left) == {"failed"} else "are not finished"
