@@ -1,5 +1,6 @@
 """Stage mdrnn: what its keys change, and the state that is carried from chunk to chunk."""
 
+import re
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from commands import newest, small
+from equality import assert_equal_runs, fails_at
 
 from world_models.data.chunks import Chunks
 from world_models.data.datasets import LatentSequenceDataset
@@ -275,3 +277,39 @@ def test_an_untrained_m_is_a_control_for_all_that_follows(
 def test_values_without_a_meaning_are_refused(key: str, value: float) -> None:
     with pytest.raises(ValueError, match=rf"^stage\.{key} is {value}; it must "):
         MDRNNConfig(**{key: value})
+
+
+def test_training_begins_at_the_weights_it_starts_from_and_goes_on_without_them(
+    pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = pipeline / "mdrnn/checkpoints/best.pt"
+    keys = ["stage.learning_rate=1e-12", "stage.num_epochs=1", f"stage.start_from={pipeline}"]
+    arguments = small("mdrnn", f"upstream={pipeline / 'vae'}", *keys)
+    assert main([*arguments, f"outputs={tmp_path / 'whole'}"]) == 0
+    whole = newest(tmp_path / "whole")
+    theirs = min(float(row["loss"]) for row in read_csv(pipeline / "mdrnn/val_metrics.csv"))
+    assert float(read_csv(whole / "val_metrics.csv")[0]["loss"]) == pytest.approx(theirs, rel=1e-6)
+    inputs = {item["kind"]: item["sha256"] for item in read_json(whole / "manifest.json")["inputs"]}
+    assert inputs["start_from"] == sha256(path)
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "update", fails_at(10, Training.update))
+        assert main([*arguments, f"outputs={tmp_path / 'cut'}"]) == 130
+    path.unlink()
+    assert main([f"resume={newest(tmp_path / 'cut')}"]) == 0
+    assert_equal_runs(whole, newest(tmp_path / "cut"))
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("stage.hidden_size=13", "hiddens=12, .* and this run actions=5, hiddens=13"),
+        ("stage.mixture=per_dimension", "mixture=joint and this run .*mixture=per_dimension"),
+        ("stage.untrained=true", "stage.untrained keeps the weights"),
+    ],
+)
+def test_weights_that_do_not_fit_are_refused_before_anything_is_written(
+    finished: Path, tmp_path: Path, key: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [f"stage.start_from={finished / 'mdrnn'}", key, f"outputs={tmp_path / 'o'}"]
+    assert main(small("mdrnn", f"upstream={finished / 'vae'}", *keys)) == 1
+    assert re.search(sentence, capsys.readouterr().err) and not (tmp_path / "o").exists()

@@ -25,6 +25,7 @@ from world_models.runs.checkpoint import save_checkpoint
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_not_negative, require_positive
 from world_models.runs.past import PastRun, part_folder
+from world_models.runs.places import led_to
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow
 from world_models.runs.run import BUDGET, PATH, RUNTIME, Run
@@ -293,7 +294,7 @@ def open_search(
 def adopted(cfg: ControllerConfig, run: Run, world: WorldModel) -> dict[str, Any]:
     """The search that goes on here; one among other parameters is a ValueError."""
     assert cfg.start_from is not None
-    folder = Path(cfg.start_from)
+    folder = led_to(run.path, cfg.start_from)
     theirs = {item["sha256"] for item in PastRun(folder).manifest["inputs"]}
     ours = {item["sha256"] for item in run.manifest["inputs"] if item["kind"] != "start_from"}
     if not ours <= theirs:

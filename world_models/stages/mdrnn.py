@@ -9,7 +9,7 @@ from enum import Enum
 import numpy as np
 import torch
 
-from world_models.config.stage import Product, Stage
+from world_models.config.stage import Product, Setting, Stage
 from world_models.data.batch import LatentBatch
 from world_models.data.chunks import Chunks, episode_chunks, read_chunks, window_chunks
 from world_models.data.datasets import LatentSequenceDataset, to_float
@@ -29,8 +29,9 @@ from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import evenly_spaced, require_not_negative, require_positive
 from world_models.runs.progress import ProgressBar, tracked
 from world_models.runs.rows import cells
-from world_models.runs.run import BUDGET, RUNTIME, Run
+from world_models.runs.run import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.schedule import EarlyStopping, Every, check_factor, plateau
+from world_models.runs.starting import begin_with, starting_checkpoint
 from world_models.runs.training import Training
 from world_models.worlds.latent import WorldModel, load_vae, load_world_model
 
@@ -74,6 +75,8 @@ class MDRNNConfig:
     latents: Latents = field(default=Latents.precomputed, metadata=RUNTIME)
     num_epochs: int = field(default=30, metadata=BUDGET)
     learning_rate: float = 1e-3
+    # mdrnn run folder, or its checkpoint, whose weights are the first ones
+    start_from: str | None = field(default=None, metadata=PATH)
     include_reward: bool = True
     done_weight: float = 1.0  # of a step that ends its episode; any other has 1
     grad_clip: float = 1.0  # norm; 0: off
@@ -106,7 +109,29 @@ class MDRNNConfig:
                 f"stage.dataset_fraction is {self.dataset_fraction}; it must be at most 1, "
                 "all episodes"
             )
+        if self.untrained and self.start_from is not None:
+            raise ValueError(
+                "stage.untrained keeps the weights that M is initialised with, and "
+                "stage.start_from gives others: leave one of them out"
+            )
         check_factor(self.scheduler_factor)
+
+
+def resolve(cfg: MDRNNConfig, setting: Setting) -> MDRNNConfig:
+    """A copy in which `start_from` is the absolute path of a checkpoint.
+
+    Weights that do not fit are refused.
+    """
+    if cfg.start_from is None:
+        return cfg
+    needed = {
+        "actions": setting.env.action_space.size,
+        "hiddens": cfg.hidden_size,
+        "gaussians": cfg.gmm_components,
+        "mixture": cfg.mixture.value,
+    }
+    keys = "stage.hidden_size, stage.gmm_components and stage.mixture"
+    return replace(cfg, start_from=str(starting_checkpoint(cfg.start_from, "mdrnn", needed, keys)))
 
 
 def execute(cfg: MDRNNConfig, run: Run) -> None:
@@ -169,6 +194,8 @@ def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training[MDRNN]:
     sizes = (latent_size, actions, cfg.hidden_size, cfg.gmm_components)
     with seeding.seeded_weights(run.seed, "mdrnn", "weights"):
         model = MDRNN(*sizes, mixture=cfg.mixture.value, sigma_floor=cfg.sigma_floor)
+    if cfg.start_from is not None:
+        begin_with(model, "mdrnn", cfg.start_from, run)
     model = model.to(run.device.value)
     optimizer = torch.optim.RMSprop(model.parameters(), lr=cfg.learning_rate, alpha=0.9)
     scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
@@ -386,4 +413,5 @@ STAGE = Stage(
     execute,
     needs=("vae",),
     gives=Product("mdrnn", "checkpoints/best.pt"),
+    resolve=resolve,
 )

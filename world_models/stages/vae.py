@@ -3,7 +3,6 @@
 import logging
 import time
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -26,7 +25,7 @@ from world_models.measures.vision_pictures import (
 )
 from world_models.models.convvae import IMAGE_SIZE, ConvVAE
 from world_models.runs import seeding
-from world_models.runs.checkpoint import Trained, Weights, load_checkpoint
+from world_models.runs.checkpoint import Trained, load_checkpoint
 from world_models.runs.device import Device, Precision, autocast, place
 from world_models.runs.files import sha256, write_json
 from world_models.runs.metrics import MetricsLog, read_rows
@@ -35,8 +34,9 @@ from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
 from world_models.runs.run import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.schedule import EarlyStopping, Every, check_factor, plateau
+from world_models.runs.starting import begin_with, starting_checkpoint
 from world_models.runs.training import Training
-from world_models.runs.weights import load_weights, model_of
+from world_models.runs.weights import model_of
 
 log = logging.getLogger(__name__)
 
@@ -104,21 +104,9 @@ def resolve(cfg: VAEConfig, setting: Setting) -> VAEConfig:
         )
     if cfg.start_from is None:
         return cfg
-    path = Path(cfg.start_from).absolute()
-    path = path / "checkpoints" / "best.pt" if path.is_dir() else path
-    found = load_checkpoint(path, "vae", fields=Weights)["config"]
     needed = {"img_channels": pre.channels, "latent_size": cfg.latent_size}
-    if found != needed:
-        raise ValueError(
-            f"stage.start_from={path} does not fit: it has {_words(found)} "
-            f"and this run {_words(needed)}; "
-            "set stage.latent_size and env.grayscale as they were there"
-        )
-    return replace(cfg, start_from=str(path))
-
-
-def _words(config: dict[str, int]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in config.items())
+    keys = "stage.latent_size and env.grayscale"
+    return replace(cfg, start_from=str(starting_checkpoint(cfg.start_from, "vae", needed, keys)))
 
 
 def execute(cfg: VAEConfig, run: Run) -> None:
@@ -164,11 +152,8 @@ def build(cfg: VAEConfig, run: Run) -> Training[ConvVAE]:
     channels = run.env.preprocessing.channels
     with seeding.seeded_weights(run.seed, "vae", "weights"):
         model = ConvVAE(channels, cfg.latent_size)
-    if cfg.start_from is not None and not run.last.is_file():
-        path = Path(cfg.start_from)
-        weights = load_checkpoint(path, "vae", fields=Weights)["model"]
-        run.add_input("start_from", path)
-        load_weights(model, weights, path)
+    if cfg.start_from is not None:
+        begin_with(model, "vae", cfg.start_from, run)
     model = place(model, run.device, cfg.compile)
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.learning_rate, fused=True)
     scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
