@@ -17,6 +17,7 @@ from world_models.search.fitness import (
     block_size,
     build_player,
     candidate_blocks,
+    film_episodes,
     play_blocks,
     single_blocks,
 )
@@ -48,6 +49,21 @@ def test_a_block_taken_apart_comes_to_the_same(pool: Pool) -> None:
     ):
         assert len(block.singles()) == len(block.seeds)
         assert play_blocks(pool, block.singles(), ignore) == play_blocks(pool, [block], ignore)
+
+
+def test_films_show_the_episodes_that_were_scored(pool: Pool) -> None:
+    vector = vectors(1)[0]
+    scores = play_blocks(pool, single_blocks(vector, [3, 4, 5], 3), ignore)
+    chosen = [scores[2], scores[0]]
+    shown: list[tuple[int, int]] = []
+    films = film_episodes(pool, vector, chosen, lambda *counts: shown.append(counts))
+    assert shown == [(1, score.length) for score in chosen]
+    for film, score in zip(films, chosen, strict=True):
+        assert film.total_return == score.total_return
+        assert film.observations.shape == (score.length, 64, 64, 3)
+        assert film.observations.dtype == np.uint8
+    again = play_blocks(pool, single_blocks(vector, [5], 3), ignore)
+    assert again == chosen[:1], "the worker goes on as before"
 
 
 def test_candidates_play_the_same_tracks_or_each_their_own() -> None:

@@ -50,6 +50,15 @@ class Score:
     failure: str = ""
 
 
+@dataclass(frozen=True)
+class Film:
+    """An episode as it was seen."""
+
+    # (T, ...) what the policy saw before each step
+    observations: np.ndarray
+    total_return: float
+
+
 def interact(
     envs: SlotVectorEnv,
     policy: Policy,
@@ -150,6 +159,20 @@ def play(
         lengths[step.rows] += 1
     rows = zip(seeds, returns.tolist(), lengths.tolist(), strict=True)
     return [Score(int(seed), total, length) for seed, total, length in rows]
+
+
+def record(
+    envs: SlotVectorEnv, policy: Policy, seeds: Sequence[int], *, max_steps: int | None = None
+) -> list[Film]:
+    """What was seen in one episode per seed, and its return."""
+    seen: list[list[np.ndarray]] = [[] for _ in seeds]
+    returns = np.zeros(len(seeds))
+    for step in interact(envs, policy, seeds, max_steps=max_steps):
+        returns[step.rows] += step.rewards
+        for i, row in enumerate(step.rows):
+            seen[row].append(step.observations[i])
+    films = zip(seen, returns.tolist(), strict=True)
+    return [Film(np.stack(observations), total) for observations, total in films]
 
 
 def collect(

@@ -10,7 +10,7 @@ import numpy as np
 from world_models.agents.agent import WorldModelPolicy, load_agent
 from world_models.agents.policy import Policy, RandomPolicy
 from world_models.agents.quarantine import Advance
-from world_models.agents.rollout import Score, play
+from world_models.agents.rollout import Film, Score, play, record
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.models.controller import ControllerInputs
 from world_models.pools.pool import Pool
@@ -29,6 +29,8 @@ class Block:
     seeds: tuple[int, ...]
     max_steps: int | None = None
     early_cut: int = 0
+    # whether it is asked for films instead of scores
+    filmed: bool = False
 
     def singles(self) -> list["Block"]:
         """Its episodes, each as a block of its own: they come to the same."""
@@ -72,7 +74,7 @@ class Models:
 
 def build_player(
     models: Models, backend: str, width: int, device: str, threads: int = 1
-) -> Callable[[Block], list[Score]]:
+) -> Callable[[Block], list[Score] | list[Film]]:
     """What runs in a worker: returns the function that plays a block.
 
     Models are loaded and environments made once.
@@ -80,10 +82,12 @@ def build_player(
     world = models.load(device)
     envs = make_vector_env(world.env, Backend(backend), width, threads)
 
-    def play_block(block: Block) -> list[Score]:
+    def play_block(block: Block) -> list[Score] | list[Film]:
         policy: Policy = RandomPolicy(world.env.action_space)
         if block.vectors is not None:
             policy = WorldModelPolicy(world, block.vectors)
+        if block.filmed:
+            return record(envs, policy, block.seeds, max_steps=block.max_steps)
         return play(envs, policy, block.seeds, max_steps=block.max_steps, early_cut=block.early_cut)
 
     return play_block
@@ -99,6 +103,19 @@ def play_blocks(pool: Pool, blocks: Sequence[Block], advance: Advance) -> list[S
         results[index] = scores
         advance(len(scores), sum(score.length for score in scores))
     return [score for scores in results for score in scores]
+
+
+def film_episodes(
+    pool: Pool, vector: np.ndarray, scores: Sequence[Score], advance: Advance
+) -> list[Film]:
+    """Films of episodes that one controller (parameters,) played before, each a job of its own."""
+    rows = vector.astype(np.float32)[None]
+    blocks = [Block(rows, (score.seed,), score.length, filmed=True) for score in scores]
+    films: dict[int, Film] = {}
+    for index, (film,) in pool.map(blocks):
+        films[index] = film
+        advance(1, len(film.observations))
+    return [films[index] for index in range(len(blocks))]
 
 
 def block_size(episodes: int, width: int, workers: int) -> int:

@@ -10,15 +10,14 @@ import numpy as np
 
 from world_models.agents.agent import Agent, load_agent
 from world_models.agents.quarantine import Quarantine, play_all
-from world_models.agents.rollout import Score, interact
+from world_models.agents.rollout import Score
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
-from world_models.envs.make import make_vector_env
 from world_models.envs.spec import EnvSpec
 from world_models.figures.media import save_video, side_by_side
 from world_models.measures.pixel_evaluation import evaluate_pixel_world
 from world_models.pools.choose import open_pool
-from world_models.pools.pool import DEADLINE, one_thread
+from world_models.pools.pool import DEADLINE, Pool
 from world_models.runs.files import write_json
 from world_models.runs.numbers import num_workers, require_positive
 from world_models.runs.past import part_folder
@@ -27,7 +26,7 @@ from world_models.runs.provenance import versions
 from world_models.runs.run import PATH, RUNTIME, Run
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.runs.statistics import summarize
-from world_models.search.fitness import Models, build_player, single_blocks
+from world_models.search.fitness import Models, build_player, film_episodes, single_blocks
 from world_models.search.layout import layout_for
 from world_models.worlds.pixel import load_pixel_predictor
 
@@ -140,9 +139,9 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
         ]
         quarantine = Quarantine(run.metrics(None), len(seeds))
         played = play_all(pool, blocks, bar.advance, quarantine)
-    scores, random = played[: cfg.episodes], played[cfg.episodes :]
-    write_json(run.path / "scores.json", score_table(cfg, run, scores, random))
-    film(run, agent, scores)
+        scores, random = played[: cfg.episodes], played[cfg.episodes :]
+        write_json(run.path / "scores.json", score_table(cfg, run, scores, random))
+        film(run, agent, vector, scores, pool)
 
 
 def evaluate_pixels(cfg: EvaluateConfig, run: Run) -> None:
@@ -200,45 +199,32 @@ def described(scores: list[Score]) -> dict[str, Any]:
     }
 
 
-def film(run: Run, agent: Agent, scores: list[Score]) -> None:
+def film(run: Run, agent: Agent, vector: np.ndarray, scores: list[Score], pool: Pool) -> None:
     """Play the best, the median and the worst episode again: what was seen, beside V's picture."""
     ranked = sorted(scores, key=lambda score: -score.total_return)
     chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
-    with one_thread():
-        frames, returns = replay(run, agent, list(chosen.values()))
-    films = zip(chosen.items(), frames, returns, strict=True)
-    for (name, score), seen, total in tracked("draw the films", films, len(chosen), "films"):
-        if not np.isclose(total, score.total_return):
+    with ProgressBar("play again to film", len(chosen)) as bar:
+        films = film_episodes(pool, vector, list(chosen.values()), bar.advance)
+    named = tracked("draw the films", zip(chosen.items(), films, strict=True), len(chosen), "films")
+    for (name, score), film in named:
+        if not np.isclose(film.total_return, score.total_return):
             log.warning(
                 "the %s episode came to %.1f when it was filmed and to %.1f before",
                 name,
-                total,
+                film.total_return,
                 score.total_return,
             )
-        seen = thinned_out(seen)
-        panels = {f"{name}: return {total:.0f}": seen, "seen by V": agent.reconstruct(seen)}
+        seen = thinned_out(film.observations)
+        panels = {
+            f"{name}: return {film.total_return:.0f}": seen,
+            "seen by V": agent.reconstruct(seen),
+        }
         save_video(run.path / "videos" / f"{name}.mp4", side_by_side(panels), fps=30)
 
 
 def thinned_out(frames: np.ndarray) -> np.ndarray:
     """Every frame, or every second one, and so on, of frames (T, H, W, C): MOST_FILMED at most."""
     return frames[:: -(-len(frames) // MOST_FILMED)]
-
-
-def replay(run: Run, agent: Agent, scores: list[Score]) -> tuple[list[np.ndarray], np.ndarray]:
-    """Frames (T, H, W, C) uint8 and return of each of these episodes, played again."""
-    seeds = [score.seed for score in scores]
-    envs = make_vector_env(agent.env, run.backend, len(seeds))
-    frames: list[list[np.ndarray]] = [[] for _ in seeds]
-    returns = np.zeros(len(seeds))
-    with ProgressBar("play again to film", sum(score.length for score in scores)) as bar:
-        for step in interact(envs, agent.policy(), seeds):
-            returns[step.rows] += step.rewards
-            for i, episode in enumerate(step.rows):
-                frames[episode].append(step.observations[i])
-            bar.advance(len(step.rows))
-    envs.close()
-    return [np.stack(episode) for episode in frames], returns
 
 
 STAGE = Stage(
