@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import gymnasium
 import numpy as np
 import pytest
 import torch
+from walker import Walker
 
 from world_models.agents.agent import WorldModelPolicy, load_agent
 from world_models.agents.control import ControllerPolicy
@@ -17,19 +18,21 @@ from world_models.agents.rollout import interact, play
 from world_models.data.episode import TERMINATED
 from world_models.data.store import EpisodeStore
 from world_models.data.view import View
-from world_models.envs.actions import ActionSpace
-from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
-from world_models.models.draws import Draws
+from world_models.models.controller import ControllerInputs, Features
+from world_models.models.draws import RowDraws
+from world_models.models.mdrnn import sample_latent
 from world_models.models.pixel import roll_out
 from world_models.models.pixel_unet import PixelUNet
 from world_models.runs import seeding
 from world_models.runs.files import read_json, write_json
-from world_models.worlds.dream_env import WORLD_OPENERS, DreamEnv, open_dream
+from world_models.worlds import opening
+from world_models.worlds.dream_env import DreamEnv, open_dream
+from world_models.worlds.dreaming import Dream, Reward, Rules
 from world_models.worlds.latent import LatentWorld
+from world_models.worlds.opening import open_world
 from world_models.worlds.pixel import PixelPredictor, PixelWorld
 from world_models.worlds.starts import held_out_windows
-from world_models.worlds.world import Advance
 
 SMALL: Any = {"head": "residual", "widths": [8, 12], "condition": 16}
 
@@ -51,6 +54,10 @@ def predictor(finished: Path) -> PixelPredictor:
     return PixelPredictor(model.eval(), env, View(), *baselines, None, 0)
 
 
+def env_of(world: Any, num_envs: int, max_steps: int = 200) -> DreamEnv:
+    return DreamEnv(Dream(world, Rules(max_steps=max_steps)), num_envs)
+
+
 def world_of(predictor: PixelPredictor, store: EpisodeStore) -> PixelWorld:
     space = predictor.env.action_space
     context = predictor.model.context
@@ -63,7 +70,7 @@ def world(predictor: PixelPredictor, store: EpisodeStore) -> PixelWorld:
 
 
 def test_steps_are_those_of_an_open_loop_rollout(world: PixelWorld) -> None:
-    dream = DreamEnv(world, 3, max_steps=50)
+    dream = env_of(world, 3, max_steps=50)
     frames, _ = dream.reset(seed=[5, 6, 7])
     context, before = (part[:3].clone() for part in dream._state)
     seen = [frames]
@@ -91,7 +98,7 @@ def test_steps_are_those_of_an_open_loop_rollout(world: PixelWorld) -> None:
 
 
 def test_an_episode_begins_at_a_held_out_frame(world: PixelWorld, store: EpisodeStore) -> None:
-    frames, _ = DreamEnv(world, 8).reset(seed=list(range(8)))
+    frames, _ = env_of(world, 8).reset(seed=list(range(8)))
     held_out = np.concatenate([store.episode(row).frames for row in store.episodes("validation")])
     for frame in frames:
         assert (held_out == frame).all((1, 2, 3)).any()
@@ -100,8 +107,8 @@ def test_an_episode_begins_at_a_held_out_frame(world: PixelWorld, store: Episode
 
 def test_an_episode_is_a_function_of_its_seed_and_actions(world: PixelWorld) -> None:
     actions = np.random.default_rng(1).integers(0, 5, 12)
-    alone = DreamEnv(world, 1, max_steps=12)
-    many = DreamEnv(world, 7, max_steps=12)
+    alone = env_of(world, 1, max_steps=12)
+    many = env_of(world, 7, max_steps=12)
     alone.reset(seed=[3])
     many.reset(seed=[9, 8, 7, 3, 5, 4, 2])
     for step, action in enumerate(actions):
@@ -116,12 +123,12 @@ def test_an_episode_is_a_function_of_its_seed_and_actions(world: PixelWorld) -> 
 def test_it_is_a_gymnasium_vector_env(
     predictor: PixelPredictor, world: PixelWorld, store: EpisodeStore
 ) -> None:
-    dream = DreamEnv(world, 2, max_steps=3)
+    dream = env_of(world, 2, max_steps=3)
     assert isinstance(dream, gymnasium.vector.VectorEnv)
     frames, info = dream.reset(seed=[0, 1])
     assert frames in dream.observation_space and info == {}
     silenced = replace(predictor, model=PixelUNet(3, 5, **SMALL).eval())
-    quiet = DreamEnv(world_of(silenced, store), 2, max_steps=3)
+    quiet = env_of(world_of(silenced, store), 2, max_steps=3)
     first, _ = quiet.reset(seed=[0, 1])
     for step in range(3):
         frames, rewards, terminated, truncated, _ = quiet.step(quiet.action_space.sample())
@@ -134,7 +141,7 @@ def test_it_is_a_gymnasium_vector_env(
 
 def test_controllers_play_in_it_as_in_the_environment(finished: Path, world: PixelWorld) -> None:
     agent = load_agent(finished / "controller/agent.pt")
-    dream = DreamEnv(world, 4, max_steps=10)
+    dream = env_of(world, 4, max_steps=10)
     vectors = np.stack([agent.controllers["best"], -agent.controllers["best"]] * 3)
     scores = play(dream, agent.policy(), range(6))
     several = play(dream, WorldModelPolicy(agent.world, vectors), range(6))
@@ -148,44 +155,13 @@ def test_grey_resized_worlds_show_what_the_model_sees(
     predictor: PixelPredictor, store: EpisodeStore
 ) -> None:
     model = PixelUNet(1, 5, **SMALL).eval()
-    dream = DreamEnv(world_of(replace(predictor, model=model, view=View(40, True)), store), 2)
+    dream = env_of(world_of(replace(predictor, model=model, view=View(40, True)), store), 2)
     frames, _ = dream.reset(seed=[0, 1])
     assert frames.shape == (2, 40, 40, 1) and frames in dream.observation_space
     assert all(picture.shape == (40, 40, 3) for picture in dream.render())
     start = seeding.generator(0, "dream").integers(dream.world.num_starts)
     context = dream.world.starts.load(np.array([start]), "cpu").context
     np.testing.assert_array_equal(frames[0, :, :, 0], (context[0, -1, 0] * 255).round().numpy())
-
-
-class Walk(NamedTuple):
-    """Where each row stands."""
-
-    # (B, 2)
-    place: torch.Tensor
-
-
-class Walker:
-    """A world of a few lines: each action moves a row, noise shakes it, it ends far from home."""
-
-    num_starts = 5
-
-    def __init__(self, shake: float = 0.0) -> None:
-        self.shake = shake
-        space = ActionSpace("discrete", 2, (), (), ())
-        self.env = EnvSpec("Walk-v0", {}, Preprocessing((0, 0, 0, 0), 16, False), 4, space, None)
-
-    def begin(self, starts: np.ndarray) -> Walk:
-        return Walk(torch.stack([torch.from_numpy(starts).float(), torch.zeros(len(starts))], 1))
-
-    def advance(self, state: Walk, actions: torch.Tensor, draws: Draws) -> Advance[Walk]:
-        place = state.place + actions + self.shake * draws.normal(state.place)
-        return Advance(Walk(place), place[:, 1], place[:, 1] - 5)
-
-    def observe(self, state: Walk) -> torch.Tensor:
-        return state.place
-
-    def picture(self, state: Walk) -> torch.Tensor:
-        return state.place.byte()[:, :1, None, None].expand(-1, 16, 16, 3)
 
 
 class Onward:
@@ -200,7 +176,7 @@ class Onward:
 
 
 def test_policies_play_in_a_world_of_numbers() -> None:
-    dream = DreamEnv(Walker(), 2)
+    dream = env_of(Walker(), 2)
     policy = Onward()
     assert dream.env_spec.frame_skip == 1 and dream.single_observation_space.dtype == np.float32
     steps = list(interact(dream, policy, [1, 2, 3]))
@@ -217,7 +193,7 @@ def test_policies_play_in_a_world_of_numbers() -> None:
 
 def test_noise_is_a_function_of_the_episodes_seed() -> None:
     def shaken(seeds: list[int], steps: int = 6) -> np.ndarray:
-        dream = DreamEnv(Walker(shake=0.3), len(seeds), max_steps=50)
+        dream = env_of(Walker(shake=0.3), len(seeds), max_steps=50)
         dream.reset(seed=seeds)
         return np.stack([dream.step(np.zeros(len(seeds), int))[0] for _ in range(steps)])
 
@@ -228,7 +204,7 @@ def test_noise_is_a_function_of_the_episodes_seed() -> None:
 
 
 def test_idle_slots_keep_their_picture() -> None:
-    dream = DreamEnv(Walker(), 3, max_steps=2)
+    dream = env_of(Walker(), 3, max_steps=2)
     assert all(not picture.any() for picture in dream.render()), "black before anything began"
     dream.reset(seed=[3], options={"reset_mask": np.array([False, True, False])})
     one = [dream.step(np.zeros(3, int)) for _ in range(2)]
@@ -254,6 +230,30 @@ def test_a_chains_m_dreams(finished: Path) -> None:
     assert scores[1:] == play(open_dream(finished, 2, max_steps=5), policy, [2, 3, 4])
 
 
+@torch.no_grad()
+def test_what_nobody_turns_is_m_at_temperature_one(finished: Path) -> None:
+    dream = open_dream(finished, 3, max_steps=6)
+    world: Any = dream.world
+    seeds, begun = torch.tensor([5, 6, 7, 0]), torch.zeros(4, dtype=torch.int64)
+    dream.reset(seed=[5, 6, 7])
+    begun[:3] = torch.tensor(
+        [seeding.generator(seed, "dream").integers(world.num_starts) for seed in (5, 6, 7)]
+    )
+    z, h, c = (part[begun] for part in world.starts)
+    for step in range(6):
+        actions = np.array([step % 5, 1, 2])
+        taken = torch.nn.functional.one_hot(torch.tensor([*actions, 0]), 5).float()
+        mus, sigmas, logpi, reward, done, (h, c) = world.model.cell(taken, z, (h, c))
+        z = sample_latent(mus, sigmas, logpi, RowDraws(seeds, torch.full((4,), step)))
+        expected = world.model.features(z, h, c)[:3].numpy()
+        going = dream.alive.copy()
+        seen, rewards, ended, _, _ = dream.step(actions)
+        np.testing.assert_array_equal(seen[going], expected[going])
+        np.testing.assert_array_equal(rewards[going], reward[:3].numpy()[going])
+        np.testing.assert_array_equal(ended[going], (done[:3] > 0).numpy()[going])
+    assert step == 5 and not dream.alive.any()
+
+
 def test_without_a_reward_head_there_is_no_reward(
     pipeline: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -277,7 +277,7 @@ def test_a_model_without_heads_says_what_it_lacks(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setitem(WORLD_OPENERS, "pixel", lambda run, device: world)
+    monkeypatch.setattr(opening, "open_pixel_world", lambda run, device: world)
     manifest = {"stage": "pixel", "status": "finished", "created": "", "env": {"id": "A"}}
     write_json(tmp_path / "manifest.json", manifest)
     said = ("no rewards: all are 0; train it with stage.rewards=true", "no ends: every episode")
@@ -289,8 +289,34 @@ def test_a_model_without_heads_says_what_it_lacks(
     monkeypatch.setattr(type(world), "advance", lambda *given: replace(advance(*given), **without))
     open_dream(tmp_path, 1)
     assert [words in caplog.text for words in said] == [True, True]
+    caplog.clear()
+    open_dream(tmp_path, 1, reward=Reward.survival)
+    assert [words in caplog.text for words in said] == [False, True]
 
 
 def test_only_models_that_go_on_can_dream(finished: Path) -> None:
     with pytest.raises(ValueError, match="is a vae run: only pixel and mdrnn runs dream"):
         open_dream(finished / "vae", 1)
+
+
+def test_rules_and_dials_reach_the_dream(finished: Path) -> None:
+    dream = open_dream(finished, 2, 7, reward=Reward.survival, end=None, temperature=0.5)
+    assert dream.dream.rules == Rules(Reward.survival, None, 7) and dream.world.temperature == 0.5
+    dream.reset(seed=[0, 1])
+    assert dream.step(dream.action_space.sample())[1].tolist() == [1, 1]
+
+
+def test_c_may_see_more_of_a_runs_world(finished: Path) -> None:
+    world = open_world(finished, inputs=ControllerInputs(Features.zch), start_noise=0.1)
+    state = Dream(world).begin(torch.arange(3))
+    assert world.observe(state).shape == (3, 4 + 2 * 12) and world.start_noise == 0.1
+
+
+@pytest.mark.parametrize("given", [{"temperature": 1.0}, {"inputs": ControllerInputs()}])
+def test_a_pixel_model_has_no_dials(tmp_path: Path, given: Any) -> None:
+    manifest = {"stage": "pixel", "status": "finished", "created": "", "env": {"id": "A"}}
+    write_json(tmp_path / "manifest.json", manifest)
+    with pytest.raises(
+        ValueError, match=f"is a pixel run: only mdrnn runs have {next(iter(given))}"
+    ):
+        open_world(tmp_path, **given)

@@ -11,6 +11,7 @@ from world_models.data.store import EpisodeStore
 from world_models.models.draws import RowDraws, StreamDraws
 from world_models.models.mdrnn import mixture_mean, sample_latent
 from world_models.runs import seeding
+from world_models.worlds.dreaming import Dream
 from world_models.worlds.latent import LatentWorld, WorldModel, encoded_starts
 from world_models.worlds.memory import LatentState
 from world_models.worlds.world import place, select
@@ -131,6 +132,29 @@ def test_starts_are_held_out_frames_after_what_came_before(
     assert far.max() < 1e-5 and len(found) == 16
     alone = encoded_starts(model, store, context=1, count=4)
     assert not alone.h.any() and not alone.c.any(), "as the first frame of an episode"
+
+
+@torch.no_grad()
+def test_the_first_z_is_moved_by_as_much_as_was_asked_for(
+    model: WorldModel, starts: LatentState
+) -> None:
+    world = LatentWorld(model, starts, start_noise=0.5)
+    dream = Dream(world)
+    seeds = torch.arange(2000)
+    moved = dream.begin(seeds)
+    still = Dream(LatentWorld(model, starts)).begin(seeds)
+    noise = moved.z - still.z
+    assert abs(noise.std().item() - 0.5) < 0.02 and abs(noise.mean().item()) < 0.02
+    assert len(noise.unique(dim=0)) == 2000
+    assert torch.equal(moved.h, still.h) and torch.equal(moved.c, still.c)
+    for rows in (range(1), range(7), range(5, 18)):
+        assert torch.equal(dream.begin(seeds[list(rows)]).z, moved.z[list(rows)])
+
+
+@pytest.mark.parametrize("dial", ["temperature", "start_noise"])
+def test_dials_below_zero_are_refused(model: WorldModel, starts: LatentState, dial: str) -> None:
+    with pytest.raises(ValueError, match=rf"dream\.{dial} is -0\.1; it must be 0 or more"):
+        LatentWorld(model, starts, **{dial: -0.1})
 
 
 def test_agents_and_people_look_at_a_state(model: WorldModel, starts: LatentState) -> None:

@@ -1,51 +1,47 @@
-"""A world as an environment: episodes begin at stored places and go on in the model alone."""
+"""A dream as an environment, in which policies play as they do outside."""
 
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import gymnasium
 import numpy as np
 import torch
-from omegaconf.errors import OmegaConfBaseException
 
-from world_models.config.yaml_file import read_yaml
-from world_models.data.store import EpisodeStore
 from world_models.envs.slots import RawObservations, SlotVectorEnv, Transitions
 from world_models.models.draws import RowDraws
-from world_models.runs import seeding
-from world_models.runs.past import PastRun
+from world_models.worlds.dreaming import Dream, Reward, RewardFunction, Rules
 from world_models.worlds.inference import padded
-from world_models.worlds.latent import LatentWorld, encoded_starts, load_world_model
-from world_models.worlds.pixel import PixelWorld, load_pixel_predictor
-from world_models.worlds.starts import held_out_windows
-from world_models.worlds.world import World, place, select
+from world_models.worlds.opening import Dials, dreaming_run, open_world
+from world_models.worlds.world import place, select
 
 log = logging.getLogger(__name__)
 
+REWARD_KEYS = {"pixel": "stage.rewards=true", "mdrnn": "stage.include_reward=true"}
+"""The key with which each stage trains a reward head."""
+
 
 class DreamEnv(SlotVectorEnv):
-    """Agents observe what the world lets them read, its heads give reward and end.
+    """Agents observe what the dream's world lets them read.
 
-    An episode's seed chooses the stored place at which it begins, and the noise of each of its
-    steps. Without a reward head the reward is 0. An episode terminates where the world thinks an
-    end more likely than not, and is truncated after `max_steps`. Every slot is a row of a batch
-    that is always equally wide, so an episode depends on its seed and actions alone.
+    Every slot is a row of a batch that is always equally wide, so an episode depends on its seed
+    and actions alone. An episode terminates where the dream ends it, and is truncated at its last
+    step.
     """
 
-    def __init__(self, world: World[Any], num_envs: int, max_steps: int = 200) -> None:
-        first = world.begin(np.zeros(1, int))
-        spec = replace(world.env, frame_skip=1, max_episode_steps=max_steps)
-        super().__init__(spec, num_envs, observed(world.observe(first)[0]))
-        self.world = world
-        self.max_steps = max_steps
+    def __init__(self, dream: Dream, num_envs: int) -> None:
+        self.dream = dream
+        self.world = dream.world
         width = padded(num_envs)
-        device = first[0].device
+        self._seeds, self._steps = torch.zeros(
+            2, width, dtype=torch.int64, device=self.world.device
+        )
+        first = dream.begin(self._seeds[:1])
+        spec = replace(self.world.env, frame_skip=1, max_episode_steps=dream.rules.max_steps)
+        super().__init__(spec, num_envs, observed(self.world.observe(first)[0]))
         # contiguous: float kernels depend on how rows lie in memory
         self._state = first._make(part.new_zeros(width, *part.shape[1:]) for part in first)
-        self._seeds, self._steps = torch.zeros(2, width, dtype=torch.int64, device=device)
 
     def render(self) -> tuple[np.ndarray, ...]:
         """What a person sees of every slot: uint8 (H, W, 3); black where nothing ever began."""
@@ -58,31 +54,25 @@ class DreamEnv(SlotVectorEnv):
 
     @torch.inference_mode()
     def _begin(self, slots: np.ndarray, seeds: list[int]) -> RawObservations:
-        starts = [
-            seeding.generator(seed, "dream").integers(self.world.num_starts) for seed in seeds
-        ]
-        state = self.world.begin(np.array(starts))
         rows = self._rows(slots)
-        self._state = place(self._state, rows, state)
         self._seeds[rows] = torch.tensor(seeds, device=rows.device)
         self._steps[rows] = 0
-        return self.world.observe(state).cpu().numpy()
+        begun = self.dream.begin(self._seeds[rows])
+        self._state = place(self._state, rows, begun)
+        return self.world.observe(begun).cpu().numpy()
 
     @torch.inference_mode()
     def _advance(self, slots: np.ndarray, actions: np.ndarray) -> Transitions:
         rows = self._rows(slots)
         draws = RowDraws(self._seeds, self._steps)
-        after = self.world.advance(self._state, self._given(rows, actions), draws)
+        after = self.dream.step(self._state, self._given(rows, actions), draws, self._steps)
         reached = select(after.state, rows)
         self._state = place(self._state, rows, reached)
         self._steps[rows] += 1
-        late = (self._steps[rows] >= self.max_steps).cpu().numpy()
-        rewards, ended = np.zeros(len(slots), np.float32), np.zeros(len(slots), bool)
-        if after.reward is not None:
-            rewards = after.reward[rows].float().cpu().numpy()
-        if after.done is not None:
-            ended = (after.done[rows] > 0).cpu().numpy()
-        return self.world.observe(reached).cpu().numpy(), rewards, ended, ~ended & late
+        rewards, ended, late = (
+            part[rows].cpu().numpy() for part in (after.rewards, after.ended, after.late)
+        )
+        return self.world.observe(reached).cpu().numpy(), rewards, ended, late
 
     def _rows(self, slots: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(slots).to(self._seeds.device)
@@ -103,70 +93,38 @@ def observed(example: torch.Tensor) -> gymnasium.spaces.Box:
 
 
 def open_dream(
-    run: str | Path, num_envs: int, max_steps: int = 200, device: str = "cpu"
+    run: str | Path,
+    num_envs: int,
+    max_steps: int = 200,
+    device: str = "cpu",
+    *,
+    reward: Reward | RewardFunction = Reward.head,
+    end: float | None = 0.5,
+    **dials: Unpack[Dials],
 ) -> DreamEnv:
     """The dream of a finished stage=pixel or stage=mdrnn run, or of the one in a chain of stages.
 
-    Its best model dreams, and begins at held-out episodes of those from which it was trained. Of
-    M what an agent observes is what C sees, [z, h]; `render` shows what V makes of z. A run of
-    another stage is a ValueError; heads that the model lacks are named in a warning.
+    See `open_world` for the world and its dials, `Rules` for the rest. Of M what an agent observes
+    is what C sees, [z, h]; `render` shows what V makes of z. Heads that the dream needs and the
+    model lacks are named in a warning.
     """
-    given = PastRun(Path(run))
-    dreaming = [part for part in given.parts if part.stage in WORLD_OPENERS]
-    past = PastRun(given.path / dreaming[0].folder) if dreaming else given
-    if past.stage not in WORLD_OPENERS:
-        wanted = " and ".join(WORLD_OPENERS)
-        raise ValueError(f"{past.name} is a {past.stage} run: only {wanted} runs dream")
-    world = WORLD_OPENERS[past.stage](past, device)
-    _warn_of_missing_heads(world, past)
-    return DreamEnv(world, num_envs, max_steps)
+    dream = Dream(open_world(run, device, **dials), Rules(reward, end, max_steps))
+    _warn_of_missing_heads(dream, run)
+    return DreamEnv(dream, num_envs)
 
 
 @torch.inference_mode()
-def _warn_of_missing_heads(world: World[Any], run: PastRun) -> None:
+def _warn_of_missing_heads(dream: Dream, run: str | Path) -> None:
     """Say what a dream lacks, after one step of it."""
-    state = world.begin(np.zeros(1, int))
-    number = torch.zeros(1, dtype=torch.int64, device=state[0].device)
-    still = torch.zeros(1, world.env.action_space.size, device=state[0].device)
-    after = world.advance(state, still, RowDraws(number, number))
-    if after.reward is None:
-        key = REWARD_KEYS[run.stage]
-        log.warning("%s predicts no rewards: all are 0; train it with %s", run.name, key)
+    world, past = dream.world, dreaming_run(run)
+    number = torch.zeros(1, dtype=torch.int64, device=world.device)
+    still = torch.zeros(1, world.env.action_space.size, device=world.device)
+    after = world.advance(dream.begin(number), still, RowDraws(number, number))
+    if after.reward is None and dream.rules.reward is Reward.head:
+        key = REWARD_KEYS[past.stage]
+        log.warning("%s predicts no rewards: all are 0; train it with %s", past.name, key)
     if after.done is None:
         log.warning(
             "%s predicts no ends: every episode lasts max_steps; train it with stage.ends=true",
-            run.name,
+            past.name,
         )
-
-
-def open_pixel_world(run: PastRun, device: str) -> PixelWorld:
-    """The world of a stage=pixel run."""
-    predictor = load_pixel_predictor(run.best, device)
-    store = predictor.split(EpisodeStore.at(run.input("episodes")))
-    space = predictor.env.action_space
-    context = predictor.model.context
-    return PixelWorld(predictor, held_out_windows(store, context, space, predictor.view))
-
-
-def open_latent_world(run: PastRun, device: str) -> LatentWorld:
-    """The world of a stage=mdrnn run: its M, and the V on whose latents it was trained."""
-    model = load_world_model(run.input("vae"), run.best, run.env, device=device)
-    store = EpisodeStore.at(run.input("episodes"))
-    starts = encoded_starts(model, store)
-    return LatentWorld(model, starts, has_reward=_trained_on_rewards(run.path))
-
-
-def _trained_on_rewards(run: Path) -> bool:
-    """Whether M of this stage=mdrnn run has a reward head that means something."""
-    path = run / "config.yaml"
-    try:
-        return bool(read_yaml(path).stage.include_reward)
-    except (OmegaConfBaseException, AttributeError, OSError) as error:
-        raise ValueError(f"{path} is damaged: {str(error).splitlines()[0]}") from None
-
-
-REWARD_KEYS = {"pixel": "stage.rewards=true", "mdrnn": "stage.include_reward=true"}
-WORLD_OPENERS: dict[str, Callable[[PastRun, str], World[Any]]] = {
-    "pixel": open_pixel_world,
-    "mdrnn": open_latent_world,
-}

@@ -23,6 +23,7 @@ from world_models.models.draws import Draws, StreamDraws
 from world_models.models.mdrnn import MDRNN, MDRNNCell, mixture_mean, sample_latent
 from world_models.runs import seeding
 from world_models.runs.checkpoint import Trained, load_checkpoint
+from world_models.runs.numbers import require_not_negative
 from world_models.runs.weights import model_of
 from world_models.worlds.memory import LatentState, Memory
 from world_models.worlds.starts import held_out_windows
@@ -137,7 +138,8 @@ class LatentWorld:
     """M going on by itself: each row reads its own guess of the next latent.
 
     A guess is a sample at `temperature` (0: the mean of the most probable component). With `mean`
-    it is the mean of the whole mixture, which needs no draws.
+    it is the mean of the whole mixture, which needs no draws. `start_noise` is the standard
+    deviation of what is added to each episode's first z.
     """
 
     model: WorldModel
@@ -146,6 +148,15 @@ class LatentWorld:
     mean: bool = False
     # whether M was trained on rewards; its end is always predicted
     has_reward: bool = True
+    start_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_not_negative("dream", self, "temperature", "start_noise")
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.model.device
 
     @property
     def env(self) -> EnvSpec:
@@ -157,9 +168,13 @@ class LatentWorld:
         """How many encoded frames there are to begin at."""
         return len(self.starts.z)
 
-    def begin(self, starts: np.ndarray) -> LatentState:
-        """The states of the starts of these numbers (B,)."""
-        return select(self.starts, torch.from_numpy(starts).to(self.starts.z.device))
+    def begin(self, starts: np.ndarray, draws: Draws | None = None) -> LatentState:
+        """The states of the starts of these numbers (B,); only noise needs draws."""
+        state = select(self.starts, torch.from_numpy(starts).to(self.device))
+        if self.start_noise == 0:
+            return state
+        assert draws is not None, self.start_noise
+        return state._replace(z=state.z + self.start_noise * draws.normal(state.z))
 
     def advance(
         self, state: LatentState, actions: torch.Tensor, draws: Draws | None = None

@@ -140,6 +140,11 @@ class PixelWorld:
         self._device, self._env = predictor.device, predictor.shown_env
 
     @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self._device
+
+    @property
     def env(self) -> EnvSpec:
         """The environment that the model stands for."""
         return self._env
@@ -149,7 +154,7 @@ class PixelWorld:
         """How many stored windows there are to begin at."""
         return len(self.starts)
 
-    def begin(self, starts: np.ndarray) -> PixelState:
+    def begin(self, starts: np.ndarray, draws: Draws | None = None) -> PixelState:
         """The windows of these numbers (B,), at whose last frames the episodes begin."""
         window = self.starts.load(starts, str(self._device))
         return PixelState(window.context, window.actions[:, : self.model.context - 1])

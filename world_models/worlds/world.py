@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from world_models.envs.spec import EnvSpec
@@ -28,8 +29,12 @@ class World(Protocol[State]):
     """A trained model in which rows of episodes go on side by side.
 
     How it chooses among what may follow is its own option: its temperature, or always the mean.
-    Where the noise comes from is the caller's, in `draws`.
+    Where the noise comes from is the caller's, in `draws`. A row depends on no row beside it.
     """
+
+    @property
+    def device(self) -> torch.device:
+        """Where its states are."""
 
     @property
     def env(self) -> EnvSpec:
@@ -39,7 +44,7 @@ class World(Protocol[State]):
     def num_starts(self) -> int:
         """How many stored places there are at which an episode may begin."""
 
-    def begin(self, starts: np.ndarray) -> State:
+    def begin(self, starts: np.ndarray, draws: Draws) -> State:
         """The state of B rows, at the stored places of these numbers (B,)."""
 
     def advance(self, state: State, actions: Tensor, draws: Draws) -> Advance[State]:

@@ -1,0 +1,123 @@
+"""Dreams: a world, and the rules by which its episodes are rewarded and end."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from world_models.models.draws import Draws, RowDraws
+from world_models.runs import seeding
+from world_models.worlds.world import Advance, World
+
+BEGINNING = -1
+"""The step of the noise with which an episode begins."""
+
+
+class Reward(Enum):
+    """What a world itself rewards."""
+
+    # what its head predicts; 0 where it has none
+    head = "head"
+    # 1 for each step
+    survival = "survival"
+
+
+RewardFunction = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Rewards (B,) of what rows showed before a step (B, ...), of their actions (B, A) as models read
+them, and of what they show after it (B, ...). Rows that are over are among them, so each number
+depends on its own row alone."""
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What is rewarded in an episode, when it ends, and after how many steps it is cut."""
+
+    reward: Reward | RewardFunction = Reward.head
+    # it ends where the predicted probability is above this; None: drawn with that probability
+    end: float | None = 0.5
+    max_steps: int = 200
+
+    def __post_init__(self) -> None:
+        if self.end is not None and not 0 < self.end < 1:
+            raise ValueError(
+                f"a dream's end is {self.end}; it must be a probability between 0 and 1, or none"
+            )
+        if self.max_steps < 1:
+            raise ValueError(f"a dream's max_steps is {self.max_steps}; it must be 1 or more")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What one step of B rows came to."""
+
+    # the world's: a NamedTuple of tensors (B, ...)
+    state: Any
+    # (B,) float32
+    rewards: Tensor
+    # (B,) bool: the world ended the episode
+    ended: Tensor
+    # (B,) bool: it was cut at its last step, and not ended
+    late: Tensor
+
+
+@dataclass(frozen=True)
+class Dream:
+    """Rows of episodes that begin at stored places and go on in a world alone, on tensors.
+
+    An episode is a function of its seed and actions, whatever rows stand beside it, so rows may be
+    dropped, reordered, or share a seed.
+    """
+
+    world: World[Any]
+    rules: Rules = field(default_factory=Rules)
+
+    def begin(self, seeds: Tensor) -> Any:
+        """The state of B episodes of these seeds, int64 (B,) on the world's device.
+
+        A seed chooses the stored place, and all noise of its episode.
+        """
+        places = self.world.num_starts
+        starts = [seeding.generator(seed, "dream").integers(places) for seed in seeds.tolist()]
+        draws = RowDraws(seeds, torch.full_like(seeds, BEGINNING))
+        return self.world.begin(np.array(starts), draws)
+
+    def step(self, state: Any, actions: Tensor, draws: Draws, steps: Tensor) -> Outcome:
+        """One step of all rows, with actions (B, A) as models read them.
+
+        `steps`, int64 (B,), are those that each row has made before; `draws` are usually
+        `RowDraws(seeds, steps)`.
+        """
+        after = self.world.advance(state, actions, draws)
+        rewards = self._rewards(state, actions, after)
+        ended = self._ended(after, draws, rewards)
+        late = ~ended & (steps + 1 >= self.rules.max_steps)
+        return Outcome(after.state, rewards, ended, late)
+
+    def _rewards(self, state: Any, actions: Tensor, after: Advance[Any]) -> Tensor:
+        rule, none = self.rules.reward, actions.new_zeros(len(actions), dtype=torch.float32)
+        if rule is Reward.survival:
+            return none + 1
+        if rule is Reward.head:
+            return none if after.reward is None else after.reward.float()
+        assert not isinstance(rule, Reward), rule
+        rewards = rule(self.world.observe(state), actions, self.world.observe(after.state))
+        if rewards.shape != none.shape:
+            raise ValueError(
+                f"the dream's reward function gave {tuple(rewards.shape)} for {len(actions)} rows; "
+                "it must give one number for each"
+            )
+        return rewards.float()
+
+    def _ended(self, after: Advance[Any], draws: Draws, rewards: Tensor) -> Tensor:
+        if after.done is None:
+            return torch.zeros_like(rewards, dtype=torch.bool)
+        if self.rules.end is None:
+            # an exponential is below softplus(x) with probability sigmoid(x)
+            return draws.exponential(after.done) < softplus(after.done)
+        return after.done > math.log(self.rules.end / (1 - self.rules.end))
