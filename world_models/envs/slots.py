@@ -19,8 +19,8 @@ Transitions = tuple[RawObservations, np.ndarray, np.ndarray, np.ndarray]
 class SlotVectorEnv(gymnasium.vector.VectorEnv):
     """A batch of slots, each running one episode at a time; a slot without an episode is idle.
 
-    A subclass gives `_begin` and `_advance`, and `_keep` where what it is given is not yet what
-    an agent observes.
+    A subclass gives `_begin`, `_advance` and `render`, and `_keep` where what it is given is not
+    yet what an agent observes.
     """
 
     metadata = {  # noqa: RUF012
@@ -102,6 +102,10 @@ class SlotVectorEnv(gymnasium.vector.VectorEnv):
             self.alive &= ~(terminated | truncated)
         self._keep(stepped, [newest[slot] for slot in stepped.tolist()])
         return self._observations.copy(), rewards, terminated, truncated, {}
+
+    def render(self) -> tuple[np.ndarray, ...]:
+        """What a person sees of every slot: uint8 (H, W, 3) each."""
+        raise NotImplementedError
 
     def stop(self, mask: np.ndarray) -> None:
         """End the episodes of the slots in `mask` (bool, (N,)); they are idle until reset."""
