@@ -1,5 +1,6 @@
 """A store grows by whole shards: its readers always see a whole store, the old or the new."""
 
+import errno
 import json
 import multiprocessing
 import os
@@ -14,7 +15,7 @@ import pytest
 
 from world_models.data.arrays import shard_name
 from world_models.data.episode import Episode
-from world_models.data.growing import StoreAppender
+from world_models.data.growing import StoreAppender, StoreExtender
 from world_models.data.store import EpisodeStore, StoreWriter, write_shard
 
 MakeStore = Callable[..., EpisodeStore]
@@ -265,3 +266,66 @@ def test_a_reader_that_opens_while_the_store_grows_sees_a_whole_one(
     monkeypatch.setattr(os, "replace", watched)
     grow(begun, meta, episodes)
     assert sizes == sorted(sizes) and set(sizes) == {3, 5, 7} and len(sizes) == 2 * NUM_WRITES
+
+
+def extend(folder: Path, meta: Meta, begun: Path, episodes: list[Episode]) -> EpisodeStore:
+    """A store that begins with that of `begun`, and has what it lacks."""
+    writer = StoreExtender(folder, meta, EpisodeStore.open(begun))
+    for index, (some, splits) in enumerate(additions(episodes), writer.next_shard):
+        if index not in writer.finished_shards():
+            writer.write_shard(index, some, splits)
+    writer.finish()
+    return EpisodeStore.open(folder)
+
+
+def arrays_of(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.glob("*.npy")}
+
+
+@pytest.mark.parametrize("same_disk", [True, False])
+def test_an_extended_store_is_whole_and_leaves_the_other_as_it_was(
+    begun: Path,
+    tmp_path: Path,
+    meta: Meta,
+    episodes: list[Episode],
+    same_disk: bool,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    if not same_disk:
+
+        def refuse(path: Path, target: Path) -> None:
+            raise OSError(errno.EXDEV, "another disk")
+
+        monkeypatch.setattr(Path, "hardlink_to", refuse)
+    before = content(begun)
+    store = extend(tmp_path / "more", meta, begun, episodes)
+    assert content(begun) == before
+    assert_whole(store.folder, episodes)
+    assert (store.newest, EpisodeStore.open(begun).newest) == (NUM_BEFORE, 0)
+    first = f"{shard_name(0, 'frames')}.npy"
+    assert (store.folder / first).samefile(begun / first) == same_disk
+    grow(begun, meta, episodes)
+    grown, extended = (
+        json.loads((folder / "manifest.json").read_text()) for folder in (begun, store.folder)
+    )
+    noted = extended.pop("additions")
+    assert extended == grown and arrays_of(store.folder) == arrays_of(begun)
+    origin = {key: meta[key] for key in ("policy", "seed", "versions")}
+    assert noted == [{"first_episode": NUM_BEFORE, **origin}], "also where the origin is the same"
+
+
+def test_an_extended_store_is_gone_on_with_and_extended_again(
+    begun: Path, tmp_path: Path, meta: Meta, episodes: list[Episode]
+) -> None:
+    writer = StoreExtender(tmp_path / "cut", meta, EpisodeStore.open(begun))
+    writer.write_shard(1, *additions(episodes)[0])
+    cut = extend(tmp_path / "cut", meta, begun, episodes)
+    whole = extend(tmp_path / "whole", meta, begun, episodes)
+    assert content(cut.folder) == content(whole.folder)
+    again = extend(tmp_path / "again", meta, cut.folder, episodes)
+    again.verify()
+    assert again.newest == len(episodes)
+    assert len(again.rows) == 2 * len(episodes) - NUM_BEFORE
+    with pytest.raises(ValueError, match="cannot take these episodes: its backend is"):
+        StoreExtender(tmp_path / "other", {**meta, "backend": "envpool"}, cut)
+    assert not (tmp_path / "other").exists()

@@ -6,11 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from commands import newest, small
+from equality import assert_equal_runs, fails_at
 
 import world_models
 from world_models.agents import trained
+from world_models.data.store import EpisodeStore
 from world_models.main import main
 from world_models.runs.files import read_json, sha256
+from world_models.stages import rollout
 
 
 @pytest.fixture
@@ -76,3 +79,43 @@ def test_mistakes_end_in_one_sentence(
     assert main([*arguments, f"outputs={tmp_path / 'outputs'}"]) == 1
     error = capsys.readouterr().err
     assert sentence in error and error.count("\n") == 1 and not (tmp_path / "outputs").exists()
+
+
+def played(run: Path) -> list[tuple[int, str, float]]:
+    rows = EpisodeStore.open(run / "episodes").rows
+    return [(row.seed, row.split, row.total_return) for row in rows]
+
+
+def test_a_collection_goes_on_with_what_another_collected(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keys = [
+        "policy=agent",
+        f"agent={finished}",
+        f"extends={finished}",
+        "episodes=8",
+        "shard_size=2",
+    ]
+    arguments = small("rollout", *(f"stage.{key}" for key in keys))
+    assert main([*arguments, f"outputs={tmp_path / 'whole'}"]) == 0
+    whole = newest(tmp_path / "whole")
+    before, after = played(finished / "rollout"), played(whole)
+    assert after[: len(before)] == before and len(after) == len(before) + 8
+    assert not {seed for seed, *_ in before} & {seed for seed, *_ in after[len(before) :]}
+    assert [split for _, split, _ in after[-2:]] == ["train", "validation"]
+    inputs = {item["kind"] for item in read_json(whole / "manifest.json")["inputs"]}
+    assert inputs == {"agent", "extends"}
+    with monkeypatch.context() as patch:
+        patch.setattr(rollout, "write_shard", fails_at(3, rollout.write_shard))
+        assert main([*arguments, f"outputs={tmp_path / 'cut'}"]) == 130
+    assert main([f"resume={newest(tmp_path / 'cut')}"]) == 0
+    assert_equal_runs(whole, newest(tmp_path / "cut"))
+
+
+def test_episodes_of_another_environment_are_not_gone_on_with(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = [f"stage.extends={finished}", "env.size=32", f"outputs={tmp_path / 'o'}"]
+    assert main(small("rollout", *keys)) == 1
+    assert "was made with another env: preprocessing is" in capsys.readouterr().err
+    assert not (tmp_path / "o").exists()

@@ -1,6 +1,12 @@
-"""How a finished episode store grows: by whole shards, valid for its readers at every moment."""
+"""How a finished episode store grows: by whole shards, valid for its readers at every moment.
 
+It grows in its folder (`StoreAppender`), or into a new store that begins with its shards
+(`StoreExtender`).
+"""
+
+import errno
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -14,16 +20,21 @@ from world_models.data.store import (
     META_KEYS,
     STORE_COLUMNS,
     EpisodeStore,
+    StoreWriter,
     open_manifest,
     write_shard,
 )
-from world_models.runs.files import keep_version
+from world_models.runs.files import keep_version, replacing
 from world_models.runs.folder import display_path, locked
 
 FIXED_KEYS = ("env", "backend", "has_final_frame")
 """Of the store's meta, what all of its episodes have in common."""
 ORIGIN_KEYS = tuple(key for key in META_KEYS if key not in FIXED_KEYS)
 """Of the store's meta, what may differ from one addition to the next."""
+
+
+CANNOT_LINK = (errno.EXDEV, errno.EPERM, errno.EOPNOTSUPP, errno.EMLINK, errno.EACCES)
+"""Why a file cannot have a second name: on another disk, or where there are no such links."""
 
 
 class StoreAppender:
@@ -91,6 +102,49 @@ class StoreAppender:
             yield arrays.read_mark(mark, STORE_COLUMNS)
 
 
+class StoreExtender(StoreWriter):
+    """Writes a new store that begins with the shards of a finished one.
+
+    The other stays as it is. Their files are one on the disk, where both lie on the same (hard
+    links: no file of a store is ever changed), and else copied. New shards are numbered on.
+    """
+
+    def __init__(self, folder: Path, meta: dict[str, Any], begins_with: EpisodeStore) -> None:
+        """`meta` describes the new episodes (StoreWriter's keys).
+
+        ValueError for another env, backend or has_final_frame than the other store's.
+        """
+        _refuse_others(begins_with, meta)
+        super().__init__(folder, meta)
+        self.begins_with = begins_with
+        for shard in begins_with.manifest["shards"]:
+            for name in shard["files"]:
+                _share(begins_with.folder / name, folder / name)
+
+    @property
+    def next_shard(self) -> int:
+        """The number of the first new shard."""
+        return len(self.begins_with.shards())
+
+    def manifest_of(self, marks: list[dict[str, Any]]) -> dict[str, Any]:
+        """See StoreWriter."""
+        origin = {key: self.meta[key] for key in ORIGIN_KEYS}
+        return _grown(self.begins_with.manifest, marks, origin, noted=True)
+
+
+def _share(path: Path, other: Path) -> None:
+    """Give a file that never changes a second name, or a copy on another disk."""
+    if other.is_file():
+        return
+    try:
+        other.hardlink_to(path.resolve())
+    except OSError as error:
+        if error.errno not in CANNOT_LINK:
+            raise
+        with path.open("rb") as source, replacing(other) as target:
+            shutil.copyfileobj(source, target)
+
+
 def _refuse_others(store: EpisodeStore, meta: dict[str, Any]) -> None:
     for key in FIXED_KEYS:
         if store.manifest[key] != meta[key]:
@@ -114,12 +168,15 @@ def _remove_uncommitted(store: EpisodeStore) -> None:
 
 
 def _grown(
-    manifest: dict[str, Any], marks: list[dict[str, Any]], origin: dict[str, Any]
+    manifest: dict[str, Any],
+    marks: list[dict[str, Any]],
+    origin: dict[str, Any],
+    noted: bool = False,
 ) -> dict[str, Any]:
     """The manifest with the shards of `marks`.
 
-    Where their origin is another than that of the episodes before, an entry of `additions` says it,
-    and from which episode on.
+    Where their origin is another than that of the episodes before, or where it is to be `noted`,
+    an entry of `additions` says it, and from which episode on.
     """
     episodes = [row for mark in marks for row in mark["episodes"]]
     shards = [arrays.manifest_entry(mark) for mark in marks]
@@ -130,7 +187,7 @@ def _grown(
     }
     additions = manifest.get("additions", [])
     latest = additions[-1] if additions else manifest
-    if any(latest[key] != origin[key] for key in ORIGIN_KEYS):
+    if noted or any(latest[key] != origin[key] for key in ORIGIN_KEYS):
         addition = {"first_episode": len(manifest["episodes"]), **origin}
         grown["additions"] = [*additions, addition]
     return grown

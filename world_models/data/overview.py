@@ -45,7 +45,7 @@ def write_overview(
 
 def _save_picture(store: EpisodeStore, path: Path) -> None:
     rows = {}
-    for row in store.rows[:4]:
+    for row in store.rows[store.newest :][:4]:
         frames = store.episode(row).frames
         rows[f"episode {row.index}"] = frames[evenly_spaced(row.length, 8, rounded=False)]
     save_png(path, labelled_rows(rows))

@@ -123,6 +123,11 @@ class StoreWriter:
         self.meta = meta
         folder.mkdir(parents=True, exist_ok=True)
 
+    @property
+    def next_shard(self) -> int:
+        """The number of the first shard that is written here."""
+        return 0
+
     def write_shard(self, index: int, episodes: list[Episode], splits: list[str]) -> dict[str, Any]:
         """Write one shard, in this process; a worker process calls the module's `write_shard`."""
         return write_shard(self.folder, index, episodes, splits)
@@ -140,17 +145,20 @@ class StoreWriter:
             return self.folder / "manifest.json"
         marks = list(arrays.finished_shards(self.folder, STORE_COLUMNS).values())
         indices = [mark["index"] for mark in marks]
-        whole = bool(indices) and indices == list(range(len(marks)))
+        numbers = range(self.next_shard, self.next_shard + len(marks))
+        whole = bool(indices) and indices == list(numbers)
         assert whole, f"shards are missing, finished are {indices}"
-        episodes = [row for mark in marks for row in mark["episodes"]]
-        manifest = {
+        return arrays.write_manifest(self.folder, self.manifest_of(marks))
+
+    def manifest_of(self, marks: list[dict[str, Any]]) -> dict[str, Any]:
+        """The manifest of a store with the shards of these commit marks."""
+        return {
             "kind": STORE_KIND,
             "schema": STORE_SCHEMA,
             **self.meta,
-            "episodes": episodes,
+            "episodes": [row for mark in marks for row in mark["episodes"]],
             "shards": [arrays.manifest_entry(mark) for mark in marks],
         }
-        return arrays.write_manifest(self.folder, manifest)
 
 
 @dataclass(frozen=True)
@@ -289,6 +297,12 @@ class EpisodeStore(ShardedFolder):
             replace(row, split=split) for row, split in zip(self.rows, splits, strict=True)
         ]
         return again
+
+    @property
+    def newest(self) -> int:
+        """The first episode of those that were added last; 0 where none were."""
+        additions = self.manifest.get("additions", [])
+        return int(additions[-1]["first_episode"]) if additions else 0
 
     def num_frames(self, split: str | None = None) -> int:
         """Number of frames to train on: without valid final frames, one per transition."""

@@ -20,14 +20,24 @@ from world_models.agents.quarantine import Quarantine, known_rows, play_all
 from world_models.agents.rollout import Score, collect
 from world_models.agents.trained import find_agent, resolve_agent
 from world_models.config.stage import Product, Setting, Stage
+from world_models.data.growing import StoreExtender
 from world_models.data.overview import write_overview
-from world_models.data.store import EpisodeStore, StoreWriter, split_episodes, write_shard
+from world_models.data.store import (
+    EpisodeStore,
+    StoreWriter,
+    open_manifest,
+    split_episodes,
+    write_shard,
+)
 from world_models.envs.actions import ActionSpace
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
+from world_models.envs.spec import difference
 from world_models.pools.choose import open_pool
 from world_models.pools.pool import DEADLINE
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import num_workers, require_positive
+from world_models.runs.past import part_folder
+from world_models.runs.places import led_to
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
 from world_models.runs.run import PATH, RUNTIME, Run
@@ -68,6 +78,8 @@ class RolloutConfig:
     # who plays, for policy=agent: a name, an agent.pt or the run folder that holds one
     agent: str | None = field(default=None, metadata=PATH)
     noise: float = 0.8  # of policy=agent: each episode explores with its own part of it
+    # rollout run folder with whose episodes the store begins; `episodes` are new ones
+    extends: str | None = field(default=None, metadata=PATH)
 
     def __post_init__(self) -> None:
         require_positive("stage", self, "episodes", "max_steps", "shard_size", "deadline")
@@ -106,13 +118,13 @@ class Shard:
 
 def execute(cfg: RolloutConfig, run: Run) -> None:
     """Write `episodes/`; shards that are there already are kept."""
-    spec = run.env
     folder = run.path / "episodes"
     if cfg.agent is not None:
-        run.add_input("agent", find_agent(cfg.agent))
-    writer = StoreWriter(folder, _meta(cfg, run, spec))
+        cfg = replace(cfg, agent=str(agent_of(cfg, run)))
+    writer = open_store(cfg, run, folder)
     finished = writer.finished_shards()
-    missing = [shard for shard in plan(cfg, run.seed) if shard.index not in finished]
+    planned = plan(cfg, run.seed, writer.next_shard)
+    missing = [shard for shard in planned if shard.index not in finished]
     args = (cfg, run.env.to_dict(), run.backend.value, folder)
     total = sum(len(shard.seeds) for shard in missing)
     known = known_rows(run.path)
@@ -140,10 +152,33 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
     write_overview(EpisodeStore.open(folder), run, metrics, timing)
 
 
-def resolve(cfg: RolloutConfig, setting: Setting) -> RolloutConfig:
-    """A copy in which `policy=auto` is decided and `agent` a name or an absolute path.
+def agent_of(cfg: RolloutConfig, run: Run) -> Path:
+    """The file of the agent that plays, noted as an input of the run.
 
-    A policy that does not fit is refused.
+    It goes by its name or its path, which is seen from the run's folder where it is relative.
+    """
+    assert cfg.agent is not None
+    path = find_agent(str(led_to(run.path, cfg.agent)) if "/" in cfg.agent else cfg.agent)
+    run.add_input("agent", path)
+    return path
+
+
+def open_store(cfg: RolloutConfig, run: Run, folder: Path) -> StoreWriter:
+    """The writer of the run's store: of a new one, or of one that begins with another's shards."""
+    meta = _meta(cfg, run, run.env)
+    if cfg.extends is None:
+        return StoreWriter(folder, meta)
+    earlier = led_to(run.path, cfg.extends)
+    # says what is to be done where there is none
+    open_manifest(earlier)
+    return StoreExtender(folder, meta, EpisodeStore.at(run.pin_input("extends", earlier)))
+
+
+def resolve(cfg: RolloutConfig, setting: Setting) -> RolloutConfig:
+    """A copy in which `policy=auto` is decided and paths are absolute.
+
+    `agent` may be a name instead, and `extends` is the manifest of a store. What does not fit is
+    refused.
     """
     spec = setting.env
     agent = None if cfg.agent is None else resolve_agent(cfg.agent, spec)
@@ -153,25 +188,42 @@ def resolve(cfg: RolloutConfig, setting: Setting) -> RolloutConfig:
             "set stage.val_fraction=0"
         )
     by_default = PolicyName.brownian if spec.action_space.kind == "box" else PolicyName.sticky
-    cfg = replace(
-        cfg, policy=by_default if cfg.policy is PolicyName.auto else cfg.policy, agent=agent
-    )
+    policy = by_default if cfg.policy is PolicyName.auto else cfg.policy
+    cfg = replace(cfg, policy=policy, agent=agent, extends=resolve_extended(cfg.extends, spec))
     build_policy(cfg, spec)
     return cfg
 
 
-def plan(cfg: RolloutConfig, seed: int) -> list[Shard]:
-    """All shards; validation episodes come last.
+def resolve_extended(extends: str | None, spec: EnvSpec) -> str | None:
+    """The absolute path of the manifest of a store that a run names, by itself or by its run.
+
+    Episodes of another environment are a ValueError.
+    """
+    if extends is None:
+        return None
+    path = Path(extends).absolute()
+    if path.is_dir():
+        path = part_folder(path, "rollout") / "episodes" / "manifest.json"
+    manifest, _ = open_manifest(path)
+    if manifest["env"] != spec.to_dict():
+        what = difference(manifest["env"], spec.to_dict())
+        raise ValueError(f"stage.extends={path} was made with another env: {what}")
+    return str(path)
+
+
+def plan(cfg: RolloutConfig, seed: int, first: int = 0) -> list[Shard]:
+    """All shards, numbered from `first` on; validation episodes come last.
 
     Their seeds, and so their tracks or levels, are from a range of their own.
     """
     splits = split_episodes(cfg.episodes, cfg.val_fraction)
-    train = fresh_seeds(Purpose.collection, splits.count("train"), seed, "rollout")
-    validation = fresh_seeds(Purpose.validation, splits.count("validation"), seed, "rollout")
+    labels = ("rollout", first) if first else ("rollout",)
+    train = fresh_seeds(Purpose.collection, splits.count("train"), seed, *labels)
+    validation = fresh_seeds(Purpose.validation, splits.count("validation"), seed, *labels)
     seeds, size = [*train, *validation], cfg.shard_size
     return [
         Shard(index, tuple(seeds[start : start + size]), tuple(splits[start : start + size]))
-        for index, start in enumerate(range(0, cfg.episodes, size))
+        for index, start in enumerate(range(0, cfg.episodes, size), first)
     ]
 
 
