@@ -32,7 +32,7 @@ from world_models.worlds.dreaming import Dream, Reward, Rules
 from world_models.worlds.latent import LatentWorld
 from world_models.worlds.opening import open_world
 from world_models.worlds.pixel import PixelPredictor, PixelWorld
-from world_models.worlds.starts import held_out_windows
+from world_models.worlds.starts import Starts, held_out_windows
 
 SMALL: Any = {"head": "residual", "widths": [8, 12], "condition": 16}
 
@@ -103,6 +103,18 @@ def test_an_episode_begins_at_a_held_out_frame(world: PixelWorld, store: Episode
     for frame in frames:
         assert (held_out == frame).all((1, 2, 3)).any()
     assert len({frame.tobytes() for frame in frames}) > 3
+
+
+def test_an_episode_may_begin_where_those_of_the_environment_do(
+    predictor: PixelPredictor, store: EpisodeStore
+) -> None:
+    context, space = predictor.model.context, predictor.env.action_space
+    windows = held_out_windows(store, context, space, View(), starts=Starts.episode)
+    frames, _ = env_of(PixelWorld(predictor, windows), 8).reset(seed=list(range(8)))
+    episodes = [store.episode(row).frames for row in store.episodes("validation")]
+    opening = {episode[context - 1].tobytes() for episode in episodes}
+    assert len(windows) == len(episodes)
+    assert {frame.tobytes() for frame in frames} <= opening
 
 
 def test_an_episode_is_a_function_of_its_seed_and_actions(world: PixelWorld) -> None:
@@ -277,7 +289,7 @@ def test_a_model_without_heads_says_what_it_lacks(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(opening, "open_pixel_world", lambda run, device: world)
+    monkeypatch.setattr(opening, "open_pixel_world", lambda run, device, starts: world)
     manifest = {"stage": "pixel", "status": "finished", "created": "", "env": {"id": "A"}}
     write_json(tmp_path / "manifest.json", manifest)
     said = ("no rewards: all are 0; train it with stage.rewards=true", "no ends: every episode")

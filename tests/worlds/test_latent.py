@@ -14,6 +14,7 @@ from world_models.runs import seeding
 from world_models.worlds.dreaming import Dream
 from world_models.worlds.latent import LatentWorld, WorldModel, encoded_starts
 from world_models.worlds.memory import LatentState
+from world_models.worlds.starts import Starts
 from world_models.worlds.world import place, select
 
 NUM_STEPS = 6
@@ -155,6 +156,14 @@ def test_the_first_z_is_moved_by_as_much_as_was_asked_for(
 def test_dials_below_zero_are_refused(model: WorldModel, starts: LatentState, dial: str) -> None:
     with pytest.raises(ValueError, match=rf"dream\.{dial} is -0\.1; it must be 0 or more"):
         LatentWorld(model, starts, **{dial: -0.1})
+
+
+def test_starts_may_be_the_first_frames_of_episodes(model: WorldModel, store: EpisodeStore) -> None:
+    found = encoded_starts(model, store, starts=Starts.episode)
+    episodes = [store.episode(row) for row in store.episodes("validation")]
+    first = model.encode(np.stack([episode.frames[0] for episode in episodes]))
+    torch.testing.assert_close(found.z, first)
+    assert not found.h.any() and not found.c.any()
 
 
 def test_agents_and_people_look_at_a_state(model: WorldModel, starts: LatentState) -> None:

@@ -36,12 +36,20 @@ class Window:
 class PixelWindows:
     """Up to `count` windows of a split, each whole inside an episode; always the same.
 
-    They are evenly spread over the split's episodes. `levels` (n,) says which of them are of one
+    They are evenly spread over the split's episodes; with `opening`, they are the first windows of
+    these, one each. `levels` (n,) says which of them are of one
     world: of one level where the environment has levels, elsewhere of one episode.
     """
 
     def __init__(
-        self, data: SequenceDataset, context: int, count: int, space: ActionSpace, view: View
+        self,
+        data: SequenceDataset,
+        context: int,
+        count: int,
+        space: ActionSpace,
+        view: View,
+        *,
+        opening: bool = False,
     ) -> None:
         """`data` has windows of context - 1 + horizon steps.
 
@@ -62,7 +70,8 @@ class PixelWindows:
                 "or collect longer episodes"
             )
         first = self.data.windows_per_episode.cumsum() - self.data.windows_per_episode
-        self.items, episodes = spread(np.array(whole), first, count)
+        most = 1 if opening else max(whole)
+        self.items, episodes = spread(np.minimum(whole, most), first, count)
         self.levels = episodes
         env = store.env
         if env.has_levels:

@@ -14,6 +14,7 @@ from world_models.models.draws import RowDraws
 from world_models.worlds.dreaming import Dream, Reward, RewardFunction, Rules
 from world_models.worlds.inference import padded
 from world_models.worlds.opening import Dials, dreaming_run, open_world
+from world_models.worlds.starts import Starts
 from world_models.worlds.world import place, select
 
 log = logging.getLogger(__name__)
@@ -100,6 +101,7 @@ def open_dream(
     *,
     reward: Reward | RewardFunction = Reward.head,
     end: float | None = 0.5,
+    starts: Starts = Starts.anywhere,
     **dials: Unpack[Dials],
 ) -> DreamEnv:
     """The dream of a finished stage=pixel or stage=mdrnn run, or of the one in a chain of stages.
@@ -108,7 +110,7 @@ def open_dream(
     is what C sees, [z, h]; `render` shows what V makes of z. Heads that the dream needs and the
     model lacks are named in a warning.
     """
-    dream = Dream(open_world(run, device, **dials), Rules(reward, end, max_steps))
+    dream = Dream(open_world(run, device, starts=starts, **dials), Rules(reward, end, max_steps))
     _warn_of_missing_heads(dream, run)
     return DreamEnv(dream, num_envs)
 

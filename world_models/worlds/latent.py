@@ -26,7 +26,7 @@ from world_models.runs.checkpoint import Trained, load_checkpoint
 from world_models.runs.numbers import require_not_negative
 from world_models.runs.weights import model_of
 from world_models.worlds.memory import LatentState, Memory
-from world_models.worlds.starts import held_out_windows
+from world_models.worlds.starts import Starts, held_out_windows
 from world_models.worlds.world import Advance, select
 
 MOST_ENCODED_STARTS = 512
@@ -204,13 +204,15 @@ def encoded_starts(
     store: EpisodeStore,
     context: int = START_CONTEXT,
     count: int = MOST_ENCODED_STARTS,
+    starts: Starts = Starts.anywhere,
 ) -> LatentState:
     """States at up to `count` held-out frames: V's mean, after M has read the frames before.
 
     M reads `context` - 1 frames and actions before each start, from a zero state. With a context
-    of 1 it reads none: a start is as the first frame of an episode.
+    of 1, and at the first frames of episodes, it reads none.
     """
-    windows = held_out_windows(store, context, model.env.action_space, View(), count)
+    context = 1 if starts is Starts.episode else context
+    windows = held_out_windows(store, context, model.env.action_space, View(), count, starts)
     parts = [_after_context(model, window) for window in windows]
     return LatentState(*(torch.cat(values) for values in zip(*parts, strict=True)))
 

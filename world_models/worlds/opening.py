@@ -11,7 +11,7 @@ from world_models.models.controller import ControllerInputs
 from world_models.runs.past import PastRun
 from world_models.worlds.latent import LatentWorld, encoded_starts, load_world_model
 from world_models.worlds.pixel import PixelWorld, load_pixel_predictor
-from world_models.worlds.starts import held_out_windows
+from world_models.worlds.starts import Starts, held_out_windows
 from world_models.worlds.world import World
 
 DREAMERS = ("pixel", "mdrnn")
@@ -29,21 +29,22 @@ def open_world(
     run: str | Path,
     device: str = "cpu",
     inputs: ControllerInputs | None = None,
+    starts: Starts = Starts.anywhere,
     **dials: Unpack[Dials],
 ) -> World[Any]:
     """The world of a finished stage=pixel or stage=mdrnn run, or of the one in a chain of stages.
 
-    Its best model goes on from held-out episodes of those from which it was trained. Of M,
-    `inputs` says what an agent observes (default: [z, h]). A run of another stage, and a dial that
-    its model lacks, are ValueErrors.
+    Its best model goes on from held-out episodes of those from which it was trained, `starts` says
+    from where in them. Of M, `inputs` says what an agent observes (default: [z, h]). A run of
+    another stage, and a dial that its model lacks, are ValueErrors.
     """
     past = dreaming_run(run)
     if past.stage == "mdrnn":
-        return open_latent_world(past, device, inputs, **dials)
+        return open_latent_world(past, device, inputs, starts, **dials)
     given = [*dials, *(["inputs"] if inputs else [])]
     if given:
         raise ValueError(f"{past.name} is a pixel run: only mdrnn runs have {given[0]}")
-    return open_pixel_world(past, device)
+    return open_pixel_world(past, device, starts)
 
 
 def dreaming_run(run: str | Path) -> PastRun:
@@ -57,25 +58,28 @@ def dreaming_run(run: str | Path) -> PastRun:
     return past
 
 
-def open_pixel_world(run: PastRun, device: str) -> PixelWorld:
+def open_pixel_world(run: PastRun, device: str, starts: Starts = Starts.anywhere) -> PixelWorld:
     """The world of a stage=pixel run."""
     predictor = load_pixel_predictor(run.best, device)
     store = predictor.split(EpisodeStore.at(run.input("episodes")))
     space = predictor.env.action_space
     context = predictor.model.context
-    return PixelWorld(predictor, held_out_windows(store, context, space, predictor.view))
+    windows = held_out_windows(store, context, space, predictor.view, starts=starts)
+    return PixelWorld(predictor, windows)
 
 
 def open_latent_world(
     run: PastRun,
     device: str,
     inputs: ControllerInputs | None = None,
+    starts: Starts = Starts.anywhere,
     **dials: Unpack[Dials],
 ) -> LatentWorld:
     """The world of a stage=mdrnn run: its M, and the V on whose latents it was trained."""
     model = load_world_model(run.input("vae"), run.best, run.env, inputs, device)
-    starts = encoded_starts(model, EpisodeStore.at(run.input("episodes")))
-    return LatentWorld(model, starts, has_reward=_trained_on_rewards(run.path), **dials)
+    store = EpisodeStore.at(run.input("episodes"))
+    states = encoded_starts(model, store, starts=starts)
+    return LatentWorld(model, states, has_reward=_trained_on_rewards(run.path), **dials)
 
 
 def _trained_on_rewards(run: Path) -> bool:
