@@ -69,6 +69,32 @@ def test_what_hangs_gives_way_to_a_seed_of_its_own(size: int, tmp_path: Path) ->
     ]
 
 
+@dataclass(frozen=True)
+class Played(Some):
+    player: str = "agent"
+
+    def singles(self) -> list["Some"]:
+        return [replace(self, seeds=(seed,)) for seed in self.seeds]
+
+
+@pytest.mark.parametrize("who", ["agent", "random"])
+def test_what_one_cannot_play_no_other_plays(who: str, tmp_path: Path) -> None:
+    def outcome(job: Some) -> Failure | None:
+        assert isinstance(job, Played)
+        return Failure("lost") if 5 in job.seeds and job.player == who else None
+
+    counted = [0]
+
+    def count(episodes: int, steps: int) -> None:
+        counted[0] += episodes
+
+    blocks = [Played(seeds, player) for player in ("agent", "random") for seeds in [(1, 2), (5, 6)]]
+    scores = play_all(Told(outcome), blocks, count, Quarantine(MetricsLog(tmp_path), 8))
+    assert [score.seed for score in scores] == [1, 2, seed_instead(5), 6] * 2
+    assert [row.seed for row in known_rows(tmp_path)] == [5]
+    assert counted[0] == 8
+
+
 def test_what_is_known_is_not_tried_again(tmp_path: Path) -> None:
     play_all(Told(hanging(5)), BLOCKS, ignore, Quarantine(MetricsLog(tmp_path), 7))
     rows = known_rows(tmp_path)

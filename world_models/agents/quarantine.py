@@ -71,7 +71,7 @@ class Quarantine:
 
         Too many are a WorkerError.
         """
-        instead = seed_instead(seed)
+        instead = self.instead[seed] = seed_instead(seed)
         self.metrics.write(TABLE, SetAsideRow(seed=seed, instead=instead, cause=cause))
         log.warning(
             "the episode of seed %d cannot be played (%s): %d is played instead",
@@ -99,14 +99,26 @@ def play_all(
     """Scores of all episodes in the order of the blocks.
 
     A block that fails is taken apart. An episode that cannot be played even alone is set aside,
-    and the block is played again with another in its place.
+    and every block with its seed is played again with another in its place: players that are
+    compared are so on the same seeds.
     """
     blocks = [quarantine.current(block) for block in blocks]
     scores: dict[int, list[Score]] = {}
     while len(scores) < len(blocks):
         for index, failure in sorted(_attempt(pool, blocks, scores, advance, quarantine).items()):
-            blocks[index] = _playable(pool, blocks[index], failure, quarantine)
+            if not _bring_up_to_date(blocks, index, quarantine):
+                blocks[index] = _playable(pool, blocks[index], failure, quarantine)
+        for index in sorted(scores):
+            if _bring_up_to_date(blocks, index, quarantine):
+                advance(-len(scores.pop(index)), 0)
     return [score for index in range(len(blocks)) for score in scores[index]]
+
+
+def _bring_up_to_date(blocks: list[AnyBlock], index: int, quarantine: Quarantine) -> bool:
+    """Replace what was set aside since a block was made; returns whether there was any."""
+    before = blocks[index].seeds
+    blocks[index] = quarantine.current(blocks[index])
+    return blocks[index].seeds != before
 
 
 def _attempt(

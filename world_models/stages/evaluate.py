@@ -176,11 +176,12 @@ def score_table(
     }
     log.info(
         "mean return %.1f (95%% interval %.1f to %.1f), standard deviation over %d episodes %.1f; "
-        "random policy %.1f",
+        "random policy on the first %d of them %.1f",
         table["mean"],
         *table["interval95"],
         cfg.episodes,
         table["std"],
+        len(random),
         table["random"]["mean"],
     )
     return table
