@@ -215,9 +215,11 @@ def part_folder(path: Path, stage: str) -> Path:
 def all_runs(outputs: Path) -> list[PastRun]:
     """Every run below `outputs`, parts of chains and jobs of sweeps included, oldest first.
 
-    Folders that are links to another disk are looked into; hidden ones are not.
+    Folders that are links to another disk are looked into; hidden ones, and links inside the
+    folder of a run, are not.
     """
-    found = [PastRun(path.parent) for path in find_files(outputs, "manifest.json").files]
+    manifests = find_files(outputs, "manifest.json", whole="manifest.json").files
+    found = [PastRun(path.parent) for path in manifests]
     runs = [run for run in found if run.is_one]
     return sorted(runs, key=lambda run: (moment(run.manifest["created"]), str(run.path)))
 

@@ -34,5 +34,5 @@ def _same(path: Path, other: Path) -> bool:
 
 def with_hash(name: str, digest: str, below: Path) -> Path | None:
     """A file of that name and SHA-256 anywhere below a folder; None where there is none."""
-    files = find_files(below, name).files
+    files = find_files(below, name, whole="manifest.json").files
     return next((file for file in files if version_of(file, digest) is not None), None)

@@ -147,8 +147,9 @@ def _notes(folder: Path, found: Found, layout: Layout) -> list[str]:
         names = ", ".join(str(path.relative_to(folder)) for path in left_out[:3])
         more = ", ..." if len(left_out) > 3 else ""
         notes.append(
-            f"{len(left_out)} of {len(left_out) + len(found.files)} files below {folder} "
-            f"are left out (hidden, found twice, links to nothing, or no .npz): {names}{more}"
+            f"{len(left_out)} of {len(left_out) + len(found.files)} files and folders below "
+            f"{folder} are left out (hidden, found twice, not to be read, or no .npz): "
+            f"{names}{more}"
         )
     return notes
 
