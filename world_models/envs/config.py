@@ -17,6 +17,7 @@ class Backend(Enum):
     gymnasium = "gymnasium"
     envpool = "envpool"
     procgen = "procgen"
+    vizdoom = "vizdoom"
 
 
 @dataclass

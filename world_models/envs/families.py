@@ -6,7 +6,7 @@ A new family is a file, a row of `FAMILIES` and a choice in conf/env.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 
-from world_models.envs import gymnasium_family, procgen
+from world_models.envs import doom, gymnasium_family, procgen
 from world_models.envs.actions import Noise
 from world_models.envs.config import Backend, EnvConfig
 from world_models.envs.pixels import PixelVectorEnv
@@ -100,6 +100,16 @@ FAMILIES: tuple[Family, ...] = (
             kwargs=("num_levels", "start_level", "rand_seed"),
         ),
         has_final_frame=procgen.ProcgenVectorEnv.has_final_frame,
+    ),
+    Family(
+        name="take_cover",
+        config=doom.TakeCoverConfig,
+        fits=doom.is_take_cover,
+        make_spec=doom.make_spec,
+        engines={Backend.vizdoom: Engine(doom.make_slots)},
+        require=doom.require_doom,
+        packages=("vizdoom",),
+        has_final_frame=doom.TakeCoverVectorEnv.has_final_frame,
     ),
     Family(
         name="gymnasium",
