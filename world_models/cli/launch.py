@@ -17,6 +17,7 @@ from world_models.chains.chain import backend_for, require_page, run_chain, run_
 from world_models.chains.closing import say_what_follows
 from world_models.chains.upstream import Upstream, find_upstream
 from world_models.cli.console import set_verbosity
+from world_models.cli.first_look import look_at
 from world_models.cli.moved import feeder, with_moves
 from world_models.config.compose import Composed
 from world_models.config.schema import (
@@ -29,7 +30,7 @@ from world_models.config.schema import (
 )
 from world_models.config.stage import Chain, Look, Setting, Stage
 from world_models.config.stored import env_keys, merged, stored_config
-from world_models.envs.make import Backend, EnvSpec, make_spec, resolve_backend
+from world_models.envs.make import Backend, EnvSpec, resolve_backend
 from world_models.envs.trust import require_trust
 from world_models.runs.device import Workers, resolve_device
 from world_models.runs.folder import dated_folder, require_own_files
@@ -84,7 +85,7 @@ def prepare(composed: Composed, before: str) -> Prepared:
             "nothing to sweep"
         )
     config, row = composed.config, catalogue.row(composed.stage)
-    env = make_spec(config.env)
+    env = look_at(config.env)
     check_root_keys(config, row, env)
     upstream = find_upstream(config, row, env, composed.choices["experiment"], before)
     config = resolve(config, row, env, upstream)
