@@ -16,6 +16,7 @@ import numpy as np
 from world_models.envs.actions import ActionSpace
 from world_models.envs.config import EnvConfig
 from world_models.envs.foreign import foreign
+from world_models.envs.keys import Chords, arrows
 from world_models.envs.pixels import PixelVectorEnv
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.slots import Transitions
@@ -73,6 +74,12 @@ def checked_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
             f"another from {SKILLS[0]} to {SKILLS[-1]}, the hardest"
         )
     return kwargs
+
+
+def keys(spec: EnvSpec) -> Chords:
+    """The arrows left and right."""
+    left, right = BUTTONS.index([True, False]), BUTTONS.index([False, True])
+    return arrows({"left": (left, "step left"), "right": (right, "step right")})
 
 
 def make_game(skill: int) -> Any:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, fields
 from world_models.envs import doom, gymnasium_family, procgen
 from world_models.envs.actions import Noise
 from world_models.envs.config import Backend, EnvConfig
+from world_models.envs.keys import Keyboard, any_keys
 from world_models.envs.pixels import PixelVectorEnv
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
@@ -20,6 +21,10 @@ def _no_obstacle(spec: EnvSpec) -> str:
 
 def _needs_nothing() -> None:
     """The package comes with this one."""
+
+
+def _any_keys(spec: EnvSpec) -> Keyboard:
+    return any_keys(spec.action_space)
 
 
 def _standard_normal(spec: EnvSpec) -> Noise:
@@ -75,6 +80,8 @@ class Family:
     levels: Levels | None = None
     # False where the frame that comes with the end already belongs to another episode
     has_final_frame: bool = True
+    # with which a person plays
+    keys: Callable[[EnvSpec], Keyboard] = _any_keys
     # how the brownian policy moves
     brownian_noise: Callable[[EnvSpec], Noise] = _standard_normal
 
@@ -91,6 +98,7 @@ FAMILIES: tuple[Family, ...] = (
         fits=procgen.is_procgen,
         make_spec=procgen.make_spec,
         engines={Backend.procgen: Engine(procgen.make_slots)},
+        keys=procgen.keys,
         require=procgen.require_procgen,
         packages=("procgen-mirror",),
         levels=Levels(
@@ -107,6 +115,7 @@ FAMILIES: tuple[Family, ...] = (
         fits=doom.is_take_cover,
         make_spec=doom.make_spec,
         engines={Backend.vizdoom: Engine(doom.make_slots)},
+        keys=doom.keys,
         require=doom.require_doom,
         packages=("vizdoom",),
         has_final_frame=doom.TakeCoverVectorEnv.has_final_frame,
@@ -120,6 +129,7 @@ FAMILIES: tuple[Family, ...] = (
             Backend.envpool: Engine(gymnasium_family.make_pool, gymnasium_family.pool_obstacle),
             Backend.gymnasium: Engine(gymnasium_family.make_slots),
         },
+        keys=gymnasium_family.keys,
         packages=("envpool",),
         brownian_noise=gymnasium_family.brownian_noise,
     ),

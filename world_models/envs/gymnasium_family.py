@@ -14,6 +14,7 @@ from world_models.envs.config import EnvConfig
 from world_models.envs.envpool_backend import ENVPOOL_IDS, EnvPoolVectorEnv, envpool_installed
 from world_models.envs.foreign import foreign
 from world_models.envs.gymnasium_backend import GymnasiumVectorEnv
+from world_models.envs.keys import Keyboard, any_keys, arrows, driving
 from world_models.envs.picture_env import PictureEnv
 from world_models.envs.pictures import CHANNELS
 from world_models.envs.preprocess import MIN_FRAME_SIZE, Preprocessing
@@ -28,6 +29,27 @@ DRIVING_NOISE = {"CarRacing-v3": Noise(mean=(0.0, -0.8, -1.5), std=(0.3, 0.7, 1.
 It gives more gas than brake, and steers gently: full gas or full lock spins the car off the road at
 once. So driven, it is on the road in 15 % of the frames instead of 3 %.
 """
+
+KEYBOARDS: dict[tuple[str, str], Keyboard] = {
+    ("CarRacing-v3", "box"): driving(),
+    ("CarRacing-v3", "discrete"): arrows(
+        {
+            "left": (2, "steer left"),
+            "right": (1, "steer right"),
+            "up": (3, "gas"),
+            "down": (4, "brake"),
+        }
+    ),
+    ("WorldModels/Pellet-v0", "discrete"): arrows(
+        {
+            "up": (1, "go up"),
+            "down": (2, "go down"),
+            "left": (3, "go left"),
+            "right": (4, "go right"),
+        }
+    ),
+}
+"""Keys of environments that have some of their own, by id and kind of actions."""
 
 PACKAGES = {
     "ALE/": ("ale-py", "ale_py"),
@@ -47,6 +69,11 @@ def fits(env_id: str) -> bool:
 def brownian_noise(spec: EnvSpec) -> Noise:
     """How the brownian policy moves: driving in CarRacing, else standard normal."""
     return DRIVING_NOISE.get(spec.id, Noise.standard(spec.action_space.size))
+
+
+def keys(spec: EnvSpec) -> Keyboard:
+    """How a person plays it: by keys of its own, by digits, or by pairs of keys."""
+    return KEYBOARDS.get((spec.id, spec.action_space.kind)) or any_keys(spec.action_space)
 
 
 def make_spec(cfg: EnvConfig, preprocessing: Preprocessing) -> EnvSpec:

@@ -11,6 +11,7 @@ import numpy as np
 
 from world_models.envs.actions import ActionSpace
 from world_models.envs.config import EnvConfig
+from world_models.envs.keys import ARROWS, Chords, Key
 from world_models.envs.pixels import PixelVectorEnv
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.quiet import quiet_gym
@@ -72,6 +73,19 @@ GAMES_OF_MODE = {
         "ninja",
     ],
 }
+CHORDS = [
+    ("left", "down"),
+    ("left",),
+    ("left", "up"),
+    ("down",),
+    (),
+    ("up",),
+    ("right", "down"),
+    ("right",),
+    ("right", "up"),
+    *(("d",), ("a",), ("w",), ("s",), ("q",), ("e",)),
+]
+"""The keys of the fifteen actions, in their order, as Procgen's own interactive games have them."""
 TIME_LIMITS = {"bigfish": 6000, "bossfight": 4000, "leaper": 500, "maze": 500, "plunder": 4000}
 DEFAULT_TIME_LIMIT = 1000
 DEFAULT_KWARGS: dict[str, Any] = {
@@ -169,6 +183,14 @@ def _typed_kwargs(cfg: EnvConfig) -> dict[str, Any]:
         "rand_seed": cfg.rand_seed,
         "distribution_mode": cfg.distribution_mode.value,
     }
+
+
+def keys(spec: EnvSpec) -> Chords:
+    """Arrows, two of them together, and six letters; what a letter does is the game's own."""
+    moves = [Key(name, f"move {name}") for name in ARROWS]
+    letters = [Key(chord[0], "special") for chord in CHORDS[-6:]]
+    chords = {frozenset(chord): action for action, chord in enumerate(CHORDS) if chord}
+    return Chords([*moves, *letters], chords, CHORDS.index(()))
 
 
 def has_one_level(spec: EnvSpec) -> bool:
