@@ -64,6 +64,8 @@ class Outcome:
     ended: Tensor
     # (B,) bool: it was cut at its last step, and not ended
     late: Tensor
+    # (B,) the logit of the end, as it was predicted; None where the world predicts none
+    done: Tensor | None
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Dream:
         rewards = self._rewards(state, actions, after)
         ended = self._ended(after, draws, rewards)
         late = ~ended & (steps + 1 >= self.rules.max_steps)
-        return Outcome(after.state, rewards, ended, late)
+        return Outcome(after.state, rewards, ended, late, after.done)
 
     def _rewards(self, state: Any, actions: Tensor, after: Advance[Any]) -> Tensor:
         rule, none = self.rules.reward, actions.new_zeros(len(actions), dtype=torch.float32)

@@ -133,9 +133,10 @@ class PixelState(NamedTuple):
 class PixelWorld:
     """A pixel model going on by itself: it reads what it predicts, and draws no noise."""
 
-    def __init__(self, predictor: PixelPredictor, starts: PixelWindows) -> None:
-        """`starts` are windows of as many frames as the model reads."""
+    def __init__(self, predictor: PixelPredictor, starts: PixelWindows | None) -> None:
+        """`starts` are windows of as many frames as the model reads; None: see `after`."""
         self.model = predictor.model
+        self.view = predictor.view
         self.starts = starts
         self._device, self._env = predictor.device, predictor.shown_env
 
@@ -152,12 +153,24 @@ class PixelWorld:
     @property
     def num_starts(self) -> int:
         """How many stored windows there are to begin at."""
-        return len(self.starts)
+        return 0 if self.starts is None else len(self.starts)
 
     def begin(self, starts: np.ndarray, draws: Draws | None = None) -> PixelState:
         """The windows of these numbers (B,), at whose last frames the episodes begin."""
+        assert self.starts is not None, starts
         window = self.starts.load(starts, str(self._device))
         return PixelState(window.context, window.actions[:, : self.model.context - 1])
+
+    def after(self, frames: np.ndarray, actions: np.ndarray) -> PixelState:
+        """The state (1, ...) of an episode whose newest frames are these.
+
+        frames (k, H, W, C) uint8 as the environment gives them, and the actions (k-1, ...) done at
+        all of them but the last.
+        """
+        assert len(frames) == len(actions) + 1 == self.model.context, (len(frames), len(actions))
+        given = torch.from_numpy(self.env.action_space.to_model(actions)).to(self.device)
+        given = given.view(1, len(actions), self.env.action_space.size)
+        return PixelState(self.view(torch.from_numpy(frames)[None], self.device), given)
 
     def advance(
         self, state: PixelState, actions: torch.Tensor, draws: Draws | None = None

@@ -1,0 +1,1 @@
+"""A person, an agent or chance plays a game and dreams of it: one session, shown in many ways."""

@@ -1,0 +1,93 @@
+"""What a session plays with: an environment, and what of V, M, C and a pixel model there is."""
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import numpy as np
+
+from world_models.agents.agent import Agent
+from world_models.envs.config import Backend
+from world_models.envs.spec import EnvSpec
+from world_models.worlds.latent import LatentWorld, WorldModel
+from world_models.worlds.pixel import PixelWorld
+from world_models.worlds.world import World
+
+
+class Driver(Enum):
+    """Who acts."""
+
+    person = "person"
+    agent = "agent"
+    random = "random"
+
+
+class Place(Enum):
+    """Where it is played: in the environment, in M's dream, or in a pixel model."""
+
+    game = "game"
+    dream = "dream"
+    pixel = "pixel"
+
+
+@dataclass(frozen=True)
+class Cast:
+    """An environment, and the trained models that are there."""
+
+    env: EnvSpec
+    backend: Backend
+    # V and M as C sees them, and the dream that begins anywhere
+    latent: LatentWorld | None = None
+    # (parameters,) of C
+    controller: np.ndarray | None = None
+    pixel: PixelWorld | None = None
+
+    @property
+    def model(self) -> WorldModel | None:
+        """V and M."""
+        return None if self.latent is None else self.latent.model
+
+    @property
+    def drivers(self) -> list[Driver]:
+        """Who can act."""
+        agent = [Driver.agent] if self.controller is not None else []
+        return [Driver.person, *agent, Driver.random]
+
+    @property
+    def places(self) -> list[Place]:
+        """Where it can be played."""
+        return [Place.game, *(place for place in (Place.dream, Place.pixel) if self.world(place))]
+
+    @property
+    def agent_sees_pixel_model(self) -> bool:
+        """Whether the pixel model's frames are such as V was trained on."""
+        return self.pixel is not None and _frames(self.pixel.env) == _frames(self.env)
+
+    def require_agent_sees_pixel_model(self) -> None:
+        """An agent whose V takes other frames is a ValueError."""
+        assert self.pixel is not None
+        if not self.agent_sees_pixel_model:
+            raise ValueError(
+                f"the agent's V takes frames {_frames(self.env)} (size, channels), and the pixel "
+                f"model draws {_frames(self.pixel.env)}: let a person or chance drive there"
+            )
+
+    def world(self, place: Place) -> World[Any] | None:
+        """The world of a place; the game is none."""
+        return {Place.game: None, Place.dream: self.latent, Place.pixel: self.pixel}[place]
+
+
+def _frames(env: EnvSpec) -> tuple[int, int]:
+    return env.preprocessing.size, env.preprocessing.channels
+
+
+def dreamer(model: WorldModel, has_reward: bool = True) -> LatentWorld:
+    """M as a world that begins where a perception is; of its own it knows one empty place."""
+    weight = next(model.vae.parameters())
+    nowhere = model.memory.begin(weight.new_zeros(1, model.mdrnn.latents))
+    return LatentWorld(model, nowhere, has_reward=has_reward)
+
+
+def cast_of_agent(agent: Agent, backend: Backend, pixel: PixelWorld | None = None) -> Cast:
+    """An agent, its environment, and the dream of its M."""
+    return Cast(agent.env, backend, dreamer(agent.world), agent.controllers[agent.which], pixel)

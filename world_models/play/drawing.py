@@ -1,0 +1,142 @@
+"""A scene as one picture: every label is inside, and grows with the picture."""
+
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from world_models.figures.media import NIGHT, NIGHT_INK, Colour
+from world_models.play.scene import Curve, Panel, Pressed, Scene
+
+LIT, LIT_INK = (255, 176, 59), (20, 23, 28)
+BAND = (38, 43, 51)
+FAINT = (110, 118, 130)
+CURVE_INKS = ((90, 200, 250), (255, 176, 59))
+SMALL = 128
+"""Up to this size pixels stay visible as squares."""
+SMALL_PANELS = 4
+"""Places beside the large panel, two by two."""
+WIDTHS = {"action": 2.4, "world": 1.4}
+"""Columns of the header that need more room than one."""
+
+
+def draw(scene: Scene, height: int = 384, header: bool = True) -> np.ndarray:
+    """The scene, uint8 (H', W', 3) with even sides, of a large panel `height` pixels high.
+
+    Scenes of one session are of one size: the first panel lies in a square or wider field, the
+    others beside it, the curves where a field is left, above them the header, below them the keys.
+    """
+    text = max(12, height // 24)
+    half = height // 2
+    line = text + text // 2
+    wide = height * 3 // 2
+    top = 2 * line if header else 0
+    canvas = np.full((top + height + 2 * line, wide + 2 * half, 3), NIGHT, np.uint8)
+    if header:
+        _put_header(canvas[:top], scene.header, text)
+    main, *others = scene.panels
+    _put_panel(canvas[top : top + height, :wide], main, text)
+    fields = _fields(canvas[top : top + height, wide:], half)
+    for panel, field in zip(others, fields, strict=False):
+        _put_panel(field, panel, text)
+    if scene.curves and len(others) < SMALL_PANELS:
+        _put_curves(fields[-1], scene.curves, text)
+    _put_keys(canvas[top + height : top + height + line], scene.keys, text)
+    _put(canvas[-line:], scene.notice or "F1 help", 4, text, LIT if scene.notice else FAINT)
+    return canvas[: len(canvas) // 2 * 2, : canvas.shape[1] // 2 * 2]
+
+
+def _fields(area: np.ndarray, side: int) -> list[np.ndarray]:
+    """Four fields of an area (2 side, 2 side, 3), row by row."""
+    starts = [(row, column) for row in (0, side) for column in (0, side)]
+    return [area[row : row + side, column : column + side] for row, column in starts]
+
+
+def _put_panel(field: np.ndarray, panel: Panel, text: int) -> None:
+    """A picture as large as the field (H, W, 3) allows, its label over its upper edge."""
+    if panel.picture is not None:
+        height, width = field.shape[:2]
+        scale = min(height / panel.picture.shape[0], width / panel.picture.shape[1])
+        size = [max(1, round(side * scale)) for side in panel.picture.shape[:2]]
+        shown = _scaled(panel.picture, size[1], size[0])
+        top, left = (height - size[0]) // 2, (width - size[1]) // 2
+        field[top : top + size[0], left : left + size[1]] = shown
+    strip = field[: text + text // 2]
+    strip[:] = strip // 3
+    _put(strip, panel.label, 4, text, NIGHT_INK)
+
+
+def _scaled(picture: np.ndarray, width: int, height: int) -> np.ndarray:
+    if max(picture.shape[:2]) <= SMALL:
+        how = cv2.INTER_NEAREST
+    else:
+        how = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_LINEAR
+    return cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=how)
+
+
+def _put_header(area: np.ndarray, header: dict[str, str], text: int) -> None:
+    """Names above their values, each in a column of its own."""
+    area[:] = BAND
+    upper, lower = area[: len(area) // 2], area[len(area) // 2 :]
+    widths = [WIDTHS.get(name, 1) for name in header]
+    edges = np.cumsum([0, *widths]) / sum(widths) * (area.shape[1] - 8) + 8
+    for (name, value), left in zip(header.items(), edges.astype(int).tolist(), strict=False):
+        _put(upper, name, left, text, FAINT)
+        _put(lower, value, left, text, NIGHT_INK)
+
+
+def _put_keys(area: np.ndarray, keys: tuple[Pressed, ...], text: int) -> None:
+    """Every key as a small field, those that are held lit."""
+    left = 4
+    for pressed in keys:
+        name = pressed.key.name
+        width = max(len(area), _tile(name, text).shape[1] + text)
+        field = area[2:-2, left : left + width]
+        field[:] = LIT if pressed.is_held else BAND
+        _put(field, name, text // 2, text, LIT_INK if pressed.is_held else NIGHT_INK)
+        left += width + 4
+
+
+def _put_curves(field: np.ndarray, curves: tuple[Curve, ...], text: int) -> None:
+    """Lines over the steps of a dream, one above the other, each with its newest number."""
+    rows = len(field) // len(curves)
+    for number, curve in enumerate(curves):
+        part, ink = field[number * rows : (number + 1) * rows], CURVE_INKS[number]
+        _put(part[: text + text // 2], f"{curve.label}: {curve.values[-1]:.1f}", 4, text, ink)
+        below = part[text + text // 2 : -2]
+        most = max(*curve.values, 1e-9)
+        across = np.linspace(2, below.shape[1] - 3, len(curve.values))
+        up = (len(below) - 2) * (1 - np.array(curve.values) / most)
+        line = np.stack([across, up], axis=1).round().astype(np.int32)
+        drawn = np.ascontiguousarray(below)
+        cv2.polylines(drawn, [line[:, None]], False, ink, 1, cv2.LINE_AA)
+        below[:] = drawn
+
+
+def _put(area: np.ndarray, words: str, left: int, size: int, ink: Colour) -> None:
+    """Words in the middle of a strip (H, W, 3), from `left` on, cut off at its end."""
+    if not words or left >= area.shape[1]:
+        return
+    shade = _tile(words, size)
+    top = max(0, (len(area) - len(shade)) // 2)
+    place = area[top : top + len(shade), left : left + shade.shape[1]]
+    shade = shade[: place.shape[0], : place.shape[1], None]
+    place[:] = (place * (1 - shade) + np.array(ink, np.float32) * shade).astype(np.uint8)
+
+
+@lru_cache(maxsize=512)
+def _tile(words: str, size: int) -> np.ndarray:
+    """Words as shades, float32 (H, W) in [0, 1]."""
+    font = _font(size)
+    left, _, right, _ = font.getbbox(words)
+    tile = Image.new("L", (max(1, int(right - left) + 2), int(size * 1.4)))
+    ImageDraw.Draw(tile).text((1 - left, size * 0.1), words, fill=255, font=font)
+    return np.asarray(tile, np.float32) / 255
+
+
+@lru_cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    font = ImageFont.load_default(size)
+    assert isinstance(font, ImageFont.FreeTypeFont), font
+    return font

@@ -1,0 +1,60 @@
+"""V and M on the frames of one episode: what is seen, remembered and expected."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from world_models.agents.perception import Perception
+from world_models.models.mdrnn import mixture_mean
+from world_models.worlds.latent import WorldModel
+from world_models.worlds.memory import LatentState
+
+ROW = np.zeros(1, int)
+
+
+@dataclass(frozen=True)
+class Guess:
+    """What M expects of the next frame."""
+
+    # (1, L)
+    latent: torch.Tensor
+    # probability of the end
+    chance: float
+
+
+class Eyes:
+    """Perception of one row; M always runs, whatever a controller reads."""
+
+    def __init__(self, model: WorldModel) -> None:
+        self.model = model
+        self.perception = Perception(model, with_memory=True)
+
+    def begin(self, seed: int, frame: np.ndarray) -> None:
+        """Nothing is remembered at the first frame (H, W, C) of an episode."""
+        self.perception.reset([seed])
+        self.see(frame)
+
+    def see(self, frame: np.ndarray) -> None:
+        """The newest frame (H, W, C) uint8; `features` (1, F) is what C sees of it."""
+        self.features = self.perception.see(frame[None], ROW)
+
+    @torch.inference_mode()
+    def remember(self, action: np.ndarray) -> Guess:
+        """M reads what was seen and the action (...) done there, and says what it expects."""
+        self.perception.remember(action[None], ROW)
+        mus, _, logpi, _, done = self.model.memory.foresee(self.perception.state.h)
+        return Guess(mixture_mean(mus, logpi), float(torch.sigmoid(done)[0]))
+
+    @property
+    def state(self) -> LatentState:
+        """z of the newest frame, and M's h and c before it: where a dream can begin."""
+        return LatentState(*(part.clone() for part in self.perception.state))
+
+    def copy(self, seed: int, frame: np.ndarray) -> "Eyes":
+        """Other eyes at the same frame (H, W, C), with the same memory."""
+        other = Eyes(self.model)
+        other.perception.reset([seed])
+        other.perception.state = self.state
+        other.see(frame)
+        return other

@@ -1,0 +1,249 @@
+"""A session: one running scene that is told of inputs. It knows no screen, no page and no file."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from world_models.data.episode import Episode
+from world_models.envs.keys import Held
+from world_models.play.cast import Cast, Driver, Place
+from world_models.play.distance import Distance, distance
+from world_models.play.drivers import Drivers
+from world_models.play.eyes import Eyes, Guess
+from world_models.play.game import Game
+from world_models.play.imagined import DIALS, Imagined, noise_of, turned
+from world_models.play.scene import Done
+
+NOBODY: Held = frozenset()
+NOTICE_STEPS = 90
+"""Steps for which a sentence is shown."""
+LONGEST_HORIZON = 1000
+
+
+@dataclass(frozen=True)
+class Controls:
+    """What is chosen; everything may change at any step."""
+
+    driver: Driver = Driver.person
+    place: Place = Place.game
+    # whether the game steps on beside a dream, under the same inputs
+    ghost: bool = False
+    temperature: float = 1.0
+    # holds from the next dream on
+    dropout: float = 0.0
+    # steps after which a dream ends
+    horizon: int = LONGEST_HORIZON
+    paused: bool = False
+
+
+def require(chosen: Controls, cast: Cast) -> None:
+    """What there is not to choose is a ValueError."""
+    if chosen.driver not in cast.drivers:
+        there = ", ".join(driver.value for driver in cast.drivers)
+        raise ValueError(f"there is no {chosen.driver.value} to drive; there is {there}")
+    if chosen.place not in cast.places:
+        there = ", ".join(place.value for place in cast.places)
+        raise ValueError(f"there is no {chosen.place.value} to play in; there is {there}")
+    if chosen.driver is Driver.agent and chosen.place is Place.pixel:
+        cast.require_agent_sees_pixel_model()
+    for dial in DIALS:
+        if not dial.least <= getattr(chosen, dial.name) <= dial.most:
+            raise ValueError(f"{dial.name} must lie between {dial.least} and {dial.most}")
+    if not 1 <= chosen.horizon <= LONGEST_HORIZON:
+        raise ValueError(f"horizon must lie between 1 and {LONGEST_HORIZON}")
+
+
+class Session:
+    """A game, perhaps a dream that began somewhere in it, and whoever drives.
+
+    Inputs alone move it: `step` by one step, `turn` by changing what is chosen. A dream begins
+    where the game stands, with z of its newest frame and M's memory; meanwhile the game waits, or
+    steps on as a ghost. A dream that ends begins again where the game then stands, with other
+    noise, and says so.
+    """
+
+    def __init__(
+        self,
+        cast: Cast,
+        game: Game,
+        controls: Controls,
+        seeds: Iterator[int],
+        keep: Callable[[Episode], None] | None = None,
+    ) -> None:
+        """`seeds` are those of the game's episodes; `keep` takes those that are to be kept.
+
+        With `keep`, an episode that ends is asked about: see `asks` and `answer`.
+        """
+        self.cast, self.game, self.seeds, self.keep = cast, game, seeds, keep
+        self.controls = Controls()
+        self.drivers = Drivers(cast)
+        self.eyes = None if cast.model is None else Eyes(cast.model)
+        self.dream: Imagined | None = None
+        self.dream_eyes: Eyes | None = None
+        # what M expected of the game's frame, and what the last step did
+        self.guess: Guess | None = None
+        self.done: Done | None = None
+        # of the dream and the game beside it, step by step
+        self.distances: list[Distance] = []
+        # whether the episode that has ended is to be kept
+        self.asks = False
+        self._begin_game()
+        self.turn(**vars(controls))
+
+    @property
+    def here(self) -> Game | Imagined:
+        """Where it is played now."""
+        return self.dream or self.game
+
+    def turn(self, **changes: Any) -> None:
+        """Change what is chosen, fields of `Controls`; what there is not is a ValueError."""
+        before, chosen = self.controls, replace(self.controls, **changes)
+        require(chosen, self.cast)
+        if chosen.place is not before.place:
+            self._require_answer()
+        self.controls = chosen
+        if chosen.place is not before.place:
+            self._go(chosen.place)
+
+    def reset(self) -> None:
+        """The next episode of the game; a dream, if one is on, begins at its first frame."""
+        self._require_answer()
+        self._begin_game()
+        self._go(self.controls.place)
+
+    def step(self, held: Held = NOBODY) -> None:
+        """One step, unless it is paused or asks something."""
+        if not self.controls.paused:
+            self.step_once(held)
+
+    def step_once(self, held: Held = NOBODY) -> None:
+        """One step, also where it is paused: the driver acts, or what is over begins again."""
+        self.done = None
+        if self.asks:
+            return
+        self._notice_left -= 1
+        if self.here.is_over:
+            self._begin_again()
+        else:
+            self._advance(self.drivers.act(self.controls.driver, held, self._features()))
+
+    def answer(self, keep: bool) -> None:
+        """Whether the episode that has ended is kept."""
+        assert self.asks and self.keep is not None, "nothing was asked"
+        if keep:
+            self.keep(self.game.tape.episode(self.game.seed))
+        self.asks = False
+        self.say("the episode is kept" if keep else "the episode is not kept")
+
+    def say(self, notice: str) -> None:
+        """Show a sentence for a while."""
+        self._notice, self._notice_left = notice, NOTICE_STEPS
+
+    @property
+    def notice(self) -> str:
+        """The sentence that is shown."""
+        return self._notice if self._notice_left > 0 else ""
+
+    def close(self) -> None:
+        """Let the environment go."""
+        self.game.close()
+
+    def _require_answer(self) -> None:
+        if self.asks:
+            raise ValueError("first say whether the episode that has ended is kept: y or n")
+
+    def _begin_game(self) -> None:
+        self.game.begin(next(self.seeds))
+        self.drivers.begin(self.game.seed)
+        if self.eyes is not None:
+            self.eyes.begin(self.game.seed, self.game.frame)
+        self.guess = self.done = None
+        self.asks, self.dreams = False, 0
+        self.say("")
+        self._leave()
+
+    def _leave(self) -> None:
+        self.dream = self.dream_eyes = None
+        self.distances = []
+
+    def _go(self, place: Place) -> None:
+        """Hand over to a world where the game stands, or back to the game."""
+        self._leave()
+        if place is Place.game:
+            self.say(f"the game goes on at step {self.game.at.steps}" if self.dreams else "")
+            return
+        if self.game.is_over:
+            self._begin_game()
+        self.dream = self._dream_here(place)
+
+    def _dream_here(self, place: Place) -> Imagined | None:
+        """A dream that begins where the game stands; None where a pixel model saw too little."""
+        steps, tape = self.game.at.steps, self.game.tape
+        seed = noise_of(self.game.seed, steps, self.dreams)
+        if place is Place.dream:
+            assert self.eyes is not None and self.cast.latent is not None, place
+            world = turned(self.cast.latent, vars(self.controls))
+            dream = Imagined.after_perception(world, self.eyes.state, seed)
+        else:
+            assert self.cast.pixel is not None, place
+            context = self.cast.pixel.model.context
+            if len(tape.frames) < context:
+                self.say(f"the pixel model takes over once it has seen {context} frames")
+                return None
+            frames = np.stack(tape.frames[-context:])
+            actions = np.array(tape.actions[len(tape.actions) - context + 1 :])
+            dream = Imagined.after_frames(self.cast.pixel, frames, actions, seed)
+            if self.eyes is not None and self.cast.agent_sees_pixel_model:
+                self.dream_eyes = self.eyes.copy(self.game.seed, self.game.frame)
+        self.dreams += 1
+        self.say(f"dream {self.dreams} begins at step {steps} of the game")
+        return dream
+
+    def _begin_again(self) -> None:
+        if self.dream is None:
+            self.reset()
+        else:
+            self._go(self.controls.place)
+
+    def _features(self) -> torch.Tensor | None:
+        """What C reads where it is played."""
+        if self.dream_eyes is not None:
+            return self.dream_eyes.features
+        if self.dream is not None:
+            return self.dream.observation
+        return None if self.eyes is None else self.eyes.features
+
+    def _advance(self, action: np.ndarray) -> None:
+        if self.dream is None:
+            frame = self.game.frame
+            self._advance_game(action)
+        else:
+            frame = self._advance_dream(self.dream, action)
+        at = self.here.at
+        reward = float("nan") if at.reward is None else at.reward
+        self.done = Done(frame, action, reward, at.done, self.dream is not None)
+        if self.dream is None and self.controls.place is not Place.game and not self.game.is_over:
+            self.dream = self._dream_here(self.controls.place)
+
+    def _advance_game(self, action: np.ndarray) -> None:
+        if self.eyes is not None:
+            self.guess = self.eyes.remember(action)
+        self.game.advance(action)
+        if self.eyes is not None:
+            self.eyes.see(self.game.frame)
+        self.asks = self.keep is not None and self.game.is_over
+
+    def _advance_dream(self, dream: Imagined, action: np.ndarray) -> np.ndarray:
+        """One step of a dream and of its ghost; returns the frame that the dream showed before."""
+        frame = dream.frame
+        dream.advance(action, vars(self.controls), self.controls.horizon)
+        if self.dream_eyes is not None:
+            self.dream_eyes.remember(action)
+            self.dream_eyes.see(dream.frame)
+        if self.controls.ghost and not self.game.is_over:
+            self._advance_game(action)
+            self.distances.append(distance(dream, self.game, self.eyes))
+        return frame

@@ -1,0 +1,92 @@
+"""The scene of a session: panels, numbers and keys, named as a person reads them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+
+from world_models.envs.keys import Held
+from world_models.play.cast import Place
+from world_models.play.scene import Curve, Panel, Pressed, Scene
+from world_models.play.session import NOBODY, Session
+
+NAMES = {Place.game: "game", Place.dream: "M's dream", Place.pixel: "the pixel model"}
+QUESTION = "Keep this episode? y or n"
+MOST_NUMBERS = 4
+"""Dimensions of an action that are written out."""
+
+
+def scene_of(session: Session, held: Held = NOBODY) -> Scene:
+    """What is seen of a session now, with the keys that are held."""
+    return Scene(
+        panels=tuple(_panels(session)),
+        header=dict(_header(session)),
+        keys=tuple(Pressed(key, key.name in held) for key in session.drivers.keyboard.keys),
+        curves=tuple(_curves(session)),
+        notice=QUESTION if session.asks else session.notice,
+        step=session.done,
+    )
+
+
+def _panels(session: Session) -> Iterator[Panel]:
+    if session.dream is not None:
+        name = f"{NAMES[session.controls.place]}, {session.dream.age} steps old"
+        yield Panel(name, session.dream.picture)
+        state = "beside it" if session.controls.ghost else "waits"
+        yield Panel(f"the game {state}", session.game.picture)
+    else:
+        yield Panel("the game", session.game.picture)
+    yield from _seen(session)
+
+
+def _seen(session: Session) -> Iterator[Panel]:
+    """What V and M make of the game's frame."""
+    yield Panel("what V sees" if session.eyes else "its frame", _rgb(session.game.frame))
+    if session.eyes is None or session.cast.model is None:
+        return
+    guess = None if session.guess is None else session.guess.latent
+    latents = [session.eyes.perception.state.z, *([] if guess is None else [guess])]
+    drawn = session.cast.model.decode(torch.cat(latents))
+    yield Panel("V's picture of it", _rgb(drawn[0]))
+    if session.dream is None:
+        yield Panel("M's guess before it", None if guess is None else _rgb(drawn[1]))
+
+
+def _rgb(frame: np.ndarray) -> np.ndarray:
+    return np.broadcast_to(frame, (*frame.shape[:2], 3))
+
+
+def _header(session: Session) -> Iterator[tuple[str, str]]:
+    controls, at, step = session.controls, session.here.at, session.done
+    chance = at.chance
+    if session.dream is None and session.guess is not None:
+        chance = session.guess.chance
+    yield "driver", controls.driver.value
+    yield "world", NAMES[controls.place if session.dream else Place.game]
+    yield "step", str(at.steps)
+    yield "action", "" if step is None else _numbers(step.action)
+    yield "reward", "" if at.reward is None else f"{at.reward:.2f}"
+    yield "return", f"{at.total:.1f}"
+    yield "end", "" if chance is None else f"{chance:.0%}"
+    if session.cast.latent is not None:
+        yield "temperature", f"{controls.temperature:.1f}"
+    if len(session.cast.places) > 1:
+        yield "age", "" if session.dream is None else f"{session.dream.age} of {controls.horizon}"
+    if controls.paused:
+        yield "paused", ""
+
+
+def _numbers(action: np.ndarray) -> str:
+    if action.ndim == 0:
+        return str(int(action))
+    return " ".join(f"{number:+.2f}" for number in action[:MOST_NUMBERS])
+
+
+def _curves(session: Session) -> Iterator[Curve]:
+    """How far the dream is from the game beside it."""
+    if not session.distances:
+        return
+    yield Curve("PSNR in dB", tuple(gap.psnr for gap in session.distances))
+    latents = [gap.latent for gap in session.distances if gap.latent is not None]
+    if latents:
+        yield Curve("error of z", tuple(latents))
