@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from world_models.agents.agent import WorldModelPolicy
+from world_models.agents.perception import Perception
 from world_models.agents.policy import (
     BrownianPolicy,
     CarRacingExplorer,
@@ -246,6 +247,21 @@ def test_exploration_noise_moves_the_actions(world: WorldModel) -> None:
     np.testing.assert_array_equal(
         noisy, played_on(WorldModelPolicy(world, vector, 0.5), frames, rows)
     )
+
+
+def test_m_sees_what_a_burst_made_the_agent_do(world: WorldModel) -> None:
+    frames, rows = frames_for(60, 2), np.arange(2)
+    vector = vectors(world, 1)
+    policy = WorldModelPolicy(world, vector, bursts=0.9)
+    actions = played_on(policy, frames, rows)
+    perception = Perception(world)
+    perception.reset([0, 1])
+    for frame, done in zip(frames, actions, strict=True):
+        perception.see(frame, rows)
+        perception.remember(done, rows)
+    assert torch.equal(perception.state.h, policy.perception.state.h)
+    own = played_on(WorldModelPolicy(world, vector), frames, rows)
+    assert 5 < (actions != own).any(-1).sum() < 120
 
 
 def test_each_episode_explores_at_its_own_level(world: WorldModel) -> None:

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from world_models.agents.bursts import Bursts
 from world_models.agents.control import ControllerPolicy
 from world_models.agents.perception import Perception
 from world_models.envs.pictures import as_picture
@@ -26,22 +27,32 @@ class WorldModelPolicy:
     its own seed, frames and controller, bit for bit.
     """
 
-    def __init__(self, world: WorldModel, vectors: np.ndarray, noise: float = 0.0) -> None:
-        """`vectors` (N, parameters) or (1, parameters), and `noise`: see `ControllerPolicy`."""
+    def __init__(
+        self, world: WorldModel, vectors: np.ndarray, noise: float = 0.0, bursts: float = 0.0
+    ) -> None:
+        """`vectors` (N, parameters) or (1, parameters), and `noise`: see `ControllerPolicy`.
+
+        `bursts` is the largest share of an episode's steps that are disturbed: see `Bursts`.
+        """
         self.perception = Perception(world)
         space = world.env.action_space
         self.controller = ControllerPolicy(
             world.controller_inputs, space, vectors, noise, world.device
         )
+        self.bursts = Bursts(space, bursts) if bursts else None
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Begin one episode per seed."""
         self.perception.reset(seeds)
         self.controller.reset(seeds)
+        if self.bursts is not None:
+            self.bursts.reset(seeds)
 
     def act(self, frames: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """Environment actions (n, ...) for frames (n, H, W, C) uint8 of the rows (n,)."""
         actions = self.controller.act(self.perception.see(frames, rows), rows)
+        if self.bursts is not None:
+            actions = self.bursts.disturb(actions, rows)
         self.perception.remember(actions, rows)
         return actions
 
@@ -80,9 +91,9 @@ class Agent:
         """The environment that the agent was made for, preprocessing included."""
         return self.world.env
 
-    def policy(self, noise: float = 0.0) -> WorldModelPolicy:
+    def policy(self, noise: float = 0.0, bursts: float = 0.0) -> WorldModelPolicy:
         """The agent as a policy for `interact`."""
-        return WorldModelPolicy(self.world, self.controllers[self.which][None], noise)
+        return WorldModelPolicy(self.world, self.controllers[self.which][None], noise, bursts)
 
     def reset(self, num_envs: int = 1) -> None:
         """Begin `num_envs` episodes: M's memory is emptied."""

@@ -11,6 +11,7 @@ from world_models.envs.spec import EnvSpec
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.files import read_json, sha256, write_json
 from world_models.runs.folder import read_manifest
+from world_models.runs.past import PastRun
 
 PACKAGED_AGENTS = Path(__file__).parent.parent / "trained"
 
@@ -24,11 +25,11 @@ def find_agent(name: str) -> Path:
     """The file of an agent.
 
     `name` is that of a packaged agent, the file itself, or the folder of a controller's or
-    pipeline's run. Anything else is a ValueError.
+    pipeline's run; of several iterations it is the last agent that they have made. Anything else
+    is a ValueError.
     """
     path = PACKAGED_AGENTS / f"{name}.pt" if name in names() else Path(name)
-    inside = [path / "agent.pt", path / "controller" / "agent.pt"]
-    path = next((file for file in inside if file.is_file()), path)
+    path = next((file for file in _agents_in(path) if file.is_file()), path)
     if path.is_dir():
         raise ValueError(
             f"agent={name} holds no agent.pt: finish its controller stage, or resume it"
@@ -40,6 +41,14 @@ def find_agent(name: str) -> Path:
             f"give {known}an agent.pt, or the run folder that holds one"
         )
     return path
+
+
+def _agents_in(path: Path) -> list[Path]:
+    """Where the agent of a run's folder may lie, the last iteration's first."""
+    run = PastRun(path)
+    parts = run.parts if path.is_dir() and run.is_one else []
+    folders = [part.folder for part in reversed(parts) if part.stage == "controller"]
+    return [path / folder / "agent.pt" for folder in [".", *folders, "controller"]]
 
 
 def pack(run: Path, path: Path) -> None:

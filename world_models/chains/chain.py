@@ -9,7 +9,7 @@ from typing import Any
 from world_models.chains import reuse
 from world_models.chains.closing import say_verdict
 from world_models.config.own_keys import require_own_keys
-from world_models.config.schema import Config, flatten, to_yaml
+from world_models.config.schema import Config, check_resumable, flatten, to_yaml
 from world_models.config.stage import Chain, ChainPart, Stage, feeder_of
 from world_models.config.stored import stored_config
 from world_models.envs.make import Backend
@@ -91,7 +91,7 @@ def part_run(parts: Sequence[ChainPart], number: int, cfg: Config, whole: Run) -
     outputs = Path(cfg.outputs).absolute()
     config = replace(
         cfg,
-        stage=getattr(cfg.stage, part.key),
+        stage=part.config_of(cfg.stage),
         env=replace(cfg.env, backend=backend),
         upstream=f"../{feeder.folder}" if feeder else "latest",
         reuse=False,
@@ -126,6 +126,8 @@ def _open(one: PartRun, whole: Run) -> None:
         begin(run, name, to_yaml(one.config), overrides, choices, evaluated_by, created)
         return
     run.manifest = PastRun(run.path).manifest
+    stored = stored_config(PastRun(run.path), one.part.stage.config)
+    check_resumable(stored, one.config, run.path)
     grown = [f"stage.{key}={value}" for key, (_, value) in _changes(one).items()]
     if grown:
         entry = {**whole.manifest["resumed"][-1], "overrides": grown}

@@ -13,10 +13,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from world_models.config.schema import Config, flatten
+from world_models.config.schema import Config, flatten, paths_of
 from world_models.config.stage import Stage
 from world_models.config.stored import stored_config
-from world_models.runs.files import sha256
+from world_models.runs.files import require_regular, sha256
 from world_models.runs.folder import display_path, open_lock
 from world_models.runs.locks import try_lock, wait_for_lock
 from world_models.runs.past import PastRun, all_runs
@@ -67,7 +67,7 @@ class Wanted:
     @cached_property
     def traits(self) -> dict[str, Any]:
         """All that decides what the run does, its inputs left out."""
-        return {"keys": _deciding_keys(self.config), **self._facts}
+        return {"keys": _deciding_keys(self.config, self.run.path), **self._facts}
 
     @property
     def _facts(self) -> dict[str, Any]:
@@ -88,7 +88,8 @@ class Wanted:
             return False
         try:
             stored = stored_config(past, self.stage.config)
-            return _deciding_keys(stored) == self.traits["keys"] and self._has_inputs(past)
+            keys = _deciding_keys(stored, past.path)
+            return keys == self.traits["keys"] and self._has_inputs(past)
         except ValueError as error:
             log.debug("%s is not taken: %s", past.path, error)
             return False
@@ -125,10 +126,26 @@ class Wanted:
             yield
 
 
-def _deciding_keys(config: Config) -> dict[str, Any]:
-    """The stage's keys that change a result, as plain values."""
+def _deciding_keys(config: Config, folder: Path) -> dict[str, Any]:
+    """The stage's keys that change a result, as plain values.
+
+    A path inside the chain, which is seen from the `folder` of the run, counts by its content.
+    """
     keys = flatten(config.stage)
-    return {key: _plain(value) for key, value, rule in keys if rule != "free"}
+    plain = {key: _plain(value) for key, value, rule in keys if rule != "free"}
+    inside = {
+        key: led_to(folder, path)
+        for key, path in paths_of(config.stage).items()
+        if path is not None and path.startswith("../")
+    }
+    return {**plain, **{key: _content(path) for key, path in inside.items()}}
+
+
+def _content(path: Path) -> str:
+    """The SHA-256 of a file; of a run's folder that of its last checkpoint."""
+    file = path / "checkpoints" / "last.pt" if path.is_dir() else path
+    require_regular(file)
+    return sha256(file)
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from world_models.config.schema import Config
 from world_models.config.stage import Chain, Stage
 from world_models.envs.spec import EnvSpec, difference
 from world_models.runs.folder import display_path
-from world_models.runs.past import PastRun, all_runs
+from world_models.runs.past import PastRun, all_runs, last_begun
 from world_models.runs.times import moment
 
 
@@ -144,15 +144,12 @@ def check_upstream(
 
 
 def part_of_chain(run: PastRun, needs: Sequence[str]) -> PastRun:
-    """The last part of a chain that is a run of one of these stages.
+    """The last part of a chain that is a run of one of these stages, of those that are begun.
 
     The run itself, where it has none.
     """
-    folders = [part.folder for part in run.parts if part.stage in needs]
-    if not folders:
-        return run
-    path = run.path / folders[-1]
+    path = last_begun(run, needs)
     if path.is_symlink() and not path.exists():
         gone = PastRun(path.resolve()).name
         raise ValueError(f"upstream={run.name} took its {path.name} from {gone}, which is gone")
-    return PastRun(path, run.below) if path.is_dir() else run
+    return PastRun(path, run.below) if path != run.path and path.is_dir() else run

@@ -1,7 +1,7 @@
 """A stage as one row, and a chain of stages as another: all that others must know of them."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +77,12 @@ class ChainPart:
     folder: str
     stage: Stage
     key: str
+    # values of this run alone; a relative path is seen from its folder
+    changes: dict[str, Any] = field(default_factory=dict)
+
+    def config_of(self, cfg: Any) -> Any:
+        """The configuration of this run, from that of the chain."""
+        return replace(getattr(cfg, self.key), **self.changes)
 
 
 @dataclass(frozen=True)
@@ -114,6 +120,8 @@ class Chain:
         parts = self.parts(cfg)
         for number, part in enumerate(parts):
             if part.key in [earlier.key for earlier in parts[:number]]:
+                # it is resolved; values of its own are refused here where they cannot be
+                part.config_of(cfg)
                 continue
             feeder = feeder_of(parts, number)
             fed_by = None if feeder is None else feeder.stage.name

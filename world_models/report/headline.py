@@ -27,11 +27,14 @@ def headline(run: Path) -> Headline | None:
     """The headline of a run folder, also of one that is not finished; None where there is no
     number yet.
 
-    A chain's is that of its last part that may head it. A damaged file is a ValueError.
+    A chain's is that of its last part that may head it; of an iteration that has not come so far,
+    that of the one before. A damaged file is a ValueError.
     """
     past = PastRun(run)
     report = report_of(past.stage)
     if report is not None:
         return report.headline(run)
-    heads = [run / part.folder for part in past.parts if heads_a_chain(part.stage)]
-    return headline(heads[-1]) if heads and (heads[-1] / "manifest.json").is_file() else None
+    heads = [part for part in past.parts if heads_a_chain(part.stage)]
+    same = [run / part.folder for part in reversed(heads) if part.stage == heads[-1].stage]
+    begun = [path for path in same if (path / "manifest.json").is_file()]
+    return next((found for path in begun if (found := headline(path)) is not None), None)

@@ -1,5 +1,6 @@
 """The report: one self-contained page made from the files of a run folder."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -116,12 +117,23 @@ def _page(folder: Path) -> Page:
 
 def _parts(folder: Path, parts: Sequence[Part], taken: Mapping[str, Any]) -> list[Section]:
     """The sections of a chain; `taken` says which of its parts other runs gave it."""
-    return [
+    sections = [
         _taken(folder / part.folder, part.stage, str(taken[part.folder]["path"]))
         if part.folder in taken
         else _part(folder / part.folder, part.stage, part.folder)
         for part in tracked("draw the report", parts, len(parts), "sections")
     ]
+    _number(sections)
+    return sections
+
+
+def _number(sections: Sequence[Section]) -> None:
+    """Titles of a stage that occurs again say for which time."""
+    times = Counter[str]()
+    for section in sections:
+        times[section.stage] += 1
+        if times[section.stage] > 1:
+            section.title = f"{section.title} ({times[section.stage]})"
 
 
 def _part(folder: Path, stage: str, key: str = "") -> Section:

@@ -3,7 +3,7 @@ for."""
 
 import glob
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -109,16 +109,16 @@ class PastRun:
             return False
 
     def part(self, stage: str) -> "PastRun":
-        """The last run of `stage` in a chain; a run of that stage is its own part.
+        """The last begun run of `stage` in a chain; a run of that stage is its own part.
 
         A chain without one is a ValueError.
         """
         if self.stage == stage:
             return self
-        folders = [part.folder for part in self.parts if part.stage == stage]
-        if not folders:
+        path = last_begun(self, [stage])
+        if path == self.path:
             raise ValueError(f"{self.name} has no {stage} run")
-        return PastRun(self.path / folders[-1])
+        return PastRun(path)
 
     def inputs(self, kind: str) -> list[Path]:
         """The files of `kind` that the run was built on.
@@ -205,11 +205,20 @@ def _stripped(found: Path, file: Path, path: Path) -> Path:
 
 
 def part_folder(path: Path, stage: str) -> Path:
-    """The last run of `stage` in the folder of a chain; any other path is given back."""
+    """The last begun run of `stage` in the folder of a chain; any other path is given back."""
     run = PastRun(path)
-    parts = run.parts if run.is_one else []
-    folders = [part.folder for part in parts if part.stage == stage]
-    return path / folders[-1] if folders else path
+    return last_begun(run, [stage]) if run.is_one else path
+
+
+def last_begun(chain: PastRun, stages: Sequence[str]) -> Path:
+    """The folder of a chain's last part that is a run of one of these stages.
+
+    Of an iteration that has not come so far it is that of the one before. A run that has no such
+    part is given back.
+    """
+    paths = [chain.path / part.folder for part in chain.parts if part.stage in stages]
+    begun = [path for path in paths if path.is_symlink() or path.is_dir()]
+    return [chain.path, *paths[:1], *begun][-1]
 
 
 def all_runs(outputs: Path) -> list[PastRun]:

@@ -22,6 +22,7 @@ from world_models.models.controller import (
 from world_models.pools.choose import open_pool
 from world_models.pools.pool import DEADLINE, Pool
 from world_models.runs.checkpoint import save_checkpoint
+from world_models.runs.files import sha256
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_not_negative, require_positive
 from world_models.runs.past import PastRun, part_folder
@@ -292,12 +293,15 @@ def open_search(
 
 
 def adopted(cfg: ControllerConfig, run: Run, world: WorldModel) -> dict[str, Any]:
-    """The search that goes on here; one among other parameters is a ValueError."""
+    """The search that goes on here; one among other parameters is a ValueError.
+
+    With an M that was trained further, from the one that it searched with, its parameters still
+    mean what they did, or nearly so.
+    """
     assert cfg.start_from is not None
     folder = led_to(run.path, cfg.start_from)
     theirs = {item["sha256"] for item in PastRun(folder).manifest["inputs"]}
-    ours = {item["sha256"] for item in run.manifest["inputs"] if item["kind"] != "start_from"}
-    if not ours <= theirs:
+    if not theirs & {sha256(run.feeder.best), *hashes(run.feeder.manifest, "start_from")}:
         log.warning("%s searched with another V or M: its parameters may mean little here", folder)
     path = folder / "checkpoints" / "last.pt"
     run.add_input("start_from", path)
@@ -308,6 +312,11 @@ def adopted(cfg: ControllerConfig, run: Run, world: WorldModel) -> dict[str, Any
             f"stage.start_from={folder} searched {found} parameters; here C has {size}"
         )
     return state
+
+
+def hashes(manifest: dict[str, Any], kind: str) -> list[str]:
+    """The SHA-256 of a run's inputs of a kind."""
+    return [item["sha256"] for item in manifest["inputs"] if item["kind"] == kind]
 
 
 def require_same_search(

@@ -78,6 +78,8 @@ class RolloutConfig:
     # who plays, for policy=agent: a name, an agent.pt or the run folder that holds one
     agent: str | None = field(default=None, metadata=PATH)
     noise: float = 0.8  # of policy=agent: each episode explores with its own part of it
+    # of policy=agent: up to this share of an episode's steps are taken away from it, some at a time
+    bursts: float = 0.0
     # rollout run folder with whose episodes the store begins; `episodes` are new ones
     extends: str | None = field(default=None, metadata=PATH)
 
@@ -88,6 +90,8 @@ class RolloutConfig:
             raise ValueError(
                 f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1"
             )
+        if not 0 <= self.bursts < 1:
+            raise ValueError(f"stage.bursts is {self.bursts}; it must be at least 0 and below 1")
         if (self.policy is PolicyName.agent) != (self.agent is not None):
             raise ValueError(
                 "stage.policy=agent and stage.agent=<its name or path> (in a pipeline: "
@@ -249,7 +253,7 @@ def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
     space, name = spec.action_space, cfg.policy
     if name is PolicyName.agent:
         assert cfg.agent is not None
-        return load_agent(find_agent(cfg.agent)).policy(cfg.noise)
+        return load_agent(find_agent(cfg.agent)).policy(cfg.noise, cfg.bursts)
     if name is PolicyName.brownian:
         return BrownianPolicy(space, spec.family.brownian_noise(spec))
     if name is PolicyName.mixed:
