@@ -1,7 +1,12 @@
-"""Train, look at, play with and extend world models."""
+"""Train, look at, play with and extend world models.
+
+Importing this package registers its environments with Gymnasium.
+"""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from world_models import envs as envs
 
 if TYPE_CHECKING:
     from world_models.agents.agent import Agent

@@ -1,5 +1,8 @@
 """Slots behind Gymnasium's interfaces, beside Gymnasium's own vector environment."""
 
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gymnasium
@@ -8,7 +11,7 @@ import pytest
 from envs.test_slots import COUNTER_SPEC
 from gymnasium.utils.env_checker import check_env
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
-from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics
+from gymnasium.wrappers.vector import DictInfoToList, RecordEpisodeStatistics, RecordVideo
 
 from world_models.envs.autoreset import Autoreset, SingleEnv
 from world_models.envs.make import Backend, EnvConfig, make_spec, make_vector_env
@@ -112,6 +115,31 @@ def test_gymnasiums_statistics_of_episodes(mode: AutoresetMode) -> None:
     assert lengths[:2] == [4, 5] and list(envs.return_queue) == list(envs.length_queue) == lengths
 
 
+def test_gymnasiums_videos(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its frames, at least: what writes them is not installed with it."""
+    clips: list[np.ndarray] = []
+
+    class Clip:
+        def __init__(self, frames: list[np.ndarray], fps: int) -> None:
+            clips.append(np.stack(frames))
+
+        def write_videofile(self, path: str, logger: None) -> None:
+            pass
+
+    name = "moviepy.video.io.ImageSequenceClip"
+    for module in ("moviepy", "moviepy.video", "moviepy.video.io", name):
+        monkeypatch.setitem(sys.modules, module, SimpleNamespace(ImageSequenceClip=Clip))
+    videos = str(tmp_path / "videos")
+    envs = RecordVideo(Autoreset(Walk(2)), videos, episode_trigger=lambda number: number < 2)
+    envs.reset(seed=[1, 2])
+    for _ in range(13):
+        envs.step(np.ones(2, int))
+    envs.close()
+    assert clips[0].shape == (6, 16, 32, 3) and len(clips) == 2
+    assert clips[0][:, 0, 0, 0].tolist() == [0, 1, 2, 3, 4, 5], "the last picture is there"
+    assert clips[1][:2, 0, 0, 0].tolist() == [0, 1]
+
+
 def test_infos_as_a_list() -> None:
     envs = DictInfoToList(Autoreset(Walk(2), AutoresetMode.SAME_STEP))
     envs.reset(seed=[0, 1])
@@ -135,6 +163,8 @@ def test_what_cannot_be_is_refused_in_a_sentence() -> None:
         envs.reset(seed=[0])
     with pytest.raises(ValueError, match=r"reset_mask'\] is int64 \(2,\): give bool \(2,\)"):
         envs.reset(options={"reset_mask": np.array([0, 1])})
+    with pytest.raises(ValueError, match=r"actions \[0, 3\] are not all in Discrete\(3\)"):
+        envs.step(np.array([0, 3]))
     single = SingleEnv(Walk(1))
     with pytest.raises(ValueError, match="there is no episode: reset the environment"):
         single.step(0)

@@ -19,3 +19,9 @@ for game in Game:
         kwargs={"game": game.name},
         disable_env_checker=True,
     )
+for name in ("Dream", "Real"):
+    gymnasium.register(
+        id=f"WorldModels/{name}-v0",
+        entry_point=f"world_models.worlds.registered:{name.lower()}",
+        vector_entry_point=f"world_models.worlds.registered:{name.lower()}_vector",
+    )

@@ -54,12 +54,14 @@ class Autoreset(gymnasium.vector.VectorWrapper):
     def step(self, actions: np.ndarray) -> Stepped:
         """One step of every slot; a slot that begins anew gets the reward 0.
 
-        A slot without an episode that does not begin one by itself is a ValueError.
+        A slot without an episode that does not begin one by itself is a ValueError, as is an
+        action outside the action space.
         """
+        given = _inside(self.env, actions)
         idle = np.flatnonzero(~(self.env.alive | self._due))
         if idle.size:
             raise ValueError(f"slots {idle.tolist()} have no episode: reset them before a step")
-        observations, rewards, terminated, truncated, infos = self.env.step(actions)
+        observations, rewards, terminated, truncated, infos = self.env.step(given)
         ended = terminated | truncated
         if self.mode is AutoresetMode.SAME_STEP and ended.any():
             infos = self._final(observations, ended)
@@ -93,8 +95,8 @@ class Autoreset(gymnasium.vector.VectorWrapper):
         """One for each slot."""
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, int):
-            return [seed + slot for slot in range(self.num_envs)]
+        if isinstance(seed, int | np.integer):
+            return [int(seed) + slot for slot in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise ValueError(
                 f"{len(seed)} seeds given for {self.num_envs} slots: give one for each"
@@ -134,10 +136,11 @@ class SingleEnv(gymnasium.Env):
         return self.slots.reset(seed=[episode])[0][0], {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
-        """One step; without an episode it is a ValueError."""
+        """One step; without an episode, or outside the action space, it is a ValueError."""
+        given = _inside(self.slots, np.asarray(action)[None])
         if not self.slots.alive[0]:
             raise ValueError("there is no episode: reset the environment before a step")
-        observations, rewards, terminated, truncated, _ = self.slots.step(np.asarray(action)[None])
+        observations, rewards, terminated, truncated, _ = self.slots.step(given)
         return observations[0], float(rewards[0]), bool(terminated[0]), bool(truncated[0]), {}
 
     def render(self) -> np.ndarray:
@@ -152,6 +155,14 @@ class SingleEnv(gymnasium.Env):
 def drawn_seed(draws: np.random.Generator) -> int:
     """The seed of an episode."""
     return int(draws.integers(2**31))
+
+
+def _inside(slots: SlotVectorEnv, actions: np.ndarray) -> np.ndarray:
+    """The actions (N, ...), none of which a model or an environment was not made for."""
+    given = np.asarray(actions)
+    if not slots.env_spec.action_space.contains(given).all():
+        raise ValueError(f"actions {given.tolist()} are not all in {slots.single_action_space}")
+    return given
 
 
 def _mode(mode: AutoresetMode | str) -> AutoresetMode:
