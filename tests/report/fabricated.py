@@ -165,6 +165,7 @@ def write_evaluate(folder: Path) -> Path:
     }
     scores = {
         "env": "CarRacing-v3",
+        "backend": "gymnasium",
         "episodes": 16,
         "seeds": list(range(16)),
         **summary(agent),

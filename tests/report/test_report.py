@@ -186,7 +186,8 @@ def test_a_damaged_manifest_spoils_only_its_section(pipeline: Path) -> None:
 def test_a_score_of_one_constant_return(tmp_path: Path) -> None:
     write_run(tmp_path, "evaluate")
     one = {"returns": [0.0], "mean": 0.0, "std": 0.0, "median": 0.0, "interval95": [0.0, 0.0]}
-    (tmp_path / "scores.json").write_text(json.dumps(one))
+    scores = {"env": "Pellet", "backend": "gymnasium", "episodes": 1, **one, "random": one}
+    (tmp_path / "scores.json").write_text(json.dumps(scores))
     assert "0 ± 0" in report(tmp_path).text
 
 

@@ -36,8 +36,8 @@ from world_models.report.next_frames import error_findings
 from world_models.report.rollout import episodes_findings
 from world_models.report.vae import vision_findings
 from world_models.report.verdict import Finding, apart, verdict, verdict_of
+from world_models.runs.results import Returns
 from world_models.runs.rows import columns
-from world_models.runs.statistics import Summary
 
 NAN = float("nan")
 
@@ -207,8 +207,12 @@ def test_a_next_frame_model_beside_all_guesses() -> None:
 def test_the_agent_beside_the_random_policy(
     agent: tuple[float, ...], random: tuple[float, ...], good: bool, words: str
 ) -> None:
-    sides = [Summary(mean, 1.0, mean, low, high) for mean, low, high in (agent, random)]
+    sides = [
+        Returns(returns=[mean] * count, mean=mean, std=1.0, median=mean, interval95=[low, high])
+        for count, (mean, low, high) in ((4, agent), (1, random))
+    ]
     (found,) = agent_findings(*sides)
+    assert ", 4 episodes)" in found.sentence and ", 1 episode)" in found.sentence
     assert found.good == good and words in found.sentence
     assert all(apart(mean)[0] in found.sentence for mean in (agent[0], random[0]))
 
@@ -257,7 +261,9 @@ def test_what_was_lost_is_said_first() -> None:
 def write_vision(folder: Path) -> Path:
     write_training(folder, "vae", [90.0, 80.0])
     ours = {"name": "V", "components": 8, "mse": 0.1, "psnr": 27.0, "psnr_moving": 22.0}
-    quality = {"pictures": [ours, ours | {"name": "PCA", "psnr": 28.0}]}
+    latents = {"active": 8, "latent_size": 8, "at_floor": 0.0, "kl_tolerance": 0.0}
+    pictures = [ours, ours | {"name": "PCA", "psnr": 28.0}]
+    quality = {"pictures": pictures, **latents, "kl_per_latent": [1.0] * 8}
     (folder / "quality.json").write_text(json.dumps(quality))
     return folder
 

@@ -9,9 +9,10 @@ from pathlib import Path
 from world_models.agents.agent import AgentFile, load_agent
 from world_models.envs.spec import EnvSpec
 from world_models.runs.checkpoint import load_checkpoint
-from world_models.runs.files import read_json, sha256, write_json
+from world_models.runs.files import sha256, write_json
 from world_models.runs.folder import read_manifest
 from world_models.runs.past import PastRun
+from world_models.runs.results import AgentScores, read_scores
 
 PACKAGED_AGENTS = Path(__file__).parent.parent / "trained"
 
@@ -69,17 +70,18 @@ def describe(path: Path, evaluation: Path) -> None:
     own = sha256(path)
     if own not in [item["sha256"] for item in judged["inputs"]]:
         raise ValueError(f"{evaluation} did not evaluate {path}: run stage=evaluate agent={path}")
-    scores = read_json(evaluation / "scores.json")
+    scores = read_scores(evaluation / "scores.json")
+    assert isinstance(scores, AgentScores), evaluation
     state = load_checkpoint(path, "agent", fields=AgentFile)
-    kept = ("env", "backend", "episodes", "mean", "std", "median", "interval95")
+    kept = {"env", "backend", "episodes", "mean", "std", "median", "interval95"}
     facts = {
         "sha256": own,
         "bytes": path.stat().st_size,
         "precision": "half",
         "inputs": state["inputs"],
         "versions": state["versions"],
-        "scores": {name: scores[name] for name in kept},
-        "random": scores["random"]["mean"],
+        "scores": scores.model_dump(include=kept),
+        "random": scores.random.mean,
         "git": judged["git"],
     }
     write_json(path.with_suffix(".json"), facts)

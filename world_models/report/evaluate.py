@@ -2,7 +2,6 @@
 model beside guesses."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -17,10 +16,9 @@ from world_models.report.next_frames import ERROR_CAPTIONS, FILM, add_errors, er
 from world_models.report.page import Section
 from world_models.report.set_aside import add_set_aside
 from world_models.report.verdict import Finding
-from world_models.runs.files import read_json
 from world_models.runs.metrics import read_rows
+from world_models.runs.results import AgentScores, PixelScores, Returns, read_scores
 from world_models.runs.rows import rows_of
-from world_models.runs.statistics import Summary
 
 TITLE = "Evaluation"
 LEAD = "The agent on episodes that it has never met, beside a policy that acts at random."
@@ -37,14 +35,10 @@ def headline(folder: Path) -> Headline | None:
     """The agent's mean return, or the skill of a next-frame model."""
     if not (folder / "scores.json").is_file():
         return None
-    path = folder / "scores.json"
-    scores = read_json(path)
-    try:
-        if "horizons" in scores:
-            return Headline(SKILL, skill(list(rows_of(HorizonRow, scores["horizons"]))), True)
-        return Headline("mean return", float(scores["mean"]), True, float(scores["std"]))
-    except (KeyError, TypeError, AttributeError):
-        raise ValueError(f"{path} is damaged: it holds no scores; evaluate again") from None
+    scores = read_scores(folder / "scores.json")
+    if isinstance(scores, PixelScores):
+        return Headline(SKILL, skill(list(rows_of(HorizonRow, scores.horizons))), True)
+    return Headline("mean return", scores.mean, True, scores.std)
 
 
 def findings(folder: Path) -> list[Finding]:
@@ -53,15 +47,14 @@ def findings(folder: Path) -> list[Finding]:
         heads = read_rows(folder / "calibration_scores.csv", HeadScore)
         rows = read_rows(folder / "rollout_metrics.csv", HorizonRow)
         return [*error_findings(rows), *head_findings(heads, "the model")]
-    scores = _read_scores(folder)
-    if not {"agent", "random"} <= set(scores):
-        return []
-    return agent_findings(scores["agent"][1], scores["random"][1])
+    scores = _agent_scores(folder)
+    return [] if scores is None else agent_findings(scores, scores.random)
 
 
-def agent_findings(agent: Summary, random: Summary) -> list[Finding]:
+def agent_findings(agent: Returns, random: Returns) -> list[Finding]:
     """One plays better where the intervals of the mean returns do not touch."""
-    good, bad = agent.low > random.high, agent.high < random.low
+    good = agent.interval95[0] > random.interval95[1]
+    bad = agent.interval95[1] < random.interval95[0]
     ours, theirs = _with_interval(agent), _with_interval(random)
     if bad:
         what = f"The random policy plays better than the agent: mean return {theirs} against {ours}"
@@ -72,9 +65,10 @@ def agent_findings(agent: Summary, random: Summary) -> list[Finding]:
     return [Finding(good, f"{what}.")]
 
 
-def _with_interval(summary: Summary) -> str:
-    low, high = (number(value, summary.mean) for value in (summary.low, summary.high))
-    return f"{number(summary.mean)} (95 % interval {low} to {high})"
+def _with_interval(scores: Returns) -> str:
+    low, high = (number(value, scores.mean) for value in scores.interval95)
+    episodes = f"{len(scores.returns)} episode{'s' * (len(scores.returns) > 1)}"
+    return f"{number(scores.mean)} (95 % interval {low} to {high}, {episodes})"
 
 
 def fill(section: Section) -> None:
@@ -95,60 +89,44 @@ def _fill_pixels(section: Section) -> None:
 def _fill_agent(section: Section) -> None:
     """Returns of the agent beside those of the random policy, and films of three episodes."""
     add_set_aside(section)
-    scores: dict[str, tuple[np.ndarray, Summary]] = {}
+    ranked: list[float] = []
     try:
-        scores = _read_scores(section.folder)
+        scores = _agent_scores(section.folder)
     except ValueError as error:
         section.note(str(error))
-    ranked: list[float] = []
-    if "agent" in scores:
-        returns, summary = scores["agent"]
-        ranked = sorted(returns.tolist(), reverse=True)
-        section.headline = (
-            plus_minus(summary.mean, summary.std),
-            f"mean return ± standard deviation over {len(ranked)} unseen episodes",
-        )
-        interval = f"{number(summary.low, summary.mean)} to {number(summary.high, summary.mean)}"
-        section.facts = [
-            ("Mean", number(summary.mean)),
-            ("95 % interval", interval),
-            ("Median", number(summary.median)),
-        ]
-        section.facts.append(("Episodes", f"{len(ranked)}"))
-    if "random" in scores:
-        section.aside = (
-            plus_minus(scores["random"][1].mean, scores["random"][1].std),
-            "random policy",
-        )
-    rows = [
-        (name, COLOURS[name], returns, (s.mean, s.low, s.high))
-        for name, (returns, s) in scores.items()
-    ]
-    section.plot(plots.strip(rows, RETURNS), RETURNS, note=RETURNS_NOTE)
+    else:
+        if scores is not None:
+            ranked = sorted(scores.returns, reverse=True)
+            _add_returns(section, scores)
     for name, place in (("best", 0), ("median", len(ranked) // 2), ("worst", -1)):
         caption = f"{name} episode" + (f" · {number(ranked[place])}" if ranked else "")
         section.show(section.folder / "videos" / f"{name}.mp4", caption, section.videos)
 
 
-def _read_scores(folder: Path) -> dict[str, tuple[np.ndarray, Summary]]:
-    """Returns and summary of the agent and of the random policy, as far as scores.json has them.
-
-    A damaged file is a ValueError.
-    """
-    path = folder / "scores.json"
-    if not path.is_file():
-        return {}
-    try:
-        values = read_json(path)
-        found = {"agent": values, "random": values.get("random")}
-        return {name: _score(part) for name, part in found.items() if part}
-    except (ValueError, KeyError, TypeError, AttributeError):
-        raise ValueError("scores.json is damaged.") from None
-
-
-def _score(part: dict[str, Any]) -> tuple[np.ndarray, Summary]:
-    low, high = part["interval95"]
-    returns = np.asarray(part["returns"], float).reshape(-1)
-    return returns, Summary(
-        *(float(value) for value in (part["mean"], part["std"], part["median"], low, high))
+def _add_returns(section: Section, scores: AgentScores) -> None:
+    random = scores.random
+    section.headline = (
+        plus_minus(scores.mean, scores.std),
+        f"mean return ± standard deviation over {len(scores.returns)} unseen episodes",
     )
+    low, high = (number(value, scores.mean) for value in scores.interval95)
+    section.facts = [
+        ("Mean", number(scores.mean)),
+        ("95 % interval", f"{low} to {high}"),
+        ("Median", number(scores.median)),
+        ("Episodes", f"{len(scores.returns)}"),
+    ]
+    who = f"random policy, {len(random.returns)} of the episodes"
+    section.aside = (plus_minus(random.mean, random.std), who)
+    rows = [
+        (name, COLOURS[name], np.asarray(one.returns), (one.mean, *one.interval95))
+        for name, one in (("agent", scores), ("random", random))
+    ]
+    section.plot(plots.strip(rows, RETURNS), RETURNS, note=RETURNS_NOTE)
+
+
+def _agent_scores(folder: Path) -> AgentScores | None:
+    """scores.json of an agent, where there is one; a damaged file is a ValueError."""
+    path = folder / "scores.json"
+    scores = read_scores(path) if path.is_file() else None
+    return scores if isinstance(scores, AgentScores) else None

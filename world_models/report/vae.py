@@ -1,9 +1,8 @@
 """What the report says of V: its training, its pictures beside the baselines, its latents."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -16,8 +15,8 @@ from world_models.report.headline import QUALITY_OF_PICTURES, Headline
 from world_models.report.page import Section
 from world_models.report.training import fill_training
 from world_models.report.verdict import PSNR, Finding, Side, better
-from world_models.runs.files import read_json
 from world_models.runs.metrics import read_csv
+from world_models.runs.results import Quality, read_quality
 from world_models.runs.rows import captions, rows_of
 
 TITLE = "V · vision"
@@ -60,16 +59,11 @@ def best_epoch(rows: Sequence[VisionRow]) -> VisionRow | None:
 def findings(folder: Path) -> list[Finding]:
     """The pictures of the best V beside those of the baselines."""
     path = folder / "quality.json"
-    return vision_findings(list(_pictures(path))) if path.is_file() else []
+    return vision_findings(_pictures(read_quality(path))) if path.is_file() else []
 
 
-def _pictures(path: Path) -> Iterator[BaselineRow]:
-    """What quality.json says of pictures; a damaged file is a ValueError."""
-    quality = read_json(path)
-    pictures = quality.get("pictures") if isinstance(quality, dict) else None
-    if not isinstance(pictures, list) or not all(isinstance(row, dict) for row in pictures):
-        raise ValueError("quality.json is damaged.")
-    return rows_of(BaselineRow, pictures)
+def _pictures(quality: Quality) -> list[BaselineRow]:
+    return list(rows_of(BaselineRow, [row.model_dump() for row in quality.pictures]))
 
 
 def vision_findings(pictures: Sequence[BaselineRow]) -> list[Finding]:
@@ -141,29 +135,29 @@ def _add_quality(section: Section) -> None:
     if not path.is_file():
         return
     try:
-        quality = read_json(path)
-        facts = _facts(quality)
-        kl, floor = np.asarray(quality["kl_per_latent"], float), float(quality["kl_tolerance"])
-    except (ValueError, KeyError, TypeError):
-        section.note("quality.json is damaged.")
+        quality = read_quality(path)
+    except ValueError as error:
+        section.note(str(error))
         return
-    section.facts += facts
+    section.facts += _facts(quality)
+    floor = quality.kl_tolerance
     note = (
         f"Means over the held-out frames; line: free bits, {number(floor)} nats"
         if floor > 0
         else ""
     )
+    kl = np.asarray(quality.kl_per_latent)
     section.plot(plots.bars(kl, "latents, sorted", HALF, PER_LATENT, floor), PER_LATENT, HALF, note)
 
 
-def _facts(quality: dict[str, Any]) -> list[tuple[str, str]]:
-    ours, *others = quality["pictures"]
+def _facts(quality: Quality) -> list[tuple[str, str]]:
+    ours, *others = _pictures(quality)
     facts = []
     for key, label in (("psnr", "PSNR"), ("psnr_moving", "PSNR of what moves")):
-        beside = ", ".join(f"{row['name']} {_number(row[key])}" for row in others)
-        facts.append((label, f"{_number(ours[key])} dB ({beside})"))
-    facts.append(("Active latents", f"{quality['active']} of {quality['latent_size']}"))
-    facts.append(("Latents at the floor", f"{quality['at_floor']:.0%}"))
+        beside = ", ".join(f"{row.name} {_number(getattr(row, key))}" for row in others)
+        facts.append((label, f"{_number(getattr(ours, key))} dB ({beside})"))
+    facts.append(("Active latents", f"{quality.active} of {quality.latent_size}"))
+    facts.append(("Latents at the floor", f"{quality.at_floor:.0%}"))
     return facts
 
 

@@ -2,7 +2,7 @@
 field that is missing, of another type or out of range."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -33,15 +33,31 @@ class Input(Stored):
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
 
 
+S = TypeVar("S", bound=Stored)
+
+
 def require(schema: type[Stored], content: Any, place: str | Path) -> None:
     """Content that does not fit its schema is a ValueError that names the place and the field."""
-    if not isinstance(content, dict):
-        raise damaged(place, f"it holds {_quoted(content)} and no table of fields")
+    _require_table(content, place)
     try:
         schema.model_validate(content)
     except ValidationError as error:
         if found := flaws(error):
             raise damaged(place, _sentence(found[0])) from None
+
+
+def parsed(schema: type[S], content: Any, place: str | Path) -> S:
+    """The fields of content that is as its schema says; else a ValueError as in `require`."""
+    _require_table(content, place)
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        raise damaged(place, _sentence(error.errors(include_url=False)[0])) from None
+
+
+def _require_table(content: Any, place: str | Path) -> None:
+    if not isinstance(content, dict):
+        raise damaged(place, f"it holds {_quoted(content)} and no table of fields")
 
 
 def flaws(error: ValidationError) -> "list[ErrorDetails]":
