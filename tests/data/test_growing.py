@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from world_models.data.arrays import shard_name
 from world_models.data.episode import Episode
 from world_models.data.growing import StoreAppender, StoreExtender
+from world_models.data.manifests import shard_name
 from world_models.data.store import EpisodeStore, StoreWriter, write_shard
 
 MakeStore = Callable[..., EpisodeStore]

@@ -17,6 +17,7 @@ from world_models.data.verify import Verdict, check_store
 from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
+from world_models.runs import progress
 
 LENGTHS = [5, 1, 9, 4, 12, 3, 7]
 COUNTING_SPACE = ActionSpace("box", 2, (0.0, 0.0), (100.0, 10.0), ("affine", "affine"))
@@ -71,10 +72,20 @@ def edit_array(store: EpisodeStore, name: str, row: int, value: Any) -> None:
 
 
 def test_a_whole_store_has_no_damage(store: EpisodeStore) -> None:
-    checked: list[int] = []
-    verdict = check_store(store.folder, checked.append)
+    verdict = check_store(store.folder)
     assert verdict.damages == [] and verdict.damaged == set() and len(verdict.rows) == 7
-    assert checked == [3, 3, 1]
+
+
+def test_it_says_how_far_it_is_and_how_long_it_takes(
+    store: EpisodeStore, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(progress, "LOG_SECONDS", 0.0)
+    monkeypatch.setattr(progress.ProgressBar, "_watch", lambda bar: None)
+    caplog.set_level("INFO")
+    check_store(store.folder)
+    lines = [line for line in caplog.messages if line.startswith("verify ")]
+    assert [line.split(",")[0] for line in lines] == ["verify 1/3", "verify 2/3", "verify 3/3"]
+    assert all("shards/s" in line and line.endswith(" left") for line in lines)
 
 
 def grown(store: EpisodeStore, make_episode: Callable[..., Any]) -> EpisodeStore:
@@ -101,8 +112,8 @@ def test_a_grown_store_is_checked_to_its_end(
     ("entry", "sentence"),
     [
         ({"first_episode": 9}, "an addition from episode 9 on, which lies outside of 1 to 8"),
-        ({"first_episode": 0}, "an addition from episode 0 on, which lies outside of 1 to 8"),
-        ({"policy": None}, "manifest.json gives an addition no valid policy"),
+        ({"first_episode": 0}, "in additions[0] of manifest.json, first_episode is 0, "),
+        ({"policy": None}, "in additions[0] of manifest.json, policy is None, "),
     ],
 )
 def test_a_wrong_addition_is_named(
@@ -217,13 +228,13 @@ def set_row(index: int, key: str, value: Any) -> Callable[[dict], Any]:
 
 
 WRONG_TABLES: list[tuple[Callable[[dict], Any], int, str]] = [
-    (set_row(2, "length", 0), 2, "episode 2: manifest.json gives it 0 steps and the seed 102"),
-    (set_row(2, "seed", -7), 2, "episode 2: manifest.json gives it 9 steps and the seed -7"),
-    (set_row(2, "seed", "x"), 2, "episode 2: manifest.json gives it no valid seed"),
+    (set_row(2, "length", 0), 2, "episode 2: in manifest.json, length is 0, "),
+    (set_row(2, "seed", -7), 2, "episode 2: in manifest.json, seed is -7, "),
+    (set_row(2, "seed", "x"), 2, "episode 2: in manifest.json, seed is 'x', "),
     (
         set_row(2, "split", "test"),
         2,
-        ("episode 2: manifest.json gives it the split 'test', which is not train or validation"),
+        "episode 2: in manifest.json, split is 'test', input should be 'train' or 'validation'",
     ),
     (
         set_row(2, "shard", 9),

@@ -15,7 +15,7 @@ from world_models.data.store import EpisodeStore, StoreWriter
 from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
-from world_models.runs.folder import remove_leftovers
+from world_models.runs.files import remove_leftovers
 
 NAMES = {"npz": "episode_000000.npz", "hdf5": "episodes.hdf5", "minari": "minari"}
 

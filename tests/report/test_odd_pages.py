@@ -54,7 +54,8 @@ def test_a_field_of_another_type_is_named_and_left_out(tmp_path: Path, field: st
 def test_all_fields_of_another_type_at_once(tmp_path: Path) -> None:
     odd = ODD_FIELDS | {"wall_seconds": 1e300}
     folder = write_training(tmp_path / "run", "mdrnn", [2.0, 1.2], **odd)
-    assert f"damaged: {', '.join(ODD_FIELDS)} cannot be shown." in report(folder).text
+    named = re.search(r"damaged: ([\w, ]+) cannot be shown\.", report(folder).text)
+    assert named is not None and {*named[1].split(", ")} == {*ODD_FIELDS}
 
 
 def test_an_odd_part_spoils_only_its_section(tmp_path: Path) -> None:

@@ -10,8 +10,8 @@ import pytest
 
 from world_models.main import main
 from world_models.report.report import write_report
-from world_models.runs.files import plain_name, read_json
-from world_models.runs.folder import open_lock, remove_leftovers, require_own_files
+from world_models.runs.files import plain_name, read_json, remove_leftovers
+from world_models.runs.folder import open_lock, require_own_files
 from world_models.runs.metrics import MetricsLog, Tables, read_csv
 from world_models.runs.past import PastRun
 

@@ -13,12 +13,12 @@ import numpy as np
 import numpy.typing as npt
 from numpy.lib import format as npy
 
-from world_models.data.manifests import require_mark
+from world_models.data.manifests import require_mark, shard_name
 from world_models.data.maps import OpenMaps, map_array
 from world_models.runs.files import (
-    is_temporary,
     parse_json,
     read_json,
+    remove_leftovers,
     replacing,
     require_regular,
     sha256,
@@ -35,11 +35,6 @@ UNREADABLE_HEADER = (
     *(ValueError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError),
 )
 """What numpy raises on a header that is damaged."""
-
-
-def shard_name(index: int, part: str = "") -> str:
-    """Stem of a shard's files: shard_00003, or shard_00003_frames for one of its arrays."""
-    return f"shard_{index:05d}_{part}" if part else f"shard_{index:05d}"
 
 
 def write_array(
@@ -187,13 +182,6 @@ def write_manifest(folder: Path, manifest: dict[str, Any]) -> Path:
     remove_leftovers(folder)
     write_json(folder / "manifest.json", manifest)
     return folder / "manifest.json"
-
-
-def remove_leftovers(folder: Path) -> None:
-    """Delete what killed writers had half written."""
-    for leftover in folder.glob(".*.tmp"):
-        if is_temporary(leftover):
-            leftover.unlink()
 
 
 class ShardedFolder:

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from world_models.data import arrays
-from world_models.data.arrays import shard_name
 from world_models.data.episode import Episode
+from world_models.data.manifests import shard_name
 from world_models.data.store import (
     META_KEYS,
     STORE_COLUMNS,
@@ -24,7 +24,7 @@ from world_models.data.store import (
     open_manifest,
     write_shard,
 )
-from world_models.runs.files import keep_version, replacing
+from world_models.runs.files import keep_version, remove_leftovers, replacing
 from world_models.runs.folder import display_path, locked
 
 FIXED_KEYS = ("env", "backend", "has_final_frame")
@@ -164,7 +164,7 @@ def _remove_uncommitted(store: EpisodeStore) -> None:
         ours = re.fullmatch(r"shard_\d{5}(_\w+)?\.(npy|json)", path.name)
         if ours and path.name[: len(shard_name(0))] not in committed:
             path.unlink()
-    arrays.remove_leftovers(store.folder)
+    remove_leftovers(store.folder)
 
 
 def _grown(

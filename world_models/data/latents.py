@@ -10,9 +10,14 @@ import torch
 from torch import Tensor
 
 from world_models.data import arrays
-from world_models.data.arrays import Array, ShardedFolder, shard_name
+from world_models.data.arrays import Array, ShardedFolder
 from world_models.data.gathering import gather_runs
-from world_models.data.manifests import LatentsManifest, OldLatentsManifest, require_shards
+from world_models.data.manifests import (
+    LatentsManifest,
+    OldLatentsManifest,
+    require_shards,
+    shard_name,
+)
 from world_models.data.store import EpisodeStore
 from world_models.runs.parsing import damaged, require
 

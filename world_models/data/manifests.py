@@ -1,6 +1,6 @@
 """What manifests and commit marks of stores and latents say, checked before an array is touched."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -15,6 +15,11 @@ STORE_COLUMNS = ("frames", "actions", "rewards", "done")
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(ge=1, lt=1 << 40)]
 Index = Annotated[int, Field(ge=0, lt=1 << 40)]
+
+
+def shard_name(index: int, part: str = "") -> str:
+    """Stem of a shard's files: shard_00003, or shard_00003_frames for one of its arrays."""
+    return f"shard_{index:05d}_{part}" if part else f"shard_{index:05d}"
 
 
 class Shard(Stored):
@@ -40,7 +45,7 @@ class EpisodeEntry(Stored):
 Episodes = Annotated[list[EpisodeEntry], FailFast(), Field(min_length=1)]
 
 
-class _Addition(Stored):
+class Addition(Stored):
     first_episode: Positive
     policy: Text
     seed: int
@@ -63,7 +68,7 @@ class StoreOutline(Stored):
 
 class _Tables(Stored):
     episodes: Episodes
-    additions: list[_Addition] = Field([])
+    additions: list[Addition] = Field([])
 
 
 class EpisodesMark(Shard):
@@ -107,7 +112,7 @@ def require_shards(
     """Each shard once, with one file for each column, or it is a ValueError."""
     for number, shard in enumerate(shards):
         index = shard["index"]
-        wanted = {f"shard_{index:05d}_{column}.npy" for column in columns}
+        wanted = {f"{shard_name(index, column)}.npy" for column in columns}
         if {*shard["files"]} != wanted:
             raise damaged(place, f"shards[{number}].files are not {', '.join(sorted(wanted))}")
     found = [shard["index"] for shard in shards]
@@ -129,11 +134,8 @@ def require_store(manifest: dict[str, Any], columns: Sequence[str], path: Path) 
     require_outline(manifest, columns, path)
     require(_Tables, manifest, path)
     require_places(manifest["episodes"], manifest["shards"], path)
-    before, last = 0, len(manifest["episodes"]) - 1
-    for number, addition in enumerate(manifest.get("additions", [])):
-        if not before < addition["first_episode"] <= last:
-            raise damaged(path, f"additions[{number}].first_episode lies outside of its episodes")
-        before = addition["first_episode"]
+    for what in misplaced_additions(manifest):
+        raise damaged(path, f"it has {what}")
 
 
 def require_mark(mark: dict[str, Any], columns: Sequence[str], path: Path) -> None:
@@ -141,7 +143,7 @@ def require_mark(mark: dict[str, Any], columns: Sequence[str], path: Path) -> No
     schema = EpisodesMark if "episodes" in mark or "frames" in columns else LatentsMark
     require(schema, mark, path)
     require_shards([mark], columns, path)
-    if path.name != f"shard_{mark['index']:05d}.json":
+    if path.name != f"{shard_name(mark['index'])}.json":
         raise damaged(path, f"index is {mark['index']}")
     if schema is EpisodesMark:
         require_places(mark["episodes"], [mark], path)
@@ -151,21 +153,56 @@ def require_places(
     episodes: Sequence[dict[str, Any]], shards: Sequence[dict[str, Any]], place: str | Path
 ) -> None:
     """Episodes lie end to end in their shards and fill them, or it is a ValueError."""
-    rows = {shard["index"]: shard["rows"] for shard in shards}
-    taken = dict.fromkeys(rows, 0)
     for number, row in enumerate(episodes):
         if row.get("crc32") and {*row["crc32"]} != {*STORE_COLUMNS}:
             raise damaged(place, f"episodes[{number}].crc32 is not that of its columns")
-        shard = row["shard"]
-        if shard not in rows:
-            raise damaged(place, f"episodes[{number}].shard is {shard}, and there is no such shard")
-        if row["start"] != taken[shard]:
-            raise damaged(
-                place, f"episodes[{number}].start is {row['start']}, and not {taken[shard]}"
+    for number, what in misplaced(episodes, shards, range(len(episodes))):
+        raise damaged(place, f"it puts episodes[{number}] {what}")
+    for what in unfilled(episodes, shards):
+        raise damaged(place, what)
+
+
+def misplaced(
+    episodes: Sequence[dict[str, Any]], shards: Sequence[dict[str, Any]], numbers: Iterable[int]
+) -> Iterator[tuple[int, str]]:
+    """Which of these episodes do not lie end to end in their shards, and where they are put.
+
+    After one that does not, the start of the next is believed.
+    """
+    sizes = {shard["index"]: shard["rows"] for shard in shards}
+    free: dict[int, int | None] = dict.fromkeys(sizes, 0)
+    for number in numbers:
+        shard, start = episodes[number]["shard"], episodes[number]["start"]
+        end = start + episodes[number]["length"] + 1
+        if shard not in sizes:
+            yield number, f"into shard {shard}, and there is no such shard"
+        elif free[shard] not in (None, start) or end > sizes[shard]:
+            taken = "" if free[shard] is None else f", {free[shard]} taken"
+            rows = f"rows {start} to {end - 1} of {shard_name(shard)}"
+            yield number, f"into {rows}, which has {sizes[shard]} rows{taken}"
+            free[shard] = None
+        else:
+            free[shard] = end
+
+
+def unfilled(episodes: Sequence[dict[str, Any]], shards: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Which shards are not filled by their episodes, which lie end to end."""
+    taken = {row["shard"]: row["start"] + row["length"] + 1 for row in episodes}
+    for shard in shards:
+        name, rows, found = shard_name(shard["index"]), shard["rows"], taken.get(shard["index"], 0)
+        if found != rows:
+            yield f"{name}: only {found} of its {rows} rows belong to an episode"
+
+
+def misplaced_additions(manifest: dict[str, Any]) -> Iterator[str]:
+    """Which additions of a grown store do not begin after the one before, and in its table."""
+    before, count = 0, len(manifest["episodes"])
+    for entry in manifest.get("additions", []):
+        first = entry["first_episode"]
+        if before < first < count:
+            before = first
+        else:
+            yield (
+                f"an addition from episode {first} on, which lies outside of {before + 1} to "
+                f"{count - 1}"
             )
-        taken[shard] += row["length"] + 1
-        if taken[shard] > rows[shard]:
-            raise damaged(place, f"episodes[{number}].length is {row['length']}, beyond its shard")
-    for shard, count in taken.items():
-        if count != rows[shard]:
-            raise damaged(place, f"shard {shard} has {rows[shard]} rows, its episodes {count}")

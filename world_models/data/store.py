@@ -14,9 +14,9 @@ import numpy as np
 import numpy.typing as npt
 
 from world_models.data import arrays
-from world_models.data.arrays import Layout, ShardedFolder, read_manifest, shard_name
+from world_models.data.arrays import Layout, ShardedFolder, read_manifest
 from world_models.data.episode import Episode
-from world_models.data.manifests import STORE_COLUMNS, require_store
+from world_models.data.manifests import STORE_COLUMNS, require_store, shard_name
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import KEPT_FOLDER
 from world_models.runs.folder import display_path, is_live

@@ -4,19 +4,26 @@ Every file is checked, every row of the table, every episode.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from world_models.data.arrays import check_array, map_array, shard_name
+from world_models.data.arrays import check_array, map_array
 from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED, UNKNOWN_SEED
-from world_models.data.manifests import require_outline
-from world_models.data.store import (
-    SPLITS,
+from world_models.data.manifests import (
     STORE_COLUMNS,
+    Addition,
+    EpisodeEntry,
+    misplaced,
+    misplaced_additions,
+    require_outline,
+    shard_name,
+    unfilled,
+)
+from world_models.data.store import (
     ShardArrays,
     checksum,
     open_manifest,
@@ -24,17 +31,9 @@ from world_models.data.store import (
 )
 from world_models.envs.spec import EnvSpec
 from world_models.runs.files import sha256
+from world_models.runs.parsing import flaw
+from world_models.runs.progress import tracked
 from world_models.runs.stored_env import spec_of
-
-EPISODE_ENTRY_TYPES = {
-    "seed": int,
-    "shard": int,
-    "start": int,
-    "length": int,
-    "return": (int, float),
-    "split": str,
-}
-ADDITION_TYPES = {"first_episode": int, "policy": str, "seed": int, "versions": dict}
 
 
 @dataclass(frozen=True)
@@ -60,23 +59,20 @@ class Verdict:
         return {index for damage in self.damages for index in damage.episodes}
 
 
-def check_store(folder: Path, progress: Callable[[int], None] | None = None) -> Verdict:
+def check_store(folder: Path) -> Verdict:
     """Read every byte of the store in `folder`.
 
-    `progress` is told the number of episodes after each shard. A manifest that cannot be read is a
-    ValueError; everything else is listed.
+    A manifest that cannot be read is a ValueError; everything else is listed.
     """
     manifest, _ = open_manifest(folder / "manifest.json")
     spec = _check_manifest(folder / "manifest.json", manifest)
-    rows = manifest["episodes"]
+    rows, shards = manifest["episodes"], manifest["shards"]
     damages = [*_check_rows(rows), *_check_seeds(rows)]
     damages += [*_check_additions(manifest), *_check_places(manifest, _untouched(rows, damages))]
     sound = _untouched(rows, damages)
-    for shard in manifest["shards"]:
+    for shard in tracked("verify", shards, len(shards), "shards"):
         inside = [index for index in sound if rows[index]["shard"] == shard["index"]]
         damages += _check_shard(folder, spec, rows, shard, inside)
-        if progress is not None:
-            progress(len(inside))
     return Verdict(damages, rows)
 
 
@@ -92,13 +88,6 @@ def _check_manifest(path: Path, manifest: dict[str, Any]) -> EnvSpec:
     return spec_of(manifest["env"], path)
 
 
-def _wrong(entry: dict[str, Any], kinds: dict[str, Any]) -> list[str]:
-    """The keys whose values are missing or of another type."""
-    found = {key: entry.get(key) for key in kinds}
-    odd = [key for key in kinds if not isinstance(found[key], kinds[key])]
-    return odd or [key for key, value in found.items() if isinstance(value, bool)]
-
-
 def _damage(index: int, what: str) -> Damage:
     return Damage(f"episode {index}: {what}", (index,))
 
@@ -106,19 +95,8 @@ def _damage(index: int, what: str) -> Damage:
 def _check_rows(rows: list[dict[str, Any]]) -> Iterator[Damage]:
     """Each entry of the episode table by itself."""
     for index, row in enumerate(rows):
-        wrong = _wrong(row, EPISODE_ENTRY_TYPES)
-        if wrong:
-            yield _damage(index, f"manifest.json gives it no valid {', '.join(wrong)}")
-        elif row["length"] < 1 or row["seed"] < UNKNOWN_SEED:
-            yield _damage(
-                index, f"manifest.json gives it {row['length']} steps and the seed {row['seed']}"
-            )
-        elif row["split"] not in SPLITS:
-            yield _damage(
-                index,
-                f"manifest.json gives it the split {row['split']!r}, "
-                f"which is not {' or '.join(SPLITS)}",
-            )
+        if found := flaw(EpisodeEntry, row):
+            yield _damage(index, f"in manifest.json, {found}")
 
 
 def _check_seeds(rows: list[dict[str, Any]]) -> Iterator[Damage]:
@@ -141,55 +119,25 @@ def _check_seeds(rows: list[dict[str, Any]]) -> Iterator[Damage]:
 
 def _check_additions(manifest: dict[str, Any]) -> Iterator[Damage]:
     """Each addition of a grown store begins after the last one."""
-    before = 0
-    count = len(manifest["episodes"])
-    for entry in manifest.get("additions", []):
-        wrong = _wrong(entry, ADDITION_TYPES)
-        if wrong:
-            yield Damage(f"manifest.json gives an addition no valid {', '.join(wrong)}", ())
-        elif not before < entry["first_episode"] < count:
-            yield Damage(
-                f"manifest.json has an addition from episode {entry['first_episode']} on, "
-                f"which lies outside of {before + 1} to {count - 1}",
-                (),
-            )
-        else:
-            before = entry["first_episode"]
+    flaws = [flaw(Addition, entry) for entry in manifest.get("additions", [])]
+    for number, found in enumerate(flaws):
+        if found:
+            yield Damage(f"in additions[{number}] of manifest.json, {found}", ())
+    if not any(flaws):
+        for what in misplaced_additions(manifest):
+            yield Damage(f"manifest.json has {what}", ())
 
 
 def _check_places(manifest: dict[str, Any], indices: list[int]) -> Iterator[Damage]:
-    """Episodes lie end to end in their shards and fill them.
-
-    After one that does not, the next one's start is believed.
-    """
-    sizes = {shard["index"]: shard["rows"] for shard in manifest["shards"]}
-    free: dict[int, int | None] = dict.fromkeys(sizes, 0)
-    for index in indices:
-        row = manifest["episodes"][index]
-        shard = row["shard"]
-        start = row["start"]
-        end = start + row["length"] + 1
-        if shard not in sizes:
-            yield _damage(
-                index, f"manifest.json puts it into shard {shard}, and there is no such shard"
-            )
-        elif free[shard] not in (None, start) or end > sizes[shard]:
-            place = f"rows {start} to {end - 1} of {shard_name(shard)}"
-            yield _damage(
-                index,
-                f"manifest.json puts it into {place}, which has {sizes[shard]} rows, "
-                f"{free[shard]} taken",
-            )
-            free[shard] = None
-        else:
-            free[shard] = end
-    for shard, taken in free.items():
-        if taken not in (None, sizes[shard]) and len(indices) == len(manifest["episodes"]):
-            yield Damage(
-                f"{shard_name(shard)}: only {taken} of its {sizes[shard]} rows "
-                "belong to an episode",
-                (),
-            )
+    """Episodes lie end to end in their shards and fill them."""
+    rows, shards = manifest["episodes"], manifest["shards"]
+    damages = [
+        _damage(index, f"manifest.json puts it {what}")
+        for index, what in misplaced(rows, shards, indices)
+    ]
+    yield from damages
+    if not damages and len(indices) == len(rows):
+        yield from (Damage(what, ()) for what in unfilled(rows, shards))
 
 
 def _check_shard(
@@ -237,8 +185,7 @@ def _is_intact(folder: Path, column: str, row: dict[str, Any]) -> bool:
     """
     array = map_array(folder / f"{shard_name(row['shard'], column)}.npy")
     part = array[row["start"] : row["start"] + row["length"] + 1]
-    known = row.get("crc32")
-    return isinstance(known, dict) and known.get(column) == checksum(part)
+    return bool(row.get("crc32", {}).get(column) == checksum(part))
 
 
 def _check_file(path: Path, column: str, shard: dict[str, Any], spec: EnvSpec) -> tuple[str, bool]:

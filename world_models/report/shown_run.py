@@ -1,55 +1,15 @@
 """A run as its page shows it: what its manifest says amiss is left out, and named."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import Field, ValidationError
+from pydantic import ValidationError
 
 from world_models.runs.files import read_json
 from world_models.runs.folder import display_path
-from world_models.runs.parsing import Stored, flaws
+from world_models.runs.manifest import RunManifest
+from world_models.runs.parsing import flaws
 from world_models.runs.past import PastRun
-
-LONGEST_RUN = 1e10
-"""Seconds; what lasted longer cannot be."""
-
-
-class _Input(Stored):
-    kind: str
-    path: str
-    sha256: str
-
-
-class _Part(Stored):
-    folder: str
-    stage: str
-
-
-class _Source(Stored):
-    path: str
-    sha256: str
-
-
-class _Commit(Stored):
-    commit: str
-
-
-class _Shown(Stored):
-    """Fields of a manifest that the page reads."""
-
-    status: str = ""
-    created: str = ""
-    experiment: str | None = None
-    error: str | None = None
-    env: dict[str, Any] | None = None
-    command: list[Any] | None = None
-    versions: dict[str, Any] | None = None
-    machine: dict[str, Any] | None = None
-    git: _Commit | None = None
-    reused: dict[str, _Source] | None = None
-    inputs: list[_Input] | None = None
-    parts: list[_Part] = Field([])
-    wall_seconds: Annotated[float, Field(ge=0, le=LONGEST_RUN)] | None = None
 
 
 def shown_run(folder: Path) -> tuple[PastRun, list[str]]:
@@ -72,8 +32,10 @@ def shown_run(folder: Path) -> tuple[PastRun, list[str]]:
 
 
 def _odd_fields(content: dict[str, Any]) -> list[str]:
+    """Fields that are there and not what the manifest of a run holds."""
     try:
-        _Shown.model_validate(content)
+        RunManifest.model_validate(content)
     except ValidationError as error:
-        return list(dict.fromkeys(str(found["loc"][0]) for found in flaws(error)))
+        odd = dict.fromkeys(str(found["loc"][0]) for found in flaws(error))
+        return [name for name in odd if name in content]
     return []

@@ -70,6 +70,13 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def remove_leftovers(folder: Path) -> None:
+    """Delete what killed writers had half written; who is the only writer owns all of it."""
+    for leftover in list(folder.rglob(".*.tmp")):
+        if is_temporary(leftover):
+            remove(leftover)
+
+
 def require_regular(path: Path) -> int:
     """The size of a file in bytes.
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from world_models.envs.trust import trusted
-from world_models.runs.files import is_temporary, read_json, remove, write_text
+from world_models.runs.files import read_json, write_text
 from world_models.runs.locks import try_lock, wait_for_lock
 from world_models.runs.manifest import RunManifest
 from world_models.runs.parsing import require
@@ -172,13 +172,6 @@ def _try_lock(file: IO[str], shared: bool = False) -> bool:
         return True
     time.sleep(0.02)
     return False
-
-
-def remove_leftovers(path: Path) -> None:
-    """Delete what a killed process had half written; while the lock is held it is nobody else's."""
-    for leftover in list(path.rglob(".*.tmp")):
-        if is_temporary(leftover):
-            remove(leftover)
 
 
 class _LogFile(logging.FileHandler):

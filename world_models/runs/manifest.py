@@ -7,11 +7,16 @@ from pydantic import ConfigDict, Field
 
 from world_models.runs.parsing import Count, Input, Stored, Text, require
 
-Seconds = Annotated[float, Field(ge=0, le=1e12)]
+Seconds = Annotated[float, Field(ge=0, le=1e10)]
+"""What lasted longer cannot be."""
 
 
 class _Environment(Stored):
     id: Text
+
+
+class _Commit(Stored):
+    commit: Text
 
 
 class _Part(Stored):
@@ -54,7 +59,7 @@ class RunManifest(Stored):
     upstream: Text | None = None
     versions: dict[Text, Text] = Field({})
     machine: dict[Text, Any] = Field({})
-    git: dict[Text, Any] | None = None
+    git: _Commit | None = None
 
 
 class Choices(Stored):
@@ -77,7 +82,7 @@ class ResumableManifest(RunManifest):
     threads: Count
     versions: dict[Text, Text]
     machine: dict[Text, Any]
-    git: dict[Text, Any] | None
+    git: _Commit | None
 
 
 def require_resumable(manifest: dict[str, Any], folder: Path) -> None:

@@ -38,26 +38,28 @@ S = TypeVar("S", bound=Stored)
 
 def require(schema: type[Stored], content: Any, place: str | Path) -> None:
     """Content that does not fit its schema is a ValueError that names the place and the field."""
-    _require_table(content, place)
-    try:
-        schema.model_validate(content)
-    except ValidationError as error:
-        if found := flaws(error):
-            raise damaged(place, _sentence(found[0])) from None
+    if found := flaw(schema, content):
+        raise damaged(place, found)
 
 
 def parsed(schema: type[S], content: Any, place: str | Path) -> S:
     """The fields of content that is as its schema says; else a ValueError as in `require`."""
-    _require_table(content, place)
+    require(schema, content, place)
     try:
         return schema.model_validate(content)
     except ValidationError as error:
         raise damaged(place, _sentence(error.errors(include_url=False)[0])) from None
 
 
-def _require_table(content: Any, place: str | Path) -> None:
+def flaw(schema: type[Stored], content: Any) -> str:
+    """What is wrong with content, the field first; empty where it fits its schema."""
     if not isinstance(content, dict):
-        raise damaged(place, f"it holds {_quoted(content)} and no table of fields")
+        return f"it holds {_quoted(content)} and no table of fields"
+    try:
+        schema.model_validate(content)
+    except ValidationError as error:
+        return next(map(_sentence, flaws(error)), "")
+    return ""
 
 
 def flaws(error: ValidationError) -> "list[ErrorDetails]":

@@ -15,6 +15,7 @@ from world_models.envs.spec import EnvSpec
 from world_models.runs.device import Device, Workers
 from world_models.runs.files import (
     read_json,
+    remove_leftovers,
     replacing,
     sha256,
     version_of,
@@ -25,7 +26,6 @@ from world_models.runs.folder import (
     display_path,
     locked,
     logging_to,
-    remove_leftovers,
     write_scripts,
 )
 from world_models.runs.metrics import MetricsLog, Mirror, Tables

@@ -221,8 +221,7 @@ def verify(cfg: ConvertConfig, console: Console | None = None) -> None:
     A damaged store is a ValueError.
     """
     folder, console = _store_folder(cfg), console or plain_console()
-    with ProgressBar("verify", None, rate_unit="episodes") as bar:
-        verdict = check_store(folder, bar.advance)
+    verdict = check_store(folder)
     for damage in verdict.damages:
         console.print(damage.sentence, markup=False, highlight=False, soft_wrap=True)
     console.print(_table(verdict))
