@@ -53,8 +53,8 @@ def findings(folder: Path) -> list[Finding]:
 
 def agent_findings(agent: Returns, random: Returns) -> list[Finding]:
     """One plays better where the intervals of the mean returns do not touch."""
-    good = agent.interval95[0] > random.interval95[1]
-    bad = agent.interval95[1] < random.interval95[0]
+    good = agent.between[0] > random.between[1]
+    bad = agent.between[1] < random.between[0]
     ours, theirs = _with_interval(agent), _with_interval(random)
     if bad:
         what = f"The random policy plays better than the agent: mean return {theirs} against {ours}"
@@ -66,7 +66,7 @@ def agent_findings(agent: Returns, random: Returns) -> list[Finding]:
 
 
 def _with_interval(scores: Returns) -> str:
-    low, high = (number(value, scores.mean) for value in scores.interval95)
+    low, high = (number(value, scores.mean) for value in scores.between)
     episodes = f"{len(scores.returns)} episode{'s' * (len(scores.returns) > 1)}"
     return f"{number(scores.mean)} (95 % interval {low} to {high}, {episodes})"
 
@@ -109,7 +109,7 @@ def _add_returns(section: Section, scores: AgentScores) -> None:
         plus_minus(scores.mean, scores.std),
         f"mean return ± standard deviation over {len(scores.returns)} unseen episodes",
     )
-    low, high = (number(value, scores.mean) for value in scores.interval95)
+    low, high = (number(value, scores.mean) for value in scores.between)
     section.facts = [
         ("Mean", number(scores.mean)),
         ("95 % interval", f"{low} to {high}"),
@@ -119,7 +119,7 @@ def _add_returns(section: Section, scores: AgentScores) -> None:
     who = f"random policy, {len(random.returns)} of the episodes"
     section.aside = (plus_minus(random.mean, random.std), who)
     rows = [
-        (name, COLOURS[name], np.asarray(one.returns), (one.mean, *one.interval95))
+        (name, COLOURS[name], np.asarray(one.returns), (one.mean, *one.between))
         for name, one in (("agent", scores), ("random", random))
     ]
     section.plot(plots.strip(rows, RETURNS), RETURNS, note=RETURNS_NOTE)

@@ -21,6 +21,12 @@ class Returns(Stored):
     # of the mean
     interval95: list[float] = Field(min_length=2, max_length=2)
 
+    @property
+    def between(self) -> tuple[float, float]:
+        """The 95 % interval of the mean."""
+        low, high = self.interval95
+        return low, high
+
 
 class AgentScores(Returns):
     """scores.json of an agent, and of the random policy on the first of its tracks."""
@@ -62,8 +68,9 @@ class Quality(Stored):
 def read_scores(path: Path) -> AgentScores | PixelScores:
     """scores.json, of an agent or of a next-frame model; a damaged one is a ValueError."""
     content = read_json(path)
-    of_pixels = isinstance(content, dict) and "horizons" in content
-    return parsed(PixelScores if of_pixels else AgentScores, content, path)
+    if isinstance(content, dict) and "horizons" in content:
+        return parsed(PixelScores, content, path)
+    return parsed(AgentScores, content, path)
 
 
 def read_quality(path: Path) -> Quality:
