@@ -14,6 +14,7 @@ from world_models.losses import (
     latent_kl,
     mdrnn_loss,
     pixel_error,
+    rarity,
     vae_loss,
     vae_terms,
 )
@@ -84,6 +85,21 @@ def test_vae_loss_weighs_the_kl_above_its_floor() -> None:
     assert float(loss) == pytest.approx(sum(by_hand) / 6)
     assert float(terms["kl"]) == pytest.approx(float(kl.mean())), "the true one"
     assert float(terms["reconstruction"]) == pytest.approx(float(error.mean()))
+
+
+def test_vae_loss_weighs_pixels_by_their_distance_from_the_mean() -> None:
+    x, recon = torch.rand(2, 3, 4, 5, 3).unbind()
+    mean = torch.rand(4, 5, 3)[..., :3]
+    x, recon = x.movedim(-1, 1), recon.movedim(-1, 1)
+    mu, logsigma = torch.randn(2, 3, 7).unbind()
+    extra = 6 * rarity(x, mean.movedim(-1, 0))
+    loss, terms = vae_loss(recon, x, mu, logsigma, kl_weight=0.3, floor=0.0, extra=extra)
+    plain, same = vae_loss(recon, x, mu, logsigma, kl_weight=0.3, floor=0.0)
+    assert terms == same
+    far = (x - mean.movedim(-1, 0)).abs().numpy().max(1, keepdims=True)
+    weighted = ((1 + 6 * far) * (recon - x).numpy() ** 2).sum((1, 2, 3)).mean()
+    assert float(loss) == pytest.approx(weighted + 0.3 * float(terms["kl"]), rel=1e-5)
+    assert loss > plain
 
 
 def test_better_reconstruction_costs_less() -> None:

@@ -54,16 +54,34 @@ def conv_vae_loss(recon: Tensor, x: Tensor, mu: Tensor, logsigma: Tensor) -> Ten
 
 
 def vae_loss(
-    recon: Tensor, x: Tensor, mu: Tensor, logsigma: Tensor, kl_weight: float, floor: float
+    recon: Tensor,
+    x: Tensor,
+    mu: Tensor,
+    logsigma: Tensor,
+    kl_weight: float,
+    floor: float,
+    extra: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """V's loss in training, reconstruction + kl_weight * max(kl, floor), mean over the frames.
 
-    Shapes as for `vae_terms`; `floor` is in nats for each frame. Returns the scalar loss and the
-    means "reconstruction" and "kl" in nats; the KL is the true one, without floor and weight.
+    Shapes as for `vae_terms`; `floor` is in nats for each frame. `extra` (B, 1, H, W) is how much
+    more than 1 a pixel's squared error weighs in the loss. Returns the scalar loss and the means
+    "reconstruction" and "kl" in nats, the true ones, without floor and weights.
     """
     reconstruction, kl = vae_terms(recon, x, mu, logsigma)
     loss = reconstruction + kl_weight * free_bits(kl, floor)
+    if extra is not None:
+        loss = loss + (extra * (recon - x).square()).flatten(1).sum(1)
     return loss.mean(), {"reconstruction": reconstruction.mean(), "kl": kl.mean()}
+
+
+def rarity(x: Tensor, mean: Tensor) -> Tensor:
+    """How far each pixel of x (B, C, H, W) is from the mean of all frames (C, H, W).
+
+    Largest difference of a channel, (B, 1, H, W). What stands still is in the mean; what moves,
+    and is seldom in one place, is far from it.
+    """
+    return (x - mean).abs().amax(1, keepdim=True)
 
 
 def gmm_loss(

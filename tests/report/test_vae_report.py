@@ -13,7 +13,7 @@ from report.fabricated import vision_row, write_rows
 
 from world_models.figures.media import save_png
 from world_models.figures.plots import HALF, bars
-from world_models.measures.rows import BaselineRow
+from world_models.measures.rows import BaselineRow, BlobRow
 from world_models.report.page import Section
 from world_models.report.sections import make_section
 
@@ -53,6 +53,26 @@ def test_facts_stand_beside_their_baselines(tmp_path: Path) -> None:
     assert facts["PSNR"] == "21.5 dB (PCA 23.0, mean image 15.2)"
     assert facts["PSNR of what moves"] == "16.0 dB (PCA 9.0, mean image –)"
     assert facts["Active latents"] == "14 of 16" and facts["Latents at the floor"] == "25%"
+
+
+def test_bright_moving_things_stand_in_a_table_by_their_sizes(tmp_path: Path) -> None:
+    def row(name: str, pixels: str, recall: float, precision: float) -> BlobRow:
+        return BlobRow(
+            name=name, pixels=pixels, blobs=8, recall=recall, drawn=5, precision=precision
+        )
+
+    of_v = [row("V", "1 to 3", 0.25, 0.8), row("V", "all", 0.75, 0.9)]
+    of_pca = [row("PCA", "1 to 3", 0.0, np.nan), row("PCA", "all", 0.5, 1.0)]
+    write_rows(tmp_path / "blobs.csv", [*of_v, *of_pca])
+    save_png(tmp_path / "images" / "blobs.png", np.zeros((8, 8, 3), np.uint8))
+    found = section(tmp_path)
+    (listing,) = found.listings
+    assert listing.columns[:3] == ["pixels", "things", "V: drawn"] and len(listing.columns) == 6
+    assert listing.rows == [
+        ["1 to 3", "8", "25%", "80%", "0%", "–"],
+        ["all", "8", "75%", "90%", "50%", "100%"],
+    ]
+    assert any("green" in figure.caption for figure in found.pictures)
 
 
 def test_the_page_leads_with_pictures_beside_the_baselines(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@ and that resuming changes none of it.
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from equality import assert_equal_runs, fails_at
 
 from world_models.config.stage import Setting
 from world_models.data.store import EpisodeStore
+from world_models.envs import families
 from world_models.envs.make import Backend, EnvConfig, make_spec
 from world_models.losses import latent_kl
 from world_models.main import main
@@ -180,6 +182,32 @@ def test_flips_change_training_and_survive_a_cut(
     assert (whole / "baselines.csv").read_bytes() == (finished / "vae/baselines.csv").read_bytes()
     plain, mirrored = ((run / "metrics.csv").read_bytes() for run in (finished / "vae", whole))
     assert plain != mirrored
+
+
+def test_what_moves_weighs_more_and_is_counted_and_survives_a_cut(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [replace(family, bright_movers=True) for family in families.FAMILIES]
+    monkeypatch.setattr(families, "FAMILIES", tuple(rows))
+    whole = train(finished, tmp_path / "whole", "stage.motion_weight=8")
+    arguments = small("vae", f"upstream={finished / 'rollout'}", "stage.motion_weight=8")
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "update", fails_at(40, Training.update))
+        assert main([*arguments, f"outputs={tmp_path / 'cut'}"]) == 130
+    assert main([f"resume={newest(tmp_path / 'cut')}"]) == 0
+    assert_equal_runs(whole, newest(tmp_path / "cut"))
+    sizes = ["1 to 3", "4 to 9", "10 to 29", "30 or more", "all"]
+    table = read_csv(whole / "blobs.csv")
+    assert [(row["name"], row["pixels"]) for row in table] == [
+        (name, pixels) for name in ("V", "PCA") for pixels in sizes
+    ]
+    assert int(table[4]["blobs"]) == int(table[9]["blobs"]) > 0
+    assert (whole / "images/blobs.png").is_file()
+    assert not (finished / "vae/blobs.csv").exists()
+    first, plain = (read_csv(run / "metrics.csv")[0] for run in (whole, finished / "vae"))
+    # the same V and frames: its error is the same, and the loss is more
+    assert first["reconstruction"] == plain["reconstruction"]
+    assert float(first["loss"]) > float(plain["loss"])
 
 
 def test_a_cut_before_the_first_checkpoint_changes_no_baseline(

@@ -82,6 +82,8 @@ class Family:
     has_final_frame: bool = True
     # with which a person plays
     keys: Callable[[EnvSpec], Keyboard] = _any_keys
+    # whether all depends on small bright things that move, so that V is judged on them
+    bright_movers: bool = False
     # how the brownian policy moves
     brownian_noise: Callable[[EnvSpec], Noise] = _standard_normal
 
@@ -119,6 +121,7 @@ FAMILIES: tuple[Family, ...] = (
         require=doom.require_doom,
         packages=("vizdoom",),
         has_final_frame=doom.TakeCoverVectorEnv.has_final_frame,
+        bright_movers=True,
     ),
     Family(
         name="gymnasium",

@@ -60,6 +60,21 @@ class BaselineRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BlobRow:
+    """blobs.csv of V: what a way to draw held-out frames keeps of the bright things that move."""
+
+    name: str
+    # sizes of the blobs, in pixels
+    pixels: str
+    # of the frames, and the share that is in what was drawn
+    blobs: int
+    recall: float
+    # blobs of what was drawn, and the share that is in the frames
+    drawn: int
+    precision: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class MemoryRow(ValidationRow):
     """val_metrics.csv of M: the terms of its loss, means over steps."""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -57,9 +58,13 @@ class HeldOut:
         order = batches(len(self.data), FRAMES_AT_ONCE, seed=0, epoch=0, shuffle=False)
         with ProgressBar("judge on held-out frames", len(self), rate_unit="frames") as bar:
             for indices in order:
-                before = np.where(np.isin(indices, self._begins), indices, indices - 1)
-                yield self.data.__getitems__(indices), self.data.__getitems__(before)
+                yield self.pairs(indices)
                 bar.advance(len(indices))
+
+    def pairs(self, indices: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """These frames (B, H, W, C) uint8, and those just before them."""
+        before = np.where(np.isin(indices, self._begins), indices, indices - 1)
+        return self.data.__getitems__(indices), self.data.__getitems__(before)
 
 
 def psnr(mse: float) -> float:

@@ -4,6 +4,7 @@ The baselines are the mean image, and as many principal components as V has late
 """
 
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -74,6 +75,20 @@ def projected(x: Tensor, mean: Tensor, directions: Tensor) -> Tensor:
     return ((centred @ directions) @ directions.T).view_as(x).add_(mean).clamp_(0, 1)
 
 
+@dataclass(frozen=True)
+class Directions:
+    """Some directions from the mean picture, of which a picture keeps its part."""
+
+    # (H, W, C) float32 in [0, 1]
+    mean: Tensor
+    # (H*W*C, K), orthonormal columns
+    columns: Tensor
+
+    def keep(self, x: Tensor) -> Tensor:
+        """x (B, H, W, C) in [0, 1] -> what is kept of it, as `projected` says."""
+        return projected(x, self.mean, self.columns)
+
+
 class Sample:
     """At most 8192 of the frames, drawn from the seed: batches in an order that never changes."""
 
@@ -91,6 +106,14 @@ class Sample:
 
 
 @torch.inference_mode()
+def fit_pca(train: Iterable[Tensor], components: int, seed: int, device: str) -> Directions:
+    """The PCA of the training frames; `train` is read seven times."""
+    mean = mean_picture(train).to(device)
+    draw = seeding.torch_generator(seed, "vae", "baselines", "directions")
+    return Directions(mean, principal_components(train, mean, components, draw))
+
+
+@torch.inference_mode()
 def baselines(
     train: Iterable[Tensor], held_out: Successive, components: int, seed: int, device: str
 ) -> list[BaselineRow]:
@@ -99,14 +122,12 @@ def baselines(
     The PCA has so many `components`. Rows name, components (0 for the mean image), mse, psnr and
     psnr_moving in dB. `train` is read seven times.
     """
-    mean = mean_picture(train).to(device)
-    draw = seeding.torch_generator(seed, "vae", "baselines", "directions")
-    directions = principal_components(train, mean, components, draw)
-    kept = {"PCA": directions, "mean image": directions[:, :0]}
+    pca = fit_pca(train, components, seed, device)
+    kept = {"PCA": pca, "mean image": Directions(pca.mean, pca.columns[:, :0])}
     errors = {name: PictureErrors() for name in kept}
     for frames, before in held_out:
         moving = moving_pixels(frames, before).to(device)
         x = frames.to(device).float().div_(255)
         for name, part in kept.items():
-            errors[name].add(projected(x, mean, part), x, moving)
-    return [baseline_row(name, kept[name].shape[1], errors[name]) for name in kept]
+            errors[name].add(part.keep(x), x, moving)
+    return [baseline_row(name, part.columns.shape[1], errors[name]) for name, part in kept.items()]

@@ -9,10 +9,10 @@ import numpy as np
 from world_models.figures import plots
 from world_models.figures.plots import BLUE, GREY, HALF, ORANGE, WIDE, Line
 from world_models.figures.wording import number
-from world_models.measures.rows import BaselineRow, VisionRow
+from world_models.measures.rows import BaselineRow, BlobRow, VisionRow
 from world_models.report.curves import finite, line
 from world_models.report.headline import QUALITY_OF_PICTURES, Headline
-from world_models.report.page import Section
+from world_models.report.page import Listing, Section
 from world_models.report.training import fill_training
 from world_models.report.verdict import PSNR, Finding, Side, better
 from world_models.runs.metrics import read_csv
@@ -41,7 +41,15 @@ PICTURES = {
     ),
     "prior": "What V draws from a z that belongs to no frame",
 }
-CAPTIONS = (*captions(VisionRow).values(), PER_LATENT, RECONSTRUCTIONS, *PICTURES.values())
+BLOBS = "Bright things that move, in held-out frames"
+BLOB_PICTURE = "Held-out frames, and what is drawn of them: green is there, pink is not"
+CAPTIONS = (
+    *captions(VisionRow).values(),
+    PER_LATENT,
+    RECONSTRUCTIONS,
+    *PICTURES.values(),
+    BLOB_PICTURE,
+)
 
 
 def headline(folder: Path) -> Headline | None:
@@ -91,11 +99,37 @@ def fill(section: Section) -> None:
         lines = [*line("V", BLUE, val, name, marked=True), *_levels(val, baselines, name)]
         section.plot(plots.curves(lines, "step", size, caption), caption, size, note)
     _add_quality(section)
+    _add_blobs(section)
     fill_training(section, VisionRow, QUALITY)
     _lead_with_psnr(section, val, baselines)
     _show_reconstructions(section)
     for name, caption in PICTURES.items():
         section.show(section.folder / "images" / f"{name}.png", caption, section.pictures)
+
+
+def _add_blobs(section: Section) -> None:
+    """How many bright moving things V and PCA draw, by their sizes, and a picture of some."""
+    rows = section.rows("blobs.csv", BlobRow)
+    if not rows:
+        return
+    names = list(dict.fromkeys(row.name for row in rows))
+    by_size: dict[str, list[BlobRow]] = {}
+    for row in rows:
+        by_size.setdefault(row.pixels, []).append(row)
+    heads = [f"{name}: {what}" for name in names for what in ("drawn", "of what it draws, true")]
+    lines = [
+        [pixels, str(of_size[0].blobs), *(cell for row in of_size for cell in _shares(row))]
+        for pixels, of_size in by_size.items()
+    ]
+    section.listings.append(Listing(BLOBS, ["pixels", "things", *heads], lines))
+    section.show(section.folder / "images" / "blobs.png", BLOB_PICTURE, section.pictures)
+
+
+def _shares(row: BlobRow) -> list[str]:
+    """Recall and precision in per cent; a dash where there was nothing."""
+    return [
+        f"{value:.0%}" if math.isfinite(value) else "–" for value in (row.recall, row.precision)
+    ]
 
 
 def _lead_with_psnr(

@@ -13,10 +13,11 @@ from world_models.data.latents import encode_store
 from world_models.data.loading import upstream_episodes
 from world_models.data.store import EpisodeStore
 from world_models.figures.media import labelled_rows, save_png
-from world_models.losses import vae_loss
+from world_models.losses import rarity, vae_loss
+from world_models.measures.blobs import ALL, blob_pictures, drawers_of, judge_blobs
 from world_models.measures.rows import BaselineRow, VisionRow
 from world_models.measures.vision import HeldOut, Judgement, moving_pixels, quality
-from world_models.measures.vision_baselines import Sample, baselines
+from world_models.measures.vision_baselines import Sample, baselines, fit_pca, mean_picture
 from world_models.measures.vision_pictures import (
     prior_samples,
     reconstructions,
@@ -51,9 +52,11 @@ TIMED = 8
 class VAEConfig:
     """A frame's loss is its squared error plus kl_weight * max(KL, kl_tolerance * latent_size).
 
-    It is in nats. Patience counts epochs without a better validation loss; `checkpoint_interval`
-    counts training steps. Where all epochs would take longer than `minutes`, each reads so many
-    frames fewer, drawn anew: their number follows once from the measured rate.
+    It is in nats. The error of a pixel weighs 1 + motion_weight * its distance, 0 to 1, from the
+    mean of the training frames: in a scene that stands still, what moves is far from it. Patience
+    counts epochs without a better validation loss; `checkpoint_interval` counts training steps.
+    Where all epochs would take longer than `minutes`, each reads so many frames fewer, drawn anew:
+    their number follows once from the measured rate.
     """
 
     latent_size: int = 32
@@ -63,6 +66,7 @@ class VAEConfig:
     learning_rate: float = 1e-3
     kl_weight: float = 0.1  # of the original: 1
     kl_tolerance: float = 0.0  # free bits of each latent, in nats
+    motion_weight: float = 0.0
     horizontal_flip: bool = False  # mirror half of the training frames, drawn anew each time
     # vae run folder, or its checkpoint, whose weights are the first ones
     start_from: str | None = field(default=None, metadata=PATH)
@@ -86,7 +90,8 @@ class VAEConfig:
             "sample_interval",
         )
         require_positive("stage", self, "checkpoint_interval", "early_stopping_patience")
-        require_not_negative("stage", self, "kl_weight", "kl_tolerance", "scheduler_patience")
+        require_not_negative("stage", self, "kl_weight", "kl_tolerance", "motion_weight")
+        require_not_negative("stage", self, "scheduler_patience")
         check_factor(self.scheduler_factor)
 
 
@@ -118,9 +123,10 @@ def execute(cfg: VAEConfig, run: Run) -> None:
     train = ObservationDataset(store, "train")
     held_out = HeldOut(store)
     table = judge_baselines(cfg, run, train, held_out)
+    mean = scene(cfg, run, train)
     training = build(cfg, run)
     if cfg.minutes is not None:
-        training.facts["frames_per_epoch"] = frames_per_epoch(cfg, run, train)
+        training.facts["frames_per_epoch"] = frames_per_epoch(cfg, run, train, mean)
     metrics = run.metrics(training.resume(run))
     if "baselines" not in metrics.offsets:
         for row in table:
@@ -129,10 +135,12 @@ def execute(cfg: VAEConfig, run: Run) -> None:
     batches_per_epoch = -(-frames // cfg.train_batch_size)
     with ProgressBar("vae", cfg.num_epochs * batches_per_epoch, training.step, "frames") as bar:
         while training.epoch < cfg.num_epochs and not training.stopper.should_stop:
-            train_epoch(cfg, run, training, train, metrics, bar)
-            finish_epoch(cfg, run, training, held_out, table, metrics)
+            train_epoch(cfg, run, training, train, mean, metrics, bar)
+            finish_epoch(cfg, run, training, held_out, mean, table, metrics)
     model = best_model(run)
-    describe(cfg, run, model, held_out, table)
+    describe(cfg, run, model, held_out, mean, table)
+    if run.env.family.bright_movers:
+        describe_blobs(cfg, run, model, train, held_out, metrics)
     encode_episodes(run, model, store)
 
 
@@ -145,6 +153,16 @@ def judge_baselines(
     if known:
         return known
     return baselines(Sample(train, run.seed), held_out, cfg.latent_size, run.seed, run.device.value)
+
+
+def scene(cfg: VAEConfig, run: Run, train: ObservationDataset) -> torch.Tensor | None:
+    """The mean of the training frames, (C, H, W), where errors are weighed by it."""
+    if not cfg.motion_weight:
+        return None
+    mean = mean_picture(Sample(train, run.seed))
+    if cfg.horizontal_flip:
+        mean = (mean + mean.flip(1)) / 2
+    return mean.permute(2, 0, 1).to(run.device.value)
 
 
 def build(cfg: VAEConfig, run: Run) -> Training[ConvVAE]:
@@ -160,7 +178,9 @@ def build(cfg: VAEConfig, run: Run) -> Training[ConvVAE]:
     return Training("vae", model, optimizer, scheduler, EarlyStopping(cfg.early_stopping_patience))
 
 
-def frames_per_epoch(cfg: VAEConfig, run: Run, data: ObservationDataset) -> int:
+def frames_per_epoch(
+    cfg: VAEConfig, run: Run, data: ObservationDataset, mean: torch.Tensor | None
+) -> int:
     """All frames, or as many as an epoch can read in its share of `cfg.minutes`.
 
     That is measured once, and a resumed run keeps to it.
@@ -168,14 +188,16 @@ def frames_per_epoch(cfg: VAEConfig, run: Run, data: ObservationDataset) -> int:
     if run.last.is_file():
         return int(load_checkpoint(run.last, "vae")["frames_per_epoch"])
     assert cfg.minutes is not None
-    seconds = seconds_per_step(cfg, run, data)
+    seconds = seconds_per_step(cfg, run, data, mean)
     steps = max(1, round(60 * cfg.minutes / cfg.num_epochs / seconds))
     frames = min(len(data), steps * cfg.train_batch_size)
     log.info("%.0f frames/s: an epoch has %d frames", cfg.train_batch_size / seconds, frames)
     return frames
 
 
-def seconds_per_step(cfg: VAEConfig, run: Run, data: ObservationDataset) -> float:
+def seconds_per_step(
+    cfg: VAEConfig, run: Run, data: ObservationDataset, mean: torch.Tensor | None
+) -> float:
     """Of a V that is trained for TIMED batches, after two that are not timed, and thrown away."""
     with seeding.seeded_weights(run.seed, "vae", "trial"):
         trial = ConvVAE(run.env.preprocessing.channels, cfg.latent_size)
@@ -186,7 +208,7 @@ def seconds_per_step(cfg: VAEConfig, run: Run, data: ObservationDataset) -> floa
     for step in range(2 + TIMED):
         indices = np.arange(step, step + cfg.train_batch_size) % len(data)
         x = to_float(data.__getitems__(indices), run.device.value)
-        loss, _, _ = loss_terms(cfg, run.device, trial, x, draw)
+        loss, _, _ = loss_terms(cfg, run.device, trial, x, draw, mean)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -201,6 +223,7 @@ def train_epoch(
     run: Run,
     training: Training[ConvVAE],
     data: ObservationDataset,
+    mean: torch.Tensor | None,
     metrics: MetricsLog,
     bar: ProgressBar,
 ) -> None:
@@ -225,7 +248,7 @@ def train_epoch(
             run.seed, "vae", "noise", training.step, device=run.device.value
         )
         x = to_float(frames, run.device.value)
-        loss, terms, _ = loss_terms(cfg, run.device, training.model, x, draw)
+        loss, terms, _ = loss_terms(cfg, run.device, training.model, x, draw, mean)
         training.update(loss, {"loss": loss, **terms}, metrics)
         bar.advance(1, len(indices), f"epoch {training.epoch + 1}")
         if save_now(training.step):
@@ -239,15 +262,24 @@ def flipped(frames: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
 
 
 def loss_terms(
-    cfg: VAEConfig, device: Device, model: ConvVAE, x: torch.Tensor, draw: torch.Generator
+    cfg: VAEConfig,
+    device: Device,
+    model: ConvVAE,
+    x: torch.Tensor,
+    draw: torch.Generator,
+    mean: torch.Tensor | None = None,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
-    """x (B, C, H, W) -> the loss; its terms; mu and logsigma (B, L). See `vae_loss`."""
+    """x (B, C, H, W) -> the loss; its terms; mu and logsigma (B, L). See `vae_loss`.
+
+    `mean` is what `scene` gives.
+    """
     noise = torch.randn(len(x), cfg.latent_size, generator=draw, device=x.device)
     with autocast(cfg.precision, device):
         recon, mu, logsigma = model(x, noise=noise)
     mu, logsigma = mu.float(), logsigma.float()
     floor = cfg.kl_tolerance * cfg.latent_size
-    loss, terms = vae_loss(recon.float(), x, mu, logsigma, cfg.kl_weight, floor)
+    extra = None if mean is None else cfg.motion_weight * rarity(x, mean)
+    loss, terms = vae_loss(recon.float(), x, mu, logsigma, cfg.kl_weight, floor, extra)
     return loss, terms, (mu, logsigma)
 
 
@@ -256,12 +288,13 @@ def finish_epoch(
     run: Run,
     training: Training[ConvVAE],
     held_out: HeldOut,
+    mean: torch.Tensor | None,
     table: list[BaselineRow],
     metrics: MetricsLog,
 ) -> None:
     """Validate, keep the best, save."""
     training.write_timing(metrics)
-    validation = validate(cfg, run, training.model, held_out).row(cfg.kl_tolerance)
+    validation = validate(cfg, run, training.model, held_out, mean).row(cfg.kl_tolerance)
     row = replace(validation, epoch=training.epoch + 1, step=training.step)
     metrics.write("val_metrics", row)
     log.info("epoch %d: %s", training.epoch + 1, log_line(validation, table))
@@ -286,7 +319,9 @@ def log_line(validation: VisionRow, table: list[BaselineRow]) -> str:
 
 
 @torch.inference_mode()
-def validate(cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut) -> Judgement:
+def validate(
+    cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut, mean: torch.Tensor | None
+) -> Judgement:
     """V on all held-out frames; pictures are judged as drawn from the mean latent.
 
     The noise in the loss is the same in every epoch.
@@ -296,7 +331,7 @@ def validate(cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut) -> Jud
     draw = seeding.torch_generator(run.seed, "vae", "validation", device=run.device.value)
     for frames, before in held_out:
         x = to_float(frames, run.device.value)
-        loss, terms, (mu, logsigma) = loss_terms(cfg, run.device, model, x, draw)
+        loss, terms, (mu, logsigma) = loss_terms(cfg, run.device, model, x, draw, mean)
         with autocast(cfg.precision, run.device):
             drawn = model.decoder(mu)
         moving = moving_pixels(frames, before).to(x.device)
@@ -314,13 +349,18 @@ def save_reconstructions(run: Run, model: ConvVAE, held_out: HeldOut, name: str)
 
 
 def describe(
-    cfg: VAEConfig, run: Run, model: ConvVAE, held_out: HeldOut, table: list[BaselineRow]
+    cfg: VAEConfig,
+    run: Run,
+    model: ConvVAE,
+    held_out: HeldOut,
+    mean: torch.Tensor | None,
+    table: list[BaselineRow],
 ) -> None:
     """How good the best V is: `quality.json`, and pictures.
 
     They show what V sees, what its latents mean, and what it makes up.
     """
-    found = validate(replace(cfg, precision=Precision.float32), run, model, held_out)
+    found = validate(replace(cfg, precision=Precision.float32), run, model, held_out, mean)
     write_json(
         run.path / "quality.json",
         {"split": held_out.split, **quality(found, table, cfg.kl_tolerance)},
@@ -334,6 +374,32 @@ def describe(
     )
     draw = seeding.torch_generator(run.seed, "vae", "prior")
     save_png(run.path / "images" / "prior.png", labelled_rows(prior_samples(model, draw)))
+
+
+def describe_blobs(
+    cfg: VAEConfig,
+    run: Run,
+    model: ConvVAE,
+    train: ObservationDataset,
+    held_out: HeldOut,
+    metrics: MetricsLog,
+) -> None:
+    """Which bright moving things the best V draws, beside PCA: blobs.csv, and a picture."""
+    pca = fit_pca(Sample(train, run.seed), cfg.latent_size, run.seed, run.device.value)
+    drawers = drawers_of(model, pca, run.device.value)
+    for row in judge_blobs(held_out, drawers):
+        metrics.write("blobs", row)
+        if row.pixels == ALL:
+            log.info(
+                "%s draws %.0f %% of %d bright moving things; %.0f %% of what it draws is there",
+                row.name,
+                100 * row.recall,
+                row.blobs,
+                100 * row.precision,
+            )
+    rows = blob_pictures(held_out, drawers)
+    if rows:
+        save_png(run.path / "images" / "blobs.png", labelled_rows(rows))
 
 
 def best_model(run: Run) -> ConvVAE:
