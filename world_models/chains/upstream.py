@@ -46,19 +46,22 @@ def find_upstream(
     if named:
         path, outputs = Path(config.upstream).absolute(), Path(config.outputs).absolute()
         return check_upstream(path, row.name, needs, env, outputs)
-    return _newest(config, row.name, needs[0], env, experiment, before)
+    assert isinstance(row, Stage), row
+    return _newest(config, row, env, experiment, before)
 
 
 def _newest(
-    config: Config, stage: str, wanted: str, env: EnvSpec, experiment: str | None, before: str
-) -> Upstream:
-    outputs = Path(config.outputs).absolute()
+    config: Config, row: Stage, env: EnvSpec, experiment: str | None, before: str
+) -> Upstream | None:
+    outputs, wanted = Path(config.outputs).absolute(), row.needs[0]
     found = latest(outputs, wanted, env, experiment, before)
+    if found is None and row.needs_none:
+        return None
     if found is None:
         raise ValueError(
-            f"stage={stage} needs a finished {wanted} run of {env.id} with the same env settings "
-            f"and experiment in {config.outputs}, and there is none: "
-            f"{_what_to_do(outputs, stage, wanted, env, before)}"
+            f"stage={row.name} needs a finished {wanted} run of {env.id} with the same env "
+            f"settings and experiment in {config.outputs}, and there is none: "
+            f"{_what_to_do(outputs, row.name, wanted, env, before)}"
         )
     return Upstream(found, wanted)
 

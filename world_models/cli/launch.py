@@ -56,6 +56,11 @@ class Prepared:
     # the moment for which it was prepared
     before: str
 
+    @property
+    def makes_run(self) -> bool:
+        """Whether it is done in a folder of its own."""
+        return isinstance(self.row, Chain) or self.row.makes_run(self.config.stage)
+
 
 def start(composed: Composed) -> None:
     """A new run in a folder of its own, or a look at what is there."""
@@ -65,7 +70,10 @@ def start(composed: Composed) -> None:
     if look is not None:
         look(outputs)
         return
-    ready = prepare(composed, time_after(top_runs(outputs.absolute())))
+    ready = _ready(composed, time_after(top_runs(outputs.absolute())))
+    if not ready.makes_run:
+        _only_show(ready)
+        return
     start_in(dated_folder(outputs.absolute() / ready.env.folder_name), composed, ready)
 
 
@@ -79,17 +87,30 @@ def prepare(composed: Composed, before: str) -> Prepared:
 
     Mistakes are ValueErrors; nothing is written.
     """
-    if _look(composed) is not None:
+    ready = None if _look(composed) is not None else _ready(composed, before)
+    if ready is None or not ready.makes_run:
         raise ValueError(
             f"stage={composed.stage} only looks at what is there: it makes no run, so there is "
             "nothing to sweep"
         )
+    return ready
+
+
+def _ready(composed: Composed, before: str) -> Prepared:
     config, row = composed.config, catalogue.row(composed.stage)
     env = look_at(config.env)
     check_root_keys(config, row, env)
     upstream = find_upstream(config, row, env, composed.choices["experiment"], before)
     config = resolve(config, row, env, upstream)
     return Prepared(config, row, env, None if upstream is None else upstream.run, before)
+
+
+def _only_show(ready: Prepared) -> None:
+    """Do what makes no run."""
+    row, config = ready.row, ready.config
+    assert isinstance(row, Stage) and row.execute is not None, row
+    run = open_run(config, Path(config.outputs).absolute(), ready.env, ready.upstream)
+    row.execute(config.stage, run)
 
 
 def start_in(path: Path, composed: Composed, ready: Prepared) -> None:

@@ -45,6 +45,11 @@ def nothing(cfg: Any) -> None:
     """A configuration that always makes a run, or whose parts always fit each other."""
 
 
+def always(cfg: Any) -> bool:
+    """A stage that makes a run whatever its configuration."""
+    return True
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage. Its row is the last lines of its file, under the name STAGE."""
@@ -55,6 +60,8 @@ class Stage:
     execute: Callable[[Any, Run], None] | None = None
     # the stage whose run folder feeds it, or one of several; the newest run is sought of the first
     needs: tuple[str, ...] = ()
+    # it also works where none is named and none is there
+    needs_none: bool = False
     gives: Product | None = None
     # its run takes the place of a run of that stage where it has the same product
     stands_for: str | None = None
@@ -62,6 +69,8 @@ class Stage:
     resolve: Callable[[Any, Setting], Any] = as_given
     # what it shows instead of making a run, where its configuration asks for that
     look: Callable[[Any], Look | None] = nothing
+    # whether it makes a run folder; where not, `execute` has the folder of outputs for it
+    makes_run: Callable[[Any], bool] = always
     # scores count on the environment's own implementation: `env.backend=auto` means that one
     on_own_backend: bool = False
     # it plays the agent that the root key `agent` names

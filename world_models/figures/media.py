@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from world_models.figures.video import VideoFile, require_pictures, rgb
 from world_models.runs.files import replacing
 from world_models.runs.progress import tracked
 
@@ -19,12 +20,11 @@ GRID_MARGIN = 12  # pixels around a grid, and between panels
 ROW_FONT, PANEL_FONT = 18, 20  # pixels
 LABEL_STRIP = 38  # pixels above a panel
 SMALL_TILE, SMALL_PANEL = 64, 128  # up to this size pixels stay visible as squares
-VIDEO_QUALITY = "28"  # x264's quality: larger is smaller
 
 
 def save_png(path: Path, image: np.ndarray) -> None:
     """Write `image`, uint8 (H, W, C) with C 1 or 3, as a PNG in one step; its folder is made."""
-    _require_pictures("image", image, 3)
+    require_pictures("image", image, 3)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(file, format="PNG")
@@ -128,8 +128,9 @@ def save_video(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
     all, or frames of another type or size, are a ValueError.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as file:
-        _encode(file.name, frames, fps, path)
+    with replacing(path) as file, VideoFile(file.name, fps, path.name) as video:
+        for picture in _counted(path, frames):
+            video.add(picture)
 
 
 def save_gif(path: Path, frames: Iterable[np.ndarray], fps: int = 30) -> None:
@@ -155,30 +156,6 @@ def _counted(path: Path, frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     return tracked(f"write {path.name}", frames, total, "frames")
 
 
-def _encode(target: str, frames: Iterable[np.ndarray], fps: int, path: Path) -> None:
-    import av  # heavy, and only who writes videos needs it
-
-    stream, shape = None, None
-    with av.open(target, "w", format="mp4", options={"movflags": "+faststart"}) as container:
-        for index, picture in enumerate(_counted(path, frames)):
-            _require_pictures("a video frame", picture, 3)
-            picture = _evened(picture)
-            if stream is None:
-                shape = picture.shape
-                stream = container.add_stream(
-                    "libx264", rate=fps, options={"crf": VIDEO_QUALITY, "preset": "veryfast"}
-                )
-                stream.height, stream.width, stream.pix_fmt = shape[0], shape[1], "yuv420p"
-            if picture.shape != shape:
-                raise ValueError(
-                    f"{path.name}: frame {index} is {picture.shape} and the first one {shape}"
-                )
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
-        if stream is None:
-            raise ValueError(f"{path.name}: a video needs at least one frame")
-        container.mux(stream.encode())
-
-
 def _filled(
     canvas: np.ndarray,
     pictures: Iterable[np.ndarray],
@@ -194,13 +171,6 @@ def _filled(
     return frame
 
 
-def _evened(picture: np.ndarray) -> np.ndarray:
-    rows, columns = picture.shape[0] % 2, picture.shape[1] % 2
-    return np.ascontiguousarray(
-        np.pad(_rgb(picture), ((0, rows), (0, columns), (0, 0)), mode="edge")
-    )
-
-
 def _even(size: int) -> int:
     return size + size % 2
 
@@ -210,11 +180,7 @@ def _scaled(picture: np.ndarray, width: int, height: int) -> np.ndarray:
         how = cv2.INTER_NEAREST
     else:
         how = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_LINEAR
-    return cv2.resize(_rgb(picture), (width, height), interpolation=how)
-
-
-def _rgb(picture: np.ndarray) -> np.ndarray:
-    return np.broadcast_to(picture, (*picture.shape[:-1], 3)) if picture.shape[-1] == 1 else picture
+    return cv2.resize(rgb(picture), (width, height), interpolation=how)
 
 
 def _write(
@@ -241,7 +207,7 @@ def _require_rows(rows: dict[str, np.ndarray], columns: Sequence[str]) -> None:
     if not rows:
         raise ValueError("a labelled picture needs at least one row")
     for label, tiles in rows.items():
-        _require_pictures(f"row {label!r}", tiles, 4)
+        require_pictures(f"row {label!r}", tiles, 4)
     if len({tiles.shape[:3] for tiles in rows.values()}) > 1:
         raise ValueError(
             "rows differ in number or size of tiles: "
@@ -257,21 +223,8 @@ def _require_panels(panels: dict[str, np.ndarray]) -> None:
     if not panels:
         raise ValueError("a video side by side needs at least one panel")
     for label, frames in panels.items():
-        _require_pictures(f"panel {label!r}", frames, 4)
+        require_pictures(f"panel {label!r}", frames, 4)
     if len({len(frames) for frames in panels.values()}) > 1:
         raise ValueError(
             f"panels differ in length: { {label: len(frames) for label, frames in panels.items()} }"
-        )
-
-
-def _require_pictures(name: str, array: np.ndarray, ndim: int) -> None:
-    axes = "(N, H, W, C)" if ndim == 4 else "(H, W, C)"
-    if (
-        array.dtype != np.uint8
-        or array.ndim != ndim
-        or array.shape[-1] not in (1, 3)
-        or 0 in array.shape
-    ):
-        raise ValueError(
-            f"{name} is {array.dtype} {array.shape}; it must be uint8 {axes} with C 1 or 3"
         )

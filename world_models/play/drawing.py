@@ -1,5 +1,6 @@
 """A scene as one picture: every label is inside, and grows with the picture."""
 
+from dataclasses import dataclass
 from functools import lru_cache
 
 import cv2
@@ -15,36 +16,70 @@ FAINT = (110, 118, 130)
 CURVE_INKS = ((90, 200, 250), (255, 176, 59))
 SMALL = 128
 """Up to this size pixels stay visible as squares."""
-SMALL_PANELS = 4
-"""Places beside the large panel, two by two."""
-WIDTHS = {"action": 2.4, "world": 1.4}
+WIDTHS = {"action": 2.4, "world": 1.4, "temperature": 1.2, "age": 1.2}
 """Columns of the header that need more room than one."""
 
 
-def draw(scene: Scene, height: int = 384, header: bool = True) -> np.ndarray:
-    """The scene, uint8 (H', W', 3) with even sides, of a large panel `height` pixels high.
+@dataclass(frozen=True)
+class Look:
+    """What is drawn of scenes, and how large; all scenes of a session give pictures of one size."""
 
-    Scenes of one session are of one size: the first panel lies in a square or wider field, the
-    others beside it, the curves where a field is left, above them the header, below them the keys.
-    """
-    text = max(12, height // 24)
-    half = height // 2
-    line = text + text // 2
-    wide = height * 3 // 2
-    top = 2 * line if header else 0
-    canvas = np.full((top + height + 2 * line, wide + 2 * half, 3), NIGHT, np.uint8)
-    if header:
-        _put_header(canvas[:top], scene.header, text)
-    main, *others = scene.panels
-    _put_panel(canvas[top : top + height, :wide], main, text)
-    fields = _fields(canvas[top : top + height, wide:], half)
-    for panel, field in zip(others, fields, strict=False):
-        _put_panel(field, panel, text)
-    if scene.curves and len(others) < SMALL_PANELS:
-        _put_curves(fields[-1], scene.curves, text)
-    _put_keys(canvas[top + height : top + height + line], scene.keys, text)
-    _put(canvas[-line:], scene.notice or "F1 help", 4, text, LIT if scene.notice else FAINT)
-    return canvas[: len(canvas) // 2 * 2, : canvas.shape[1] // 2 * 2]
+    # steps in a second
+    fps: int = 30
+    # pixels of the large panel
+    height: int = 384
+    # whether what V and M make of a frame stands beside it
+    panels: bool = True
+    header: bool = True
+
+    @property
+    def text(self) -> int:
+        """Pixels of a letter."""
+        return max(12, self.height // 24)
+
+    @property
+    def line(self) -> int:
+        """Pixels of a line."""
+        return self.text * 3 // 2
+
+    def draw(self, scene: Scene) -> np.ndarray:
+        """The scene, uint8 (H, W, 3) with even sides.
+
+        The large panel lies in a field half as wide again as high, the others beside it, the curves
+        where a field is left, above them the header, below them the keys and a sentence.
+        """
+        height, line = self.height, self.line
+        top, wide = (2 * line if self.header else 0), height * 3 // 2
+        width = wide + (2 * (height // 2) if self.panels else 0)
+        canvas = np.full((top + height + 2 * line, width, 3), NIGHT, np.uint8)
+        if self.header:
+            _put_header(canvas[:top], scene.header, self.text)
+        middle = canvas[top : top + height]
+        _put_panel(middle[:, :wide], scene.panels[0], self.text)
+        if self.panels:
+            self._put_others(middle[:, wide:], scene)
+        _put_keys(canvas[top + height : top + height + line], scene.keys, self.text)
+        _put(canvas[-line:], scene.notice, 4, self.text, LIT)
+        return canvas[: len(canvas) // 2 * 2, : width // 2 * 2]
+
+    def _put_others(self, area: np.ndarray, scene: Scene) -> None:
+        """Panels and curves in four fields."""
+        fields, others = _fields(area, self.height // 2), scene.panels[1:]
+        for panel, field in zip(others, fields, strict=False):
+            _put_panel(field, panel, self.text)
+        if scene.curves and len(others) < len(fields):
+            _put_curves(fields[-1], scene.curves, self.text)
+
+
+def draw_lines(picture: np.ndarray, lines: list[str], text: int) -> np.ndarray:
+    """The picture darkened, uint8 (H, W, 3), with lines of text over it, in columns."""
+    shown, line = picture // 4, text * 3 // 2
+    rows = max(1, len(shown) // line - 1)
+    for number, words in enumerate(lines):
+        column, row = divmod(number, rows)
+        strip = shown[(row + 1) * line - line // 2 :][:line]
+        _put(strip, words, text + column * shown.shape[1] // 2, text, NIGHT_INK)
+    return shown
 
 
 def _fields(area: np.ndarray, side: int) -> list[np.ndarray]:

@@ -116,6 +116,7 @@ class Session:
 
     def step(self, held: Held = NOBODY) -> None:
         """One step, unless it is paused or asks something."""
+        self.done = None
         if not self.controls.paused:
             self.step_once(held)
 

@@ -1,6 +1,7 @@
 """The scene of a session: panels, numbers and keys, named as a person reads them."""
 
 from collections.abc import Iterator
+from itertools import islice
 
 import numpy as np
 import torch
@@ -16,10 +17,13 @@ MOST_NUMBERS = 4
 """Dimensions of an action that are written out."""
 
 
-def scene_of(session: Session, held: Held = NOBODY) -> Scene:
-    """What is seen of a session now, with the keys that are held."""
+def scene_of(session: Session, held: Held = NOBODY, panels: bool = True) -> Scene:
+    """What is seen of a session now, with the keys that are held.
+
+    Without `panels` it is only what is played in, which costs less.
+    """
     return Scene(
-        panels=tuple(_panels(session)),
+        panels=tuple(_panels(session) if panels else islice(_panels(session), 1)),
         header=dict(_header(session)),
         keys=tuple(Pressed(key, key.name in held) for key in session.drivers.keyboard.keys),
         curves=tuple(_curves(session)),
@@ -57,14 +61,14 @@ def _rgb(frame: np.ndarray) -> np.ndarray:
 
 
 def _header(session: Session) -> Iterator[tuple[str, str]]:
-    controls, at, step = session.controls, session.here.at, session.done
+    controls, at = session.controls, session.here.at
     chance = at.chance
     if session.dream is None and session.guess is not None:
         chance = session.guess.chance
     yield "driver", controls.driver.value
     yield "world", NAMES[controls.place if session.dream else Place.game]
     yield "step", str(at.steps)
-    yield "action", "" if step is None else _numbers(step.action)
+    yield "action", _numbers(session.drivers.action) if at.steps else ""
     yield "reward", "" if at.reward is None else f"{at.reward:.2f}"
     yield "return", f"{at.total:.1f}"
     yield "end", "" if chance is None else f"{chance:.0%}"

@@ -9,6 +9,7 @@ STAGES = [
     "evaluate",
     "pixel",
     "autoencoder",
+    "play",
     "runs",
 ]
 """The stages, each the name of its file."""

@@ -1,0 +1,194 @@
+"""Stage play: watch, drive and dream, in a window or into a recording; keep what was played."""
+
+import logging
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from pathlib import Path
+
+import torch
+
+from world_models.config.stage import Product, Setting, Stage
+from world_models.data.overview import write_overview
+from world_models.data.store import EpisodeStore, StoreWriter
+from world_models.envs.make import make_vector_env
+from world_models.play.cast import Cast, Driver, Place
+from world_models.play.drawing import Look
+from world_models.play.game import Game
+from world_models.play.opening import open_cast, resolve_pixel
+from world_models.play.saving import Album, seeds_from, seeds_of_nothing
+from world_models.play.screenless import record
+from world_models.play.session import LONGEST_HORIZON, Controls, Session
+from world_models.play.window import Window, require_screen
+from world_models.runs.folder import display_path
+from world_models.runs.numbers import require_positive
+from world_models.runs.provenance import versions
+from world_models.runs.run import PATH, RUNTIME, Run
+
+log = logging.getLogger(__name__)
+
+SMALLEST = 96
+"""Least height of the large panel at which labels can be read."""
+
+
+class Ui(Enum):
+    """How it is shown."""
+
+    window = "window"
+
+
+class Who(Enum):
+    """Who drives at the start; auto: the agent where there is one, else a person."""
+
+    auto = "auto"
+    person = "person"
+    agent = "agent"
+    random = "random"
+
+
+@dataclass
+class PlayConfig:
+    """What is chosen at the start; in a window everything but the files changes live."""
+
+    ui: Ui = field(default=Ui.window, metadata=RUNTIME)
+    driver: Who = field(default=Who.auto, metadata=RUNTIME)
+    world: Place = field(default=Place.game, metadata=RUNTIME)
+    # whether the game steps on beside a dream
+    ghost: bool = field(default=False, metadata=RUNTIME)
+    temperature: float = field(default=1.0, metadata=RUNTIME)
+    dropout: float = field(default=0.0, metadata=RUNTIME)
+    # steps after which a dream ends
+    horizon: int = field(default=LONGEST_HORIZON, metadata=RUNTIME)
+    # finished stage=pixel run whose model is another world
+    pixel: str | None = field(default=None, metadata={**RUNTIME, **PATH})
+    # of the first episode; the following ones count up. null: fresh ones
+    first_seed: int | None = None
+    # without a screen: `steps` steps into <record>.mp4, .gif and .npz
+    record: str | None = field(default=None, metadata={**RUNTIME, **PATH})
+    steps: int = field(default=300, metadata=RUNTIME)
+    # whether episodes may be kept: then it makes a run, from which V and M can be trained
+    save: bool = False
+    panels: bool = field(default=True, metadata=RUNTIME)
+    header: bool = field(default=True, metadata=RUNTIME)
+    fps: int = field(default=30, metadata=RUNTIME)
+    # pixels of the large panel
+    height: int = field(default=384, metadata=RUNTIME)
+
+    def __post_init__(self) -> None:
+        require_positive("stage", self, "steps", "horizon", "fps")
+        if self.height < SMALLEST:
+            raise ValueError(f"stage.height is {self.height}; labels need {SMALLEST} or more")
+        if self.first_seed is not None and not 0 <= self.first_seed < 2**31:
+            raise ValueError(f"stage.first_seed is {self.first_seed}; it must lie in [0, 2**31)")
+        if self.save and self.first_seed is not None:
+            raise ValueError(
+                "stage.save chooses the seeds of episodes by their split: leave out "
+                "stage.first_seed"
+            )
+
+    @property
+    def look(self) -> Look:
+        """How it is drawn."""
+        return Look(self.fps, self.height, self.panels, self.header)
+
+
+def resolve(cfg: PlayConfig, setting: Setting) -> PlayConfig:
+    """A copy with absolute paths; what cannot be shown or played here is refused."""
+    if cfg.record is None:
+        require_screen()
+    recorded = None if cfg.record is None else str(Path(cfg.record).absolute())
+    return replace(cfg, record=recorded, pixel=resolve_pixel(cfg.pixel, setting.env))
+
+
+def execute(cfg: PlayConfig, run: Run) -> None:
+    """Play until the window is closed, or for `steps` steps into a recording."""
+    # a batch of one row is no work to share
+    torch.set_num_threads(1)
+    cast = open_cast(run, cfg.pixel)
+    album = open_album(run) if cfg.save else None
+    game = Game(make_vector_env(run.env, run.backend, 1))
+    try:
+        show(cfg, run, session_of(cfg, run, cast, game, album))
+    finally:
+        game.close()
+    if album is not None:
+        close_album(album, run)
+
+
+def session_of(cfg: PlayConfig, run: Run, cast: Cast, game: Game, album: Album | None) -> Session:
+    """The session at its start."""
+    controls = Controls(
+        driver=driver_of(cfg.driver, cast),
+        place=cfg.world,
+        ghost=cfg.ghost,
+        temperature=cfg.temperature,
+        dropout=cfg.dropout,
+        horizon=cfg.horizon,
+    )
+    keep = None if album is None else album.keep
+    return Session(cast, game, controls, seeds_of(cfg, run, album), keep)
+
+
+def driver_of(who: Who, cast: Cast) -> Driver:
+    """Who drives at the start."""
+    if who is not Who.auto:
+        return Driver(who.value)
+    return Driver.agent if Driver.agent in cast.drivers else Driver.person
+
+
+def seeds_of(cfg: PlayConfig, run: Run, album: Album | None) -> Iterator[int]:
+    """The seeds of the episodes."""
+    if album is not None:
+        return album.seeds()
+    return seeds_of_nothing(run.seed) if cfg.first_seed is None else seeds_from(cfg.first_seed)
+
+
+def show(cfg: PlayConfig, run: Run, session: Session) -> None:
+    """Into a recording, or in a window."""
+    if cfg.record is None:
+        Window(session, cfg.look, run.path / "recordings").run()
+        return
+    made = record(session, Path(cfg.record), cfg.steps, cfg.look)
+    log.info("recorded %s", ", ".join(display_path(path) for path in made))
+
+
+def open_album(run: Run) -> Album:
+    """Where the run keeps episodes; one that is finished takes no more."""
+    folder = run.path / "episodes"
+    if (folder / "manifest.json").is_file():
+        raise ValueError(
+            f"the episodes of {run.name} are finished: play on in a new run; stage=rollout "
+            f"stage.extends={run.name} collects more of them"
+        )
+    facts = {"policy": "play", "seed": run.seed, "has_final_frame": run.env.family.has_final_frame}
+    meta = {"env": run.env.to_dict(), "backend": run.backend.value, "versions": versions(), **facts}
+    return Album(StoreWriter(folder, meta), run.seed, held_out=not run.env.has_one_level)
+
+
+def close_album(album: Album, run: Run) -> None:
+    """Finish the store, where anything was kept."""
+    if not album.kept:
+        log.info("no episode was kept")
+        return
+    album.writer.finish()
+    write_overview(EpisodeStore.open(run.path / "episodes"), run, run.metrics(None), {})
+
+
+def makes_run(cfg: PlayConfig) -> bool:
+    """Only what is kept needs a folder of its own."""
+    return cfg.save
+
+
+STAGE = Stage(
+    "play",
+    PlayConfig,
+    execute,
+    needs=("controller", "mdrnn", "pixel"),
+    gives=Product("episodes", "episodes/manifest.json"),
+    stands_for="rollout",
+    resolve=resolve,
+    on_own_backend=True,
+    plays_agents=True,
+    needs_none=True,
+    makes_run=makes_run,
+)
