@@ -55,11 +55,7 @@ class ControllerPolicy:
         raw = np.concatenate(
             [self._raw(batch.fill(seen), batch.filled) for batch in batches(rows, seen.device)]
         )[: len(rows)]
-        if not np.isfinite(raw).all():
-            raise ValueError(
-                "a controller's output is NaN or infinite: its parameters, "
-                "or the weights of V or M, are broken"
-            )
+        require_finite(raw)
         return self._explore(raw, rows)
 
     def _raw(self, features: torch.Tensor, rows: np.ndarray) -> np.ndarray:
@@ -82,3 +78,12 @@ class ControllerPolicy:
             if self.generators[row].random() < self.levels[row]:
                 actions[i] = self.space.sample(self.generators[row], 1)[0]
         return actions
+
+
+def require_finite(raw: np.ndarray) -> None:
+    """Outputs of controllers (n, A) that are NaN or infinite are a ValueError."""
+    if not np.isfinite(raw).all():
+        raise ValueError(
+            "a controller's output is NaN or infinite: its parameters, "
+            "or the weights of V or M, are broken"
+        )
