@@ -1,6 +1,8 @@
 """The columns of a search's tables, with the words that stand above them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from world_models.runs.rows import column
 
@@ -41,6 +43,27 @@ class SelectionRow:
     candidate: float | None = None
     # of all that was tested so far
     best: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class DreamtRow:
+    """dreamt.csv, of a search in a dream: scores for real, as in selection.csv, and in the dream.
+
+    The gap is what the dream promises the mean vector beyond what it gets.
+    """
+
+    generation: int
+    real: float
+    dream: float
+    gap: float = column("Gap: dream less real")
+    candidate_real: float
+    candidate_dream: float
+
+
+def grown(rows: Sequence[DreamtRow]) -> bool:
+    """Whether the gap has grown in each of the last three tests: the model is being exploited."""
+    last = [row.gap for row in rows[-4:]]
+    return len(last) == 4 and all(earlier < later for earlier, later in pairwise(last))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,13 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from world_models.figures import plots
-from world_models.figures.plots import BLUE, HALF, Band
+from world_models.figures.plots import BLUE, HALF, ORANGE, WIDE, Band
 from world_models.figures.wording import number
 from world_models.measures.search_rows import (
+    DreamtRow,
     FinalistRow,
     GenerationRow,
     PublishedRow,
     SelectionRow,
+    grown,
 )
 from world_models.report.curves import finite, line, values
 from world_models.report.headline import Headline
@@ -30,6 +32,15 @@ SEARCH_NOTE = (
     "Best, mean and worst candidate; "
     "dots: the mean vector on the selection episodes, with its 95 % interval"
 )
+DREAM_NOTE = (
+    "Best, mean and worst candidate, in the dream; "
+    "dots: the mean vector on the selection episodes, for real, with its 95 % interval"
+)
+DREAM_AND_REAL = "Dream and real"
+GAP_NOTE = (
+    "The mean vector in the same dreams each time, and on the selection episodes; "
+    "a gap that grows says that the search exploits what M gets wrong"
+)
 PUBLISHED_AXES = {
     "episodes": "episodes played by candidates",
     "hours": "hours of search, tests included",
@@ -38,7 +49,7 @@ PUBLISHED_NOTE = (
     "Orange: the mean vector of this search; grey: that of Ha & Schmidhuber (2018), on 64 cores"
 )
 COUNTS = {"generation": "Generations", "episodes": "Episodes", "env_steps": "Environment steps"}
-CAPTIONS = (RETURNS, *captions(GenerationRow).values())
+CAPTIONS = (RETURNS, DREAM_AND_REAL, *captions(GenerationRow).values())
 
 
 def headline(folder: Path) -> Headline | None:
@@ -61,24 +72,56 @@ def headline(folder: Path) -> Headline | None:
 
 def findings(folder: Path) -> list[Finding]:
     """What the search came to beside what it began with."""
-    return search_findings(
-        read_rows(folder / "metrics.csv", GenerationRow),
-        read_rows(folder / "selection.csv", SelectionRow),
-    )
+    selection = read_rows(folder / "selection.csv", SelectionRow)
+    dreamt = read_rows(folder / "dreamt.csv", DreamtRow)
+    if dreamt:
+        return [*real_findings(selection), *gap_findings(dreamt)]
+    return search_findings(read_rows(folder / "metrics.csv", GenerationRow), selection)
 
 
 def search_findings(
     metrics: Sequence[GenerationRow], selection: Sequence[SelectionRow]
 ) -> list[Finding]:
     """The best test of the mean vector must lie above the first generation's mean."""
-    tested = [row for row in selection if np.isfinite([row.mean, row.low, row.high]).all()]
-    if not metrics or not tested or not np.isfinite(metrics[0].mean):
+    if not metrics:
         return []
-    best, first = max(tested, key=lambda row: row.mean), metrics[0]
-    good = best.low > first.mean
+    first = metrics[0]
+    return _raised(selection, first.mean, f"the mean of generation {first.generation}")
+
+
+def real_findings(selection: Sequence[SelectionRow]) -> list[Finding]:
+    """Of a search in a dream: the best test must lie above the first, for both are real."""
+    if len(selection) < 2:
+        return []
+    first, *later = selection
+    return _raised(later, first.mean, f"the test after generation {first.generation}")
+
+
+def gap_findings(dreamt: Sequence[DreamtRow]) -> list[Finding]:
+    """Of a search in a dream: a gap that grows from test to test is no good sign."""
+    if not grown(dreamt):
+        return []
+    before, now = dreamt[-4], dreamt[-1]
+    return [
+        Finding(
+            False,
+            "The dream promises more and more: in the last three tests the gap between its score "
+            f"and the real one has grown, from {number(before.gap)} to {number(now.gap)} "
+            f"(dream {number(now.dream)}, real {number(now.real)}).",
+        )
+    ]
+
+
+def _raised(selection: Sequence[SelectionRow], first: float, what: str) -> list[Finding]:
+    """The best test of the mean vector beside what it began with."""
+    tested = [row for row in selection if np.isfinite([row.mean, row.low, row.high]).all()]
+    if not tested or not np.isfinite(first):
+        return []
+    best = max(tested, key=lambda row: row.mean)
+    good = best.low > first
     so = "has raised" if good else "has not clearly raised"
     interval = f"95 % interval {number(best.low, best.mean)} to {number(best.high, best.mean)}"
-    began = f"{number(first.mean)}, the mean of generation {first.generation}"
+    began = f"{number(first)}, {what}"
     to = f"{number(best.mean)} ({interval}) in the test after generation {best.generation}"
     return [Finding(good, f"The search {so} the return: from {began}, to {to}.")]
 
@@ -89,7 +132,11 @@ def fill(section: Section) -> None:
     selection = section.rows("selection.csv", SelectionRow)
     returns = Band(*(values(metrics, name) for name in ("generation", "worst", "mean", "best")))
     tests = Band(*(values(selection, name) for name in ("generation", "low", "mean", "high")))
-    section.plot(plots.search(returns, tests, RETURNS), RETURNS, note=SEARCH_NOTE)
+    dreamt = section.rows("dreamt.csv", DreamtRow)
+    note = DREAM_NOTE if dreamt else SEARCH_NOTE
+    section.plot(plots.search(returns, tests, RETURNS), RETURNS, note=note)
+    if dreamt:
+        _add_dream(section, dreamt)
     for name in ("sigma", "length"):
         caption = captions(GenerationRow)[name]
         curve = line(name, BLUE, metrics, name, x="generation")
@@ -99,6 +146,17 @@ def fill(section: Section) -> None:
     for name, label in COUNTS.items():
         if (counts := finite(metrics, name)).size:
             section.facts.append((label, f"{counts[-1]:,.0f}"))
+
+
+def _add_dream(section: Section, dreamt: Sequence[DreamtRow]) -> None:
+    """What the dream promised the mean vector, and what it got."""
+    lines = [
+        *line("dream", BLUE, dreamt, "dream", x="generation", marked=True),
+        *line("real", ORANGE, dreamt, "real", x="generation", marked=True),
+    ]
+    section.plot(
+        plots.curves(lines, "generation", WIDE, DREAM_AND_REAL), DREAM_AND_REAL, note=GAP_NOTE
+    )
 
 
 def _add_score(section: Section) -> None:

@@ -16,8 +16,8 @@ class Pace:
     rate: float
     # per generation
     seconds: float
-    # time of the tests over that of the generations
-    tests: float = 0.0
+    # time of the tests over that of the generations; None: not known
+    tests: float | None = 0.0
     # generations that could be played in the time of the finalists' tracks, once at the end
     finals: float = 0.0
 
@@ -71,11 +71,11 @@ class Budget:
         total = self.total(search)
         assert total is not None, search.env_steps
         candidates = len(search.evolution.segments[-1].history[-1])
-        left = (total - search.generation) * (1 + pace.tests) + pace.finals
+        left = (total - search.generation) * (1 + (pace.tests or 0)) + pace.finals
         ends = datetime.now().astimezone() + timedelta(seconds=left * pace.seconds)
         ours = (
             f"{pace.rate:,.0f} steps/s, {pace.seconds:.0f} s per generation "
-            f"and {pace.seconds * pace.tests:.0f} s of tests: {total} generations "
+            f"and {_seconds(pace)} of tests: {total} generations "
             f"of {candidates} x {search.samples[-1]} episodes, until about {ends:{_form(ends)}}"
         )
         then = expected(env_id, total)
@@ -86,6 +86,10 @@ class Budget:
             f"{ours}; after as many, with 16 episodes each, the published population had "
             f"{then.population:.0f}{tested}, in {then.hours:,.0f} h on 64 cores"
         )
+
+
+def _seconds(pace: Pace) -> str:
+    return "an unknown time" if pace.tests is None else f"{pace.seconds * pace.tests:.0f} s"
 
 
 def _form(moment: datetime) -> str:

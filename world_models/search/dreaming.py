@@ -116,8 +116,7 @@ class Dreamers:
             step += 1
         _require_numbers(returns, rollouts)
         shape = len(vectors), len(seeds)
-        both = (values.reshape(shape).cpu().numpy() for values in (returns, lengths))
-        return Played(*both, undisturbed=True)
+        return Played(returns.view(shape).cpu().numpy(), lengths.view(shape).cpu().numpy(), True)
 
     def _begin(self, vectors: np.ndarray, rollouts: Tensor) -> Batch:
         """Episodes go candidate by candidate, as everywhere; the first ones fill the width."""

@@ -25,8 +25,11 @@ class Selection:
     # how many of the best are kept as finalists
     places: int
 
-    def test(self, search: Search) -> None:
-        """Play the mean vector and the generation's best candidate; keep the best of all so far."""
+    def test(self, search: Search) -> np.ndarray:
+        """Play the mean vector and the generation's best candidate; keep the best of all so far.
+
+        Returns the mean returns of both, (2,).
+        """
         vectors = [search.mean, search.champion]
         seeds = fixed_seeds(Purpose.selection, self.episodes)
         returns = self.play(["mean vector", "best candidate"], vectors, seeds, search.generation)
@@ -34,6 +37,7 @@ class Selection:
             search.offer(vector, float(row.mean()), len(row), self.places)
         search.tested = search.generation
         self._report(search, returns)
+        return returns.mean(1)
 
     def _report(self, search: Search, returns: np.ndarray) -> None:
         mean, champion = (summarize(row.tolist()) for row in returns)

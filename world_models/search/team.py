@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -94,6 +94,10 @@ class Played:
     def mean_length(self) -> float:
         """Of the episodes that could be played."""
         return float(self.lengths[np.isfinite(self.returns)].mean())
+
+
+Players = Callable[[np.ndarray, GenerationTracks], Played]
+"""Who plays a generation's candidates (P, parameters), in the environment or in a dream of it."""
 
 
 def play_candidates(team: Team, candidates: np.ndarray, tracks: GenerationTracks) -> Played:

@@ -4,6 +4,8 @@ import logging
 import time
 from collections import Counter
 from dataclasses import dataclass, field, replace
+from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,7 +14,7 @@ import numpy as np
 from world_models.agents.agent import Agent
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
-from world_models.measures.search_rows import GenerationRow
+from world_models.measures.search_rows import DreamtRow, GenerationRow
 from world_models.models.controller import (
     ControllerInputs,
     Features,
@@ -23,14 +25,17 @@ from world_models.pools.choose import open_pool
 from world_models.pools.pool import DEADLINE, Pool
 from world_models.runs.checkpoint import save_checkpoint
 from world_models.runs.files import sha256
-from world_models.runs.metrics import MetricsLog
+from world_models.runs.metrics import MetricsLog, read_rows
 from world_models.runs.numbers import require_not_negative, require_positive
 from world_models.runs.past import PastRun, part_folder
 from world_models.runs.places import led_to
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow
 from world_models.runs.run import BUDGET, PATH, RUNTIME, Run
+from world_models.search.beside_dream import BesideDream
 from world_models.search.budget import Budget, Pace
+from world_models.search.dream_config import DreamConfig, open_dreamers
+from world_models.search.dreaming import Dreamers
 from world_models.search.evolution import Evolution, Segment
 from world_models.search.finalists import decide
 from world_models.search.fitness import Models, build_player
@@ -42,11 +47,18 @@ from world_models.search.reference import published
 from world_models.search.search import RATE_KNOWN_AFTER, Search
 from world_models.search.selection import Selection
 from world_models.search.stored import load_search, require_replayed
-from world_models.search.team import Played, Team, play_candidates
+from world_models.search.team import Played, Players, Team, play_candidates
 from world_models.search.tracks import fresh_tracks
 from world_models.worlds.latent import WorldModel, load_world_model
 
 log = logging.getLogger(__name__)
+
+
+class SearchedIn(Enum):
+    """Where candidates play; tests are always in the real environment."""
+
+    real = "real"
+    dream = "dream"
 
 
 @dataclass
@@ -54,7 +66,7 @@ class ControllerConfig:
     """The search ends after `generations`, `env_steps` or `minutes`, or at `target_return`.
 
     `minutes` of playing candidates becomes a number of environment steps, at a rate that is
-    measured once (search/budget.py); tests come on top.
+    measured once (search/budget.py); tests come on top. In a dream its steps are counted.
 
     Every candidate plays `n_samples` episodes, all candidates of a generation on the same fresh
     tracks. `n_samples` grows up to `most_samples` once ranks are less reliable than `reliability`.
@@ -68,6 +80,9 @@ class ControllerConfig:
     # keys of earlier versions, and the values with which they did nothing
     RETIRED: ClassVar[dict[str, Any]] = {"components": None, "heats": 1}
 
+    world: SearchedIn = SearchedIn.real
+    # how candidates dream where `world` is dream
+    dream: DreamConfig = field(default_factory=DreamConfig)
     features: Features = Features.zh
     hidden_units: int = 0  # tanh units between features and action; 0: the linear controller
     latent: Latent = Latent.mean
@@ -144,6 +159,11 @@ class ControllerConfig:
             )
 
     def _check_episodes(self) -> None:
+        if self.world is SearchedIn.dream and self.early_cut:
+            raise ValueError(
+                f"stage.early_cut is {self.early_cut}: it cuts episodes of the real environment, "
+                "and stage.world=dream has none; set stage.dream.max_steps"
+            )
         if not 0 <= self.reliability <= 1:
             raise ValueError(
                 f"stage.reliability is {self.reliability}; it must lie between 0 and 1"
@@ -206,6 +226,7 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
     search = open_search(cfg, run, world, stored)
     metrics = run.metrics(None if stored is None else dict(stored["csv_offsets"]))
     write_reference(run, search, metrics)
+    dreamers = sleeping(cfg, run) if cfg.world is SearchedIn.dream else None
     layout = layout_for(run, -1, cfg.num_envs)
     with (
         open_workers(cfg, run, models, layout) as pool,
@@ -213,22 +234,27 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
     ):
         team = Team(pool, layout.slots, cfg.time_limit, metrics)
         team.warm_up(len(search.mean))
-        evolve(cfg, run, search, team, bar)
+        evolve(cfg, run, search, team, dreamers, bar)
     write_agent(run, search, world)
 
 
-def evolve(cfg: ControllerConfig, run: Run, search: Search, team: Team, bar: ProgressBar) -> None:
+def evolve(
+    cfg: ControllerConfig,
+    run: Run,
+    search: Search,
+    team: Team,
+    dreamers: Dreamers | None,
+    bar: ProgressBar,
+) -> None:
     """Ask, play, tell until the budget is used up; now and then test, and save each time."""
-    players = replace(
-        team, early_cut=cfg.early_cut, advance=lambda episodes, steps: bar.advance(0, steps)
-    )
-    selection = Selection(replace(team, hanging=Counter()), cfg.selection_episodes, cfg.finalists)
+    play = players_of(cfg, team, dreamers, bar)
+    selection = selection_of(cfg, run, team, dreamers)
     planned = max(RATE_KNOWN_AFTER, search.generation + 1)
     while not cfg.budget.is_over(search):
         began = time.monotonic()
         candidates = search.ask()
         tracks = fresh_tracks(search, run.seed, samples_of_next(cfg, search))
-        played = play_candidates(players, candidates, tracks)
+        played = play(candidates, tracks)
         seconds = time.monotonic() - began
         search.tell(played.returns, played.steps, seconds, played.undisturbed)
         bar.expect(cfg.budget.total(search))
@@ -248,6 +274,35 @@ def evolve(cfg: ControllerConfig, run: Run, search: Search, team: Team, bar: Pro
     if cfg.finalists > 1 and search.decided != search.generation:
         decide(selection, search)
         save(cfg, run, search, team.metrics)
+
+
+def players_of(
+    cfg: ControllerConfig, team: Team, dreamers: Dreamers | None, bar: ProgressBar
+) -> Players:
+    """Who plays candidates: workers in the real environment, or all at once in a dream."""
+
+    def advance(episodes: int, steps: int) -> None:
+        bar.advance(0, steps)
+
+    if dreamers is not None:
+        return replace(dreamers, advance=advance).play_candidates
+    return partial(play_candidates, replace(team, early_cut=cfg.early_cut, advance=advance))
+
+
+def selection_of(
+    cfg: ControllerConfig, run: Run, team: Team, dreamers: Dreamers | None
+) -> Selection:
+    """What chooses the agent: always the real environment, beside the dream where there is one."""
+    real = (replace(team, hanging=Counter()), cfg.selection_episodes, cfg.finalists)
+    if dreamers is None:
+        return Selection(*real)
+    return BesideDream(*real, dreamers, read_rows(run.path / "dreamt.csv", DreamtRow))
+
+
+def sleeping(cfg: ControllerConfig, run: Run) -> Dreamers:
+    """Candidates that play in a dream of the upstream M, from its held-out episodes."""
+    run.pin_input("episodes", run.feeder.input("episodes"))
+    return open_dreamers(cfg.dream, run.feeder, run.device.value, cfg.controller_inputs)
 
 
 def open_world(cfg: ControllerConfig, run: Run) -> tuple[Models, WorldModel]:
@@ -400,6 +455,9 @@ def log_plan(cfg: ControllerConfig, run: Run, search: Search, rate: float, secon
     share = cfg.selection_episodes / (cfg.pop_size * search.samples[-1])
     finals = 2 * cfg.finalists * share if cfg.finalists > 1 else 0.0
     pace = Pace(rate, seconds, 2 * share / cfg.test_interval, finals)
+    if cfg.world is SearchedIn.dream:
+        # what real tests take is not known from a generation in a dream
+        pace = Pace(rate, seconds, None)
     log.info("plan: %s", cfg.budget.plan(search, run.env.id, pace))
 
 

@@ -1,0 +1,125 @@
+"""The search in a dream as users start it: what is dreamt, what is real, and how it goes on."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from commands import newest, small
+
+import world_models
+from world_models.agents.agent import WorldModelPolicy
+from world_models.agents.rollout import play
+from world_models.envs.make import Backend, make_vector_env
+from world_models.main import main
+from world_models.measures.search_rows import DreamtRow
+from world_models.runs.files import read_json
+from world_models.runs.metrics import read_csv, read_rows
+from world_models.runs.seeding import Purpose, fixed_seeds, fresh_seeds
+from world_models.search.dreaming import Dreamers
+from world_models.worlds.dreaming import Dream, Rules
+from world_models.worlds.opening import open_world
+
+DREAM = ["stage.world=dream", "stage.dream.max_steps=12", "stage.test_interval=1"]
+
+
+def search(finished: Path, outputs: Path, *keys: str) -> Path:
+    """A small search in the dream of the finished pipeline's M."""
+    given = small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={outputs}")
+    assert main([*given, *DREAM, *keys]) == 0
+    return newest(outputs)
+
+
+@pytest.fixture(scope="module")
+def dreamt(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return search(finished, tmp_path_factory.mktemp("dreamt"))
+
+
+def test_fitness_is_dreamt_and_the_agent_is_chosen_for_real(dreamt: Path, finished: Path) -> None:
+    agent = world_models.load(dreamt / "agent.pt")
+    last = agent.controllers["mean"]
+    envs = make_vector_env(agent.env, Backend.auto, 4)
+    real = play(envs, WorldModelPolicy(agent.world, last[None]), fixed_seeds(Purpose.selection, 4))
+    dream = Dream(open_world(finished / "mdrnn"), Rules(max_steps=12))
+    imagined = Dreamers(dream, 0).play(last[None], fixed_seeds(Purpose.selection, 4))
+    row = read_rows(dreamt / "dreamt.csv", DreamtRow)[-1]
+    assert row.real == pytest.approx(np.mean([score.total_return for score in real]))
+    assert row.dream == pytest.approx(imagined.returns.mean(), abs=1e-6)
+    assert row.gap == row.dream - row.real != 0
+    selection = read_csv(dreamt / "selection.csv")
+    assert [float(line["mean"]) for line in selection] == [
+        line.real for line in read_rows(dreamt / "dreamt.csv", DreamtRow)
+    ]
+    best = max(max(float(line["mean"]), float(line["candidate"])) for line in selection)
+    assert float(selection[-1]["best"]) == best
+
+
+def test_candidates_dream_from_the_seeds_of_the_generation(dreamt: Path, finished: Path) -> None:
+    """The first generation, played again by hand."""
+    state = torch.load(dreamt / "checkpoints/last.pt")
+    told = np.array(state["segments"][0]["history"][0])
+    steps = int(read_csv(dreamt / "metrics.csv")[0]["env_steps"])
+    dream = Dream(open_world(finished / "mdrnn"), Rules(max_steps=12))
+    candidates = first_candidates(state)
+    played = Dreamers(dream, 0).play(candidates, fresh_seeds(Purpose.search, 2, 0, "generation", 0))
+    np.testing.assert_allclose(played.returns.mean(1), told, atol=1e-9)
+    assert played.steps == steps and played.lengths.max() == 12
+
+
+def first_candidates(state: dict[str, object]) -> np.ndarray:
+    from world_models.search.evolution import Evolution
+
+    start = state["start"]
+    assert isinstance(start, torch.Tensor)
+    return Evolution(start.numpy(), pop_size=6, sigma0=1.0, seed=0).ask()
+
+
+def test_it_goes_on_bit_for_bit(dreamt: Path, finished: Path, tmp_path: Path) -> None:
+    cut = search(finished, tmp_path, "stage.generations=1")
+    assert main([f"resume={cut}", "stage.generations=3"]) == 0
+    for name in ("metrics.csv", "selection.csv", "dreamt.csv"):
+        assert (cut / name).read_bytes() == (dreamt / name).read_bytes()
+    means = [torch.load(run / "checkpoints/last.pt")["mean"] for run in (cut, dreamt)]
+    assert torch.equal(*means)
+    kinds = {item["kind"] for item in read_json(dreamt / "manifest.json")["inputs"]}
+    assert kinds == {"vae", "mdrnn", "episodes"}
+
+
+def test_rules_and_dials_reach_the_dream(finished: Path, tmp_path: Path, dreamt: Path) -> None:
+    first = (dreamt / "metrics.csv").read_text().splitlines()[1]
+    for keys in (
+        ["stage.dream.temperature=0.3"],
+        ["stage.dream.start_noise=2"],
+        ["stage.dream.starts=episode"],
+        ["stage.dream.end=null"],
+    ):
+        run = search(finished, tmp_path, *keys, "stage.generations=1")
+        assert (run / "metrics.csv").read_text().splitlines()[1] != first, keys
+    run = search(finished, tmp_path, "stage.dream.reward=survival", "stage.generations=1")
+    row = read_csv(run / "metrics.csv")[0]
+    assert float(row["mean"]) == float(row["length"]) > 1
+
+
+def test_dream_steps_are_a_budget(finished: Path, tmp_path: Path) -> None:
+    keys = ["stage.generations=null", "stage.env_steps=300"]
+    steps = [
+        int(row["env_steps"]) for row in read_csv(search(finished, tmp_path, *keys) / "metrics.csv")
+    ]
+    assert steps[-2] < 300 <= steps[-1]
+
+
+@pytest.mark.parametrize(
+    ("keys", "wanted"),
+    [
+        (["stage.early_cut=5"], "stage.early_cut is 5"),
+        (["stage.dream.end=1.5"], "a dream's end is 1.5"),
+        (["stage.dream.temperature=-1"], "stage.dream.temperature is -1.0"),
+        (["stage.dream.max_steps=0"], "max_steps is 0"),
+    ],
+)
+def test_what_cannot_be_dreamt_is_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], keys: list[str], wanted: str
+) -> None:
+    given = small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={tmp_path}")
+    assert main([*given, *DREAM, *keys]) == 1
+    assert wanted in capsys.readouterr().err and not list(tmp_path.iterdir())

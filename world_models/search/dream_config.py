@@ -1,0 +1,66 @@
+"""How candidates dream: keys of the search, and the dream that they open."""
+
+from dataclasses import dataclass
+
+from world_models.models.controller import ControllerInputs
+from world_models.runs.numbers import require_below_one, require_not_negative
+from world_models.runs.past import PastRun
+from world_models.search.dreaming import Dreamers
+from world_models.worlds.dreaming import Dream, Reward, Rules
+from world_models.worlds.opening import Dials, open_latent_world
+from world_models.worlds.starts import Starts
+
+
+@dataclass
+class DreamConfig:
+    """What candidates dream: the rules of an episode, and the dials of M."""
+
+    # `head`: what M predicts; `survival`: 1 for each step
+    reward: Reward = Reward.head
+    # an episode ends where the predicted probability is above this; null: drawn with it
+    end: float | None = 0.5
+    # steps after which an episode is cut
+    max_steps: int = 200
+    # in held-out episodes, where it begins: `anywhere`, or at the first frame of an `episode`
+    starts: Starts = Starts.anywhere
+    # of what M guesses; 0: always its mode
+    temperature: float = 1.0
+    # probability that M does not read a number of z or h, all through an episode
+    dropout: float = 0.0
+    # standard deviation of what is added to the first z
+    start_noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        require_not_negative("stage.dream", self, "temperature", "start_noise")
+        require_below_one("stage.dream", self, "dropout")
+        # refuses what is no rule
+        _ = self.rules
+
+    @property
+    def rules(self) -> Rules:
+        """Of an episode."""
+        return Rules(self.reward, self.end, self.max_steps)
+
+    @property
+    def dials(self) -> Dials:
+        """Of M."""
+        return {
+            "temperature": self.temperature,
+            "start_noise": self.start_noise,
+        }
+
+
+def open_dreamers(
+    cfg: DreamConfig, run: PastRun, device: str, inputs: ControllerInputs
+) -> Dreamers:
+    """Candidates that play in the dream of a finished stage=mdrnn run.
+
+    One whose M predicts no rewards, where these are what counts, is a ValueError.
+    """
+    world = open_latent_world(run, device, inputs, cfg.starts, **cfg.dials)
+    if cfg.reward is Reward.head and not world.has_reward:
+        raise ValueError(
+            f"stage.dream.reward=head, and M of {run.name} predicts no rewards: train it with "
+            "stage.include_reward=true, or take stage.dream.reward=survival"
+        )
+    return Dreamers(Dream(world, cfg.rules), inputs.hidden_units)
