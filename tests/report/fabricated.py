@@ -12,7 +12,7 @@ import numpy as np
 from world_models.data.tables import EpisodeLine
 from world_models.figures.media import save_video
 from world_models.measures.rows import MemoryRow, VisionRow
-from world_models.measures.search_rows import GenerationRow, SelectionRow
+from world_models.measures.search_rows import DreamtRow, GenerationRow, SelectionRow
 from world_models.report.report import write_report
 from world_models.runs.metrics import MetricsLog
 
@@ -125,6 +125,21 @@ def selection_row(generation: int, mean: float, candidate: float | None = None) 
         candidate=candidate,
         best=mean,
     )
+
+
+def dreamt_rows(gaps: Sequence[float]) -> list[DreamtRow]:
+    """Tests of a search in a dream with these gaps."""
+    return [
+        DreamtRow(
+            generation=5 * number,
+            real=1000.0,
+            dream=1000.0 + gap,
+            gap=gap,
+            candidate_real=990.0,
+            candidate_dream=1000.0,
+        )
+        for number, gap in enumerate(gaps, start=1)
+    ]
 
 
 def generation_row(generation: int) -> GenerationRow:

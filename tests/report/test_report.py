@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from report.fabricated import (
     Page,
+    dreamt_rows,
     generation_row,
     report,
     tiles,
@@ -82,6 +83,15 @@ def test_a_search_is_drawn_beside_the_published_one(tmp_path: Path) -> None:
     (folder / "selection.csv").write_bytes(b"\xff\xfe")
     text = report(folder).text
     assert text.count("selection.csv cannot be read") == 1 and "Score by" not in text
+
+
+def test_a_search_in_a_dream_shows_what_was_dreamt_beside_what_is_real(tmp_path: Path) -> None:
+    folder = write_controller(tmp_path / "run")
+    write_rows(folder / "dreamt.csv", dreamt_rows([-40, -60, 100, 250, 400]))
+    page = report(folder)
+    assert "Dream and real" in page.text and "in the dream; dots:" in page.text
+    assert len(page.all("svg")) == len(report(write_controller(tmp_path / "real")).all("svg")) + 1
+    assert "promises more and more" in page.text and "from −60.0 to 400" in page.text
 
 
 def test_a_table_that_lacks_a_column_is_said(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from report.fabricated import (
+    dreamt_rows,
     generation_row,
     report,
     selection_row,
@@ -27,7 +28,7 @@ from world_models.measures.rows import (
     OpenLoopRow,
 )
 from world_models.report.autoencoder import autoencoder_findings
-from world_models.report.controller import search_findings
+from world_models.report.controller import gap_findings, real_findings, search_findings
 from world_models.report.evaluate import agent_findings
 from world_models.report.heads import head_findings
 from world_models.report.horizon_findings import Errors, ahead
@@ -228,6 +229,23 @@ def test_a_search_beside_its_beginning() -> None:
     assert not found.good and "has not clearly raised" in found.sentence
     assert not search_findings([], [selection_row(2, 1.0)])
     assert not search_findings([begun], [selection_row(2, NAN)])
+
+
+def test_a_search_in_a_dream_is_judged_by_what_is_real() -> None:
+    tests = [selection_row(5, 100.0), selection_row(10, 400.0), selection_row(15, 380.0)]
+    (found,) = real_findings(tests)
+    assert found.good and "from 100, the test after generation 5, to 400" in found.sentence
+    (found,) = real_findings([selection_row(5, 100.0), selection_row(10, 105.0)])
+    assert not found.good
+    assert not real_findings(tests[:1])
+
+
+def test_a_gap_that_grows_in_three_tests_in_a_row_is_told() -> None:
+    (found,) = gap_findings(dreamt_rows([9, -1, 2, 5, 80]))
+    assert not found.good and "grown, from −1" in found.sentence
+    assert "(dream 1,080, real 1,000)" in found.sentence
+    for gaps in ([2, 5, 80], [-1, 2, 2, 80], [-1, 2, 5, 80, 70], []):
+        assert not gap_findings(dreamt_rows(gaps))
 
 
 def episode(number: int, split: str, total: float) -> EpisodeLine:
