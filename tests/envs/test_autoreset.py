@@ -165,6 +165,8 @@ def test_what_cannot_be_is_refused_in_a_sentence() -> None:
         envs.reset(options={"reset_mask": np.array([0, 1])})
     with pytest.raises(ValueError, match=r"actions \[0, 3\] are not all in Discrete\(3\)"):
         envs.step(np.array([0, 3]))
+    with pytest.raises(ValueError, match=r"actions are \(1,\), not \(2,\)"):
+        envs.step(np.array([1]))
     single = SingleEnv(Walk(1))
     with pytest.raises(ValueError, match="there is no episode: reset the environment"):
         single.step(0)

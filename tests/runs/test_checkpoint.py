@@ -269,3 +269,14 @@ def test_a_finished_run_stays_finished_where_going_on_fails_at_once(
         raise ValueError("last.pt is damaged")
     found = read_json(tmp_path / "manifest.json")
     assert found == finished if not writes else found["status"] == "failed"
+
+
+def test_a_device_that_is_not_there_is_no_damage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "best.pt"
+    save_checkpoint(path, "toy", {})
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for device, said in (("cuda", "torch finds no GPU here: use cpu"), ("auto", "use cpu or cuda")):
+        with pytest.raises(ValueError, match=f"device={device} .*{said}"):
+            load_checkpoint(path, "toy", device)

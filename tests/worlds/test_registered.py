@@ -162,6 +162,10 @@ def test_what_cannot_be_is_refused_in_a_sentence(finished: Path, tmp_path: Path)
         made(finished, reward="fame")
     with pytest.raises(ValueError, match="starts=end is none of episode, anywhere"):
         made(finished, starts="end")
+    with pytest.raises(ValueError, match="0 dreams asked for: at least one is needed"):
+        made(finished, 0)
+    with pytest.raises(ValueError, match="device=gpu is none: use cpu or cuda"):
+        made(finished, device="gpu")
     with pytest.raises(ValueError, match="render_mode=ansi is not known: use rgb_array"):
         made(finished, render_mode="ansi")
     with pytest.raises(TypeError, match="unexpected keyword argument 'speed'"):

@@ -160,6 +160,8 @@ def drawn_seed(draws: np.random.Generator) -> int:
 def _inside(slots: SlotVectorEnv, actions: np.ndarray) -> np.ndarray:
     """The actions (N, ...), none of which a model or an environment was not made for."""
     given = np.asarray(actions)
+    if given.shape != slots.action_space.shape:
+        raise ValueError(f"actions are {given.shape}, not {slots.action_space.shape}")
     if not slots.env_spec.action_space.contains(given).all():
         raise ValueError(f"actions {given.tolist()} are not all in {slots.single_action_space}")
     return given

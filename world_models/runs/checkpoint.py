@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+from world_models.runs.device import require_device
 from world_models.runs.files import replacing, require_regular
 from world_models.runs.parsing import Count, Input, Stored, require
 from world_models.runs.signals import whole_write
@@ -77,8 +78,9 @@ def load_checkpoint(
     """Read a checkpoint.
 
     A missing or damaged file, another kind or schema, a tensor that is not finite, and content that
-    does not fit `fields` are ValueErrors that name it.
+    does not fit `fields` are ValueErrors that name it. So is a device that is not there.
     """
+    require_device(device)
     if not path.exists():
         stage = {"agent": "controller"}.get(kind, kind)
         raise ValueError(

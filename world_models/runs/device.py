@@ -5,6 +5,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 M = TypeVar("M", bound="nn.Module")
@@ -48,6 +49,18 @@ def resolve_device(device: Device) -> Device:
     if device is Device.auto:
         return Device.cuda if torch.cuda.is_available() else Device.cpu
     return device
+
+
+def require_device(device: "str | torch.device") -> None:
+    """A device that torch does not know, and cuda without a GPU, are ValueErrors."""
+    import torch
+
+    try:
+        kind = torch.device(device).type
+    except RuntimeError:
+        raise ValueError(f"device={device} is none: use cpu or cuda") from None
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"device={device} was asked for, but torch finds no GPU here: use cpu")
 
 
 def resolve_precision(precision: Precision, device: Device) -> Precision:

@@ -58,6 +58,8 @@ def _dreams(
     starts: str | Starts = Starts.anywhere,
     **options: Any,
 ) -> DreamEnv:
+    if num_envs < 1:
+        raise ValueError(f"{num_envs} dreams asked for: at least one is needed")
     rule = reward if callable(reward) else _choice(Reward, "reward", reward, ", or a function")
     return open_dream(
         run, num_envs, reward=rule, starts=_choice(Starts, "starts", starts), **options
