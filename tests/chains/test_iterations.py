@@ -13,12 +13,16 @@ import world_models
 from world_models.agents.trained import find_agent
 from world_models.chains import reuse
 from world_models.config.compose import compose_config
+from world_models.data.datasets import to_float
 from world_models.data.store import EpisodeStore
 from world_models.main import main
+from world_models.measures.vision import HeldOut, PictureErrors, moving_pixels
 from world_models.runs.files import read_json, sha256
+from world_models.runs.metrics import read_csv
 from world_models.runs.past import PastRun, part_folder
 from world_models.runs.training import Training
 from world_models.search.search import Search
+from world_models.worlds.latent import load_vae
 
 AGAIN = {
     "rollout.episodes": 6,
@@ -81,6 +85,27 @@ def test_the_agent_plays_new_tracks_and_the_first_store_stays(iterated: Path) ->
     assert second.manifest["additions"][0]["policy"] == "agent"
     assert not {row.seed for row in first.rows} & {row.seed for row in second.rows[second.newest :]}
     second.verify()
+
+
+def test_v_and_m_are_judged_before_and_after_on_usual_and_rare_frames(iterated: Path) -> None:
+    for stage, number in (("vae_2", "psnr"), ("mdrnn_2", "bits")):
+        rows = read_csv(iterated / stage / "rare.csv")
+        kinds = [row["kind"] for row in rows if row["model"] == "before"]
+        assert kinds[0] == "usual" and len(rows) == 2 * len(kinds)
+        assert len({row[number] for row in rows}) == len(rows)
+        assert "before and after going on" in (iterated / stage / "report.html").read_text()
+        assert not (iterated / stage.removesuffix("_2") / "rare.csv").exists()
+    held_out = HeldOut(EpisodeStore.open(iterated / "rollout_2/episodes"))
+    errors = PictureErrors()
+    model = load_vae(iterated / "vae/checkpoints/best.pt")
+    for frames, before in held_out:
+        x = to_float(frames, "cpu")
+        drawn, _, _ = model(x, noise=torch.zeros(len(x), 4))
+        picked = moving_pixels(frames, before)
+        errors.add(drawn.detach().permute(0, 2, 3, 1), x.permute(0, 2, 3, 1), picked)
+    found = [row for row in read_csv(iterated / "vae_2/rare.csv") if row["model"] == "before"]
+    mse = [int(row["frames"]) * 10 ** (-float(row["psnr"]) / 10) for row in found]
+    assert sum(mse) / len(held_out) == pytest.approx(errors.mse, rel=1e-4)
 
 
 def test_it_goes_on_bit_for_bit_wherever_it_was_cut_off(

@@ -9,17 +9,18 @@ from world_models.runs import seeding
 
 STEPS = (10, 40)
 """A burst is so many steps long, uniformly drawn."""
-HELD = 0.5
-"""Of the bursts: in these one action is held; in the others each step draws its own."""
+STUCK = 0.5
+"""Of the bursts: in these the agent's action is held; in the others a random one."""
 
 
 class Bursts:
-    """Random actions in place of the agent's, for 10 to 40 steps at a time.
+    """For 10 to 40 steps at a time an action is held, whatever the agent wants.
 
     The agent then finds itself where it would never have gone, and its way back is seen, too. In
-    half of the bursts one random action is held, in the others every step has its own. Each
-    episode is disturbed for a share of its steps of its own, uniform between 0 and `most`. What a
-    row does depends on its seed alone.
+    half of the bursts the action that it had just chosen is held; in the others one number of the
+    action, drawn at random, while it decides on the rest (of discrete actions it is the whole one).
+    Each episode is disturbed for a share of its steps of its own, uniform between 0 and `most`.
+    What a row does depends on its seed and its agent alone.
     """
 
     def __init__(self, space: ActionSpace, most: float) -> None:
@@ -31,28 +32,34 @@ class Bursts:
         """Begin one episode per seed."""
         self._generators = [seeding.generator(seed, "bursts") for seed in seeds]
         self.shares = np.array([self.most * draw.random() for draw in self._generators])
-        # steps that are left of the current burst, and the action that it holds
+        # of the current burst: steps that are left, the action, and which numbers of it are held
         self._left = np.zeros(len(seeds), int)
-        self._held: list[np.ndarray | None] = [None] * len(seeds)
+        self._action = np.zeros((len(seeds), *self.space.shape), self.space.dtype)
+        self._held = np.zeros((len(seeds), *self.space.shape), bool)
 
     def disturb(self, actions: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """The actions (n, ...) of the rows (n,), those in a burst replaced."""
-        disturbed = actions.copy()
-        for i, row in enumerate(rows):
-            if self._left[row] or self._begins(row):
+        for action, row in zip(actions, rows, strict=True):
+            if self._left[row]:
                 self._left[row] -= 1
-                held = self._held[row]
-                disturbed[i] = self._draw(row) if held is None else held
-        return disturbed
+            elif self._generators[row].random() < self._chance(row):
+                self._begin(row, action)
+            else:
+                self._held[row] = False
+        return np.where(self._held[rows], self._action[rows], actions)
 
-    def _begins(self, row: int) -> bool:
-        """Whether a burst begins now: as often as makes the row's share of steps disturbed."""
-        draw, share = self._generators[row], self.shares[row]
-        if draw.random() >= share / (share + (1 - share) * np.mean(STEPS)):
-            return False
-        self._left[row] = draw.integers(STEPS[0], STEPS[1] + 1)
-        self._held[row] = self._draw(row) if draw.random() < HELD else None
-        return True
+    def _chance(self, row: int) -> float:
+        """That a burst begins now: as often as makes the row's share of its steps disturbed."""
+        share = float(self.shares[row])
+        return share / (share + (1 - share) * float(np.mean(STEPS)))
 
-    def _draw(self, row: int) -> np.ndarray:
-        return self.space.sample(self._generators[row], 1)[0]
+    def _begin(self, row: int, action: np.ndarray) -> None:
+        draw = self._generators[row]
+        self._left[row] = draw.integers(STEPS[0], STEPS[1] + 1) - 1
+        self._held[row] = True
+        if draw.random() < STUCK:
+            self._action[row] = action
+            return
+        self._action[row] = self.space.sample(draw, 1)[0]
+        if self.space.kind == "box":
+            self._held[row] = np.arange(self.space.size) == draw.integers(self.space.size)

@@ -304,6 +304,14 @@ class EpisodeStore(ShardedFolder):
         additions = self.manifest.get("additions", [])
         return int(additions[-1]["first_episode"]) if additions else 0
 
+    def beginning(self) -> "EpisodeStore":
+        """The same store with the episodes alone that were there before any were added."""
+        additions = self.manifest.get("additions", [])
+        first = EpisodeStore(self.folder, self.manifest, self.digest())
+        if additions:
+            first.rows = first.rows[: additions[0]["first_episode"]]
+        return first
+
     def num_frames(self, split: str | None = None) -> int:
         """Number of frames to train on: without valid final frames, one per transition."""
         return sum(row.length + self.has_final_frame for row in self.episodes(split))

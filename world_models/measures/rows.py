@@ -101,6 +101,35 @@ class LikelihoodRow:
     frames: int | None = None
 
 
+KINDS = ("usual", "rare")
+"""Of held-out frames, beside the first episodes of a store that was extended."""
+MODELS = ("before", "after")
+"""Of a model that goes on from another's weights: the other, and itself."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RareVisionRow:
+    """rare.csv of a V that goes on with more episodes."""
+
+    model: str
+    kind: str
+    frames: int
+    # dB
+    psnr: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class RareMemoryRow:
+    """rare.csv of an M that goes on with more episodes."""
+
+    model: str
+    kind: str
+    # whose latent was to be predicted
+    frames: int
+    # per dimension, above V's own uncertainty
+    bits: float
+
+
 PREDICTORS = ("mean", "sampled", "copy", "marginal", "seen")
 """What guesses the frames ahead.
 

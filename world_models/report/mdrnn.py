@@ -17,7 +17,9 @@ from world_models.measures.rows import (
     LikelihoodRow,
     MemoryRow,
     OpenLoopRow,
+    RareMemoryRow,
 )
+from world_models.report import rare
 from world_models.report.curves import line
 from world_models.report.headline import Headline
 from world_models.report.heads import HEAD_CAPTIONS, add_calibration
@@ -91,6 +93,7 @@ MEDIA = {
 CAPTIONS = (
     *captions(MemoryRow).values(),
     LIKELIHOOD,
+    rare.RARE,
     OPEN_LOOP,
     *captions(OpenLoopRow).values(),
     *HEAD_CAPTIONS,
@@ -105,17 +108,20 @@ def headline(folder: Path) -> Headline | None:
 
 def findings(folder: Path) -> list[Finding]:
     """M beside what it must beat."""
-    return memory_findings(
+    found = memory_findings(
         read_rows(folder / "likelihood.csv", LikelihoodRow),
         read_rows(folder / "open_loop.csv", OpenLoopRow),
         read_rows(folder / "calibration_scores.csv", HeadScore),
     )
+    rare_rows = read_rows(folder / "rare.csv", RareMemoryRow)
+    return [*found, *rare.memory_findings(rare_rows)]
 
 
 def fill(section: Section) -> None:
     """Headline, tables, plots, pictures and videos, as far as the files are there."""
     fill_training(section, MemoryRow)
     _add_likelihood(section)
+    rare.add_rare(section, section.rows("rare.csv", RareMemoryRow), rare.BITS)
     _add_open_loop(section)
     add_calibration(section, "M")
     for name, caption in MEDIA.items():

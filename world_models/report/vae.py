@@ -9,13 +9,14 @@ import numpy as np
 from world_models.figures import plots
 from world_models.figures.plots import BLUE, GREY, HALF, ORANGE, WIDE, Line
 from world_models.figures.wording import number
-from world_models.measures.rows import BaselineRow, BlobRow, VisionRow
+from world_models.measures.rows import BaselineRow, BlobRow, RareVisionRow, VisionRow
+from world_models.report import rare
 from world_models.report.curves import finite, line
 from world_models.report.headline import QUALITY_OF_PICTURES, Headline
 from world_models.report.page import Listing, Section
 from world_models.report.training import fill_training
 from world_models.report.verdict import PSNR, Finding, Side, better
-from world_models.runs.metrics import read_csv
+from world_models.runs.metrics import read_csv, read_rows
 from world_models.runs.results import Quality, read_quality
 from world_models.runs.rows import captions, rows_of
 
@@ -47,6 +48,7 @@ CAPTIONS = (
     *captions(VisionRow).values(),
     PER_LATENT,
     RECONSTRUCTIONS,
+    rare.RARE,
     *PICTURES.values(),
     BLOB_PICTURE,
 )
@@ -65,9 +67,11 @@ def best_epoch(rows: Sequence[VisionRow]) -> VisionRow | None:
 
 
 def findings(folder: Path) -> list[Finding]:
-    """The pictures of the best V beside those of the baselines."""
+    """The pictures of the best V beside those of the baselines, and of the V that it began as."""
     path = folder / "quality.json"
-    return vision_findings(_pictures(read_quality(path))) if path.is_file() else []
+    found = vision_findings(_pictures(read_quality(path))) if path.is_file() else []
+    rare_rows = read_rows(folder / "rare.csv", RareVisionRow)
+    return [*found, *rare.vision_findings(rare_rows)]
 
 
 def _pictures(quality: Quality) -> list[BaselineRow]:
@@ -101,6 +105,7 @@ def fill(section: Section) -> None:
     _add_quality(section)
     _add_blobs(section)
     fill_training(section, VisionRow, QUALITY)
+    rare.add_rare(section, section.rows("rare.csv", RareVisionRow), PSNR)
     _lead_with_psnr(section, val, baselines)
     _show_reconstructions(section)
     for name, caption in PICTURES.items():

@@ -21,9 +21,10 @@ from world_models.losses import mdrnn_loss, mdrnn_total
 from world_models.measures.dreams import Panels, dream, dream_at_temperatures
 from world_models.measures.episodes import LatentEpisodes
 from world_models.measures.judge import judge, summary
+from world_models.measures.rare import memory_rows, rarity_of
 from world_models.measures.rows import MemoryRow
 from world_models.models.convvae import ConvVAE
-from world_models.models.mdrnn import MDRNN, Mixture
+from world_models.models.mdrnn import MDRNN, MDRNNCell, Mixture
 from world_models.runs import seeding
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import evenly_spaced, require_not_negative, require_positive
@@ -229,6 +230,9 @@ def train_on(
 ) -> MetricsLog:
     """All epochs that are left."""
     metrics = run.metrics(training.resume(run))
+    if goes_on(cfg, train.store) and training.step == 0:
+        cell = MDRNNCell.from_mdrnn(training.model)
+        judge_rare("before", cell, earlier_latents(run, train.store), run, validation, metrics)
     done = training.epoch * train.tiles + training.batch * cfg.batch_size
     with ProgressBar("mdrnn", cfg.num_epochs * train.tiles, done, "windows") as bar:
         while training.epoch < cfg.num_epochs and not training.stopper.should_stop:
@@ -379,6 +383,34 @@ def judge_best(
             metrics.write(table.name, row)
     for line in summary(tables):
         log.info(line)
+    if goes_on(cfg, train.store):
+        judge_rare("after", world.cell, train.latents, run, held_out, metrics)
+
+
+def goes_on(cfg: MDRNNConfig, store: EpisodeStore) -> bool:
+    """Whether M goes on from another's weights with more episodes."""
+    return cfg.start_from is not None and store.newest > 0
+
+
+def earlier_latents(run: Run, store: EpisodeStore) -> LatentSource:
+    """As the V gives them from whose weights V went on; of one that is new, its own."""
+    before = [*run.feeder.inputs("start_from"), run.feeder.best][0]
+    return online_latents(store, load_vae(before, run.device.value), run.device.value)
+
+
+def judge_rare(
+    name: str,
+    cell: MDRNNCell,
+    latents: LatentSource,
+    run: Run,
+    held_out: LatentSequenceDataset,
+    metrics: MetricsLog,
+) -> None:
+    """Rows of rare.csv: M on frames that the first episodes hardly show, and on the usual ones."""
+    rare = rarity_of(held_out.store, run.seed, run.device.value)
+    episodes = LatentEpisodes(held_out.store, latents, held_out.to_model)
+    for row in memory_rows(name, cell, episodes, held_out.rows, rare, run.seed):
+        metrics.write("rare", row)
 
 
 def show_dream(

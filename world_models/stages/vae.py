@@ -15,6 +15,7 @@ from world_models.data.store import EpisodeStore
 from world_models.figures.media import labelled_rows, save_png
 from world_models.losses import rarity, vae_loss
 from world_models.measures.blobs import ALL, blob_pictures, drawers_of, judge_blobs
+from world_models.measures.rare import rarity_of, vision_rows
 from world_models.measures.rows import BaselineRow, VisionRow
 from world_models.measures.vision import HeldOut, Judgement, moving_pixels, quality
 from world_models.measures.vision_baselines import Sample, baselines, fit_pca, mean_picture
@@ -131,6 +132,9 @@ def execute(cfg: VAEConfig, run: Run) -> None:
     if "baselines" not in metrics.offsets:
         for row in table:
             metrics.write("baselines", row)
+    goes_on = cfg.start_from is not None and store.newest > 0
+    if goes_on and training.step == 0:
+        judge_rare("before", training.model, run, held_out, metrics)
     frames = training.facts.get("frames_per_epoch", len(train))
     batches_per_epoch = -(-frames // cfg.train_batch_size)
     with ProgressBar("vae", cfg.num_epochs * batches_per_epoch, training.step, "frames") as bar:
@@ -141,6 +145,8 @@ def execute(cfg: VAEConfig, run: Run) -> None:
     describe(cfg, run, model, held_out, mean, table)
     if run.env.family.bright_movers:
         describe_blobs(cfg, run, model, train, held_out, metrics)
+    if goes_on:
+        judge_rare("after", model, run, held_out, metrics)
     encode_episodes(run, model, store)
 
 
@@ -163,6 +169,22 @@ def scene(cfg: VAEConfig, run: Run, train: ObservationDataset) -> torch.Tensor |
     if cfg.horizontal_flip:
         mean = (mean + mean.flip(1)) / 2
     return mean.permute(2, 0, 1).to(run.device.value)
+
+
+@torch.inference_mode()
+def judge_rare(name: str, model: ConvVAE, run: Run, held_out: HeldOut, metrics: MetricsLog) -> None:
+    """Rows of rare.csv: V on frames that the first episodes hardly show, and on the usual ones."""
+    model.eval()
+
+    def draw(x: torch.Tensor) -> torch.Tensor:
+        mu, _ = model.encoder(x.permute(0, 3, 1, 2))
+        drawn: torch.Tensor = model.decoder(mu)
+        return drawn.permute(0, 2, 3, 1)
+
+    device = run.device.value
+    rare = rarity_of(held_out.data.store, run.seed, device)
+    for row in vision_rows(name, draw, held_out, rare, device):
+        metrics.write("rare", row)
 
 
 def build(cfg: VAEConfig, run: Run) -> Training[ConvVAE]:
