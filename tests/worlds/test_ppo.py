@@ -5,7 +5,7 @@ import runpy
 from pathlib import Path
 
 import pytest
-from worlds.walker import Walker
+from walker import Walker
 
 pytest.importorskip("stable_baselines3")
 from stable_baselines3 import PPO
