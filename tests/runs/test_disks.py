@@ -2,7 +2,9 @@
 
 import errno
 import fcntl
+import io
 import logging
+import os
 import resource
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +18,7 @@ from world_models.figures.media import save_png, save_video
 from world_models.runs.checkpoint import save_checkpoint
 from world_models.runs.device import Device
 from world_models.runs.files import read_json, write_json
-from world_models.runs.folder import is_live, locked, wait_for_writer
+from world_models.runs.folder import dated_folder, is_live, locked, wait_for_writer
 from world_models.runs.locks import _warn
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.run import Run
@@ -125,3 +127,45 @@ def test_a_lock_that_fails_otherwise_is_an_error(
     monkeypatch.setattr(fcntl, "flock", broken)
     with pytest.raises(OSError, match="broken"), locked(tmp_path):
         pass
+
+
+@pytest.fixture(params=[errno.EROFS, errno.EACCES])
+def closed(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Nothing may be written, whoever runs the tests; the system's words for it."""
+    reason, opened, low = os.strerror(request.param), io.open, os.open
+
+    def refuse(path: Any) -> None:
+        raise OSError(request.param, reason, str(path))
+
+    def open_file(path: Any, mode: str = "r", *args: Any, **options: Any) -> Any:
+        return opened(path, mode, *args, **options) if mode in ("r", "rb") else refuse(path)
+
+    def open_low(path: Any, flags: int, *args: Any, **options: Any) -> Any:
+        writes = flags & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+        return refuse(path) if writes else low(path, flags, *args, **options)
+
+    monkeypatch.setattr(io, "open", open_file)
+    monkeypatch.setattr(os, "open", open_low)
+    # a disk that is read only says so of files that are not there, too
+    monkeypatch.setattr(os, "unlink", lambda path, **options: refuse(path))
+    monkeypatch.setattr(os, "mkdir", lambda path, *args, **options: refuse(path))
+    return reason
+
+
+def test_where_nothing_may_be_written_it_is_said(tmp_path: Path, closed: str) -> None:
+    run = a_run_that_is_there(tmp_path)
+    with pytest.raises(OSError, match=rf"scores.json cannot be written: {closed}; see to it"):
+        scores(run)
+    with pytest.raises(OSError, match=rf"metrics.csv cannot be written: {closed}; see to it"):
+        table(run)
+    with (
+        pytest.raises(ValueError, match=f"cannot be written: {closed}; see to it"),
+        run.recording(),
+    ):
+        raise AssertionError("it begins all the same")
+    with pytest.raises(ValueError, match=f"cannot be made: {closed}; choose another folder"):
+        dated_folder(tmp_path)
+
+
+def a_run_that_is_there(path: Path) -> Run:
+    return Run(path, 0, Device.cpu, "gymnasium", {}, manifest={"stage": "toy", "inputs": []})

@@ -43,22 +43,29 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
                 os.fsync(file.fileno())
                 temporary.replace(path)
     finally:
-        temporary.unlink(missing_ok=True)
+        with saying_what_is_full(path):
+            temporary.unlink(missing_ok=True)
 
 
-FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EROFS)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
 
 
 @contextmanager
 def saying_what_is_full(path: Path) -> Iterator[None]:
-    """Where a disk takes no more, the OSError names the file and says what to do."""
+    """Where a disk takes no more, or nothing at all, the OSError names the file and says what to
+    do."""
     try:
         yield
     except OSError as error:
-        if error.errno not in FULL:
+        if error.errno not in (*FULL, *CLOSED):
             raise
+        is_full = error.errno in FULL
+        remedy = (
+            "make room" if is_full else "see to it that you may write there, or copy its folder"
+        )
         raise OSError(
-            f"{path} cannot be written: {error.strerror}; make room, then resume the run"
+            f"{path} cannot be written: {error.strerror}; {remedy}, then resume the run"
         ) from None
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from world_models.envs.trust import trusted
-from world_models.runs.files import read_json, write_text
+from world_models.runs.files import CLOSED, read_json, write_text
 from world_models.runs.locks import try_lock, wait_for_lock
 from world_models.runs.manifest import RunManifest
 from world_models.runs.parsing import require
@@ -126,13 +126,19 @@ def require_own_files(path: Path, links: Collection[str] = (), apart: str = "wan
 
 
 def open_lock(path: Path) -> IO[str]:
-    """A file to lock, made where there is none; a link is a ValueError."""
+    """A file to lock, made where there is none; a link, and a folder in which nothing may be
+    written, is a ValueError."""
     try:
         return os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o666), "r+")
     except OSError as error:
-        if error.errno != errno.ELOOP:
-            raise
-        raise ValueError(f"{display_path(path)} is a link: take it away") from None
+        if error.errno == errno.ELOOP:
+            raise ValueError(f"{display_path(path)} is a link: take it away") from None
+        if error.errno in CLOSED:
+            raise ValueError(
+                f"{display_path(path.parent)} cannot be written: {error.strerror}; see to it that "
+                "you may, or copy it to where you may"
+            ) from None
+        raise
 
 
 @contextmanager
