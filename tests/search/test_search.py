@@ -67,39 +67,27 @@ def test_the_target_ends_a_search() -> None:
     search = after(1)
     search.offer(np.ones(3), 10.0)
     search.offer(np.zeros(3), 9.0)
-    assert search.best_score == 10 and np.array_equal(search.agent[0], np.ones(3))
+    assert search.best is not None and np.array_equal(search.best.vector, np.ones(3))
     assert Budget(5, None, None, 10.0).is_over(search) and not Budget(5, None, None, 10.5).is_over(
         search
     )
 
 
-def test_the_best_are_kept_and_one_is_chosen_by_all_that_they_played() -> None:
+def test_the_best_tested_is_kept_and_restored() -> None:
     search = after(2)
     for place, score in enumerate((3.0, 9.0, 5.0, 9.0, 7.0)):
-        search.offer(np.full(3, float(place)), score, tracks=4, places=3)
-    assert [(one.score, one.vector[0], one.tracks) for one in search.finalists] == [
-        (9, 1, 4),
-        (9, 3, 4),
-        (7, 4, 4),
-    ]
-    # of equals the earlier
-    assert search.agent[1] == search.best_score == 9.0 and search.agent[0][0] == 1
-    search.decide([6.0, 8.0, 7.0])
-    assert search.agent[1] == 8.0 and search.agent[0][0] == 3 and search.best_score == 9.0
+        search.offer(np.full(3, float(place)), score)
     again = fresh()
     again.restore(search.state())
-    assert again.agent[1] == 8.0 and np.array_equal(again.agent[0], search.agent[0])
-    # the target is for tests: what is decided later undoes nothing
-    assert Budget(5, None, None, 9.0).is_over(again)
-    search.evolution.ask()
-    search.tell(np.zeros((8, 1)), 1000, 1.0)
-    assert search.agent[1] == 9.0 and search.agent[0][0] == 1  # it went on: not decided any more
+    for one in (search, again):
+        assert one.best is not None
+        # of equals the earlier
+        assert (one.best.score, one.best.vector[0]) == (one.best_score, 1) == (9.0, 1)
+    assert fresh().best is None and fresh().best_score == -np.inf
 
 
 def test_the_plan_tells_what_the_published_search_had() -> None:
-    plan = Budget(None, 50_000, None, None).plan(
-        after(2), "CarRacing-v3", Pace(2100.4, 20.0, 0.25, 3.0)
-    )
+    plan = Budget(None, 50_000, None, None).plan(after(2), "CarRacing-v3", Pace(2100.4, 20.0, 0.25))
     assert plan.startswith(
         "2,100 steps/s, 20 s per generation and 5 s of tests: "
         "50 generations of 8 x 2 episodes, until about "

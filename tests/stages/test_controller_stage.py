@@ -26,7 +26,6 @@ from world_models.search import tracks as tracks_module
 from world_models.search.imitation import explained, imitate
 from world_models.search.observed import observe
 from world_models.search.reference import published
-from world_models.search.selection import Selection
 from world_models.stages import controller
 
 
@@ -204,12 +203,11 @@ def test_hopeless_episodes_are_cut_in_the_search_and_nowhere_else(
     keys = [
         "stage.early_cut=7",
         "stage.generations=1",
-        "stage.finalists=2",
         "stage.selection_episodes=2",
     ]
     run = search(finished, tmp_path, *keys)
     tracks = fresh_seeds(Purpose.search, 2, 0, "generation", 0)
-    assert cuts == {7: set(tracks), 0: set(fixed_seeds(Purpose.selection, 6))}
+    assert cuts == {7: set(tracks), 0: set(fixed_seeds(Purpose.selection, 2))}
     cuts.clear()
     assert (
         main(
@@ -226,55 +224,16 @@ def test_hopeless_episodes_are_cut_in_the_search_and_nowhere_else(
     assert set(cuts) == {0}
 
 
-def test_finalists_play_other_tracks_and_the_best_over_all_of_them_is_the_agent(
-    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keys = [
-        "stage.finalists=3",
-        "stage.test_interval=1",
-        "stage.selection_episodes=2",
-        "stage.generations=3",
-    ]
-    played: list[tuple[int, ...]] = []
-    real = Selection.play
-
-    def noting(self: Selection, names: list[str], vectors: Any, seeds: list[int], at: int) -> Any:
-        played.append((len(vectors), *seeds))
-        return real(self, names, vectors, seeds, at)
-
-    monkeypatch.setattr(Selection, "play", noting)
+def test_the_best_tested_controller_is_the_agent(finished: Path, tmp_path: Path) -> None:
+    keys = ["stage.test_interval=1", "stage.selection_episodes=2", "stage.generations=3"]
     run = search(finished, tmp_path, *keys)
-    tracks = fixed_seeds(Purpose.selection, 6)
-    assert played == [(2, *tracks[:2])] * 3 + [(3, *tracks[2:])]
-    assert decided(run, 3) == read_agent(run)
-    assert main([f"resume={run}", "stage.generations=4"]) == 0
-    # what was decided once is decided anew
-    assert played[4:] == [(2, *tracks[:2]), (3, *tracks[2:])]
-    assert decided(run, 4) == read_agent(run)
-
-
-def decided(run: Path, generation: int) -> tuple[float, bytes]:
-    """The score of the agent and its parameters, by the finalists' last round."""
-    table = [row for row in read_csv(run / "finalists.csv") if row["generation"] == str(generation)]
-    rows = [{name: float(value) for name, value in row.items()} for row in table]
-    state = torch.load(run / "checkpoints/last.pt")["finalists"]
-    assert [row["place"] for row in rows] == [1, 2, 3]
-    for row, finalist in zip(rows, state, strict=True):
-        assert (
-            finalist["tracks"] == 2
-            and finalist["score"] == row["test"]
-            and finalist["overall"] == row["overall"]
-        )
-        assert row["overall"] == pytest.approx((2 * row["test"] + 4 * row["further"]) / 6)
-    best = max(state, key=lambda finalist: finalist["overall"])
-    return best["overall"], best["vector"].numpy().astype(np.float32).tobytes()
-
-
-def read_agent(run: Path) -> tuple[float, bytes]:
-    """The headline of the run and the parameters in agent.pt."""
+    rows = read_csv(run / "selection.csv")
+    best = max(float(row[name]) for row in rows for name in ("mean", "candidate"))
+    state = torch.load(run / "checkpoints/last.pt")["best"]
     told = headline(run)
-    assert told is not None
-    return told.value, world_models.load(run / "agent.pt").controllers["best"].tobytes()
+    assert told is not None and told.value == state["score"] == pytest.approx(best)
+    controllers = world_models.load(run / "agent.pt").controllers
+    assert np.array_equal(controllers["best"], state["vector"].numpy().astype(np.float32))
 
 
 def test_a_search_on_car_racing_is_set_beside_the_published_one() -> None:
@@ -287,19 +246,22 @@ def test_a_search_on_car_racing_is_set_beside_the_published_one() -> None:
 def test_a_run_of_a_version_with_more_keys_goes_on_where_they_did_nothing(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """An earlier version had `components` and `heats`, and its last.pt the axes of the first."""
+    """An earlier version had `components`, `heats` and `finalists`, and kept what it needs."""
     run = search(finished, tmp_path, "stage.generations=1")
     path = run / "checkpoints/last.pt"
     state = torch.load(path)
     state["search"]["components"] = state["components"] = None
-    torch.save(state, path)
+    best = {**state.pop("best"), "tracks": 2, "overall": float("nan")}
+    torch.save({**state, "finalists": [best], "decided": -1}, path)
     config = run / "config.yaml"
-    more = "  components: null\n  heats: 1\n  imitate:"
+    more = "  components: null\n  heats: 1\n  finalists: 1\n  imitate:"
     config.write_text(config.read_text().replace("  imitate:", more))
     assert main([f"resume={run}", "stage.generations=2"]) == 0
     whole = search(finished, tmp_path, "stage.generations=2")
-    means = [torch.load(each / "checkpoints/last.pt")["mean"] for each in (run, whole)]
-    assert torch.equal(*means)
+    ends = [torch.load(each / "checkpoints/last.pt") for each in (run, whole)]
+    assert torch.equal(*(end["mean"] for end in ends))
+    # both tests came to 0, and of equals the earlier is kept
+    assert torch.equal(ends[0]["best"]["vector"], best["vector"])
     config.write_text(config.read_text().replace("components: null", "components: 5"))
     assert main([f"resume={run}", "stage.generations=3"]) == 1
     assert "has stage.components=5, which this version does not have" in capsys.readouterr().err

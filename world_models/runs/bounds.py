@@ -43,7 +43,6 @@ LIMITS = {
     "pop_size": 65_536,
     "n_samples": 10_000,
     "most_samples": 10_000,
-    "finalists": 10_000,
     "selection_episodes": 100_000,
 }
 """By the last part of a key; each number of a list counts."""

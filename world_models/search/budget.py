@@ -18,8 +18,6 @@ class Pace:
     seconds: float
     # time of the tests over that of the generations; None: not known
     tests: float | None = 0.0
-    # generations that could be played in the time of the finalists' tracks, once at the end
-    finals: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,7 +69,7 @@ class Budget:
         total = self.total(search)
         assert total is not None, search.env_steps
         candidates = len(search.evolution.segments[-1].history[-1])
-        left = (total - search.generation) * (1 + (pace.tests or 0)) + pace.finals
+        left = (total - search.generation) * (1 + (pace.tests or 0))
         ends = datetime.now().astimezone() + timedelta(seconds=left * pace.seconds)
         ours = (
             f"{pace.rate:,.0f} steps/s, {pace.seconds:.0f} s per generation "

@@ -1,8 +1,7 @@
 """Where a search stands."""
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -16,17 +15,13 @@ RATE_KNOWN_AFTER = 3
 
 
 @dataclass(frozen=True)
-class Finalist:
-    """A controller that did well in a test."""
+class Tested:
+    """A controller and how it did in a test."""
 
-    # mean return in the test that all take
+    # mean return
     score: float
-    # over how many tracks that was
-    tracks: int
     # (parameters of C,)
     vector: np.ndarray
-    # mean return over these and the tracks that finalists play at the end
-    overall: float = float("nan")
 
 
 @dataclass
@@ -41,12 +36,10 @@ class Search:
     env_steps: int = 0
     # environment steps per second, measured once (see Budget)
     rate: float | None = None
-    # the controllers that did best on the selection tracks
-    finalists: list[Finalist] = field(default_factory=list)
+    # the controller that did best on the selection tracks, None before the first test
+    best: Tested | None = None
     # generation of the last test
     tested: int = -1
-    # generation after which the finalists played once more, if that is the last one
-    decided: int = -1
 
     def ask(self) -> np.ndarray:
         """The next population of controllers (pop_size, parameters of C)."""
@@ -81,33 +74,15 @@ class Search:
         if self.rate is None and (undisturbed or self.generation >= RATE_KNOWN_AFTER):
             self.rate = steps / seconds
 
-    def offer(self, vector: np.ndarray, score: float, tracks: int = 1, places: int = 1) -> None:
-        """Keep a controller and its mean return in a test, if it is among the best `places`."""
-        finalists = [*self.finalists, Finalist(score, tracks, vector)]
-        self.finalists = sorted(finalists, key=lambda finalist: -finalist.score)[:places]
-
-    def decide(self, overall: Sequence[float]) -> None:
-        """Take the finalists' scores over all tracks, in their order."""
-        self.finalists = [
-            replace(one, overall=score) for one, score in zip(self.finalists, overall, strict=True)
-        ]
-        self.decided = self.generation
-
-    @property
-    def agent(self) -> tuple[np.ndarray, float]:
-        """The controller (parameters of C,) that did best, and its score.
-
-        That is its score in the test, or over all tracks once finalists have played more.
-        """
-        if self.decided != self.generation:
-            return self.finalists[0].vector, self.best_score
-        best = max(self.finalists, key=lambda finalist: finalist.overall)
-        return best.vector, best.overall
+    def offer(self, vector: np.ndarray, score: float) -> None:
+        """Keep a controller and its mean return in a test, if it is the best so far."""
+        if score > self.best_score:
+            self.best = Tested(score, vector)
 
     @property
     def best_score(self) -> float:
         """The best score in a test so far; minus infinity before the first."""
-        return self.finalists[0].score if self.finalists else -math.inf
+        return -math.inf if self.best is None else self.best.score
 
     def state(self) -> dict[str, Any]:
         """What a checkpoint holds."""
@@ -117,12 +92,9 @@ class Search:
             "reliability": self.reliability,
             "env_steps": self.env_steps,
             "rate": self.rate,
-            "finalists": [
-                {**vars(finalist), "vector": torch.from_numpy(finalist.vector)}
-                for finalist in self.finalists
-            ],
+            "best": self.best
+            and {"score": self.best.score, "vector": torch.from_numpy(self.best.vector)},
             "tested": self.tested,
-            "decided": self.decided,
             "mean": torch.from_numpy(self.evolution.mean),
             # made anew, it would differ in its last digits
             "start": torch.from_numpy(self.evolution.start),
@@ -131,9 +103,7 @@ class Search:
     def restore(self, state: dict[str, Any]) -> None:
         """The inverse of `state`, for a search at its first generation: it is replayed."""
         self.evolution.replay(state["segments"][-1]["history"])
-        self.finalists = [
-            replace(Finalist(**values), vector=values["vector"].numpy())
-            for values in state["finalists"]
-        ]
-        for name in ("samples", "reliability", "env_steps", "rate", "tested", "decided"):
+        best = state["best"]
+        self.best = best and Tested(best["score"], best["vector"].numpy())
+        for name in ("samples", "reliability", "env_steps", "rate", "tested"):
             setattr(self, name, state[name])

@@ -22,8 +22,6 @@ class Selection:
 
     team: Team
     episodes: int
-    # how many of the best are kept as finalists
-    places: int
 
     def test(self, search: Search) -> np.ndarray:
         """Play the mean vector and the generation's best candidate; keep the best of all so far.
@@ -34,7 +32,7 @@ class Selection:
         seeds = fixed_seeds(Purpose.selection, self.episodes)
         returns = self.play(["mean vector", "best candidate"], vectors, seeds, search.generation)
         for vector, row in zip(vectors, returns, strict=True):
-            search.offer(vector, float(row.mean()), len(row), self.places)
+            search.offer(vector, float(row.mean()))
         search.tested = search.generation
         self._report(search, returns)
         return returns.mean(1)

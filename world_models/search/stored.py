@@ -8,7 +8,7 @@ import torch
 from pydantic import AllowInfNan, Field
 
 from world_models.runs.checkpoint import load_checkpoint
-from world_models.runs.parsing import Count, Input, Stored, Text, damaged
+from world_models.runs.parsing import Count, Input, Stored, Text, damaged, require
 
 AtLeastOne = Annotated[int, Field(ge=1, lt=1 << 62)]
 Generation = Annotated[int, Field(ge=-1, lt=1 << 62)]
@@ -36,11 +36,9 @@ class _Segment(Stored):
     history: list[list[Return]]
 
 
-class _Finalist(Stored):
+class _Tested(Stored):
     score: Return
-    tracks: AtLeastOne
     vector: torch.Tensor
-    overall: Loose
 
 
 class SearchFile(Stored):
@@ -52,9 +50,8 @@ class SearchFile(Stored):
     reliability: list[Loose]
     env_steps: Count
     rate: Annotated[float, Field(gt=0)] | None
-    finalists: list[_Finalist]
+    best: _Tested | None
     tested: Generation
-    decided: Generation
     start: torch.Tensor
     mean: torch.Tensor
     inputs: list[Input]
@@ -72,12 +69,20 @@ def load_search(path: Path) -> dict[str, Any]:
             f"{path} was written by an earlier version, which kept its search otherwise: "
             "start it anew"
         )
-    state = load_checkpoint(path, "controller", fields=SearchFile)
+    if "finalists" in state:
+        # an earlier version kept a list of the best, the best one first
+        state["best"] = _first(state["finalists"])
+    require(SearchFile, state, path)
     _require_history(state, path)
     _require_vectors(state, path)
     # without what an earlier version had besides
     options = {name: state["search"][name] for name in _Options.model_fields}
     return {**state, "search": options}
+
+
+def _first(kept: Any) -> Any:
+    """The first of a list; None where there is none."""
+    return kept[0] if isinstance(kept, list) and kept else None
 
 
 def _require_history(state: dict[str, Any], path: Path) -> None:
@@ -92,14 +97,10 @@ def _require_history(state: dict[str, Any], path: Path) -> None:
             raise damaged(path, f"{name} has {len(state[name])} entries for {told} generations")
     if any(abs(value) > 1 for value in state["reliability"]):
         raise damaged(path, "reliability is not between -1 and 1")
-    for finalist in state["finalists"]:
-        if abs(finalist["overall"]) > MOST_RETURN:
-            raise damaged(path, f"the overall score of a finalist is {finalist['overall']}")
-    for name in ("tested", "decided"):
-        if state[name] > told:
-            raise damaged(path, f"{name} is {state[name]} after {told} generations")
-    if state["tested"] >= 0 and not state["finalists"]:
-        raise damaged(path, f"finalists is empty, and a test was made at {state['tested']}")
+    if state["tested"] > told:
+        raise damaged(path, f"tested is {state['tested']} after {told} generations")
+    if state["tested"] >= 0 and state["best"] is None:
+        raise damaged(path, f"best is missing, and a test was made at {state['tested']}")
 
 
 def _require_vectors(state: dict[str, Any], path: Path) -> None:
@@ -107,10 +108,9 @@ def _require_vectors(state: dict[str, Any], path: Path) -> None:
     size = len(_flat(state["start"], "start", path))
     if len(_flat(state["mean"], "mean", path)) != size:
         raise damaged(path, f"mean has not the {size} numbers of start")
-    for number, finalist in enumerate(state["finalists"]):
-        vector = _flat(finalist["vector"], f"finalists[{number}].vector", path)
-        if len(vector) != size:
-            raise damaged(path, f"finalists[{number}].vector has not {size} numbers")
+    best = state["best"]
+    if best is not None and len(_flat(best["vector"], "best.vector", path)) != size:
+        raise damaged(path, f"best.vector has not {size} numbers")
 
 
 def _flat(vector: torch.Tensor, name: str, path: Path) -> torch.Tensor:

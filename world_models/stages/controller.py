@@ -37,7 +37,6 @@ from world_models.search.budget import Budget, Pace
 from world_models.search.dream_config import DreamConfig, open_dreamers
 from world_models.search.dreaming import Dreamers
 from world_models.search.evolution import Evolution, Segment
-from world_models.search.finalists import decide
 from world_models.search.fitness import Models, build_player
 from world_models.search.imitation import imitating_start
 from world_models.search.layout import WorkerLayout, layout_for
@@ -72,13 +71,12 @@ class ControllerConfig:
     tracks. `n_samples` grows up to `most_samples` once ranks are less reliable than `reliability`.
 
     Each `test_interval` generations, and at the end, the mean vector and the best candidate play
-    `selection_episodes` fixed tracks. The best of all is the agent. With several `finalists`,
-    these play twice as many other tracks at the end, and the best over all its tracks is it.
+    `selection_episodes` fixed tracks. The best of all is the agent.
     A search that is extended after its end keeps what it tested then.
     """
 
     # keys of earlier versions, and the values with which they did nothing
-    RETIRED: ClassVar[dict[str, Any]] = {"components": None, "heats": 1}
+    RETIRED: ClassVar[dict[str, Any]] = {"components": None, "heats": 1, "finalists": 1}
 
     world: SearchedIn = SearchedIn.real
     # how candidates dream where `world` is dream
@@ -107,9 +105,6 @@ class ControllerConfig:
     early_cut: int = 0
     test_interval: int = 5
     selection_episodes: int = 16
-    # the best-tested controllers; more than one play twice as many other selection tracks at the
-    # end
-    finalists: int = 1
     num_envs: int = 16  # environments that a worker steps side by side; on cuda, for each core
     # 0: this process; never more than there are cores
     max_workers: int = field(default=32, metadata=RUNTIME)
@@ -132,7 +127,6 @@ class ControllerConfig:
             self,
             "test_interval",
             "selection_episodes",
-            "finalists",
             "num_envs",
             "deadline",
         )
@@ -271,9 +265,6 @@ def evolve(
     if search.tested != search.generation:
         selection.test(search)
         save(cfg, run, search, team.metrics)
-    if cfg.finalists > 1 and search.decided != search.generation:
-        decide(selection, search)
-        save(cfg, run, search, team.metrics)
 
 
 def players_of(
@@ -293,7 +284,7 @@ def selection_of(
     cfg: ControllerConfig, run: Run, team: Team, dreamers: Dreamers | None
 ) -> Selection:
     """What chooses the agent: always the real environment, beside the dream where there is one."""
-    real = (replace(team, hanging=Counter()), cfg.selection_episodes, cfg.finalists)
+    real = (replace(team, hanging=Counter()), cfg.selection_episodes)
     if dreamers is None:
         return Selection(*real)
     return BesideDream(*real, dreamers, read_rows(run.path / "dreamt.csv", DreamtRow))
@@ -453,8 +444,7 @@ def log_plan(cfg: ControllerConfig, run: Run, search: Search, rate: float, secon
     """Log what the budget comes to at the pace of one generation."""
     # a test's episodes over a generation's
     share = cfg.selection_episodes / (cfg.pop_size * search.samples[-1])
-    finals = 2 * cfg.finalists * share if cfg.finalists > 1 else 0.0
-    pace = Pace(rate, seconds, 2 * share / cfg.test_interval, finals)
+    pace = Pace(rate, seconds, 2 * share / cfg.test_interval)
     if cfg.world is SearchedIn.dream:
         # what real tests take is not known from a generation in a dream
         pace = Pace(rate, seconds, None)
@@ -470,10 +460,11 @@ def save(cfg: ControllerConfig, run: Run, search: Search, metrics: MetricsLog) -
 
 def write_agent(run: Run, search: Search, world: WorldModel) -> None:
     """Write agent.pt."""
-    best, score = search.agent
-    controllers = {"best": best.astype(np.float32), "mean": search.mean.astype(np.float32)}
+    best = search.best
+    assert best is not None, "a search ends with a test"
+    controllers = {"best": best.vector.astype(np.float32), "mean": search.mean.astype(np.float32)}
     Agent(world, controllers, inputs=run.manifest["inputs"]).save(run.path / "agent.pt")
-    log.info("the agent (selection score %.1f) is in %s/agent.pt", score, run.name)
+    log.info("the agent (selection score %.1f) is in %s/agent.pt", best.score, run.name)
 
 
 STAGE = Stage(
