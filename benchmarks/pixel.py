@@ -34,7 +34,9 @@ from world_models.measures.pixel_baselines import Baselines
 from world_models.runs.device import Device
 from world_models.runs.numbers import num_cores
 from world_models.runs.run import Run
-from world_models.stages import pixel
+from world_models.stages.pixel.build import build
+from world_models.stages.pixel.config import PixelConfig
+from world_models.stages.pixel.learning import loss_terms, noise_draw
 
 LENGTH, SIZE = 12, 64  # frames in a window, windows in a batch
 BATCHES = 10  # that one measurement takes
@@ -84,7 +86,7 @@ def compare_contents(store: EpisodeStore, folder: Path) -> None:
     )
 
 
-def loading(store: EpisodeStore, folder: Path, cfg: pixel.PixelConfig, rounds: int) -> Rates:
+def loading(store: EpisodeStore, folder: Path, cfg: PixelConfig, rounds: int) -> Rates:
     """Windows per second, as float32 batches."""
     data = SequenceDataset(store, "train", LENGTH - 1)
     order = endless_batches(len(data), SIZE, seed=0, start=0)
@@ -111,7 +113,7 @@ def endless(batches: DataLoader[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[
 
 
 def training(
-    store: EpisodeStore, folder: Path, cfg: pixel.PixelConfig, rounds: int, unroll: int
+    store: EpisodeStore, folder: Path, cfg: PixelConfig, rounds: int, unroll: int
 ) -> Rates:
     """Windows per second in the stage's training where it rolls on for `unroll` frames: from the
     store, on one batch that is ready in memory, and read alone.
@@ -121,20 +123,20 @@ def training(
     run.path.mkdir(exist_ok=True)
     run.manifest = {"stage": "pixel", "inputs": []}
     mean = torch.zeros(3, 64, 64)
-    state = pixel.build(cfg, run, store, Baselines(mean, torch.zeros(1)))
+    state = build(cfg, run, store, Baselines(mean, torch.zeros(1)))
     metrics, size = run.metrics(None), cfg.data.batch_size // unroll
     data = SequenceDataset(store, "train", cfg.n_past_frames + unroll - 1)
     windows = iter(loader(cfg.data, data, endless_batches(len(data), size, seed=0, start=0)))
     ready = next(windows)
 
     def step(batch: SequenceBatch) -> None:
-        loss, terms = pixel.loss_terms(
+        loss, terms = loss_terms(
             cfg,
             run.device,
             spec.action_space,
             state.model.train(),
             batch,
-            pixel.noise_draw(run, state.step),
+            noise_draw(run, state.step),
         )
         state.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
 
@@ -154,7 +156,7 @@ def main() -> None:
     options = parser.parse_args()
     register(schemas())
     torch.set_num_threads(num_cores())
-    cfg = resolve_precisions(pixel.PixelConfig(max_steps=10_000), Device.cpu)
+    cfg = resolve_precisions(PixelConfig(max_steps=10_000), Device.cpu)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         store = collect(folder, options.episodes)

@@ -11,7 +11,8 @@ from world_models.config.schema import register
 from world_models.envs.make import make_spec
 from world_models.envs.procgen import ProcgenConfig
 from world_models.models.pixel_world_model import PixelWorldModel
-from world_models.stages.pixel import PixelConfig, make_model
+from world_models.stages.pixel.build import make_model
+from world_models.stages.pixel.config import PixelConfig
 
 
 def test_stored_frames_and_numbered_actions_become_the_next_grey_frame() -> None:

@@ -24,7 +24,8 @@ from world_models.models.motion import FARTHEST_SHIFTS, shifts
 from world_models.models.pixel import PixelModel, PixelPrediction
 from world_models.runs.device import Device, Precision
 from world_models.runs.run import Run
-from world_models.stages.pixel import PixelConfig, heads_errors, loss_terms, noise_draw, noisy
+from world_models.stages.pixel.config import PixelConfig
+from world_models.stages.pixel.learning import heads_errors, loss_terms, noise_draw, noisy
 
 SPEC = EnvSpec(
     "Toy-v0",

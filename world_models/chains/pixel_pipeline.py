@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from world_models.config.stage import Chain
 from world_models.stages import evaluate, pixel, rollout
 from world_models.stages.evaluate import EvaluateConfig
-from world_models.stages.pixel import PixelConfig
+from world_models.stages.pixel.config import PixelConfig
 from world_models.stages.rollout import RolloutConfig
 
 

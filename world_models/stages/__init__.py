@@ -1,4 +1,4 @@
-"""One file per stage; each ends with its row, STAGE."""
+"""One file per stage, or a folder for a long one; each ends with its row, STAGE."""
 
 STAGES = [
     "rollout",
@@ -12,4 +12,4 @@ STAGES = [
     "play",
     "runs",
 ]
-"""The stages, each the name of its file."""
+"""The stages, each the name of its file or folder."""

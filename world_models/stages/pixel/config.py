@@ -1,0 +1,174 @@
+"""The configuration of the stage pixel, and what of it is refused at the start."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from world_models.config.stage import Setting
+from world_models.data.loading import (
+    DataConfig,
+)
+from world_models.data.view import View
+from world_models.envs.preprocess import MIN_FRAME_SIZE
+from world_models.losses import PixelLoss
+from world_models.models.pixel import (
+    LEAST_GROUP_CHANNELS,
+    Head,
+)
+from world_models.models.pixel_unet import FOLD_FACTOR
+from world_models.models.pixel_world_model import SMALLEST_PICTURE, narrowest
+from world_models.runs.device import Precision
+from world_models.runs.numbers import require_below_one, require_not_negative, require_positive
+from world_models.runs.run import RUNTIME
+
+
+class Architecture(Enum):
+    """Which model is trained."""
+
+    pixel_unet = "pixel_unet"
+    pixel_world_model = "pixel_world_model"
+
+
+@dataclass
+class PixelConfig:
+    """Training lasts `max_steps`, or as many steps as fit into `minutes`.
+
+    The rate is measured once, before the first step; judging comes on top. A step is on
+    `data.batch_size` predicted frames: where a phase of the curriculum rolls the model on for n
+    frames, on an n-th as many windows. The loss of a rollout is the mean over its frames.
+    """
+
+    model: Architecture = Architecture.pixel_unet
+    head: Head = Head.advect  # of pixel_unet, as are the next two
+    widths: list[int] = field(default_factory=lambda: [24, 48, 64])
+    condition: int = 128
+    # of pixel_unet: heads for the reward and the end of the episode, without which a dream has
+    # neither
+    rewards: bool = False
+    ends: bool = False
+    action_embed_dim: int = 64  # of pixel_world_model, as is the next one
+    width_mult: float = 1.0
+    n_past_frames: int = 4
+    n_past_actions: int = 4  # the last of them leads to the predicted frame
+    image_size: int | None = None  # frames are resized to it; null: as stored
+    grayscale: bool = False
+    data: DataConfig = field(default_factory=DataConfig)
+    loss: PixelLoss = PixelLoss.huber
+    delta: float = 0.05  # of the Huber loss
+    # of the reward's squared error and the end's cross-entropy, beside the frames' loss
+    reward_weight: float = 0.01
+    end_weight: float = 0.01
+    motion_weight: float = 0.001  # of the cross-entropy of the head `advect`'s shifts
+    unroll: list[int] = field(default_factory=lambda: [1, 4, 8])
+    unroll_shares: list[float] = field(default_factory=lambda: [0.6, 0.2, 0.2])
+    context_noise: float = 0.05  # standard deviation at most, drawn for each window
+    max_steps: int | None = 2000
+    minutes: float | None = None
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.01
+    warmup: float = 0.05  # of the steps
+    grad_clip: float = 1.0
+    ema_decay: float = 0.999
+    precision: Precision = Precision.auto
+    compile: bool = field(default=True, metadata=RUNTIME)  # torch.compile, on cuda only
+    log_every: int = 100
+    val_every_steps: int = 1000
+    val_windows: int = 256
+    val_rollout_horizon: int = 32
+    val_rollout_fps: int = field(default=10, metadata=RUNTIME)
+    checkpoint_interval: int = field(default=200, metadata=RUNTIME)
+
+    def __post_init__(self) -> None:
+        require_positive(
+            "stage",
+            self,
+            "condition",
+            "action_embed_dim",
+            "width_mult",
+            "n_past_frames",
+            "image_size",
+        )
+        require_positive(
+            "stage",
+            self,
+            "n_past_actions",
+            "delta",
+            "max_steps",
+            "minutes",
+            "learning_rate",
+            "log_every",
+        )
+        require_positive(
+            "stage",
+            self,
+            "val_every_steps",
+            "val_windows",
+            "val_rollout_horizon",
+            "val_rollout_fps",
+        )
+        require_positive("stage", self, "checkpoint_interval")
+        require_not_negative(
+            "stage", self, "reward_weight", "end_weight", "motion_weight", "context_noise"
+        )
+        require_not_negative("stage", self, "weight_decay", "grad_clip")
+        require_below_one("stage", self, "warmup", "ema_decay")
+        if (self.max_steps is None) == (self.minutes is None):
+            raise ValueError(
+                "give one of stage.max_steps and stage.minutes, and set the other to null"
+            )
+        self._check_curriculum()
+        self._check_model()
+
+    def _check_curriculum(self) -> None:
+        if not self.unroll or len(self.unroll) != len(self.unroll_shares):
+            raise ValueError(
+                "stage.unroll and stage.unroll_shares must be lists of equal length, not empty"
+            )
+        if min(self.unroll) < 1 or min(self.unroll_shares) <= 0:
+            raise ValueError(
+                "every entry of stage.unroll must be 1 or more, and every one of unroll_shares "
+                "above 0"
+            )
+
+    def _check_model(self) -> None:
+        if self.n_past_actions > self.n_past_frames:
+            raise ValueError(
+                f"stage.n_past_actions is {self.n_past_actions}, and only the actions of the last "
+                f"{self.n_past_frames} frames are known"
+            )
+        if not self.widths or any(width < 4 or width % 4 for width in self.widths):
+            raise ValueError(
+                f"stage.widths is {self.widths}; every entry must be a multiple of 4, above 0"
+            )
+        if narrowest(self.width_mult) < LEAST_GROUP_CHANNELS:
+            raise ValueError(
+                f"stage.width_mult={self.width_mult} leaves layers of fewer than "
+                f"{LEAST_GROUP_CHANNELS} channels: set it higher"
+            )
+        if self.image_size is not None and self.image_size < MIN_FRAME_SIZE:
+            raise ValueError(
+                f"stage.image_size is {self.image_size}; it must be at least {MIN_FRAME_SIZE}"
+            )
+        if self.model is Architecture.pixel_world_model and (self.rewards or self.ends):
+            raise ValueError("stage.rewards and stage.ends are for stage.model=pixel_unet")
+
+    @property
+    def view(self) -> View:
+        """How stored frames are seen."""
+        return View(self.image_size, self.grayscale)
+
+
+def resolve(cfg: PixelConfig, setting: Setting) -> PixelConfig:
+    """The same; keys for a GPU that is not there, and pictures of a wrong size, are refused."""
+    cfg.data.check(setting.env, setting.device)
+    size = cfg.image_size or setting.env.preprocessing.size
+    if cfg.model is Architecture.pixel_unet and size % FOLD_FACTOR:
+        raise ValueError(
+            f"stage.model=pixel_unet takes pictures with an even side, not {size}: "
+            "set stage.image_size"
+        )
+    if cfg.model is Architecture.pixel_world_model and size < SMALLEST_PICTURE:
+        raise ValueError(
+            f"stage.model=pixel_world_model takes pictures of at least {SMALLEST_PICTURE} pixels, "
+            f"not {size}: set stage.image_size"
+        )
+    return cfg
