@@ -9,9 +9,12 @@ from gymnasium.vector import AutoresetMode
 from world_models.envs.autoreset import Autoreset, SingleEnv
 from world_models.worlds.dream_env import DreamEnv, open_dream
 from world_models.worlds.dreaming import Reward, RewardFunction
+from world_models.worlds.opening import Dials
 from world_models.worlds.real_env import open_real
 from world_models.worlds.starts import Starts
 
+OPTIONS = ("reward", "starts", "end", "max_steps", "device", *Dials.__annotations__)
+"""What can be chosen of a dream."""
 Choice = TypeVar("Choice", bound=Enum)
 
 
@@ -58,6 +61,9 @@ def _dreams(
     starts: str | Starts = Starts.anywhere,
     **options: Any,
 ) -> DreamEnv:
+    unknown = [name for name in options if name not in OPTIONS]
+    if unknown:
+        raise ValueError(f"{unknown[0]} is no option of a dream: it has {', '.join(OPTIONS)}")
     if num_envs < 1:
         raise ValueError(f"{num_envs} dreams asked for: at least one is needed")
     rule = reward if callable(reward) else _choice(Reward, "reward", reward, ", or a function")
