@@ -10,6 +10,8 @@ import torch
 from world_models.agents.bursts import Bursts
 from world_models.agents.control import ControllerPolicy
 from world_models.agents.perception import Perception
+from world_models.agents.planning import PlanningPolicy, planner
+from world_models.agents.sequences import PlanConfig
 from world_models.envs.pictures import as_picture
 from world_models.envs.spec import EnvSpec
 from world_models.models.controller import ControllerInputs, num_parameters
@@ -70,10 +72,12 @@ class Agent:
         controllers: dict[str, np.ndarray],
         which: str = "best",
         inputs: Sequence[dict[str, str]] = (),
+        has_reward: bool | None = None,
     ) -> None:
         """`controllers` by name, parameters each, of which `which` plays.
 
-        `inputs` is the lineage that is saved with it.
+        `inputs` is the lineage that is saved with it. `has_reward` says whether M was trained on
+        rewards; None: where its head is no longer as it was initialised.
         """
         if which not in controllers:
             raise ValueError(
@@ -83,6 +87,7 @@ class Agent:
         self.controllers = controllers
         self.which = which
         self.inputs = list(inputs)
+        self.has_reward = world.mdrnn.reward_is_trained if has_reward is None else has_reward
         self._policy: WorldModelPolicy | None = None
         self._episodes = 0
 
@@ -94,6 +99,19 @@ class Agent:
     def policy(self, noise: float = 0.0, bursts: float = 0.0) -> WorldModelPolicy:
         """The agent as a policy for `interact`."""
         return WorldModelPolicy(self.world, self.controllers[self.which][None], noise, bursts)
+
+    def planner(self, cfg: PlanConfig) -> PlanningPolicy:
+        """The agent as a policy that plans at each step; M without a reward head: ValueError."""
+        self.require_reward()
+        return planner(self.world, cfg, self.controllers[self.which][None])
+
+    def require_reward(self) -> None:
+        """An M that predicts no rewards is a ValueError: no plan is worth more than another."""
+        if not self.has_reward:
+            raise ValueError(
+                "this agent cannot plan: its M predicts no rewards; train M with "
+                "stage.include_reward=true"
+            )
 
     def reset(self, num_envs: int = 1) -> None:
         """Begin `num_envs` episodes: M's memory is emptied."""
@@ -190,6 +208,7 @@ class Agent:
                 name: torch.from_numpy(vector) for name, vector in self.controllers.items()
             },
             "inputs": self.inputs,
+            "rewards": self.has_reward,
             "versions": versions(),
         }
         save_checkpoint(path, "agent", content)
@@ -215,6 +234,8 @@ class AgentFile(Stored):
     controller: _Controller
     controllers: dict[Text, torch.Tensor]
     inputs: list[Input]
+    # whether M was trained on them; files of earlier versions do not say
+    rewards: bool | None = None
     versions: dict[str, Any]
 
 
@@ -238,7 +259,7 @@ def load_agent(path: str | Path, which: str = "best", device: str = "cpu") -> Ag
         raise damaged(path, "controller.config is not that of its V, M and sight")
     controllers = {name: vector.cpu().numpy() for name, vector in state["controllers"].items()}
     _require_vectors(controllers, num_parameters(**made["config"]), path)
-    return Agent(world, controllers, which, state["inputs"])
+    return Agent(world, controllers, which, state["inputs"], state.get("rewards"))
 
 
 def _require_vectors(controllers: dict[str, np.ndarray], parameters: int, path: Path) -> None:

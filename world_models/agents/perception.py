@@ -12,6 +12,7 @@ from world_models.runs import seeding
 from world_models.worlds.inference import Batch, batches
 from world_models.worlds.latent import WorldModel
 from world_models.worlds.memory import LatentState
+from world_models.worlds.world import select
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,10 @@ class Perception:
             h, c = self.world.memory.read(seen.state, given)
             self.state.h[seen.rows] = h[: len(seen.rows)]
             self.state.c[seen.rows] = c[: len(seen.rows)]
+
+    def states(self, rows: np.ndarray) -> LatentState:
+        """Where the rows (n,) stand: what they saw last, and M before it has read that."""
+        return select(self.state, torch.from_numpy(rows).to(self.world.device))
 
     @torch.inference_mode()
     def expected(self, rows: np.ndarray) -> torch.Tensor:

@@ -85,6 +85,11 @@ class PipelineConfig:
 
     def __post_init__(self) -> None:
         require_positive("stage", self, "iterations")
+        if self.evaluate.plan.method is not None and not self.mdrnn.include_reward:
+            raise ValueError(
+                "stage.evaluate.plan needs an M that predicts rewards: "
+                "stage.mdrnn.include_reward=true"
+            )
 
 
 def plan(chain: Chain, cfg: PipelineConfig) -> list[ChainPart]:

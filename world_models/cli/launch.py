@@ -169,7 +169,7 @@ def resolve(config: Config, row: Row, env: EnvSpec, upstream: Upstream | None) -
     backend = resolve_backend(config.env.backend, env)
     if config.env.backend is Backend.auto:
         backend = backend_for(row, backend)
-    setting = Setting(env, device)
+    setting = Setting(env, device, agent=_agent_file(config))
     if upstream is not None:
         setting = Setting(env, device, upstream.stage, upstream.run)
     stage = row.resolve(resolve_precisions(config.stage, device), setting)

@@ -27,13 +27,14 @@ class Setting:
     """What a stage's configuration is resolved for.
 
     `fed_by` is the stage whose run feeds it; `upstream` is that run, where it exists already: in
-    a chain it does not.
+    a chain it does not. `agent` is the file of the agent that the root key `agent` names.
     """
 
     env: EnvSpec
     device: Device
     fed_by: str | None = None
     upstream: PastRun | None = None
+    agent: Path | None = None
 
 
 def as_given(cfg: Any, setting: Setting) -> Any:

@@ -82,6 +82,15 @@ class _Predictor(nn.Module):
         c = weight.new_zeros(batch_size, self.hiddens)
         return h, c
 
+    @property
+    def reward_is_trained(self) -> bool:
+        """Whether a weight of the reward's head lies outside the range in which all began.
+
+        `nn.Linear` draws them within 1 / sqrt(H), and what is not in the loss stays there.
+        """
+        bound = self.hiddens**-0.5
+        return bool(self.gmm_linear.weight[-2].abs().max() > 1.001 * bound)
+
     def _head(self, hidden: Tensor) -> Prediction:
         """What the network says from its output, hidden (..., H).
 

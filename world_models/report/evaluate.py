@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from world_models.figures import plots
-from world_models.figures.plots import BLUE, GREY
+from world_models.figures.plots import BLUE, GREY, ORANGE
 from world_models.figures.wording import number, plus_minus
 from world_models.measures.horizons import skill
 from world_models.measures.rows import HeadScore, HorizonRow
@@ -18,7 +18,8 @@ from world_models.report.set_aside import add_set_aside
 from world_models.report.verdict import Finding
 from world_models.runs.metrics import read_rows
 from world_models.runs.results import AgentScores, PixelScores, Returns, read_scores
-from world_models.runs.rows import rows_of
+from world_models.runs.rows import TimingRow, rows_of
+from world_models.runs.statistics import summarize
 
 TITLE = "Evaluation"
 LEAD = "The agent on episodes that it has never met, beside a policy that acts at random."
@@ -26,7 +27,7 @@ LEAD_OF_PIXELS = "A next-frame model that goes on by itself, beside guesses with
 HEADS_A_CHAIN = True
 RETURNS = "Return of every episode"
 RETURNS_NOTE = "Below each row: the mean with its 95 % interval"
-COLOURS = {"agent": BLUE, "random": GREY}
+COLOURS = {"agent": BLUE, "C alone": ORANGE, "random": GREY}
 CAPTIONS = (RETURNS, "best episode", "median episode", "worst episode")
 CAPTIONS_OF_PIXELS = (*ERROR_CAPTIONS, *HEAD_CAPTIONS, FILM)
 
@@ -48,7 +49,24 @@ def findings(folder: Path) -> list[Finding]:
         rows = read_rows(folder / "rollout_metrics.csv", HorizonRow)
         return [*error_findings(rows), *head_findings(heads, "the model")]
     scores = _agent_scores(folder)
-    return [] if scores is None else agent_findings(scores, scores.random)
+    if scores is None:
+        return []
+    alone = [] if scores.controller is None else [planning_finding(scores, scores.controller)]
+    return [*agent_findings(scores, scores.random), *alone]
+
+
+def planning_finding(planned: Returns, alone: Returns) -> Finding:
+    """Planning helps where the interval of its gain over C alone, track by track, is above 0."""
+    gain = summarize([a - b for a, b in zip(planned.returns, alone.returns, strict=False)])
+    how = "is not clearly better"
+    if gain.low > 0 or gain.high < 0:
+        how = "plays better" if gain.low > 0 else "plays worse"
+    low, high = (number(value, gain.mean) for value in (gain.low, gain.high))
+    return Finding(
+        gain.low > 0,
+        f"Planning {how} than C alone on the same episodes: mean return {number(planned.mean)} "
+        f"against {number(alone.mean)}, gain {number(gain.mean)} (95 % interval {low} to {high}).",
+    )
 
 
 def agent_findings(agent: Returns, random: Returns) -> list[Finding]:
@@ -115,14 +133,28 @@ def _add_returns(section: Section, scores: AgentScores) -> None:
         ("95 % interval", f"{low} to {high}"),
         ("Median", number(scores.median)),
         ("Episodes", f"{len(scores.returns)}"),
+        *_plan_facts(section, scores),
     ]
     who = f"random policy, {len(random.returns)} of the episodes"
     section.aside = (plus_minus(random.mean, random.std), who)
     rows = [
         (name, COLOURS[name], np.asarray(one.returns), (one.mean, *one.between))
-        for name, one in (("agent", scores), ("random", random))
+        for name, one in (("agent", scores), ("C alone", scores.controller), ("random", random))
+        if one is not None
     ]
     section.plot(plots.strip(rows, RETURNS), RETURNS, note=RETURNS_NOTE)
+
+
+def _plan_facts(section: Section, scores: AgentScores) -> list[tuple[str, str]]:
+    """How the agent planned, and how fast; nothing where it did not."""
+    if scores.plan is None:
+        return []
+    shown = ("method", "horizon", "candidates", "rounds", "from_controller")
+    facts = [
+        ("Plan", ", ".join(f"{key} {scores.plan[key]}" for key in shown if key in scores.plan))
+    ]
+    timing = section.rows("timing.csv", TimingRow)
+    return [*facts, ("Real steps/s", number(timing[0].rate))] if timing else facts
 
 
 def _agent_scores(folder: Path) -> AgentScores | None:

@@ -35,6 +35,9 @@ class AgentScores(Returns):
     backend: Text
     episodes: Count
     random: Returns
+    # where the agent planned: how, and its controller without that, on the same tracks
+    plan: dict[Text, Any] | None = None
+    controller: Returns | None = None
 
 
 class PixelScores(Stored):

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from world_models.agents.agent import WorldModelPolicy, load_agent
+from world_models.agents.planning import planner
 from world_models.agents.policy import Policy, RandomPolicy
 from world_models.agents.quarantine import Advance
 from world_models.agents.rollout import Film, Score, play, record
+from world_models.agents.sequences import PlanConfig
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.models.controller import ControllerInputs
 from world_models.pools.pool import Pool
@@ -31,6 +33,8 @@ class Block:
     early_cut: int = 0
     # whether it is asked for films instead of scores
     filmed: bool = False
+    # how it plans around its controllers; None: these play
+    plan: PlanConfig | None = None
 
     def singles(self) -> list["Block"]:
         """Its episodes, each as a block of its own: they come to the same."""
@@ -83,14 +87,21 @@ def build_player(
     envs = make_vector_env(world.env, Backend(backend), width, threads)
 
     def play_block(block: Block) -> list[Score] | list[Film]:
-        policy: Policy = RandomPolicy(world.env.action_space)
-        if block.vectors is not None:
-            policy = WorldModelPolicy(world, block.vectors)
+        policy = policy_of(block, world)
         if block.filmed:
             return record(envs, policy, block.seeds, max_steps=block.max_steps)
         return play(envs, policy, block.seeds, max_steps=block.max_steps, early_cut=block.early_cut)
 
     return play_block
+
+
+def policy_of(block: Block, world: WorldModel) -> Policy:
+    """Who plays a block."""
+    if block.vectors is None:
+        return RandomPolicy(world.env.action_space)
+    if block.plan is not None:
+        return planner(world, block.plan, block.vectors)
+    return WorldModelPolicy(world, block.vectors)
 
 
 def play_blocks(pool: Pool, blocks: Sequence[Block], advance: Advance) -> list[Score]:
@@ -106,11 +117,15 @@ def play_blocks(pool: Pool, blocks: Sequence[Block], advance: Advance) -> list[S
 
 
 def film_episodes(
-    pool: Pool, vector: np.ndarray, scores: Sequence[Score], advance: Advance
+    pool: Pool,
+    vector: np.ndarray,
+    scores: Sequence[Score],
+    advance: Advance,
+    plan: PlanConfig | None = None,
 ) -> list[Film]:
     """Films of episodes that one controller (parameters,) played before, each a job of its own."""
     rows = vector.astype(np.float32)[None]
-    blocks = [Block(rows, (score.seed,), score.length, filmed=True) for score in scores]
+    blocks = [Block(rows, (score.seed,), score.length, filmed=True, plan=plan) for score in scores]
     films: dict[int, Film] = {}
     for index, (film,) in pool.map(blocks):
         films[index] = film
@@ -149,11 +164,15 @@ def candidate_blocks(
 
 
 def single_blocks(
-    vector: np.ndarray | None, seeds: Sequence[int], width: int, max_steps: int | None = None
+    vector: np.ndarray | None,
+    seeds: Sequence[int],
+    width: int,
+    max_steps: int | None = None,
+    plan: PlanConfig | None = None,
 ) -> list[Block]:
     """One controller (None: the random policy) on every seed, in blocks of `width` episodes."""
     rows = None if vector is None else vector.astype(np.float32)[None]
     return [
-        Block(rows, tuple(seeds[start : start + width]), max_steps)
+        Block(rows, tuple(seeds[start : start + width]), max_steps, plan=plan)
         for start in range(0, len(seeds), width)
     ]

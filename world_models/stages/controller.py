@@ -49,6 +49,7 @@ from world_models.search.stored import load_search, require_replayed
 from world_models.search.team import Played, Players, Team, play_candidates
 from world_models.search.tracks import fresh_tracks
 from world_models.worlds.latent import WorldModel, load_world_model
+from world_models.worlds.opening import trained_on_rewards
 
 log = logging.getLogger(__name__)
 
@@ -463,7 +464,9 @@ def write_agent(run: Run, search: Search, world: WorldModel) -> None:
     best = search.best
     assert best is not None, "a search ends with a test"
     controllers = {"best": best.vector.astype(np.float32), "mean": search.mean.astype(np.float32)}
-    Agent(world, controllers, inputs=run.manifest["inputs"]).save(run.path / "agent.pt")
+    rewards = trained_on_rewards(run.feeder.path)
+    agent = Agent(world, controllers, inputs=run.manifest["inputs"], has_reward=rewards)
+    agent.save(run.path / "agent.pt")
     log.info("the agent (selection score %.1f) is in %s/agent.pt", best.score, run.name)
 
 

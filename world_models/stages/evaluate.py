@@ -11,6 +11,7 @@ import numpy as np
 from world_models.agents.agent import Agent, load_agent
 from world_models.agents.quarantine import Quarantine, play_all
 from world_models.agents.rollout import Score
+from world_models.agents.sequences import PlanConfig
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
 from world_models.envs.spec import EnvSpec
@@ -23,11 +24,18 @@ from world_models.runs.numbers import num_workers, require_positive
 from world_models.runs.past import part_folder
 from world_models.runs.progress import ProgressBar, tracked
 from world_models.runs.provenance import versions
+from world_models.runs.rows import TimingRow
 from world_models.runs.run import PATH, RUNTIME, Run
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.runs.statistics import summarize
-from world_models.search.fitness import Models, build_player, film_episodes, single_blocks
-from world_models.search.layout import layout_for
+from world_models.search.fitness import (
+    Block,
+    Models,
+    build_player,
+    film_episodes,
+    single_blocks,
+)
+from world_models.search.layout import WorkerLayout, layout_for
 from world_models.worlds.pixel import load_pixel_predictor
 
 log = logging.getLogger(__name__)
@@ -60,6 +68,8 @@ class EvaluateConfig:
     windows: int = 256
     horizon: int = 32
     fps: int = 10  # of a pixel model's videos
+    # how the agent plans at each step (plan.method=icem or cem)
+    plan: PlanConfig = field(default_factory=PlanConfig)
 
     def __post_init__(self) -> None:
         require_positive(
@@ -74,7 +84,12 @@ class EvaluateConfig:
 
 
 def resolve(cfg: EvaluateConfig, setting: Setting) -> EvaluateConfig:
-    """A copy with an absolute `source`; episodes of another environment are a ValueError."""
+    """A copy with an absolute `source`.
+
+    Episodes of another environment, and an agent that cannot plan where it should, are ValueErrors.
+    """
+    if cfg.plan.method is not None:
+        require_planner(setting)
     if cfg.source is None:
         return cfg
     if setting.fed_by != "pixel":
@@ -98,6 +113,19 @@ def resolve(cfg: EvaluateConfig, setting: Setting) -> EvaluateConfig:
             f"{differing[0]} is {theirs.get(differing[0])} and not {ours[differing[0]]}"
         )
     return replace(cfg, source=str(path))
+
+
+def require_planner(setting: Setting) -> None:
+    """What is to plan is an agent whose M predicts rewards, as far as it is there already."""
+    if setting.fed_by == "pixel":
+        raise ValueError(
+            "stage.plan is of no use: it is for an agent, and here a pixel model is judged"
+        )
+    path = setting.agent
+    if path is None and setting.upstream is not None:
+        path = setting.upstream.path / "agent.pt"
+    if path is not None:
+        load_agent(path).require_reward()
 
 
 def _shown(spec: EnvSpec) -> dict[str, Any]:
@@ -124,6 +152,8 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
         path = run.feeder.path / "agent.pt"
     run.add_input("agent", path)
     agent = load_agent(path, cfg.which.value, run.device.value)
+    if cfg.plan.method is not None:
+        agent.require_reward()
     seeds = fixed_seeds(Purpose.final_test, cfg.episodes)
     models = Models(run.env.to_dict(), agent=path)
     vector = agent.controllers[cfg.which.value]
@@ -131,17 +161,41 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
     args = (models, run.backend.value, layout.slots, layout.device, layout.threads)
     with (
         open_pool(run.workers, layout.workers, build_player, args, deadline=cfg.deadline) as pool,
-        ProgressBar("evaluate", cfg.episodes + cfg.random_episodes) as bar,
+        ProgressBar("evaluate", num_played(cfg)) as bar,
     ):
+        metrics = run.metrics(None)
+        quarantine = Quarantine(metrics, len(seeds))
+        scores: list[Score] = []
+        if cfg.plan.method is not None:
+            blocks = planned_blocks(cfg, vector, seeds, layout)
+            scores = play_all(pool, blocks, bar.advance, quarantine)
+            metrics.write("timing", timing_row(bar))
         blocks = [
             *single_blocks(vector, seeds, layout.slots),
             *single_blocks(None, seeds[: cfg.random_episodes], layout.slots),
         ]
-        quarantine = Quarantine(run.metrics(None), len(seeds))
-        played = play_all(pool, blocks, bar.advance, quarantine)
-        scores, random = played[: cfg.episodes], played[cfg.episodes :]
-        write_json(run.path / "scores.json", score_table(cfg, run, scores, random))
-        film(run, agent, vector, scores, pool)
+        scores += play_all(pool, blocks, bar.advance, quarantine)
+        write_json(run.path / "scores.json", score_table(cfg, run, scores))
+        film(cfg, run, agent, vector, scores[: cfg.episodes], pool)
+
+
+def num_played(cfg: EvaluateConfig) -> int:
+    """Episodes of all players; where the agent plans, C alone plays its episodes, too."""
+    players = 1 if cfg.plan.method is None else 2
+    return players * cfg.episodes + cfg.random_episodes
+
+
+def planned_blocks(
+    cfg: EvaluateConfig, vector: np.ndarray, seeds: list[int], layout: WorkerLayout
+) -> list[Block]:
+    """The episodes in which the agent plans: one a job, but for a GPU, where rows plan together."""
+    width = 1 if layout.device == "cpu" else layout.slots
+    return single_blocks(vector, seeds, width, plan=cfg.plan)
+
+
+def timing_row(bar: ProgressBar) -> TimingRow:
+    """How fast planning plays, in steps of the environment."""
+    return TimingRow(step=int(bar.work), seconds=round(bar.seconds, 3), rate=round(bar.rate, 3))
 
 
 def evaluate_pixels(cfg: EvaluateConfig, run: Run) -> None:
@@ -160,10 +214,13 @@ def evaluate_pixels(cfg: EvaluateConfig, run: Run) -> None:
     )
 
 
-def score_table(
-    cfg: EvaluateConfig, run: Run, scores: list[Score], random: list[Score]
-) -> dict[str, Any]:
-    """The content of scores.json."""
+def score_table(cfg: EvaluateConfig, run: Run, played: list[Score]) -> dict[str, Any]:
+    """The content of scores.json, of what the agent played, where it plans C alone, and random."""
+    scores, random = played[: cfg.episodes], played[-cfg.random_episodes :]
+    planned: dict[str, Any] = {}
+    if cfg.plan.method is not None:
+        alone = played[cfg.episodes : 2 * cfg.episodes]
+        planned = {"plan": cfg.plan.to_dict(), "controller": described(alone)}
     table = {
         "env": run.env.id,
         "backend": run.backend.value,
@@ -171,6 +228,7 @@ def score_table(
         "episodes": cfg.episodes,
         "seeds": [score.seed for score in scores],
         **described(scores),
+        **planned,
         "random": described(random),
         "versions": versions(),
     }
@@ -200,12 +258,20 @@ def described(scores: list[Score]) -> dict[str, Any]:
     }
 
 
-def film(run: Run, agent: Agent, vector: np.ndarray, scores: list[Score], pool: Pool) -> None:
+def film(
+    cfg: EvaluateConfig,
+    run: Run,
+    agent: Agent,
+    vector: np.ndarray,
+    scores: list[Score],
+    pool: Pool,
+) -> None:
     """Play the best, the median and the worst episode again: what was seen, beside V's picture."""
     ranked = sorted(scores, key=lambda score: -score.total_return)
     chosen = {"best": ranked[0], "median": ranked[len(ranked) // 2], "worst": ranked[-1]}
+    plan = None if cfg.plan.method is None else cfg.plan
     with ProgressBar("play again to film", len(chosen)) as bar:
-        films = film_episodes(pool, vector, list(chosen.values()), bar.advance)
+        films = film_episodes(pool, vector, list(chosen.values()), bar.advance, plan)
     named = tracked("draw the films", zip(chosen.items(), films, strict=True), len(chosen), "films")
     for (name, score), film in named:
         if not np.isclose(film.total_return, score.total_return):

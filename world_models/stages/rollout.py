@@ -18,6 +18,7 @@ from world_models.agents.policy import (
 )
 from world_models.agents.quarantine import Quarantine, known_rows, play_all
 from world_models.agents.rollout import Score, collect
+from world_models.agents.sequences import Method, PlanConfig
 from world_models.agents.trained import find_agent, resolve_agent
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.growing import StoreExtender
@@ -58,6 +59,7 @@ class PolicyName(Enum):
     mixed = "mixed"  # half of the episodes sticky, half rightward
     car_racing = "car_racing"
     agent = "agent"
+    plan = "plan"  # the agent, planning at each step
 
 
 @dataclass
@@ -75,11 +77,13 @@ class RolloutConfig:
     shard_size: int = 8
     policy: PolicyName = PolicyName.auto
     val_fraction: float = 0.1
-    # who plays, for policy=agent: a name, an agent.pt or the run folder that holds one
+    # who plays, for policy=agent or plan: a name, an agent.pt or the run folder that holds one
     agent: str | None = field(default=None, metadata=PATH)
     noise: float = 0.8  # of policy=agent: each episode explores with its own part of it
     # of policy=agent: up to this share of an episode's steps are taken away from it, some at a time
     bursts: float = 0.0
+    # of policy=plan: how it plans
+    plan: PlanConfig = field(default_factory=lambda: PlanConfig(Method.icem))
     # rollout run folder with whose episodes the store begins; `episodes` are new ones
     extends: str | None = field(default=None, metadata=PATH)
 
@@ -92,9 +96,9 @@ class RolloutConfig:
             )
         if not 0 <= self.bursts < 1:
             raise ValueError(f"stage.bursts is {self.bursts}; it must be at least 0 and below 1")
-        if (self.policy is PolicyName.agent) != (self.agent is not None):
+        if (self.policy in (PolicyName.agent, PolicyName.plan)) != (self.agent is not None):
             raise ValueError(
-                "stage.policy=agent and stage.agent=<its name or path> (in a pipeline: "
+                "stage.policy=agent (or plan) and stage.agent=<its name or path> (in a pipeline: "
                 "stage.rollout.policy, "
                 "stage.rollout.agent) go together: give both or neither"
             )
@@ -254,6 +258,9 @@ def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
     if name is PolicyName.agent:
         assert cfg.agent is not None
         return load_agent(find_agent(cfg.agent)).policy(cfg.noise, cfg.bursts)
+    if name is PolicyName.plan:
+        assert cfg.agent is not None
+        return load_agent(find_agent(cfg.agent)).planner(cfg.plan)
     if name is PolicyName.brownian:
         return BrownianPolicy(space, spec.family.brownian_noise(spec))
     if name is PolicyName.mixed:

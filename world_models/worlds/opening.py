@@ -79,10 +79,10 @@ def open_latent_world(
     model = load_world_model(run.input("vae"), run.best, run.env, inputs, device)
     store = EpisodeStore.at(run.input("episodes"))
     states = encoded_starts(model, store, starts=starts)
-    return LatentWorld(model, states, has_reward=_trained_on_rewards(run.path), **dials)
+    return LatentWorld(model, states, has_reward=trained_on_rewards(run.path), **dials)
 
 
-def _trained_on_rewards(run: Path) -> bool:
+def trained_on_rewards(run: Path) -> bool:
     """Whether M of this stage=mdrnn run has a reward head that means something."""
     path = run / "config.yaml"
     try:
