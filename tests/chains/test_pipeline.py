@@ -38,6 +38,7 @@ FILES = {
         "open_loop.csv",
         "calibration.csv",
         "calibration_scores.csv",
+        "ends.csv",
         "images/dream.png",
         "images/temperatures.png",
         "videos/dream.mp4",

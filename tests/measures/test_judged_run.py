@@ -10,7 +10,7 @@ from world_models.main import main
 from world_models.runs.metrics import read_csv
 from world_models.stages import mdrnn
 
-TABLES = ("likelihood", "open_loop", "calibration", "calibration_scores")
+TABLES = ("likelihood", "open_loop", "calibration", "calibration_scores", "ends")
 
 
 def test_a_finished_run_holds_the_tables_and_shows_them(finished: Path) -> None:

@@ -12,6 +12,7 @@ from world_models.measures.rows import (
     PREDICTORS,
     QUANTITIES,
     CalibrationBin,
+    EndRow,
     HeadScore,
     LikelihoodRow,
     OpenLoopRow,
@@ -48,7 +49,25 @@ def write_measures(
         HeadScore(name="reward_r2", value=0.87, baseline=-4e-8),
     ]
     write_rows(folder / "calibration_scores.csv", scores)
+    write_rows(folder / "ends.csv", [end_row("0.5", 0.4), end_row("drawn", 0.3)])
     return folder
+
+
+def end_row(rule: str, recall: float, ended: float = 20.0, ends: int = 25) -> EndRow:
+    return EndRow(
+        split="validation",
+        rule=rule,
+        steps=1000,
+        ends=ends,
+        ended=ended,
+        recall=recall,
+        recall_chance=ended / 1000,
+        precision=0.5 if ended else NAN,
+        precision_chance=ends / 1000,
+        episodes=25,
+        dream_length=80.0,
+        real_length=40.0,
+    )
 
 
 def open_loop_rows() -> Iterator[OpenLoopRow]:
@@ -157,13 +176,38 @@ def test_without_ends_there_is_no_plot_of_them(folder: Path) -> None:
     assert "End of episode: how often it comes" not in text(folder)
 
 
+def test_ends_stand_beside_chance(folder: Path) -> None:
+    write_measures(folder)
+    words = text(folder)
+    assert "above 0.50.400.0200.500.02580.040.0" in words
+    assert "as drawn from its probability0.30" in words
+    assert "M ends steps above 0.5 better than chance: recall of ends 0.40 against 0.020." in words
+
+
+def test_an_end_that_never_comes_is_bad_news(folder: Path) -> None:
+    write_measures(folder)
+    write_rows(folder / "ends.csv", [end_row("0.5", 0.0, ended=0.0)])
+    words = text(folder)
+    assert "M gives none of 25 ends a probability above 0.5" in words and "80.0 steps" in words
+    assert "above 0.500–0.02580.040.0" in words
+
+
+def test_where_no_episode_ended_nothing_is_said_of_rules(folder: Path) -> None:
+    write_measures(folder)
+    write_rows(folder / "ends.csv", [end_row("0.5", NAN, ended=0.0, ends=0)])
+    assert "Rules by which dreams may end" not in text(folder)
+    assert "probability above" not in text(folder)
+
+
 def test_a_table_that_lacks_a_column_is_named(folder: Path) -> None:
     write_measures(folder)
     (folder / "open_loop.csv").write_text("predictor,horizon\nmean,1\n")
     assert "open_loop.csv has no column starts, episodes, latent_mse" in text(folder)
 
 
-@pytest.mark.parametrize("name", ["likelihood", "open_loop", "calibration", "calibration_scores"])
+@pytest.mark.parametrize(
+    "name", ["likelihood", "open_loop", "calibration", "calibration_scores", "ends"]
+)
 @pytest.mark.parametrize(
     "content",
     ["", "name,predictor,quantity\n", "name,horizon\nM,1\nx", "nan,,\n,,\n", "\xff,\x80\n1\n"],

@@ -21,6 +21,7 @@ from world_models.measures.calibration import (
     reward_rows,
     reward_scores,
 )
+from world_models.measures.ends import end_rows, lengths_of
 from world_models.measures.episodes import (
     Floats,
     LatentEpisode,
@@ -42,6 +43,7 @@ from world_models.measures.open_loop import Marginal, open_loop_rows
 from world_models.measures.rows import (
     OPEN_LOOP_SHOWN,
     CalibrationBin,
+    EndRow,
     HeadScore,
     LikelihoodRow,
     OpenLoopRow,
@@ -63,6 +65,7 @@ class Tables:
     open_loop: list[OpenLoopRow]
     calibration: list[CalibrationBin]
     calibration_scores: list[HeadScore]
+    ends: list[EndRow]
 
 
 @dataclass
@@ -104,6 +107,11 @@ class Heads:
     actual_rewards: list[Floats] = field(default_factory=list)
     actual_ends: list[Bools] = field(default_factory=list)
 
+    def all_ends(self) -> tuple[Doubles, Bools]:
+        """Predicted probability and actual end of each step, (N,)."""
+        predicted = np.concatenate(self.ends, dtype=np.float64)
+        return predicted, np.concatenate(self.actual_ends)
+
 
 def judge(
     world: WorldModel,
@@ -113,7 +121,7 @@ def judge(
     seed: int,
     include_reward: bool,
 ) -> Tables:
-    """The rows of likelihood, open_loop, calibration and calibration_scores.
+    """The rows of likelihood, open_loop, calibration, calibration_scores and ends.
 
     A pure function of its arguments. M was trained on the episodes `train`, and the baselines are
     fitted to them. All are judged on `held_out`; the column `split` says what these are. Without
@@ -123,11 +131,14 @@ def judge(
     nats, pairs, heads = one_step_ahead(world.cell, episodes, held_out, fitted.baselines, seed)
     frames = {baseline.name: baseline.frames for baseline in fitted.baselines}
     bins, scores = calibration(heads, fitted, include_reward)
+    split = held_out[0].split
+    lengths = lengths_of(world, episodes, held_out, seed)
     return Tables(
-        likelihood_rows(nats, pairs, episodes.latents.latent_size, held_out[0].split, frames),
+        likelihood_rows(nats, pairs, episodes.latents.latent_size, split, frames),
         open_loop_rows(world, episodes, held_out, fitted.marginal, seed),
         bins,
         scores,
+        end_rows(*heads.all_ends(), lengths, split),
     )
 
 
@@ -222,8 +233,7 @@ def calibration(
     heads: Heads, fitted: Fitted, include_reward: bool
 ) -> tuple[list[CalibrationBin], list[HeadScore]]:
     """The tables of M's two heads."""
-    ends = np.concatenate(heads.ends, dtype=np.float64)
-    ended = np.concatenate(heads.actual_ends)
+    ends, ended = heads.all_ends()
     bins = done_rows(ends, ended)
     scores = done_scores(ends, ended, fitted.ends)
     if include_reward:

@@ -211,6 +211,31 @@ class HeadScore:
     baseline: float
 
 
+@dataclass(frozen=True, kw_only=True)
+class EndRow:
+    """ends.csv: what a rule by which M's dreams may end does on steps and episodes held out.
+
+    Recall stands beside that of a rule that ends as many steps, any of them, and precision beside
+    the share of steps that end.
+    """
+
+    split: str
+    # the probability above which a step ends, or "drawn": with its probability
+    rule: str
+    steps: int
+    ends: int
+    # steps that the rule ends; of those drawn, as many as are expected
+    ended: float
+    recall: float
+    recall_chance: float
+    precision: float
+    precision_chance: float
+    # mean steps of dreams from the first frames of episodes, with their actions, and theirs
+    episodes: int
+    dream_length: float
+    real_length: float
+
+
 GUESSES = ("copy", "mean", "fade")
 """Of the next frames, without a model."""
 HORIZONS_SHOWN = (1, 2, 4, 8, 16, 32)

@@ -13,6 +13,7 @@ from world_models.figures.wording import number
 from world_models.measures.rows import (
     OPEN_LOOP_SHOWN,
     PREDICTORS,
+    EndRow,
     HeadScore,
     LikelihoodRow,
     MemoryRow,
@@ -21,6 +22,7 @@ from world_models.measures.rows import (
 )
 from world_models.report import rare
 from world_models.report.curves import line
+from world_models.report.ends import ENDS, add_ends, end_findings
 from world_models.report.headline import Headline
 from world_models.report.heads import HEAD_CAPTIONS, add_calibration
 from world_models.report.mdrnn_findings import (
@@ -97,6 +99,7 @@ CAPTIONS = (
     OPEN_LOOP,
     *captions(OpenLoopRow).values(),
     *HEAD_CAPTIONS,
+    ENDS,
     *MEDIA.values(),
 )
 
@@ -114,7 +117,8 @@ def findings(folder: Path) -> list[Finding]:
         read_rows(folder / "calibration_scores.csv", HeadScore),
     )
     rare_rows = read_rows(folder / "rare.csv", RareMemoryRow)
-    return [*found, *rare.memory_findings(rare_rows)]
+    ends = read_rows(folder / "ends.csv", EndRow)
+    return [*found, *rare.memory_findings(rare_rows), *end_findings(ends)]
 
 
 def fill(section: Section) -> None:
@@ -124,6 +128,7 @@ def fill(section: Section) -> None:
     rare.add_rare(section, section.rows("rare.csv", RareMemoryRow), rare.BITS)
     _add_open_loop(section)
     add_calibration(section, "M")
+    add_ends(section)
     for name, caption in MEDIA.items():
         is_film = name.endswith(".mp4")
         path = section.folder / ("videos" if is_film else "images") / name

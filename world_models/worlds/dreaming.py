@@ -97,7 +97,9 @@ class Dream:
         """
         after = self.world.advance(state, actions, draws)
         rewards = self._rewards(state, actions, after)
-        ended = self._ended(after, draws, rewards)
+        ended = torch.zeros_like(rewards, dtype=torch.bool)
+        if after.done is not None:
+            ended = ends(after.done, self.rules.end, draws)
         late = ~ended & (steps + 1 >= self.rules.max_steps)
         return Outcome(after.state, rewards, ended, late, after.done)
 
@@ -116,10 +118,10 @@ class Dream:
             )
         return rewards.float()
 
-    def _ended(self, after: Advance[Any], draws: Draws, rewards: Tensor) -> Tensor:
-        if after.done is None:
-            return torch.zeros_like(rewards, dtype=torch.bool)
-        if self.rules.end is None:
-            # an exponential is below softplus(x) with probability sigmoid(x)
-            return draws.exponential(after.done) < softplus(after.done)
-        return after.done > math.log(self.rules.end / (1 - self.rules.end))
+
+def ends(done: Tensor, end: float | None, draws: Draws) -> Tensor:
+    """Which of the rows of these logits (B,) end, by a rule of `Rules.end`: bool (B,)."""
+    if end is None:
+        # an exponential is below softplus(x) with probability sigmoid(x)
+        return draws.exponential(done) < softplus(done)
+    return done > math.log(end / (1 - end))
