@@ -5,8 +5,8 @@ import torch
 from torch import Tensor
 
 from world_models.losses import mdrnn_loss
-from world_models.models.draws import StreamDraws
-from world_models.models.mdrnn import MAX_LOG_SIGMA, MDRNN, MDRNNCell, sample_latent
+from world_models.models.draws import RowDraws, StreamDraws
+from world_models.models.mdrnn import MAX_LOG_SIGMA, MDRNN, Masks, MDRNNCell, sample_latent
 
 T, B, A, L, H, K = 6, 3, 2, 4, 16, 5
 MIXTURES = ["joint", "per_dimension"]
@@ -188,6 +188,87 @@ def test_a_latent_that_never_changes_costs_no_more_than_the_floor_allows() -> No
     density = -math.log(1e-2 * math.sqrt(2 * math.pi))
     assert outputs[1].min() >= 1e-2 and all(map(math.isfinite, losses))
     assert -L * density <= min(losses) and losses[-1] < -L * density / 2
+
+
+def by_hand(mdrnn: MDRNN, actions: Tensor, latents: Tensor, masks: Masks) -> Tensor:
+    """Outputs (T, B, H) by the LSTM's equations (Hochreiter & Schmidhuber 1997), masked."""
+    h, c = mdrnn.get_init_hidden(B)
+    seen = []
+    for action, latent in zip(actions, latents, strict=True):
+        given = torch.cat([action, latent * masks.z, h * masks.h], 1)
+        weight = torch.cat([mdrnn.rnn.weight_ih_l0, mdrnn.rnn.weight_hh_l0], 1)
+        gates = given @ weight.T + mdrnn.rnn.bias_ih_l0 + mdrnn.rnn.bias_hh_l0
+        i, f, g, o = gates.split(H, 1)
+        c = f.sigmoid() * c + i.sigmoid() * g.tanh()
+        h = o.sigmoid() * c.tanh()
+        seen.append(h)
+    return torch.stack(seen)
+
+
+def test_dropout_masks_what_m_reads_of_z_and_h_and_nothing_else() -> None:
+    mdrnn = MDRNN(L, A, H, K)
+    actions, latents = inputs()
+    masks = mdrnn.masks(0.4, B, seeded(1))
+    found, (h, _) = mdrnn.unroll(actions, latents, mdrnn.get_init_hidden(B), masks)
+    hidden = by_hand(mdrnn, actions, latents, masks)
+    for output, expected in zip(found, mdrnn._head(hidden), strict=True):
+        torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(h, hidden[-1])
+
+
+def test_the_cell_drops_as_training_does() -> None:
+    mdrnn = MDRNN(L, A, H, K)
+    cell = MDRNNCell.from_mdrnn(mdrnn)
+    actions, latents = inputs()
+    masks = mdrnn.masks(0.4, B, seeded(1))
+    rows, fresh = torch.arange(B), torch.ones(B, dtype=torch.bool)
+    carried = mdrnn.get_init_hidden(B)
+    expected, after = mdrnn.carry_on(actions, latents, carried, rows, fresh, masks)
+    hidden = cell.get_init_hidden(B)
+    for t in range(T):
+        hidden = cell.advance(actions[t], latents[t], hidden, masks)
+        for output, wanted in zip(cell.foresee(hidden[0]), expected, strict=True):
+            torch.testing.assert_close(output, wanted[t], atol=1e-5, rtol=1e-4)
+    for part, wanted in zip(hidden, after, strict=True):
+        torch.testing.assert_close(part, wanted)
+
+
+def test_where_nothing_is_dropped_it_is_the_lstm() -> None:
+    mdrnn = MDRNN(L, A, H, K)
+    actions, latents = inputs()
+    start = mdrnn.get_init_hidden(B)
+    masks = mdrnn.masks(0.0, B, seeded(1))
+    assert all((mask == 1).all() for mask in masks)
+    gradients = []
+    for given in (masks, None):
+        mdrnn.zero_grad()
+        outputs, _ = mdrnn.unroll(actions, latents, start, given)
+        sum(output.sum() for output in outputs).backward()
+        gradients.append([weight.grad.clone() for weight in mdrnn.parameters()])
+        for output, wanted in zip(outputs, mdrnn(actions, latents), strict=True):
+            torch.testing.assert_close(output, wanted, atol=1e-5, rtol=1e-4)
+    for mine, wanted in zip(*gradients, strict=True):
+        torch.testing.assert_close(mine, wanted, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dropout", [0.05, 0.3])
+def test_masks_keep_their_share_and_the_expectation(dropout: float) -> None:
+    for mask in MDRNN(L, A, H, K).masks(dropout, 20_000, seeded(0)):
+        values, counts = mask.unique(return_counts=True)
+        torch.testing.assert_close(values, torch.tensor([0, 1 / (1 - dropout)]))
+        spread = math.sqrt(dropout * (1 - dropout) / mask.numel())
+        assert abs(counts[1].item() / mask.numel() - (1 - dropout)) < 4 * spread
+        assert abs(mask.mean().item() - 1) < 4 * spread / (1 - dropout)
+        assert len(mask.unique(dim=0)) > 10, "rows differ"
+
+
+def test_a_rows_mask_is_a_function_of_its_seed() -> None:
+    mdrnn = MDRNN(L, A, 64, K)
+    seeds, steps = torch.tensor([4, 9, 4, 1]), torch.tensor([-1, -1, -1, -1])
+    z, h = mdrnn.masks(0.5, 4, RowDraws(seeds, steps))
+    alone = mdrnn.masks(0.5, 1, RowDraws(seeds[1:2], steps[:1]))
+    assert torch.equal(h[0], h[2]) and not torch.equal(h[0], h[1])
+    assert torch.equal(alone.h[0], h[1]) and torch.equal(alone.z[0], z[1])
 
 
 def mixture(rows: int) -> tuple[Tensor, Tensor, Tensor]:

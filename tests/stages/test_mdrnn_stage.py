@@ -12,6 +12,7 @@ import torch
 from commands import newest, small
 from equality import assert_equal_runs, fails_at
 
+from world_models.agents.agent import Agent, load_agent
 from world_models.data.chunks import Chunks
 from world_models.data.datasets import LatentSequenceDataset
 from world_models.data.latents import LatentStore
@@ -269,6 +270,8 @@ def test_an_untrained_m_is_a_control_for_all_that_follows(
         ("dataset_fraction", 1.1),
         ("temperature", -1.0),
         ("grad_clip", float("nan")),
+        ("dropout", 1.0),
+        ("dropout", -0.1),
         ("scheduler_patience", -1),
         ("scheduler_factor", 1.0),
         ("sample_interval", 0),
@@ -313,3 +316,46 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(
     keys = [f"stage.start_from={finished / 'mdrnn'}", key, f"outputs={tmp_path / 'o'}"]
     assert main(small("mdrnn", f"upstream={finished / 'vae'}", *keys)) == 1
     assert re.search(sentence, capsys.readouterr().err) and not (tmp_path / "o").exists()
+
+
+def test_what_is_dropped_is_a_function_of_the_step(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Cut off in mid-epoch and resumed, it is the same run bit for bit."""
+    arguments = small("mdrnn", f"upstream={finished / 'vae'}", "stage.dropout=0.3")
+    assert main([*arguments, f"outputs={tmp_path / 'whole'}"]) == 0
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "update", fails_at(17, Training.update))
+        assert main([*arguments, f"outputs={tmp_path / 'cut'}"]) == 130
+    assert main([f"resume={newest(tmp_path / 'cut')}"]) == 0
+    whole = newest(tmp_path / "whole")
+    assert_equal_runs(whole, newest(tmp_path / "cut"))
+    weights = [
+        torch.load(run / "checkpoints/best.pt")["model"]["rnn.weight_hh_l0"]
+        for run in (whole, finished / "mdrnn")
+    ]
+    assert not torch.equal(*weights), "dropout was in it"
+
+
+def test_each_row_and_step_of_training_drops_another_part(finished: Path, tmp_path: Path) -> None:
+    cfg, run = MDRNNConfig(hidden_size=12, dropout=0.5), run_in(finished, tmp_path)
+    training = mdrnn.build(cfg, run, 4)
+    first = mdrnn.drawn_masks(cfg, run, training, 5)
+    again = mdrnn.drawn_masks(cfg, run, training, 5)
+    training.step = 1
+    other = mdrnn.drawn_masks(cfg, run, training, 5)
+    assert first is not None and again is not None and other is not None
+    assert torch.equal(first.h, again.h) and not torch.equal(first.h, other.h)
+    assert len(first.h.unique(dim=0)) == 5
+    assert mdrnn.drawn_masks(replace(cfg, dropout=0.0), run, training, 5) is None
+
+
+def test_a_checkpoint_says_whether_m_was_trained_on_rewards(finished: Path, tmp_path: Path) -> None:
+    best = finished / "mdrnn/checkpoints/best.pt"
+    assert torch.load(best)["rewards"] is True
+    silent = mdrnn.build(MDRNNConfig(include_reward=False), run_in(finished, tmp_path), 4)
+    assert silent.facts == {"rewards": False}
+    agent = load_agent(finished / "controller/agent.pt")
+    assert agent.world.rewards is True
+    Agent(agent.world, agent.controllers, has_reward=False).save(tmp_path / "agent.pt")
+    assert load_agent(tmp_path / "agent.pt").world.rewards is False

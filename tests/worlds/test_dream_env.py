@@ -25,6 +25,7 @@ from world_models.models.mdrnn import sample_latent
 from world_models.models.pixel import roll_out
 from world_models.models.pixel_unet import PixelUNet
 from world_models.runs import seeding
+from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.files import read_json, write_json
 from world_models.worlds import opening
 from world_models.worlds.dream_env import DreamEnv, open_dream
@@ -269,8 +270,7 @@ def test_what_nobody_turns_is_m_at_temperature_one(finished: Path) -> None:
 def test_without_a_reward_head_there_is_no_reward(
     pipeline: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    config = pipeline / "mdrnn/config.yaml"
-    config.write_text(config.read_text().replace("include_reward: true", "include_reward: false"))
+    _say_of_rewards(pipeline, False)
     dream = open_dream(pipeline, 2)
     assert "mdrnn predicts no rewards: all are 0; train it with stage.include_reward=true" in (
         caplog.text
@@ -278,6 +278,24 @@ def test_without_a_reward_head_there_is_no_reward(
     assert "ends" not in caplog.text
     dream.reset(seed=[0, 1])
     assert not dream.step(dream.action_space.sample())[1].any()
+
+
+def _say_of_rewards(pipeline: Path, rewards: bool | None) -> None:
+    """M's checkpoint says this of its rewards, or, as those of before, nothing."""
+    path = pipeline / "mdrnn/checkpoints/best.pt"
+    content = load_checkpoint(path, "mdrnn")
+    content = {name: value for name, value in content.items() if name not in ("kind", "schema")}
+    assert content.pop("rewards") is True
+    said = {} if rewards is None else {"rewards": rewards}
+    save_checkpoint(path, "mdrnn", {**content, **said})
+
+
+def test_of_a_checkpoint_of_before_the_runs_configuration_says_it(pipeline: Path) -> None:
+    _say_of_rewards(pipeline, None)
+    assert open_world(pipeline).has_reward
+    config = pipeline / "mdrnn/config.yaml"
+    config.write_text(config.read_text().replace("include_reward: true", "include_reward: false"))
+    assert not open_world(pipeline).has_reward
     config.write_text("stage: {")
     with pytest.raises(ValueError, match=r"config\.yaml is damaged"):
         open_dream(pipeline, 2)

@@ -11,7 +11,7 @@ from world_models.data.store import EpisodeStore
 from world_models.models.draws import RowDraws, StreamDraws
 from world_models.models.mdrnn import mixture_mean, sample_latent
 from world_models.runs import seeding
-from world_models.worlds.dreaming import Dream
+from world_models.worlds.dreaming import BEGINNING, Dream
 from world_models.worlds.latent import LatentWorld, WorldModel, encoded_starts
 from world_models.worlds.memory import LatentState
 from world_models.worlds.starts import Starts
@@ -150,6 +150,49 @@ def test_the_first_z_is_moved_by_as_much_as_was_asked_for(
     assert torch.equal(moved.h, still.h) and torch.equal(moved.c, still.c)
     for rows in (range(1), range(7), range(5, 18)):
         assert torch.equal(dream.begin(seeds[list(rows)]).z, moved.z[list(rows)])
+
+
+@torch.no_grad()
+def test_an_episode_drops_the_same_all_through(model: WorldModel, starts: LatentState) -> None:
+    """Rows equal loops over the cell with masks of their own, whatever stands beside them."""
+    world = LatentWorld(model, starts, dropout=0.4)
+    seeds, actions = torch.tensor([3, 1, 4, 1, 5, 9, 2, 6]), actions_of(8)
+    state = Dream(world).begin(seeds)
+    plain = Dream(LatentWorld(model, starts)).begin(seeds)
+    masks = model.cell.masks(0.4, 8, RowDraws(seeds, torch.full_like(seeds, BEGINNING)))
+    z, h, c = plain
+    for step, action in enumerate(actions):
+        draws, theirs = (RowDraws(seeds, torch.full_like(seeds, step)) for _ in range(2))
+        state = world.advance(state, action, draws).state
+        mus, sigmas, logpi, *_, (h, c) = model.cell(action, z * masks.z, (h * masks.h, c))
+        z = sample_latent(mus, sigmas, logpi, theirs)
+        assert torch.equal(state.keep_z, masks.z) and torch.equal(state.keep_h, masks.h)
+        assert all(torch.equal(*both) for both in zip(state[:3], (z, h, c), strict=True))
+        assert torch.equal(world.observe(state), model.features(z, h, c))
+    assert torch.equal(masks.h[1], masks.h[3]), "of one seed"
+    assert len(masks.h.unique(dim=0)) == 7, "each episode has its own"
+
+
+@torch.no_grad()
+def test_masks_stay_with_their_rows(model: WorldModel, starts: LatentState) -> None:
+    world = LatentWorld(model, starts, dropout=0.4, start_noise=0.1)
+    actions, seeds = actions_of(16), torch.arange(16)
+    kept = torch.tensor([7, 2, 11, 4])
+    step = torch.full_like(seeds, 0)
+    begun = Dream(world).begin(seeds)
+    whole = world.advance(begun, actions[0], RowDraws(seeds, step)).state
+    left = select(begun, kept)
+    some = world.advance(left, actions[0][kept], RowDraws(seeds[kept], step[kept])).state
+    for part, found in zip(whole, some, strict=True):
+        assert torch.equal(part[kept], found)
+    assert torch.equal(place(whole, kept, left).keep_h[kept], begun.keep_h[kept])
+    for part, found in zip(Dream(world).begin(kept), left, strict=True):
+        assert torch.equal(part, found)
+
+
+def test_all_cannot_be_dropped(model: WorldModel, starts: LatentState) -> None:
+    with pytest.raises(ValueError, match=r"dream\.dropout is 1\.0; it must be at least 0"):
+        LatentWorld(model, starts, dropout=1.0)
 
 
 @pytest.mark.parametrize("dial", ["temperature", "start_noise"])

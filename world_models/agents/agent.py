@@ -254,12 +254,13 @@ def load_agent(path: str | Path, which: str = "best", device: str = "cpu") -> Ag
     seen = ControllerInputs.from_dict(made["sight"]) if "sight" in made else ControllerInputs()
     vae = vae_of(state["vae"], f"{path}, vae", device, half=True)
     mdrnn = mdrnn_of(state["mdrnn"], f"{path}, mdrnn", device, half=True)
-    world = world_of(vae, mdrnn, spec_of(state["env"], path), seen, f"the parts of {path}")
+    rewards = state.get("rewards")
+    world = world_of(vae, mdrnn, spec_of(state["env"], path), seen, f"the parts of {path}", rewards)
     if made["config"] != world.controller_config:
         raise damaged(path, "controller.config is not that of its V, M and sight")
     controllers = {name: vector.cpu().numpy() for name, vector in state["controllers"].items()}
     _require_vectors(controllers, num_parameters(**made["config"]), path)
-    return Agent(world, controllers, which, state["inputs"], state.get("rewards"))
+    return Agent(world, controllers, which, state["inputs"], rewards)
 
 
 def _require_vectors(controllers: dict[str, np.ndarray], parameters: int, path: Path) -> None:

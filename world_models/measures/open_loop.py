@@ -17,7 +17,7 @@ from world_models.models.draws import Draws, StreamDraws
 from world_models.models.mdrnn import Hidden
 from world_models.runs import seeding
 from world_models.runs.progress import ProgressBar
-from world_models.worlds.latent import LatentWorld, WorldModel
+from world_models.worlds.latent import Dreamt, LatentWorld, WorldModel
 from world_models.worlds.memory import LatentState
 
 HORIZONS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 40, 50)
@@ -180,8 +180,9 @@ def roll_on(
 
     M reads its own prediction back: the mixture's mean, or with `draws` a sample at temperature 1.
     """
-    state = LatentState(latent, *hidden)
-    world = LatentWorld(model, state, mean=draws is None)
+    start = LatentState(latent, *hidden)
+    world = LatentWorld(model, start, mean=draws is None)
+    state: Dreamt = start
     for action in actions:
         state = world.advance(state, action, draws).state
     return state.z

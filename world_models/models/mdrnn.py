@@ -5,7 +5,7 @@ It predicts the next latent, the reward and the end of an episode.
 
 import math
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +17,19 @@ MAX_LOG_SIGMA = 7.0
 
 Hidden = tuple[Tensor, Tensor]
 Prediction = tuple[Tensor, Tensor, Tensor, Tensor, Tensor]
+
+
+class Masks(NamedTuple):
+    """What M reads of each row while it drops out: 0, or 1 / (1 - dropout) where a value is kept.
+
+    One mask holds for all steps of a sequence (variational dropout, Gal & Ghahramani 2016). Only
+    what M reads is masked, never the action, nor what its head reads.
+    """
+
+    # (B, L)
+    z: Tensor
+    # (B, H)
+    h: Tensor
 
 
 class Mixture(Enum):
@@ -91,6 +104,12 @@ class _Predictor(nn.Module):
         bound = self.hiddens**-0.5
         return bool(self.gmm_linear.weight[-2].abs().max() > 1.001 * bound)
 
+    def masks(self, dropout: float, rows: int, draws: Draws) -> Masks:
+        """New masks for as many rows; `dropout` in [0, 1) is the probability of a 0."""
+        weight = self.gmm_linear.weight
+        sizes = (self.latents, self.hiddens)
+        return Masks(*(_mask(dropout, weight.new_empty(rows, size), draws) for size in sizes))
+
     def _head(self, hidden: Tensor) -> Prediction:
         """What the network says from its output, hidden (..., H).
 
@@ -131,16 +150,32 @@ class MDRNN(_Predictor):
         """
         return self.unroll(actions, latents, self.get_init_hidden(latents.shape[1]))[0]
 
-    def unroll(self, actions: Tensor, latents: Tensor, hidden: Hidden) -> tuple[Prediction, Hidden]:
-        """As `forward`, from the state hidden (h, c), each (B, H).
+    def unroll(
+        self, actions: Tensor, latents: Tensor, hidden: Hidden, masks: Masks | None = None
+    ) -> tuple[Prediction, Hidden]:
+        """As `forward`, from the state hidden (h, c), each (B, H); with masks, dropping out.
 
         Also returns the state after the last step.
         """
+        if masks is not None:
+            output, hidden = self._dropping(actions, latents, hidden, masks)
+            return self._head(output), hidden
         h, c = hidden
         output, (h, c) = self.rnn(
             torch.cat([actions, latents], dim=-1), (h.unsqueeze(0), c.unsqueeze(0))
         )
         return self._head(output), (h.squeeze(0), c.squeeze(0))
+
+    def _dropping(
+        self, actions: Tensor, latents: Tensor, hidden: Hidden, masks: Masks
+    ) -> tuple[Tensor, Hidden]:
+        """The LSTM step by step: its own kernel cannot mask what goes from step to step."""
+        h, c = hidden
+        outputs = []
+        for given in torch.cat([actions, latents * masks.z], dim=-1):
+            h, c = torch.lstm_cell(given, (h * masks.h, c), *self.rnn.all_weights[0])
+            outputs.append(h)
+        return torch.stack(outputs), (h, c)
 
     def carry_on(
         self,
@@ -149,6 +184,7 @@ class MDRNN(_Predictor):
         carried: tuple[Tensor, ...],
         rows: Tensor,
         fresh: Tensor,
+        masks: Masks | None = None,
     ) -> tuple[Prediction, Hidden]:
         """As `unroll`, for R of N carried states (h, c), each (N, H).
 
@@ -157,7 +193,7 @@ class MDRNN(_Predictor):
         them (truncated backpropagation through time).
         """
         h, c = (state[rows].masked_fill(fresh.unsqueeze(1), 0) for state in carried)
-        outputs, after = self.unroll(actions, latents, (h, c))
+        outputs, after = self.unroll(actions, latents, (h, c), masks)
         h, c = (
             state.index_copy(0, rows, new.detach())
             for state, new in zip(carried, after, strict=True)
@@ -181,12 +217,17 @@ class MDRNNCell(_Predictor):
         )
         return cell
 
-    def advance(self, action: Tensor, latent: Tensor, hidden: Hidden) -> Hidden:
+    def advance(
+        self, action: Tensor, latent: Tensor, hidden: Hidden, masks: Masks | None = None
+    ) -> Hidden:
         """Read one step without predicting.
 
         action (B, A), latent (B, L), hidden (h, c) each (B, H) -> the next (h, c).
         """
-        h, c = self.rnn(torch.cat([action, latent], dim=-1), hidden)
+        h, c = hidden
+        if masks is not None:
+            latent, h = latent * masks.z, h * masks.h
+        h, c = self.rnn(torch.cat([action, latent], dim=-1), (h, c))
         return h, c
 
     def foresee(self, h: Tensor) -> Prediction:
@@ -232,6 +273,13 @@ def sample_latent(
     mean = _choose(mus, component)
     sigma = _choose(sigmas, component)
     return mean + sigma * temperature**0.5 * draws.normal(mean)
+
+
+def _mask(dropout: float, like: Tensor, draws: Draws) -> Tensor:
+    """0 with probability `dropout`, else 1 / (1 - dropout), in the shape of `like` (B, ...)."""
+    # an exponential is above -log(p) with probability p
+    kept = draws.exponential(like) > -math.log1p(-dropout)
+    return kept.to(like.dtype) / (1 - dropout)
 
 
 def mixture_mean(mus: Tensor, logpi: Tensor) -> Tensor:

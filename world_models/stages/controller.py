@@ -464,7 +464,7 @@ def write_agent(run: Run, search: Search, world: WorldModel) -> None:
     best = search.best
     assert best is not None, "a search ends with a test"
     controllers = {"best": best.vector.astype(np.float32), "mean": search.mean.astype(np.float32)}
-    rewards = trained_on_rewards(run.feeder.path)
+    rewards = trained_on_rewards(world, run.feeder.path)
     agent = Agent(world, controllers, inputs=run.manifest["inputs"], has_reward=rewards)
     agent.save(run.path / "agent.pt")
     log.info("the agent (selection score %.1f) is in %s/agent.pt", best.score, run.name)

@@ -24,10 +24,16 @@ from world_models.measures.judge import judge, summary
 from world_models.measures.rare import memory_rows, rarity_of
 from world_models.measures.rows import MemoryRow
 from world_models.models.convvae import ConvVAE
-from world_models.models.mdrnn import MDRNN, MDRNNCell, Mixture
+from world_models.models.draws import StreamDraws
+from world_models.models.mdrnn import MDRNN, Masks, MDRNNCell, Mixture
 from world_models.runs import seeding
 from world_models.runs.metrics import MetricsLog
-from world_models.runs.numbers import evenly_spaced, require_not_negative, require_positive
+from world_models.runs.numbers import (
+    evenly_spaced,
+    require_below_one,
+    require_not_negative,
+    require_positive,
+)
 from world_models.runs.progress import ProgressBar, tracked
 from world_models.runs.rows import cells
 from world_models.runs.run import BUDGET, PATH, RUNTIME, Run
@@ -80,6 +86,8 @@ class MDRNNConfig:
     start_from: str | None = field(default=None, metadata=PATH)
     include_reward: bool = True
     done_weight: float = 1.0  # of a step that ends its episode; any other has 1
+    # probability that M does not read a number of z or h, all through a window
+    dropout: float = 0.0
     grad_clip: float = 1.0  # norm; 0: off
     scheduler_patience: int = 5
     scheduler_factor: float = 0.5
@@ -100,6 +108,7 @@ class MDRNNConfig:
             "stage", self, "early_stopping_patience", "sample_interval", "checkpoint_interval"
         )
         require_not_negative("stage", self, "grad_clip", "scheduler_patience", "temperature")
+        require_below_one("stage", self, "dropout")
         if not 0 <= self.terminal_prob <= 1:
             raise ValueError(
                 f"stage.terminal_prob is {self.terminal_prob}; it must be a probability, "
@@ -202,7 +211,8 @@ def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training[MDRNN]:
     scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
     stopper = EarlyStopping(cfg.early_stopping_patience)
     carried = model.get_init_hidden(cfg.batch_size)
-    return Training("mdrnn", model, optimizer, scheduler, stopper, carried=carried)
+    facts = {"rewards": cfg.include_reward}
+    return Training("mdrnn", model, optimizer, scheduler, stopper, carried=carried, facts=facts)
 
 
 def keep_untrained(
@@ -257,13 +267,24 @@ def train_epoch(
             run.seed, "mdrnn", "noise", training.step, device=run.device.value
         )
         given = batch.to(run.device.value)
+        masks = drawn_masks(cfg, run, training, len(chunks.items))
         loss, terms, training.carried = loss_terms(
-            cfg, training.model, given, chunks, training.carried, draw
+            cfg, training.model, given, chunks, training.carried, draw, masks
         )
         training.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
         bar.advance(len(chunks.items), note=f"epoch {training.epoch + 1}")
         if save_now(training.step):
             training.save(run, metrics)
+
+
+def drawn_masks(cfg: MDRNNConfig, run: Run, training: Training[MDRNN], rows: int) -> Masks | None:
+    """What M reads in the next step, another part for each row; None: all."""
+    if cfg.dropout == 0:
+        return None
+    generator = seeding.torch_generator(
+        run.seed, "mdrnn", "dropout", training.step, device=run.device.value
+    )
+    return training.model.masks(cfg.dropout, rows, StreamDraws(generator))
 
 
 def training_order(
@@ -286,6 +307,7 @@ def loss_terms(
     chunks: Chunks,
     carried: tuple[torch.Tensor, ...],
     draw: torch.Generator,
+    masks: Masks | None = None,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor], tuple[torch.Tensor, ...]]:
     """M's loss on latents drawn from V's posterior, its terms, and the state (h, c) to carry on.
 
@@ -296,7 +318,7 @@ def loss_terms(
     rows, fresh = (
         torch.from_numpy(values).to(latents.device) for values in (chunks.rows, chunks.fresh)
     )
-    outputs, carried = model.carry_on(batch.actions, latents[:-1], carried, rows, fresh)
+    outputs, carried = model.carry_on(batch.actions, latents[:-1], carried, rows, fresh, masks)
     targets = (latents[1:], batch.rewards, batch.terminated, batch.mask, batch.next_mask)
     loss, terms = mdrnn_loss(outputs, *targets, cfg.include_reward, cfg.done_weight)
     return loss, terms, carried
@@ -373,7 +395,7 @@ def judge_best(
 ) -> None:
     """How good M is, beside its baselines.
 
-    Writes likelihood.csv, open_loop.csv, calibration.csv and calibration_scores.csv.
+    Writes likelihood.csv, open_loop.csv, calibration.csv, calibration_scores.csv and ends.csv.
     """
     log.info("judging M on %d episodes, from their first frames", len(held_out.rows))
     episodes = LatentEpisodes(train.store, train.latents, train.to_model)

@@ -23,9 +23,9 @@ from world_models.models.draws import Draws, StreamDraws
 from world_models.models.mdrnn import MDRNN, MDRNNCell, mixture_mean, sample_latent
 from world_models.runs import seeding
 from world_models.runs.checkpoint import Trained, load_checkpoint
-from world_models.runs.numbers import require_not_negative
+from world_models.runs.numbers import require_below_one, require_not_negative
 from world_models.runs.weights import model_of
-from world_models.worlds.memory import LatentState, Memory
+from world_models.worlds.memory import DroppedState, LatentState, Memory
 from world_models.worlds.starts import Starts, held_out_windows
 from world_models.worlds.world import Advance, select
 
@@ -33,6 +33,9 @@ MOST_ENCODED_STARTS = 512
 """Most stored frames at which a dream of M may begin."""
 START_CONTEXT = 8
 """Frames that M has seen, the one at which a dream begins included."""
+
+Dreamt = LatentState | DroppedState
+"""What a row of M's dream is, with dropout or without."""
 
 
 @dataclass
@@ -43,6 +46,8 @@ class WorldModel:
     mdrnn: MDRNN
     env: EnvSpec
     controller_inputs: ControllerInputs = field(default_factory=ControllerInputs)
+    # whether M was trained on rewards; None: its checkpoint is of before, and does not say
+    rewards: bool | None = None
 
     def __post_init__(self) -> None:
         self.vae.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
@@ -122,8 +127,9 @@ class WorldModel:
         executed = executed.to(self.device)
         latents = self.encode(frames)
         draws = StreamDraws(seeding.torch_generator(seed, "dream", device=self.device))
-        state = self.memory.begin(latents[:1])
-        world = LatentWorld(self, state, temperature)
+        start = self.memory.begin(latents[:1])
+        world = LatentWorld(self, start, temperature)
+        state: Dreamt = start
         dreamt = []
         for step in range(len(frames) + horizon - 1):
             if step < len(frames):
@@ -139,7 +145,8 @@ class LatentWorld:
 
     A guess is a sample at `temperature` (0: the mean of the most probable component). With `mean`
     it is the mean of the whole mixture, which needs no draws. `start_noise` is the standard
-    deviation of what is added to each episode's first z.
+    deviation of what is added to each episode's first z. With `dropout` M reads only part of z and
+    h, another part in each episode, each number missing with this probability.
     """
 
     model: WorldModel
@@ -149,9 +156,11 @@ class LatentWorld:
     # whether M was trained on rewards; its end is always predicted
     has_reward: bool = True
     start_noise: float = 0.0
+    dropout: float = 0.0
 
     def __post_init__(self) -> None:
         require_not_negative("dream", self, "temperature", "start_noise")
+        require_below_one("dream", self, "dropout")
 
     @property
     def device(self) -> torch.device:
@@ -168,17 +177,20 @@ class LatentWorld:
         """How many encoded frames there are to begin at."""
         return len(self.starts.z)
 
-    def begin(self, starts: np.ndarray, draws: Draws | None = None) -> LatentState:
-        """The states of the starts of these numbers (B,); only noise needs draws."""
+    def begin(self, starts: np.ndarray, draws: Draws | None = None) -> Dreamt:
+        """The states of the starts of these numbers (B,); only noise and dropout need draws."""
         state = select(self.starts, torch.from_numpy(starts).to(self.device))
-        if self.start_noise == 0:
-            return state
-        assert draws is not None, self.start_noise
-        return state._replace(z=state.z + self.start_noise * draws.normal(state.z))
+        if self.start_noise > 0:
+            assert draws is not None, self.start_noise
+            state = state._replace(z=state.z + self.start_noise * draws.normal(state.z))
+        if self.dropout > 0:
+            assert draws is not None, self.dropout
+            return DroppedState(*state, *self.model.cell.masks(self.dropout, len(starts), draws))
+        return state
 
     def advance(
-        self, state: LatentState, actions: torch.Tensor, draws: Draws | None = None
-    ) -> Advance[LatentState]:
+        self, state: Dreamt, actions: torch.Tensor, draws: Draws | None = None
+    ) -> Advance[Dreamt]:
         """One step of all rows: M reads z and the actions (B, A), its guess is the next z."""
         h, c = self.model.memory.read(state, actions)
         mus, sigmas, logpi, reward, done = self.model.memory.foresee(h)
@@ -186,13 +198,14 @@ class LatentWorld:
             z = mixture_mean(mus, logpi)
         else:
             z = sample_latent(mus, sigmas, logpi, draws, self.temperature)
-        return Advance(LatentState(z, h, c), reward if self.has_reward else None, done)
+        after = state._replace(z=z, h=h, c=c)
+        return Advance(after, reward if self.has_reward else None, done)
 
-    def observe(self, state: LatentState) -> torch.Tensor:
+    def observe(self, state: Dreamt) -> torch.Tensor:
         """What C sees (B, F)."""
-        return self.model.features(*state)
+        return self.model.features(state.z, state.h, state.c)
 
-    def picture(self, state: LatentState) -> torch.Tensor:
+    def picture(self, state: Dreamt) -> torch.Tensor:
         """What V draws of z: uint8 (B, H, W, 3)."""
         frames = self.model.pictures(state.z)
         return frames.expand(*frames.shape[:3], 3)
@@ -231,6 +244,13 @@ def _after_context(model: WorldModel, window: Window) -> LatentState:
     return state
 
 
+class TrainedMemory(Trained):
+    """best.pt of stage=mdrnn."""
+
+    # whether M was trained on rewards; None: the checkpoint is of before, and does not say
+    rewards: bool | None = None
+
+
 def load_world_model(
     vae: Path,
     mdrnn: Path,
@@ -240,8 +260,10 @@ def load_world_model(
 ) -> WorldModel:
     """V and M from the checkpoints of their stages."""
     v = vae_of(load_checkpoint(vae, "vae", device, Trained), vae, device)
-    m = mdrnn_of(load_checkpoint(mdrnn, "mdrnn", device, Trained), mdrnn, device)
-    return world_of(v, m, env, inputs or ControllerInputs(), f"{vae} and {mdrnn}")
+    state = load_checkpoint(mdrnn, "mdrnn", device, TrainedMemory)
+    m = mdrnn_of(state, mdrnn, device)
+    inputs = inputs or ControllerInputs()
+    return world_of(v, m, env, inputs, f"{vae} and {mdrnn}", state.get("rewards"))
 
 
 def load_vae(path: Path, device: str = "cpu") -> ConvVAE:
@@ -261,7 +283,12 @@ def mdrnn_of(state: dict[str, Any], place: str | Path, device: str, half: bool =
 
 
 def world_of(
-    vae: ConvVAE, mdrnn: MDRNN, env: EnvSpec, inputs: ControllerInputs, place: str
+    vae: ConvVAE,
+    mdrnn: MDRNN,
+    env: EnvSpec,
+    inputs: ControllerInputs,
+    place: str,
+    rewards: bool | None = None,
 ) -> WorldModel:
     """V and M of one environment, from `place`; sizes that do not agree are a ValueError."""
     sizes = {
@@ -275,4 +302,4 @@ def world_of(
     for what, (found, needed) in sizes.items():
         if found != needed:
             raise ValueError(f"{place} do not fit together: {what} are {found} and {needed}")
-    return WorldModel(vae, mdrnn, env, inputs)
+    return WorldModel(vae, mdrnn, env, inputs, rewards)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from world_models.models.mdrnn import Hidden, MDRNNCell, Prediction
+from world_models.models.mdrnn import Hidden, Masks, MDRNNCell, Prediction
 
 
 class LatentState(NamedTuple):
@@ -18,6 +18,29 @@ class LatentState(NamedTuple):
     # (B, H) M's cell state
     c: Tensor
 
+    @property
+    def masks(self) -> None:
+        """Nothing is dropped."""
+
+
+class DroppedState(NamedTuple):
+    """As LatentState, of episodes in which M reads only part of z and h, the same all through."""
+
+    # (B, L)
+    z: Tensor
+    # (B, H)
+    h: Tensor
+    # (B, H)
+    c: Tensor
+    # (B, L) and (B, H): see Masks
+    keep_z: Tensor
+    keep_h: Tensor
+
+    @property
+    def masks(self) -> Masks:
+        """What M reads."""
+        return Masks(self.keep_z, self.keep_h)
+
 
 class Memory:
     """M, which reads a latent and the action that was done there, and foresees what follows."""
@@ -29,9 +52,9 @@ class Memory:
         """Episodes at their first latents (B, L): M has read nothing."""
         return LatentState(latents, *self.cell.get_init_hidden(len(latents)))
 
-    def read(self, state: LatentState, actions: Tensor) -> Hidden:
+    def read(self, state: LatentState | DroppedState, actions: Tensor) -> Hidden:
         """M's (h, c), each (B, H), after it has read state.z and the actions (B, A) done there."""
-        return self.cell.advance(actions, state.z, (state.h, state.c))
+        return self.cell.advance(actions, state.z, (state.h, state.c), state.masks)
 
     def foresee(self, h: Tensor) -> Prediction:
         """What follows a step after which M's output is h (B, H).

@@ -9,7 +9,12 @@ from world_models.config.yaml_file import read_yaml
 from world_models.data.store import EpisodeStore
 from world_models.models.controller import ControllerInputs
 from world_models.runs.past import PastRun
-from world_models.worlds.latent import LatentWorld, encoded_starts, load_world_model
+from world_models.worlds.latent import (
+    LatentWorld,
+    WorldModel,
+    encoded_starts,
+    load_world_model,
+)
 from world_models.worlds.pixel import PixelWorld, load_pixel_predictor
 from world_models.worlds.starts import Starts, held_out_windows
 from world_models.worlds.world import World
@@ -23,6 +28,7 @@ class Dials(TypedDict, total=False):
 
     temperature: float
     start_noise: float
+    dropout: float
 
 
 def open_world(
@@ -79,11 +85,17 @@ def open_latent_world(
     model = load_world_model(run.input("vae"), run.best, run.env, inputs, device)
     store = EpisodeStore.at(run.input("episodes"))
     states = encoded_starts(model, store, starts=starts)
-    return LatentWorld(model, states, has_reward=trained_on_rewards(run.path), **dials)
+    rewarded = trained_on_rewards(model, run.path)
+    return LatentWorld(model, states, has_reward=rewarded, **dials)
 
 
-def trained_on_rewards(run: Path) -> bool:
-    """Whether M of this stage=mdrnn run has a reward head that means something."""
+def trained_on_rewards(model: WorldModel, run: Path) -> bool:
+    """Whether M of this stage=mdrnn run was trained on rewards.
+
+    Its checkpoint says it; where that is of before and does not, the run's configuration.
+    """
+    if model.rewards is not None:
+        return model.rewards
     path = run / "config.yaml"
     try:
         return bool(read_yaml(path).stage.include_reward)
