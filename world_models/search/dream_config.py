@@ -47,6 +47,7 @@ class DreamConfig:
         return {
             "temperature": self.temperature,
             "start_noise": self.start_noise,
+            "dropout": self.dropout,
         }
 
 
