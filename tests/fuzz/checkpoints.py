@@ -146,7 +146,7 @@ def search(folder: Path) -> Path:
         vectors = found.ask()
         returns = -np.square(vectors - 1).sum(1, keepdims=True).repeat(2, 1)
         found.tell(returns + generation, 10, 1.0)
-        found.offer(found.mean, float(returns.max()), 4, 2)
+        found.offer(found.mean, float(returns.max()))
         found.tested = generation + 1
     place = {"inputs": RUN["inputs"], "csv_offsets": {"metrics": 3}}
     save_checkpoint(folder / "last.pt", "controller", {"search": OPTIONS, **found.state(), **place})
