@@ -204,10 +204,9 @@ def test_what_moves_weighs_more_and_is_counted_and_survives_a_cut(
     assert int(table[4]["blobs"]) == int(table[9]["blobs"]) > 0
     assert (whole / "images/blobs.png").is_file()
     assert not (finished / "vae/blobs.csv").exists()
-    first, plain = (read_csv(run / "metrics.csv")[0] for run in (whole, finished / "vae"))
-    # the same V and frames: its error is the same, and the loss is more
-    assert first["reconstruction"] == plain["reconstruction"]
-    assert float(first["loss"]) > float(plain["loss"])
+    rows_of_both = [read_csv(run / "val_metrics.csv")[0] for run in (whole, finished / "vae")]
+    shares = [float(row["loss"]) / float(row["reconstruction"]) for row in rows_of_both]
+    assert shares[0] > 2 and shares[1] == pytest.approx(1, abs=0.1)
 
 
 def test_a_cut_before_the_first_checkpoint_changes_no_baseline(
