@@ -1,12 +1,13 @@
 """The car is off the road where CarRacing itself says that no wheel touches it."""
 
+from dataclasses import replace
+
 import gymnasium
 import numpy as np
 
-from world_models.envs.preprocess import Preprocessing
-from world_models.measures.road import off_road
+import world_models
+from world_models.measures.road import SEEN, off_road, shows_road
 
-SEEN = Preprocessing((0, 12, 0, 0), 64, False)
 ON, OFF = 4, 0
 
 
@@ -28,3 +29,9 @@ def test_it_agrees_with_what_the_wheels_touch() -> None:
     assert (wheels == ON).sum() > 40 and (wheels == OFF).sum() > 10, "both occur"
     assert not found[wheels == ON].any()
     assert found[wheels == OFF].all()
+
+
+def test_it_reads_frames_as_the_environment_is_usually_seen_and_no_others() -> None:
+    env = world_models.load("car_racing").env
+    others = replace(env, preprocessing=replace(SEEN, size=32)), replace(env, id="Acrobot-v1")
+    assert [shows_road(spec) for spec in (env, *others)] == [True, False, False]

@@ -3,14 +3,24 @@
 import numpy as np
 import numpy.typing as npt
 
+from world_models.envs.preprocess import Preprocessing
+from world_models.envs.spec import EnvSpec
+
+SEEN = Preprocessing(crop=(0, 12, 0, 0), size=64, grayscale=False)
+"""How env=car_racing shows it: without the status bar."""
 ZOOMING = 50
 """Frames at the beginning of an episode, in which the camera still comes down to the car."""
 AROUND_THE_CAR = (slice(50, 61), slice(27, 38))
-"""Rows and columns of a frame of 64x64 without the status bar, in whose middle the car stands."""
+"""Rows and columns of such a frame, in whose middle the car stands."""
 GREENER = 24
 """Of 255: what has so much more green than red and than blue is grass."""
 MOSTLY = 0.73
 """Share of grass around the car, which itself takes a fifth, once all of its wheels are on it."""
+
+
+def shows_road(env: EnvSpec) -> bool:
+    """Whether frames are CarRacing's, cut and scaled so that `off_road` can read them."""
+    return env.id == "CarRacing-v3" and env.preprocessing == SEEN
 
 
 def off_road(frames: npt.NDArray[np.uint8]) -> npt.NDArray[np.bool_]:

@@ -21,7 +21,7 @@ from world_models.losses import mdrnn_loss, mdrnn_total
 from world_models.measures.dreams import Panels, dream, dream_at_temperatures
 from world_models.measures.episodes import LatentEpisodes
 from world_models.measures.judge import judge, summary
-from world_models.measures.rare import memory_rows, rarity_of
+from world_models.measures.rare import memory_rows, rare_beside
 from world_models.measures.rows import MemoryRow
 from world_models.models.convvae import ConvVAE
 from world_models.models.draws import StreamDraws
@@ -429,7 +429,7 @@ def judge_rare(
     metrics: MetricsLog,
 ) -> None:
     """Rows of rare.csv: M on frames that the first episodes hardly show, and on the usual ones."""
-    rare = rarity_of(held_out.store, run.seed, run.device.value)
+    rare = rare_beside(held_out.store, run.seed, run.device.value)
     episodes = LatentEpisodes(held_out.store, latents, held_out.to_model)
     for row in memory_rows(name, cell, episodes, held_out.rows, rare, run.seed):
         metrics.write("rare", row)

@@ -15,7 +15,7 @@ from world_models.data.store import EpisodeStore
 from world_models.figures.media import labelled_rows, save_png
 from world_models.losses import rarity, vae_loss
 from world_models.measures.blobs import ALL, blob_pictures, drawers_of, judge_blobs
-from world_models.measures.rare import rarity_of, vision_rows
+from world_models.measures.rare import rare_beside, rare_in, vision_rows
 from world_models.measures.rows import BaselineRow, VisionRow
 from world_models.measures.vision import HeldOut, Judgement, moving_pixels, quality
 from world_models.measures.vision_baselines import Sample, baselines, fit_pca, mean_picture
@@ -182,8 +182,9 @@ def judge_rare(name: str, model: ConvVAE, run: Run, held_out: HeldOut, metrics: 
         return drawn.permute(0, 2, 3, 1)
 
     device = run.device.value
-    rare = rarity_of(held_out.data.store, run.seed, device)
-    for row in vision_rows(name, draw, held_out, rare, device):
+    store, rows = held_out.data.store, held_out.data.rows
+    masks = rare_in(store, rows, rare_beside(store, run.seed, device))
+    for row in vision_rows(name, draw, held_out, np.concatenate(masks), device):
         metrics.write("rare", row)
 
 

@@ -8,7 +8,7 @@ from omegaconf.errors import OmegaConfBaseException
 from world_models.config.yaml_file import read_yaml
 from world_models.data.store import EpisodeStore
 from world_models.models.controller import ControllerInputs
-from world_models.runs.past import PastRun
+from world_models.runs.past import PastRun, last_begun
 from world_models.worlds.latent import (
     LatentWorld,
     WorldModel,
@@ -54,10 +54,8 @@ def open_world(
 
 
 def dreaming_run(run: str | Path) -> PastRun:
-    """The run whose model goes on by itself: `run`, or the first such part of a chain."""
-    given = PastRun(Path(run))
-    parts = [part for part in given.parts if part.stage in DREAMERS]
-    past = PastRun(given.path / parts[0].folder) if parts else given
+    """The run whose model goes on by itself: `run`, or the last such part of a chain."""
+    past = PastRun(last_begun(PastRun(Path(run)), DREAMERS))
     if past.stage not in DREAMERS:
         wanted = " and ".join(DREAMERS)
         raise ValueError(f"{past.name} is a {past.stage} run: only {wanted} runs dream")
