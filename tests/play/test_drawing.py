@@ -8,7 +8,7 @@ import pytest
 
 from world_models.envs.keys import Key
 from world_models.play.cast import Cast, Driver, Place
-from world_models.play.drawing import LIT, Look, draw_lines
+from world_models.play.drawing import LIT, Look, draw_help
 from world_models.play.scene import Curve, Panel, Pressed, Scene
 from world_models.play.showing import QUESTION, scene_of
 
@@ -66,10 +66,10 @@ def test_curves_fill_the_last_field_where_it_is_free() -> None:
     assert differ[:, 1].min() >= 240 + 80
 
 
-def test_lines_of_help_lie_over_a_darkened_picture() -> None:
+def test_keys_of_help_lie_over_a_darkened_picture() -> None:
     bright = np.full((100, 300, 3), 200, np.uint8)
-    assert (draw_lines(bright, [], 12) == 50).all()
-    assert (draw_lines(bright, ["f1 this help"] * 12, 12) > 50).any()
+    assert (draw_help(bright, [], 12) == 50).all()
+    assert (draw_help(bright, [Key("f1", "this help")] * 12, 12) > 50).any()
     assert (bright == 200).all()
 
 
@@ -85,7 +85,8 @@ def test_panels_show_what_is_seen_and_expected(make: Any, cast: Cast) -> None:
     assert first[3].picture is None
     guess = session.eyes.copy(0, session.game.frame)
     session.step()
-    expected = guess.remember(session.done.action).latent
+    guess.remember(session.done.action)
+    expected = guess.guess.latent
     _, sees, keeps, foresaw = scene_of(session).panels
     np.testing.assert_array_equal(sees.picture, session.game.frame)
     model = cast.model

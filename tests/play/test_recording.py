@@ -13,13 +13,14 @@ from world_models.play.cast import Driver, Place
 from world_models.play.drawing import Look
 from world_models.play.recording import Recording
 from world_models.play.screenless import record
+from world_models.play.show import Playing
 
 LOOK = Look(fps=12, height=96, panels=False)
 
 
 def test_a_session_is_recorded_step_by_step(make: Any, tmp_path: Path) -> None:
     session, again = make(driver=Driver.random), make(driver=Driver.random)
-    made = record(session, tmp_path / "new/clip.mp4", 5, LOOK)
+    made = record(Playing(session), tmp_path / "new/clip.mp4", 5, LOOK)
     assert [path.name for path in made] == ["clip.mp4", "clip.gif", "clip.npz"]
     with av.open(str(made[0])) as video:
         assert video.streams.video[0].average_rate == 12
@@ -37,7 +38,7 @@ def test_a_session_is_recorded_step_by_step(make: Any, tmp_path: Path) -> None:
 def test_dreams_are_marked_and_their_frames_are_what_was_dreamt(make: Any, tmp_path: Path) -> None:
     session = make(driver=Driver.random, place=Place.dream)
     frame = session.dream.frame
-    *_, npz = record(session, tmp_path / "dream", 3, LOOK)
+    *_, npz = record(Playing(session), tmp_path / "dream", 3, LOOK)
     steps = np.load(npz)
     assert steps["dreamt"].all()
     np.testing.assert_array_equal(steps["frames"][0], frame)
@@ -46,7 +47,7 @@ def test_dreams_are_marked_and_their_frames_are_what_was_dreamt(make: Any, tmp_p
 def test_nobody_is_asked_and_every_episode_is_kept(make: Any, tmp_path: Path) -> None:
     kept: list[Any] = []
     session = make(kept.append, driver=Driver.random)
-    record(session, tmp_path / "kept", 60, LOOK)
+    record(Playing(session), tmp_path / "kept", 60, LOOK)
     assert len(kept) >= 2
 
 
@@ -56,14 +57,14 @@ def test_what_was_recorded_before_an_interruption_is_there(
     session = make(driver=Driver.random)
     step = session.step
 
-    def interrupted() -> None:
+    def interrupted(held: Any) -> None:
         if session.game.at.steps == 2:
             raise KeyboardInterrupt
         step()
 
     monkeypatch.setattr(session, "step", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        record(session, tmp_path / "cut", 9, LOOK)
+        record(Playing(session), tmp_path / "cut", 9, LOOK)
     assert len(np.load(tmp_path / "cut.npz")["rewards"]) == 2
     assert not list(tmp_path.glob(".*"))
 

@@ -9,6 +9,7 @@ import pytest
 
 from world_models.play.cast import Driver, Place
 from world_models.play.drawing import Look
+from world_models.play.show import Playing
 from world_models.play.window import Window, require_screen
 
 LOOK = Look(fps=1000, height=96)
@@ -56,7 +57,7 @@ def test_keys_drive_and_are_let_go(
     make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session = make(driver=Driver.person)
-    window, actions = Window(session, LOOK, tmp_path), []
+    window, actions = Window(Playing(session), LOOK, tmp_path), []
     step = session.step_once
 
     def noted(held: Any) -> None:
@@ -75,7 +76,7 @@ def test_commands_change_the_session(
 ) -> None:
     session = make(driver=Driver.random)
     acts = [pressing("tab", "f2", "]", "f3"), waiting]
-    run(Window(session, LOOK, tmp_path), monkeypatch, *acts)
+    run(Window(Playing(session), LOOK, tmp_path), monkeypatch, *acts)
     controls = session.controls
     assert (controls.place, controls.driver) == (Place.dream, Driver.person)
     assert controls.temperature == 1.1 and controls.ghost
@@ -85,7 +86,7 @@ def test_commands_change_the_session(
 def test_the_screen_shows_the_picture(
     make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    window, shown = Window(make(driver=Driver.random), LOOK, tmp_path), []
+    window, shown = Window(Playing(make(driver=Driver.random)), LOOK, tmp_path), []
 
     def look(window: Window) -> None:
         shown.append(window.pygame.surfarray.array3d(window.surface).swapaxes(0, 1))
@@ -111,7 +112,7 @@ def test_help_holds_the_game_and_escape_closes(
         steps.append((session.game.at.steps, window.shows_help))
 
     acts = [pressing("f1"), note, note, pressing("f1"), note, pressing("escape"), waiting, waiting]
-    run(Window(session, LOOK, tmp_path), monkeypatch, *acts)
+    run(Window(Playing(session), LOOK, tmp_path), monkeypatch, *acts)
     (first, shown), (second, _), (third, hidden) = steps
     assert shown and not hidden and first == second < third
 
@@ -121,7 +122,7 @@ def test_a_comma_starts_and_stops_a_recording(
 ) -> None:
     session = make(driver=Driver.random)
     acts = [pressing(","), waiting, pressing("."), waiting, pressing("."), pressing(","), waiting]
-    run(Window(session, LOOK, tmp_path), monkeypatch, *acts)
+    run(Window(Playing(session), LOOK, tmp_path), monkeypatch, *acts)
     kinds = {path.suffix: path for path in tmp_path.iterdir()}
     assert set(kinds) == {".mp4", ".gif", ".npz"}
     # one frame without a step while it was paused, twice
@@ -133,7 +134,7 @@ def test_a_recording_that_runs_is_finished_with_the_window(
 ) -> None:
     session = make(driver=Driver.random)
     acts = [pressing(","), waiting, pressing("f4"), waiting]
-    window = Window(session, LOOK, tmp_path)
+    window = Window(Playing(session), LOOK, tmp_path)
     run(window, monkeypatch, *acts)
     assert len(list(tmp_path.glob("*.mp4"))) == 1 and window.look.header
 
@@ -147,7 +148,13 @@ def test_an_episode_is_kept_by_y_and_left_by_n(
         session.step()
         while not session.asks:
             session.step()
-        run(Window(session, LOOK, tmp_path), monkeypatch, waiting, pressing(answer), waiting)
+        run(
+            Window(Playing(session), LOOK, tmp_path),
+            monkeypatch,
+            waiting,
+            pressing(answer),
+            waiting,
+        )
         assert not session.asks and len(kept) == expected
 
 
@@ -158,7 +165,7 @@ def test_without_a_screen_it_is_said_how_to_record(
     monkeypatch.setenv("SDL_VIDEODRIVER", driver)
     if driver == "nonsense":
         with pytest.raises(ValueError, match=r"stage\.record="):
-            Window(make(), LOOK, tmp_path).run()
+            Window(Playing(make()), LOOK, tmp_path).run()
     monkeypatch.delenv("DISPLAY")
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     with pytest.raises(ValueError, match=r"stage\.record="):

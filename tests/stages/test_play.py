@@ -1,14 +1,19 @@
 """Stage play through the command line: recordings without a run, and runs of kept episodes."""
 
+import os
+import subprocess
 from pathlib import Path
 from typing import Any
 
+import av
 import numpy as np
 import pytest
 from commands import ENV, newest, small
 
+import world_models
 from world_models.data.store import EpisodeStore
 from world_models.main import main
+from world_models.play.drawing import Look
 from world_models.play.session import Session
 from world_models.play.window import Window
 from world_models.runs.files import read_json
@@ -74,7 +79,7 @@ def test_a_session_that_was_cut_off_goes_on_with_what_was_kept(
 
     def until(kept: int) -> Any:
         def run(self: Window) -> None:
-            session: Session = self.session
+            session: Session = self.show.session
             while len(parts) < kept:
                 session.step()
                 if session.asks:
@@ -96,6 +101,38 @@ def test_a_session_that_was_cut_off_goes_on_with_what_was_kept(
     assert [row.seed for row in EpisodeStore.open(run / "episodes").rows] == parts
 
 
+def test_stored_episodes_are_recorded_with_their_dream(finished: Path, tmp_path: Path) -> None:
+    recorded = [f"stage.record={tmp_path / 'reel'}", "stage.steps=4", "stage.panels=true"]
+    for upstream in ("controller", "rollout"):
+        more = [f"upstream={finished / upstream}", "stage.mode=episodes", *recorded]
+        assert play(*more) == 0
+        assert {path.suffix for path in tmp_path.iterdir()} == {".mp4", ".gif"}
+
+
+def test_play_sh_plays_what_lies_beside_it(finished: Path, tmp_path: Path) -> None:
+    folders = [finished, finished / "controller", finished / "mdrnn"]
+    assert all((folder / "play.sh").stat().st_mode & 0o111 for folder in folders)
+    assert not (finished / "rollout/play.sh").exists()
+    script = finished / "play.sh"
+    heads = [line for line in script.read_text().splitlines() if line.startswith("#")]
+    assert all(f" -{flag} " in "\n".join(heads) for flag in "rwaehsf")
+    record = [f"stage.record={tmp_path / 'by script'}", "stage.steps=3", "stage.height=96"]
+    done = subprocess.run(
+        [script, "-h", "-a", "-f", "7", *record, "verbosity=debug"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(Path(world_models.__file__).parents[1])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert np.load(tmp_path / "by script.npz")["dreamt"].all()
+    with av.open(str(tmp_path / "by script.mp4")) as video:
+        stream = video.streams.video[0]
+        look = Look(height=96, panels=False)
+        assert stream.average_rate == 7 and stream.height == 96 + 4 * look.line
+    assert subprocess.run([script, "-x"], capture_output=True).returncode == 2
+
+
 @pytest.mark.parametrize(
     ("more", "words"),
     [
@@ -104,6 +141,8 @@ def test_a_session_that_was_cut_off_goes_on_with_what_was_kept(
         (["stage.save=true", "stage.first_seed=3"], "first_seed"),
         (["stage.dropout=1.5"], "dropout"),
         (["stage.pixel=tests"], "tests"),
+        (["stage.mode=episodes"], "upstream="),
+        (["stage.mode=episodes", "stage.save=true"], "stage.save"),
     ],
 )
 def test_what_cannot_be_played_is_refused(

@@ -18,6 +18,7 @@ from world_models.report.telling import only_telling
 from world_models.runs.past import PastRun
 from world_models.runs.progress import ProgressBar
 from world_models.runs.run import Run, begin
+from world_models.runs.scripts import Scripts
 
 log = logging.getLogger(__name__)
 
@@ -122,8 +123,9 @@ def _open(one: PartRun, whole: Run) -> None:
         # they go into a script
         made = [f"env={choices['env']}", *choices["env_keys"]]
         require_own_keys(made, whole.path / "manifest.json")
-        evaluated_by, created = one.part.stage.evaluated_by, whole.manifest["created"]
-        begin(run, name, to_yaml(one.config), overrides, choices, evaluated_by, created)
+        scripts = Scripts(one.part.stage.evaluated_by, one.part.stage.played_in)
+        created = whole.manifest["created"]
+        begin(run, name, to_yaml(one.config), overrides, choices, scripts, created)
         return
     run.manifest = PastRun(run.path).manifest
     stored = stored_config(PastRun(run.path), one.part.stage.config)

@@ -39,6 +39,7 @@ from world_models.runs.past import PastRun, time_after, top_runs
 from world_models.runs.places import seen_from
 from world_models.runs.provenance import provenance
 from world_models.runs.run import Run, begin
+from world_models.runs.scripts import Scripts
 from world_models.runs.times import now
 from world_models.runs.wandb import require_wandb, wandb_mirror
 
@@ -126,7 +127,8 @@ def start_in(path: Path, composed: Composed, ready: Prepared) -> None:
     choices = {**composed.choices, "env_keys": made_env}
     row = ready.row
     typed = composed.overrides
-    begin(run, row.name, to_yaml(config), typed, choices, row.evaluated_by, ready.before)
+    scripts = Scripts(row.evaluated_by, row.played_in)
+    begin(run, row.name, to_yaml(config), typed, choices, scripts, ready.before)
     execute(row, config, run)
 
 

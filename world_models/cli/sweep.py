@@ -19,12 +19,12 @@ from world_models.runs.folder import (
     locked,
     new_folder,
     require_own_files,
-    write_resume_script,
 )
 from world_models.runs.past import time_after, top_runs
 from world_models.runs.places import seen_from
 from world_models.runs.progress import ProgressBar
 from world_models.runs.quotes import plain_value
+from world_models.runs.scripts import write_resume_script
 from world_models.runs.signals import interruptible
 from world_models.runs.sweeps import (
     SWEEP_FILE,

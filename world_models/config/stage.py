@@ -78,6 +78,8 @@ class Stage:
     plays_agents: bool = False
     # the stage that eval.sh runs on what was made here
     evaluated_by: str | None = None
+    # the world of stage=play that is made here, for play.sh
+    played_in: str | None = None
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,12 @@ class Chain:
     def evaluated_by(self) -> str | None:
         """The stage that eval.sh runs on what was made here."""
         named = [stage.evaluated_by for stage in self.stages if stage.evaluated_by is not None]
+        return named[-1] if named else None
+
+    @property
+    def played_in(self) -> str | None:
+        """The world of stage=play that is made here, for play.sh."""
+        named = [stage.played_in for stage in self.stages if stage.played_in is not None]
         return named[-1] if named else None
 
     def parts(self, cfg: Any) -> list[ChainPart]:

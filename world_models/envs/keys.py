@@ -11,6 +11,9 @@ from world_models.envs.actions import ActionSpace
 Held = frozenset[str]
 """The names of the keys that are down: a letter or digit, or left, right, up, down, space."""
 
+NOBODY: Held = frozenset()
+"""No key is down."""
+
 ARROWS = ("left", "right", "up", "down")
 PAIRS = (("left", "right"), ("down", "up"), ("a", "d"), ("s", "w"), ("f", "h"), ("g", "t"))
 """Keys towards the low and the high end of a box's dimensions, the first pair of its first one."""

@@ -84,7 +84,7 @@ def _keys_of_dials() -> Iterable[Command]:
 COMMANDS: tuple[Command, ...] = (
     Command(Key("f2", "who drives: person, agent, random"), _next_driver),
     Command(Key("tab", "hand over: the game, M's dream, the pixel model"), _next_place),
-    Command(Key("f3", "beside a dream the game waits, or steps on under the same keys"), _ghost),
+    Command(Key("f3", "the game waits beside a dream, or plays along"), _ghost),
     Command(Key(".", "pause, and on"), _pause),
     Command(Key("/", "one step"), _one_step),
     Command(Key("return", "begin the next episode"), Session.reset),
@@ -103,9 +103,8 @@ OF_WINDOWS = (
 """Keys of a window beside those."""
 
 
-def help_lines(session: Session) -> list[str]:
+def help_of(session: Session) -> list[Key]:
     """Every key and what it does, those of the game first."""
     own = list(session.drivers.keyboard.keys)
     asked = [Key("y, n", "keep an episode that has ended, or not")] if session.keep else []
-    keys = [*own, *(command.key for command in COMMANDS), *asked, *OF_WINDOWS]
-    return [f"{key.name:>7}  {key.says}" for key in keys]
+    return [*own, *(command.key for command in COMMANDS), *asked, *OF_WINDOWS]

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from world_models.envs.keys import Key
 from world_models.figures.media import NIGHT, NIGHT_INK, Colour
 from world_models.play.scene import Curve, Panel, Pressed, Scene
 
@@ -71,14 +72,16 @@ class Look:
             _put_curves(fields[-1], scene.curves, self.text)
 
 
-def draw_lines(picture: np.ndarray, lines: list[str], text: int) -> np.ndarray:
-    """The picture darkened, uint8 (H, W, 3), with lines of text over it, in columns."""
+def draw_help(picture: np.ndarray, keys: list[Key], text: int) -> np.ndarray:
+    """The picture darkened, uint8 (H, W, 3), with keys and what they do over it, in two columns."""
     shown, line = picture // 4, text * 3 // 2
     rows = max(1, len(shown) // line - 1)
-    for number, words in enumerate(lines):
+    for number, key in enumerate(keys):
         column, row = divmod(number, rows)
-        strip = shown[(row + 1) * line - line // 2 :][:line]
-        _put(strip, words, text + column * shown.shape[1] // 2, text, NIGHT_INK)
+        left = text + column * shown.shape[1] // 2
+        strip = shown[row * line + line // 2 :][:line]
+        _put(strip, key.name, left, text, LIT)
+        _put(strip, key.says, left + 6 * text, text, NIGHT_INK)
     return shown
 
 
@@ -106,7 +109,8 @@ def _scaled(picture: np.ndarray, width: int, height: int) -> np.ndarray:
     if max(picture.shape[:2]) <= SMALL:
         how = cv2.INTER_NEAREST
     else:
-        how = cv2.INTER_AREA if picture.shape[0] > height else cv2.INTER_LINEAR
+        # averaging over areas costs more, and shows where much is left out
+        how = cv2.INTER_AREA if picture.shape[0] > 2 * height else cv2.INTER_LINEAR
     return cv2.resize(np.ascontiguousarray(picture), (width, height), interpolation=how)
 
 
@@ -165,8 +169,8 @@ def _tile(words: str, size: int) -> np.ndarray:
     """Words as shades, float32 (H, W) in [0, 1]."""
     font = _font(size)
     left, _, right, _ = font.getbbox(words)
-    tile = Image.new("L", (max(1, int(right - left) + 2), int(size * 1.4)))
-    ImageDraw.Draw(tile).text((1 - left, size * 0.1), words, fill=255, font=font)
+    tile = Image.new("L", (max(1, int(right - left) + 2), int(size * 1.25)))
+    ImageDraw.Draw(tile).text((1 - left, size * 0.95), words, fill=255, font=font, anchor="ls")
     return np.asarray(tile, np.float32) / 255
 
 

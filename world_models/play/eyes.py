@@ -29,22 +29,35 @@ class Eyes:
     def __init__(self, model: WorldModel) -> None:
         self.model = model
         self.perception = Perception(model, with_memory=True)
+        # what was expected of the newest frame; None of the first one
+        self.guess: Guess | None = None
+        self._drawn: np.ndarray | None = None
 
     def begin(self, seed: int, frame: np.ndarray) -> None:
         """Nothing is remembered at the first frame (H, W, C) of an episode."""
         self.perception.reset([seed])
+        self.guess = None
         self.see(frame)
 
     def see(self, frame: np.ndarray) -> None:
         """The newest frame (H, W, C) uint8; `features` (1, F) is what C sees of it."""
         self.features = self.perception.see(frame[None], ROW)
+        self._drawn = None
 
     @torch.inference_mode()
-    def remember(self, action: np.ndarray) -> Guess:
+    def remember(self, action: np.ndarray) -> None:
         """M reads what was seen and the action (...) done there, and says what it expects."""
         self.perception.remember(action[None], ROW)
         mus, _, logpi, _, done = self.model.memory.foresee(self.perception.state.h)
-        return Guess(mixture_mean(mus, logpi), float(torch.sigmoid(done)[0]))
+        self.guess = Guess(mixture_mean(mus, logpi), float(torch.sigmoid(done)[0]))
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """What V keeps of the newest frame, and what was expected: uint8 (1 or 2, H, W, C)."""
+        if self._drawn is None:
+            guess = [] if self.guess is None else [self.guess.latent]
+            self._drawn = self.model.decode(torch.cat([self.perception.state.z, *guess]))
+        return self._drawn
 
     @property
     def state(self) -> LatentState:

@@ -44,6 +44,7 @@ class Imagined:
         """`seed` is that of all noise to come."""
         self.world, self.state, self.seed = world, state, seed
         self.at = Moment()
+        self._picture: np.ndarray | None = None
 
     @classmethod
     def after_perception(cls, world: LatentWorld, seen: LatentState, seed: int) -> "Imagined":
@@ -73,7 +74,9 @@ class Imagined:
     @torch.inference_mode()
     def picture(self) -> np.ndarray:
         """What a person sees of it: uint8 (H, W, 3)."""
-        return self.world.picture(self.state)[0].cpu().numpy()
+        if self._picture is None:
+            self._picture = self.world.picture(self.state)[0].cpu().numpy()
+        return self._picture
 
     @property
     def frame(self) -> np.ndarray:
@@ -94,7 +97,7 @@ class Imagined:
         given = self.world.env.action_space.to_model(action[None])
         actions = torch.from_numpy(given).to(self.world.device)
         after = dream.step(self.state, actions, RowDraws(seeds, steps), steps)
-        self.state = after.state
+        self.state, self._picture = after.state, None
         done = TERMINATED if after.ended[0] else TRUNCATED if after.late[0] else RUNNING
         chance = None if after.done is None else float(torch.sigmoid(after.done)[0])
         reward = float(after.rewards[0])

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from world_models.agents.agent import load_agent
+from world_models.data.store import EpisodeStore
 from world_models.envs.spec import EnvSpec, difference
 from world_models.play.cast import Cast, cast_of_agent, dreamer
 from world_models.runs.past import PastRun, part_folder
@@ -23,12 +24,46 @@ def open_cast(run: Run, pixel: str | None) -> Cast:
         agent = upstream.path / "agent.pt"
     if agent is not None:
         return cast_of_agent(load_agent(agent, device=device), run.backend, beside)
-    if upstream is None:
+    if upstream is None or upstream.stage not in ("pixel", "mdrnn"):
         return Cast(run.env, run.backend, pixel=beside)
     if upstream.stage == "pixel":
         return Cast(run.env, run.backend, pixel=open_pixel(upstream, device))
     model = load_world_model(upstream.input("vae"), upstream.best, upstream.env, None, device)
     return Cast(run.env, run.backend, dreamer(model), pixel=beside)
+
+
+def open_episodes(source: str | None, run: Run) -> EpisodeStore:
+    """The episodes that were named, or those behind the upstream; none at all: ValueError."""
+    named = None if source is None else PastRun(Path(source))
+    past = named or run.upstream
+    if past is None:
+        raise ValueError(
+            "stage.mode=episodes has no episodes to show: name a run with upstream=, or with "
+            "stage.source="
+        )
+    return EpisodeStore.at(_manifest_behind(past))
+
+
+def _manifest_behind(run: PastRun) -> Path:
+    """The manifest of the store that a run holds or was built on."""
+    own = run.path / "episodes" / "manifest.json"
+    if own.is_file():
+        return own
+    if run.stage == "controller":
+        return _manifest_behind(PastRun(run.input("mdrnn").parents[1], run.below))
+    return run.input("episodes")
+
+
+def resolve_source(source: str | None, spec: EnvSpec) -> str | None:
+    """The absolute path of a run that holds episodes of this environment; others: ValueError."""
+    if source is None:
+        return None
+    path = part_folder(Path(source).absolute(), "rollout")
+    store = EpisodeStore.open(path / "episodes")
+    if store.env != spec:
+        what = difference(store.env.to_dict(), spec.to_dict())
+        raise ValueError(f"stage.source={source} was made with another env: {what}")
+    return str(path)
 
 
 def open_pixel(run: PastRun, device: str) -> PixelWorld:

@@ -8,16 +8,15 @@ import numpy as np
 import torch
 
 from world_models.data.episode import Episode
-from world_models.envs.keys import Held
+from world_models.envs.keys import NOBODY, Held
 from world_models.play.cast import Cast, Driver, Place
 from world_models.play.distance import Distance, distance
 from world_models.play.drivers import Drivers
-from world_models.play.eyes import Eyes, Guess
+from world_models.play.eyes import Eyes
 from world_models.play.game import Game
 from world_models.play.imagined import DIALS, Imagined, noise_of, turned
 from world_models.play.scene import Done
 
-NOBODY: Held = frozenset()
 NOTICE_STEPS = 90
 """Steps for which a sentence is shown."""
 LONGEST_HORIZON = 1000
@@ -83,8 +82,7 @@ class Session:
         self.eyes = None if cast.model is None else Eyes(cast.model)
         self.dream: Imagined | None = None
         self.dream_eyes: Eyes | None = None
-        # what M expected of the game's frame, and what the last step did
-        self.guess: Guess | None = None
+        # what the last step did
         self.done: Done | None = None
         # of the dream and the game beside it, step by step
         self.distances: list[Distance] = []
@@ -161,7 +159,7 @@ class Session:
         self.drivers.begin(self.game.seed)
         if self.eyes is not None:
             self.eyes.begin(self.game.seed, self.game.frame)
-        self.guess = self.done = None
+        self.done = None
         self.asks, self.dreams = False, 0
         self.say("")
         self._leave()
@@ -231,7 +229,7 @@ class Session:
 
     def _advance_game(self, action: np.ndarray) -> None:
         if self.eyes is not None:
-            self.guess = self.eyes.remember(action)
+            self.eyes.remember(action)
         self.game.advance(action)
         if self.eyes is not None:
             self.eyes.see(self.game.frame)

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from itertools import islice
 
 import numpy as np
-import torch
 
-from world_models.envs.keys import Held
+from world_models.envs.keys import NOBODY, Held
 from world_models.play.cast import Place
 from world_models.play.scene import Curve, Panel, Pressed, Scene
-from world_models.play.session import NOBODY, Session
+from world_models.play.session import Session
 
 NAMES = {Place.game: "game", Place.dream: "M's dream", Place.pixel: "the pixel model"}
 QUESTION = "Keep this episode? y or n"
@@ -45,30 +44,29 @@ def _panels(session: Session) -> Iterator[Panel]:
 
 def _seen(session: Session) -> Iterator[Panel]:
     """What V and M make of the game's frame."""
-    yield Panel("what V sees" if session.eyes else "its frame", _rgb(session.game.frame))
-    if session.eyes is None or session.cast.model is None:
+    yield Panel("what V sees" if session.eyes else "its frame", rgb(session.game.frame))
+    if session.eyes is None:
         return
-    guess = None if session.guess is None else session.guess.latent
-    latents = [session.eyes.perception.state.z, *([] if guess is None else [guess])]
-    drawn = session.cast.model.decode(torch.cat(latents))
-    yield Panel("V's picture of it", _rgb(drawn[0]))
+    kept, *expected = session.eyes.drawn
+    yield Panel("V's picture of it", rgb(kept))
     if session.dream is None:
-        yield Panel("M's guess before it", None if guess is None else _rgb(drawn[1]))
+        yield Panel("M's guess before it", rgb(expected[0]) if expected else None)
 
 
-def _rgb(frame: np.ndarray) -> np.ndarray:
+def rgb(frame: np.ndarray) -> np.ndarray:
+    """uint8 (H, W, C) as (H, W, 3)."""
     return np.broadcast_to(frame, (*frame.shape[:2], 3))
 
 
 def _header(session: Session) -> Iterator[tuple[str, str]]:
     controls, at = session.controls, session.here.at
     chance = at.chance
-    if session.dream is None and session.guess is not None:
-        chance = session.guess.chance
+    if session.dream is None and session.eyes is not None and session.eyes.guess is not None:
+        chance = session.eyes.guess.chance
     yield "driver", controls.driver.value
     yield "world", NAMES[controls.place if session.dream else Place.game]
     yield "step", str(at.steps)
-    yield "action", _numbers(session.drivers.action) if at.steps else ""
+    yield "action", numbers(session.drivers.action) if at.steps else ""
     yield "reward", "" if at.reward is None else f"{at.reward:.2f}"
     yield "return", f"{at.total:.1f}"
     yield "end", "" if chance is None else f"{chance:.0%}"
@@ -80,7 +78,8 @@ def _header(session: Session) -> Iterator[tuple[str, str]]:
         yield "paused", ""
 
 
-def _numbers(action: np.ndarray) -> str:
+def numbers(action: np.ndarray) -> str:
+    """An action as it is written."""
     if action.ndim == 0:
         return str(int(action))
     return " ".join(f"{number:+.2f}" for number in action[:MOST_NUMBERS])

@@ -1,4 +1,4 @@
-"""A session in a window of pygame's, in which everything changes while it goes on."""
+"""A session, or stored episodes, in a window of pygame's; everything in it changes live."""
 
 import os
 import sys
@@ -12,11 +12,9 @@ import numpy as np
 
 from world_models.envs.quiet import quiet_pygame
 from world_models.figures.media import NIGHT
-from world_models.play.commands import COMMANDS, help_lines, obey
-from world_models.play.drawing import Look, draw_lines
+from world_models.play.drawing import Look, draw_help
 from world_models.play.recording import Recording
-from world_models.play.session import Session
-from world_models.play.showing import scene_of
+from world_models.play.show import Show
 from world_models.runs.folder import display_path
 
 TITLE = "World Models"
@@ -35,22 +33,21 @@ def require_screen() -> None:
 class Window:
     """Keys in, pictures out, `look.fps` times a second, until it is closed."""
 
-    def __init__(self, session: Session, look: Look, recordings: Path) -> None:
+    def __init__(self, show: Show, look: Look, recordings: Path) -> None:
         """Recordings are written below a folder, which is made for the first of them."""
         quiet_pygame()
         import pygame
 
         self.pygame: Any = pygame
-        self.session, self.look, self.recordings = session, look, recordings
+        self.show, self.look, self.recordings = show, look, recordings
         self.shows_help, self.is_open = False, True
         self.held: set[str] = set()
         self.recording: Recording | None = None
-        self.commands = {command.key.name: command for command in COMMANDS}
 
     def run(self) -> None:
-        """Show the session until the window is closed; a screen that is not there: ValueError."""
+        """Go on until the window is closed; a screen that is not there: ValueError."""
         pygame = self.pygame
-        self.session.say("F1 shows every key")
+        self.show.say("F1 shows every key")
         try:
             pygame.display.init()
             picture = self._step()
@@ -84,9 +81,7 @@ class Window:
 
     def _press(self, name: str) -> None:
         self.held.add(name)
-        if self.session.asks and name in ("y", "n"):
-            self.session.answer(name == "y")
-        elif name == "f1":
+        if name == "f1":
             self.shows_help = not self.shows_help
         elif name == "f4":
             self._show_or_hide_header()
@@ -94,19 +89,19 @@ class Window:
             self._start_or_stop_recording()
         elif name == "escape":
             self.is_open = False
-        elif name in self.commands:
-            obey(self.session, self.commands[name])
+        else:
+            self.show.press(name)
 
     def _step(self) -> np.ndarray:
         """One step of the session; returns its picture."""
         if not self.shows_help:
-            self.session.step(frozenset(self.held))
-        scene = scene_of(self.session, frozenset(self.held), self.look.panels)
+            self.show.step(frozenset(self.held))
+        scene = self.show.scene(frozenset(self.held), self.look.panels)
         picture = self.look.draw(scene)
         if self.recording is not None and not self.shows_help:
             self.recording.add(picture, scene.step)
         if self.shows_help:
-            picture = draw_lines(picture, help_lines(self.session), self.look.text)
+            picture = draw_help(picture, self.show.help(), self.look.text)
         return picture
 
     def _show(self, picture: np.ndarray) -> None:
@@ -124,7 +119,7 @@ class Window:
 
     def _show_or_hide_header(self) -> None:
         if self.recording is not None:
-            self.session.say("the header stays while it is recorded: its pictures are of one size")
+            self.show.say("the header stays while it is recorded: its pictures are of one size")
             return
         self.look = replace(self.look, header=not self.look.header)
 
@@ -133,13 +128,15 @@ class Window:
             self._stop_recording()
             return
         self.recording = Recording(_new_name(self.recordings), self.look.fps)
-        self.session.say("recording: , stops it")
+        self.show.say("recording: , stops it")
 
     def _stop_recording(self) -> None:
         if self.recording is None:
             return
         made, self.recording = self.recording.close(), None
-        self.session.say(f"recorded {', '.join(display_path(path) for path in made)}")
+        if made:
+            others = "".join(f", {path.suffix}" for path in made[1:])
+            self.show.say(f"recorded {display_path(made[0])}{others}")
 
 
 def _new_name(folder: Path) -> Path:

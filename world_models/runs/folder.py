@@ -1,13 +1,11 @@
-"""The run folder: its name, its manifest, its lock, its scripts and its log."""
+"""The run folder: its name, its manifest, its lock and its log."""
 
 import contextlib
 import errno
 import logging
 import os
 import re
-import shlex
 import stat
-import sys
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
@@ -15,8 +13,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
-from world_models.envs.trust import trusted
-from world_models.runs.files import CLOSED, read_json, write_text
+from world_models.runs.files import CLOSED, read_json
 from world_models.runs.locks import try_lock, wait_for_lock
 from world_models.runs.manifest import RunManifest
 from world_models.runs.parsing import require
@@ -73,30 +70,6 @@ def read_manifest(path: Path) -> dict[str, Any]:
         raise NoRunFolderError(f"{name} is no run folder: its manifest.json names no stage")
     require(RunManifest, manifest, path / "manifest.json")
     return manifest
-
-
-def write_scripts(path: Path, choices: dict[str, Any], evaluated_by: str | None) -> None:
-    write_resume_script(path)
-    if evaluated_by is not None:
-        env = shlex.join([f"env={choices['env']}", *choices["env_keys"]])
-        arguments = f'stage={evaluated_by} {env} upstream="$here"'
-        _write_script(path / "eval.sh", "Evaluate what was made here.", arguments)
-
-
-def write_resume_script(path: Path) -> None:
-    """Write the script that continues what a folder holds, a run or a sweep."""
-    words = "".join(f" env.trust={shlex.quote(module)}" for module in trusted())
-    _write_script(path / "resume.sh", "Continue what stopped here.", f'resume="$here"{words}')
-
-
-def _write_script(path: Path, purpose: str, arguments: str) -> None:
-    python = shlex.quote(sys.executable)
-    here = 'here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)'
-    write_text(
-        path,
-        f'#!/bin/sh\n# {purpose}\n{here}\nexec {python} -m world_models.main {arguments} "$@"\n',
-    )
-    path.chmod(0o755)
 
 
 def require_own_files(path: Path, links: Collection[str] = (), apart: str = "wandb") -> None:

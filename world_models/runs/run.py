@@ -26,12 +26,12 @@ from world_models.runs.folder import (
     display_path,
     locked,
     logging_to,
-    write_scripts,
 )
 from world_models.runs.metrics import MetricsLog, Mirror, Tables
 from world_models.runs.past import PastRun
 from world_models.runs.places import led_to, seen_from
 from world_models.runs.provenance import provenance, uncommitted_changes
+from world_models.runs.scripts import Scripts, write_scripts
 from world_models.runs.sealed import TABLE_SUMS, require_unchanged, sealed
 from world_models.runs.signals import arrived, interruptible
 from world_models.runs.times import latest, now
@@ -229,13 +229,13 @@ def begin(
     config: str,
     overrides: list[str],
     choices: dict[str, Any],
-    evaluated_by: str | None = None,
+    scripts: Scripts | None = None,
     not_before: str | None = None,
 ) -> None:
     """Fill a new run folder: config.yaml, overrides.yaml, manifest.json and its scripts.
 
-    `evaluated_by` names the stage that eval.sh runs; without one there is no eval.sh. The run was
-    not made before the moment `not_before`, whatever the clock says.
+    `scripts` says which there are beside resume.sh. The run was not made before the moment
+    `not_before`, whatever the clock says.
     """
     run.manifest = {
         "schema": SCHEMA,
@@ -263,5 +263,5 @@ def begin(
     if patch:
         with replacing(run.path / "source.patch") as file:
             file.write(patch)
-    write_scripts(run.path, choices, evaluated_by)
+    write_scripts(run.path, choices, scripts or Scripts())
     run.save_manifest()

@@ -478,4 +478,5 @@ STAGE = Stage(
     gives=Product("agent", "agent.pt"),
     resolve=resolve,
     evaluated_by="evaluate",
+    played_in="dream",
 )

@@ -468,4 +468,5 @@ STAGE = Stage(
     needs=("vae",),
     gives=Product("mdrnn", "checkpoints/best.pt"),
     resolve=resolve,
+    played_in="dream",
 )

@@ -15,10 +15,12 @@ from world_models.envs.make import make_vector_env
 from world_models.play.cast import Cast, Driver, Place
 from world_models.play.drawing import Look
 from world_models.play.game import Game
-from world_models.play.opening import open_cast, resolve_pixel
+from world_models.play.opening import open_cast, open_episodes, resolve_pixel, resolve_source
+from world_models.play.reel import Reel
 from world_models.play.saving import Album, seeds_from, seeds_of_nothing
 from world_models.play.screenless import record
-from world_models.play.session import LONGEST_HORIZON, Controls, Session
+from world_models.play.session import LONGEST_HORIZON, Controls, Session, require
+from world_models.play.show import Browsing, Playing, Show
 from world_models.play.window import Window, require_screen
 from world_models.runs.folder import display_path
 from world_models.runs.numbers import require_positive
@@ -37,6 +39,13 @@ class Ui(Enum):
     window = "window"
 
 
+class Mode(Enum):
+    """What is shown: a game that is played now, or stored episodes."""
+
+    play = "play"
+    episodes = "episodes"
+
+
 class Who(Enum):
     """Who drives at the start; auto: the agent where there is one, else a person."""
 
@@ -51,6 +60,9 @@ class PlayConfig:
     """What is chosen at the start; in a window everything but the files changes live."""
 
     ui: Ui = field(default=Ui.window, metadata=RUNTIME)
+    mode: Mode = field(default=Mode.play, metadata=RUNTIME)
+    # of mode=episodes: run folder that holds them; null: those behind the upstream
+    source: str | None = field(default=None, metadata={**RUNTIME, **PATH})
     driver: Who = field(default=Who.auto, metadata=RUNTIME)
     world: Place = field(default=Place.game, metadata=RUNTIME)
     # whether the game steps on beside a dream
@@ -80,6 +92,8 @@ class PlayConfig:
             raise ValueError(f"stage.height is {self.height}; labels need {SMALLEST} or more")
         if self.first_seed is not None and not 0 <= self.first_seed < 2**31:
             raise ValueError(f"stage.first_seed is {self.first_seed}; it must lie in [0, 2**31)")
+        if self.save and self.mode is Mode.episodes:
+            raise ValueError("stage.save keeps what is played, not what stage.mode=episodes shows")
         if self.save and self.first_seed is not None:
             raise ValueError(
                 "stage.save chooses the seeds of episodes by their split: leave out "
@@ -97,7 +111,8 @@ def resolve(cfg: PlayConfig, setting: Setting) -> PlayConfig:
     if cfg.record is None:
         require_screen()
     recorded = None if cfg.record is None else str(Path(cfg.record).absolute())
-    return replace(cfg, record=recorded, pixel=resolve_pixel(cfg.pixel, setting.env))
+    source = resolve_source(cfg.source, setting.env)
+    return replace(cfg, record=recorded, source=source, pixel=resolve_pixel(cfg.pixel, setting.env))
 
 
 def execute(cfg: PlayConfig, run: Run) -> None:
@@ -105,10 +120,13 @@ def execute(cfg: PlayConfig, run: Run) -> None:
     # a batch of one row is no work to share
     torch.set_num_threads(1)
     cast = open_cast(run, cfg.pixel)
+    if cfg.mode is Mode.episodes:
+        show(cfg, run, Browsing(reel_of(cfg, run, cast)))
+        return
     album = open_album(run) if cfg.save else None
     game = Game(make_vector_env(run.env, run.backend, 1))
     try:
-        show(cfg, run, session_of(cfg, run, cast, game, album))
+        show(cfg, run, Playing(session_of(cfg, run, cast, game, album)))
     finally:
         game.close()
     if album is not None:
@@ -117,16 +135,25 @@ def execute(cfg: PlayConfig, run: Run) -> None:
 
 def session_of(cfg: PlayConfig, run: Run, cast: Cast, game: Game, album: Album | None) -> Session:
     """The session at its start."""
-    controls = Controls(
-        driver=driver_of(cfg.driver, cast),
-        place=cfg.world,
-        ghost=cfg.ghost,
-        temperature=cfg.temperature,
-        dropout=cfg.dropout,
-        horizon=cfg.horizon,
-    )
+    controls = replace(dials_of(cfg), driver=driver_of(cfg.driver, cast), place=cfg.world)
     keep = None if album is None else album.keep
     return Session(cast, game, controls, seeds_of(cfg, run, album), keep)
+
+
+def dials_of(cfg: PlayConfig) -> Controls:
+    """How is dreamt."""
+    return Controls(
+        ghost=cfg.ghost, temperature=cfg.temperature, dropout=cfg.dropout, horizon=cfg.horizon
+    )
+
+
+def reel_of(cfg: PlayConfig, run: Run, cast: Cast) -> Reel:
+    """The stored episodes at the start; a recording of them runs."""
+    controls = replace(dials_of(cfg), place=cfg.world)
+    require(controls, cast)
+    reel = Reel(open_episodes(cfg.source, run), cast, controls)
+    reel.runs = cfg.record is not None
+    return reel
 
 
 def driver_of(who: Who, cast: Cast) -> Driver:
@@ -143,12 +170,12 @@ def seeds_of(cfg: PlayConfig, run: Run, album: Album | None) -> Iterator[int]:
     return seeds_of_nothing(run.seed) if cfg.first_seed is None else seeds_from(cfg.first_seed)
 
 
-def show(cfg: PlayConfig, run: Run, session: Session) -> None:
+def show(cfg: PlayConfig, run: Run, shown: Show) -> None:
     """Into a recording, or in a window."""
     if cfg.record is None:
-        Window(session, cfg.look, run.path / "recordings").run()
+        Window(shown, cfg.look, run.path / "recordings").run()
         return
-    made = record(session, Path(cfg.record), cfg.steps, cfg.look)
+    made = record(shown, Path(cfg.record), cfg.steps, cfg.look)
     log.info("recorded %s", ", ".join(display_path(path) for path in made))
 
 
@@ -183,7 +210,7 @@ STAGE = Stage(
     "play",
     PlayConfig,
     execute,
-    needs=("controller", "mdrnn", "pixel"),
+    needs=("controller", "mdrnn", "pixel", "rollout"),
     gives=Product("episodes", "episodes/manifest.json"),
     stands_for="rollout",
     resolve=resolve,

@@ -89,4 +89,5 @@ STAGE = Stage(
     gives=Product("pixel", "checkpoints/best.pt"),
     resolve=resolve,
     evaluated_by="evaluate",
+    played_in="pixel",
 )
