@@ -103,14 +103,26 @@ def make_game(skill: int) -> Any:
 
 def _start(game: Any, engine: str) -> None:
     """Start the engine in a folder that is gone afterwards: it makes one of its own in there."""
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
-        launcher = Path(folder) / "launcher"
+    with tempfile.TemporaryDirectory() as name, contextlib.chdir(name):
+        folder = Path(name)
         script = Path(__file__).with_name("doom_engine.py")
         command = shlex.join([sys.executable, "-I", "-S", str(script), engine])
-        launcher.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
+        launcher = folder / "launcher"
+        launcher.write_text(f'#!/bin/sh\necho "$@" > words\nexec {command} "$@"\n')
         launcher.chmod(0o700)
         game.set_vizdoom_path(str(launcher))
         game.init()
+        _unlink_shared((folder / "words").read_text().split())
+
+
+def _unlink_shared(words: Sequence[str]) -> None:
+    """Take the names from the memory that a player shares with the engine that got these words.
+
+    Both have opened it, so it now ends with them, even where they are killed.
+    """
+    engine = words[words.index("+viz_instance_id") + 1]
+    for path in Path("/dev/shm").glob(f"ViZDoom*{engine}"):
+        path.unlink()
 
 
 class TakeCoverVectorEnv(PixelVectorEnv):
