@@ -77,7 +77,8 @@ class Agent:
         """`controllers` by name, parameters each, of which `which` plays.
 
         `inputs` is the lineage that is saved with it. `has_reward` says whether M was trained on
-        rewards; None: where its head is no longer as it was initialised.
+        rewards; None: as M's checkpoint says, or, one of before, where its head is no longer as it
+        was initialised.
         """
         if which not in controllers:
             raise ValueError(
@@ -87,7 +88,8 @@ class Agent:
         self.controllers = controllers
         self.which = which
         self.inputs = list(inputs)
-        self.has_reward = world.mdrnn.reward_is_trained if has_reward is None else has_reward
+        told = world.rewards if has_reward is None else has_reward
+        self.has_reward = world.mdrnn.reward_is_trained if told is None else told
         self._policy: WorldModelPolicy | None = None
         self._episodes = 0
 
