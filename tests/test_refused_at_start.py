@@ -22,12 +22,15 @@ FED_BY = {
 """Which run of the finished pipeline feeds a stage."""
 CASES = [
     ("rollout", "stage.policy=car_racing", "stage.policy=car_racing drives CarRacing"),
+    ("rollout", "stage.bursts=1", "stage.bursts is 1.0"),
+    ("rollout", "stage.extends=nowhere", "nowhere does not exist"),
     ("rollout", "upstream=nowhere", "upstream=nowhere is of no use"),
     ("convert", "stage.source=nowhere", "stage.source=.*nowhere does not exist"),
     ("vae", "stage.scheduler_factor=2", "stage.scheduler_factor is 2"),
     ("vae", "stage.scheduler_patience=-1", "stage.scheduler_patience is -1"),
     ("vae", "stage.start_from=nowhere", "nowhere does not exist"),
     ("mdrnn", "stage.scheduler_factor=2", "stage.scheduler_factor is 2"),
+    ("mdrnn", "stage.start_from=nowhere", "nowhere does not exist"),
     ("mdrnn", "stage.dataset_fraction=2", "stage.dataset_fraction is 2"),
     ("controller", "stage.start_from=nowhere", "nowhere.* does not exist"),
     ("evaluate", "stage.source=nowhere", "stage.source is of no use"),
@@ -41,6 +44,7 @@ CASES = [
     ("pipeline", "stage.vae.start_from=nowhere", "nowhere does not exist"),
     ("pipeline", "stage.controller.start_from=nowhere", "nowhere.* does not exist"),
     ("pipeline", "stage.evaluate.source=nowhere", "stage.source is of no use"),
+    ("pipeline", "stage.iterations=0", "stage.iterations is 0"),
     ("pixel_pipeline", "stage.rollout.policy=car_racing", "drives CarRacing"),
     ("pixel_pipeline", "stage.pixel.image_size=33", "takes pictures with an even side, not 33"),
     ("pixel_pipeline", "stage.pixel.data.pin_memory=true", "is for device=cuda"),

@@ -27,6 +27,7 @@ from world_models.models.convvae import ConvVAE
 from world_models.models.draws import StreamDraws
 from world_models.models.mdrnn import MDRNN, Masks, MDRNNCell, Mixture
 from world_models.runs import seeding
+from world_models.runs.checkpoint import Weights, load_checkpoint
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import (
     evenly_spaced,
@@ -40,7 +41,7 @@ from world_models.runs.run import BUDGET, PATH, RUNTIME, Run
 from world_models.runs.schedule import EarlyStopping, Every, check_factor, plateau
 from world_models.runs.starting import begin_with, starting_checkpoint
 from world_models.runs.training import Training
-from world_models.worlds.latent import WorldModel, load_vae, load_world_model
+from world_models.worlds.latent import WorldModel, load_vae, load_world_model, vae_of
 
 log = logging.getLogger(__name__)
 
@@ -417,7 +418,9 @@ def goes_on(cfg: MDRNNConfig, store: EpisodeStore) -> bool:
 def earlier_latents(run: Run, store: EpisodeStore) -> LatentSource:
     """As the V gives them from whose weights V went on; of one that is new, its own."""
     before = [*run.feeder.inputs("start_from"), run.feeder.best][0]
-    return online_latents(store, load_vae(before, run.device.value), run.device.value)
+    device = run.device.value
+    vae = vae_of(load_checkpoint(before, "vae", device, Weights), before, device)
+    return online_latents(store, vae, device)
 
 
 def judge_rare(
