@@ -18,6 +18,7 @@ from world_models.models.draws import Draws, RowDraws
 from world_models.models.mdrnn import MDRNN
 from world_models.runs import seeding
 from world_models.search import dreaming
+from world_models.search.dream_config import DreamConfig
 from world_models.search.dreaming import Dreamers, SharedDraws
 from world_models.search.evolution import Evolution
 from world_models.worlds.dream_env import DreamEnv
@@ -68,8 +69,9 @@ def dreamers(world: Any, *, units: int = 0, **rules: Any) -> Dreamers:
         (BOX, ControllerInputs(), {}, {"end": 0.2}),
         (DISCRETE, ControllerInputs(Features.zch), {"temperature": 1.3}, {"end": None}),
         (BOX, ControllerInputs(Features.z, 5), {"start_noise": 0.5}, {"reward": Reward.survival}),
+        (DISCRETE, ControllerInputs(), {"dropout": 0.3}, {"end": 0.2}),
     ],
-    ids=["box", "discrete, all of M's state, ends drawn", "hidden units, survival"],
+    ids=["box", "discrete, all of M's state, ends drawn", "hidden units, survival", "dropout"],
 )
 @pytest.mark.parametrize("slots", [1, 3])
 def test_a_batch_comes_to_what_a_loop_over_the_environment_does(
@@ -196,3 +198,9 @@ def make_rewarding(world: LatentWorld) -> None:
     cell.rnn.weight_ih[taken, :2] = torch.tensor([1.0, -1.0])
     cell.gmm_linear.weight[-2, 0] = 3
     cell.gmm_linear.bias[-1] = -20
+
+
+def test_every_dial_of_the_configuration_reaches_m() -> None:
+    cfg = DreamConfig(temperature=1.2, dropout=0.1, start_noise=0.3)
+    world = latent_world(DISCRETE, **cfg.dials)
+    assert (world.temperature, world.dropout, world.start_noise) == (1.2, 0.1, 0.3)
