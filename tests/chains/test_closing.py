@@ -24,10 +24,10 @@ def run_of(folder: Path) -> Run:
 @pytest.mark.parametrize(
     ("stage", "following"),
     [
-        ("rollout", ["vae", "pixel", "autoencoder"]),
+        ("rollout", ["vae", "pixel", "autoencoder", "play"]),
         ("vae", ["mdrnn"]),
-        ("mdrnn", ["controller"]),
-        ("controller", ["evaluate"]),
+        ("mdrnn", ["controller", "play"]),
+        ("controller", ["evaluate", "play"]),
         ("evaluate", []),
     ],
 )
@@ -67,6 +67,7 @@ def test_a_chain_names_its_script_and_a_job_of_a_sweep_nothing(
     with caplog.at_level(logging.INFO):
         say_what_follows(row("pipeline"), run)
     assert f"to evaluate it again: {run.name}/eval.sh" in caplog.text
+    assert f"to play it: {run.name}/play.sh" in caplog.text
     caplog.clear()
     (tmp_path / "sweep.json").write_text("{}")
     run.path = tmp_path / "0"

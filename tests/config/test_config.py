@@ -34,7 +34,7 @@ def all_schemas() -> None:
     register(schemas())
 
 
-@pytest.mark.parametrize("env", ["car_racing", "coinrun", "gymnasium", "pellet"])
+@pytest.mark.parametrize("env", ["car_racing", "coinrun", "gymnasium", "pellet", "take_cover"])
 @pytest.mark.parametrize("stage", sorted(schemas()))
 def test_every_stage_composes_with_every_env(stage: str, env: str) -> None:
     config = compose_config(
@@ -172,7 +172,7 @@ MISTAKES = [
     ),
     (
         ["stage=rollout", "stage.policy=agent"],
-        r"stage\.policy=agent and stage\.agent=.* go together",
+        r"stage\.policy=agent \(or plan\) and stage\.agent=.* go together",
     ),
     (["stage=controller", "stage.pop_size=1"], r"stage\.pop_size is 1; CMA-ES needs at least 2"),
     (

@@ -20,10 +20,10 @@ def press(session: Session, *names: str) -> None:
 def test_drivers_and_worlds_go_round(make: Any) -> None:
     session = make()
     drivers = []
-    for _ in range(3):
+    for _ in range(4):
         press(session, "f2")
         drivers.append(session.controls.driver)
-    assert drivers == [Driver.agent, Driver.random, Driver.person]
+    assert drivers == [Driver.agent, Driver.planner, Driver.random, Driver.person]
     places = []
     for _ in range(3):
         press(session, "tab")

@@ -9,6 +9,8 @@ import pytest
 import torch
 
 from world_models.agents.control import ControllerPolicy
+from world_models.agents.rollout import collect
+from world_models.agents.sequences import Method, PlanConfig
 from world_models.data.episode import Episode
 from world_models.envs.config import Backend
 from world_models.envs.make import make_vector_env
@@ -25,6 +27,7 @@ from world_models.worlds.world import select
 
 STAY: frozenset[str] = frozenset()
 ROW = np.zeros(1, int)
+FIRST_SEED = 70
 
 
 def seen(session: Session) -> tuple[Any, ...]:
@@ -55,6 +58,22 @@ def test_alone_in_the_game_they_score_what_stage_evaluate_scored(
         session.step()
     session.close()
     assert found == list(zip(scores["returns"], scores["lengths"], strict=True))
+
+
+def test_the_planner_plays_as_it_does_elsewhere_and_in_dreams_too(make: Any, agent: Any) -> None:
+    seeds, cfg = [FIRST_SEED, FIRST_SEED + 1], PlanConfig(Method.icem)
+    envs = make_vector_env(agent.env, Backend.gymnasium, 2)
+    expected = collect(envs, agent.planner(cfg), seeds, max_steps=4)
+    session = make(driver=Driver.planner)
+    for _ in range(4):
+        if session.game.is_over:
+            break
+        session.step()
+        done = len(session.game.tape.actions)
+        assert session.game.tape.actions == expected[0].actions[:done].tolist()
+    session.turn(place=Place.dream)
+    session.step()
+    assert session.done.dreamt and session.dream.age == 1
 
 
 @torch.inference_mode()

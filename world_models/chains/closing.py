@@ -30,8 +30,10 @@ def say_what_follows(row: Row, run: Run) -> None:
     log.info("done; look at %s", display_path(run.path / "report.html"))
     if isinstance(row, Stage):
         _say_next(row, run)
-    elif row.evaluated_by is not None:
-        log.info("to evaluate it again: %s", shlex.quote(display_path(run.path / "eval.sh")))
+        return
+    for script, purpose in (("eval.sh", "evaluate it again"), ("play.sh", "play it")):
+        if (run.path / script).is_file():
+            log.info("to %s: %s", purpose, shlex.quote(display_path(run.path / script)))
 
 
 def _say_next(row: Stage, run: Run) -> None:

@@ -19,6 +19,8 @@ class Driver(Enum):
 
     person = "person"
     agent = "agent"
+    # tries sequences of actions in M's dream before each step
+    planner = "planner"
     random = "random"
 
 
@@ -51,7 +53,8 @@ class Cast:
     def drivers(self) -> list[Driver]:
         """Who can act."""
         agent = [Driver.agent] if self.controller is not None else []
-        return [Driver.person, *agent, Driver.random]
+        plans = [Driver.planner] if self.latent is not None and self.latent.has_reward else []
+        return [Driver.person, *agent, *plans, Driver.random]
 
     @property
     def places(self) -> list[Place]:
@@ -81,7 +84,7 @@ def _frames(env: EnvSpec) -> tuple[int, int]:
     return env.preprocessing.size, env.preprocessing.channels
 
 
-def dreamer(model: WorldModel, has_reward: bool = True) -> LatentWorld:
+def dreamer(model: WorldModel, has_reward: bool) -> LatentWorld:
     """M as a world that begins where a perception is; of its own it knows one empty place."""
     weight = next(model.vae.parameters())
     nowhere = model.memory.begin(weight.new_zeros(1, model.mdrnn.latents))
@@ -90,4 +93,5 @@ def dreamer(model: WorldModel, has_reward: bool = True) -> LatentWorld:
 
 def cast_of_agent(agent: Agent, backend: Backend, pixel: PixelWorld | None = None) -> Cast:
     """An agent, its environment, and the dream of its M."""
-    return Cast(agent.env, backend, dreamer(agent.world), agent.controllers[agent.which], pixel)
+    latent = dreamer(agent.world, agent.has_reward)
+    return Cast(agent.env, backend, latent, agent.controllers[agent.which], pixel)

@@ -82,7 +82,7 @@ def _keys_of_dials() -> Iterable[Command]:
 
 
 COMMANDS: tuple[Command, ...] = (
-    Command(Key("f2", "who drives: person, agent, random"), _next_driver),
+    Command(Key("f2", "who drives: person, agent, planner, random"), _next_driver),
     Command(Key("tab", "hand over: the game, M's dream, the pixel model"), _next_place),
     Command(Key("f3", "the game waits beside a dream, or plays along"), _ghost),
     Command(Key(".", "pause, and on"), _pause),

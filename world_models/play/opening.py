@@ -9,6 +9,7 @@ from world_models.play.cast import Cast, cast_of_agent, dreamer
 from world_models.runs.past import PastRun, part_folder
 from world_models.runs.run import Run
 from world_models.worlds.latent import load_world_model
+from world_models.worlds.opening import trained_on_rewards
 from world_models.worlds.pixel import PixelWorld, load_pixel_predictor
 
 
@@ -29,7 +30,8 @@ def open_cast(run: Run, pixel: str | None) -> Cast:
     if upstream.stage == "pixel":
         return Cast(run.env, run.backend, pixel=open_pixel(upstream, device))
     model = load_world_model(upstream.input("vae"), upstream.best, upstream.env, None, device)
-    return Cast(run.env, run.backend, dreamer(model), pixel=beside)
+    latent = dreamer(model, trained_on_rewards(model, upstream.path))
+    return Cast(run.env, run.backend, latent, pixel=beside)
 
 
 def open_episodes(source: str | None, run: Run) -> EpisodeStore:

@@ -5,17 +5,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from world_models.data.episode import Episode
 from world_models.envs.keys import NOBODY, Held
 from world_models.play.cast import Cast, Driver, Place
 from world_models.play.distance import Distance, distance
-from world_models.play.drivers import Drivers
+from world_models.play.drivers import Drivers, Seen
 from world_models.play.eyes import Eyes
 from world_models.play.game import Game
 from world_models.play.imagined import DIALS, Imagined, noise_of, turned
 from world_models.play.scene import Done
+from world_models.worlds.latent import LatentWorld
+from world_models.worlds.memory import LatentState
 
 NOTICE_STEPS = 90
 """Steps for which a sentence is shown."""
@@ -46,7 +47,7 @@ def require(chosen: Controls, cast: Cast) -> None:
     if chosen.place not in cast.places:
         there = ", ".join(place.value for place in cast.places)
         raise ValueError(f"there is no {chosen.place.value} to play in; there is {there}")
-    if chosen.driver is Driver.agent and chosen.place is Place.pixel:
+    if chosen.driver in (Driver.agent, Driver.planner) and chosen.place is Place.pixel:
         cast.require_agent_sees_pixel_model()
     for dial in DIALS:
         if not dial.least <= getattr(chosen, dial.name) <= dial.most:
@@ -127,7 +128,7 @@ class Session:
         if self.here.is_over:
             self._begin_again()
         else:
-            self._advance(self.drivers.act(self.controls.driver, held, self._features()))
+            self._advance(self.drivers.act(self.controls.driver, held, self._seen()))
 
     def answer(self, keep: bool) -> None:
         """Whether the episode that has ended is kept."""
@@ -207,13 +208,18 @@ class Session:
         else:
             self._go(self.controls.place)
 
-    def _features(self) -> torch.Tensor | None:
-        """What C reads where it is played."""
-        if self.dream_eyes is not None:
-            return self.dream_eyes.features
-        if self.dream is not None:
-            return self.dream.observation
-        return None if self.eyes is None else self.eyes.features
+    def _seen(self) -> Seen | None:
+        """What V and M know where it is played."""
+        eyes = self.eyes if self.dream is None else self.dream_eyes
+        if eyes is not None:
+            return Seen(eyes.features, eyes.state)
+        if self.dream is None:
+            return None
+        state = self.dream.state
+        known = isinstance(self.dream.world, LatentWorld)
+        return Seen(
+            self.dream.observation, LatentState(state.z, state.h, state.c) if known else None
+        )
 
     def _advance(self, action: np.ndarray) -> None:
         if self.dream is None:

@@ -52,6 +52,7 @@ class Who(Enum):
     auto = "auto"
     person = "person"
     agent = "agent"
+    planner = "planner"
     random = "random"
 
 
@@ -108,11 +109,12 @@ class PlayConfig:
 
 def resolve(cfg: PlayConfig, setting: Setting) -> PlayConfig:
     """A copy with absolute paths; what cannot be shown or played here is refused."""
+    source = resolve_source(cfg.source, setting.env)
+    pixel = resolve_pixel(cfg.pixel, setting.env)
     if cfg.record is None:
         require_screen()
     recorded = None if cfg.record is None else str(Path(cfg.record).absolute())
-    source = resolve_source(cfg.source, setting.env)
-    return replace(cfg, record=recorded, source=source, pixel=resolve_pixel(cfg.pixel, setting.env))
+    return replace(cfg, record=recorded, source=source, pixel=pixel)
 
 
 def execute(cfg: PlayConfig, run: Run) -> None:
