@@ -28,13 +28,15 @@ from world_models.stages.controller import ControllerConfig
 from world_models.stages.mdrnn import MDRNNConfig
 from world_models.stages.vae import VAEConfig
 
+ENVIRONMENTS = ["car_racing", "coinrun", "gymnasium", "pellet", "take_cover"]
+
 
 @pytest.fixture(autouse=True)
 def all_schemas() -> None:
     register(schemas())
 
 
-@pytest.mark.parametrize("env", ["car_racing", "coinrun", "gymnasium", "pellet", "take_cover"])
+@pytest.mark.parametrize("env", ENVIRONMENTS)
 @pytest.mark.parametrize("stage", sorted(schemas()))
 def test_every_stage_composes_with_every_env(stage: str, env: str) -> None:
     config = compose_config(
@@ -48,7 +50,7 @@ ABLATION = ["ablation_v", "ablation_v_hidden", "ablation_vm", "ablation_random_m
 
 def test_every_config_file_is_covered() -> None:
     assert options("stage") == sorted([*schemas(), "pixel_gray84"])
-    assert options("env") == ["car_racing", "coinrun", "gymnasium", "pellet"]
+    assert options("env") == ENVIRONMENTS
     for name in options("experiment"):
         assert compose_config([f"experiment={name}"]).choices["experiment"] == name
 
