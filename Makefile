@@ -37,3 +37,4 @@ benchmark: setup
 	$(BIN)/python -m benchmarks.controller
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.pixel
+	$(BIN)/python -m benchmarks.dream
