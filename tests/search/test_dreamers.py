@@ -19,7 +19,7 @@ from world_models.models.mdrnn import MDRNN
 from world_models.runs import seeding
 from world_models.search import dreaming
 from world_models.search.dream_config import DreamConfig
-from world_models.search.dreaming import Dreamers, SharedDraws
+from world_models.search.dreaming import Dreamers, Noise
 from world_models.search.evolution import Evolution
 from world_models.worlds.dream_env import DreamEnv
 from world_models.worlds.dreaming import Dream, Reward, Rules
@@ -60,7 +60,7 @@ def candidates(world: LatentWorld, count: int = 6) -> np.ndarray:
 
 
 def dreamers(world: Any, *, units: int = 0, **rules: Any) -> Dreamers:
-    return Dreamers(Dream(world, Rules(**{"max_steps": 30, **rules})), units)
+    return Dreamers(Dream(world, Rules(**{"max_steps": 40, **rules})), units)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_batch_comes_to_what_a_loop_over_the_environment_does(
     world = latent_world(space, inputs, **dials)
     vectors = candidates(world)
     found = dreamers(world, units=inputs.hidden_units, **rules).play(vectors, SEEDS)
-    env = DreamEnv(Dream(world, Rules(**{"max_steps": 30, **rules})), slots)
+    env = DreamEnv(Dream(world, Rules(**{"max_steps": 40, **rules})), slots)
     for vector, returns, lengths in zip(vectors, found.returns, found.lengths, strict=True):
         scores = play(env, ControllerPolicy(inputs, space, vector[None]), SEEDS)
         assert [score.total_return for score in scores] == returns.tolist()
@@ -156,15 +156,15 @@ def test_candidates_share_starts_and_noise() -> None:
     assert (found.returns == found.returns[0]).all() and len(set(found.returns[0])) == len(SEEDS)
 
 
-def test_shared_noise_is_that_of_each_rows_own_seed() -> None:
+def test_noise_is_that_of_each_rows_own_seed_and_step() -> None:
     seeds, rollouts = torch.tensor([7, 8, 9]), torch.tensor([2, 0, 0, 1, 2])
-    step = torch.full((3,), 4)
-    shared = SharedDraws(RowDraws(seeds, step), 3, rollouts)
-    own = RowDraws(seeds[rollouts], step[rollouts])
-    like = torch.zeros(5, 2, 3)
-    assert torch.equal(shared.exponential(like), own.exponential(like))
-    assert torch.equal(shared.normal(like), own.normal(like))
-    assert torch.equal(shared.normal(like[:, 0]), own.normal(like[:, 0]))
+    noise, like = Noise(seeds), torch.zeros(5, 2, 3)
+    for step in range(2 * dreaming.STEPS_AHEAD + 1):
+        now = torch.full_like(seeds, step)
+        shared, own = noise.at(step, rollouts), RowDraws(seeds[rollouts], now[rollouts])
+        assert torch.equal(shared.exponential(like), own.exponential(like))
+        assert torch.equal(shared.normal(like), own.normal(like))
+        assert torch.equal(shared.normal(like[:, 0]), own.normal(like[:, 0]))
 
 
 def test_cma_es_finds_the_best_action_of_a_memory_made_by_hand() -> None:

@@ -1,6 +1,6 @@
 """Candidates of a generation that dream: all episodes are rows of one batch, on tensors."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ from torch import Tensor
 from world_models.agents.control import require_finite
 from world_models.agents.quarantine import Advance
 from world_models.models.controller import act_many
-from world_models.models.draws import Draws, RowDraws
+from world_models.models.draws import RowDraws
 from world_models.search.team import Played, ignore
 from world_models.search.tracks import GenerationTracks
 from world_models.worlds.dreaming import Dream, Outcome
@@ -20,27 +20,65 @@ from world_models.worlds.world import select
 
 ALIVE_SHARE = 0.75
 """Once fewer of a batch's rows are alive, the others are left out."""
+STEPS_AHEAD = 32
+"""So many steps' noise is drawn at once: a step's own takes longer to ask for than to make."""
+
+Kind = Callable[[RowDraws, Tensor], Tensor]
+"""A method of RowDraws."""
 
 
-class SharedDraws:
-    """Noise that rows share: row i has that of rollout `rollouts[i]`, which is drawn once."""
+class Noise:
+    """The noise of rollouts, whoever plays them: drawn once, and for some steps ahead at a time.
 
-    def __init__(self, draws: Draws, count: int, rollouts: Tensor) -> None:
-        """`draws` are those of `count` rollouts; `rollouts` is int64 (B,)."""
-        self.draws = draws
-        self.count = count
-        self.rollouts = rollouts
+    To the bit it is that of `RowDraws` with the seed of the rollout and the step. A world asks for
+    the same kinds of noise in each step.
+    """
+
+    def __init__(self, seeds: Tensor) -> None:
+        """`seeds`, int64 (n,), of the rollouts."""
+        self.seeds = seeds
+
+    def at(self, step: int, rollouts: Tensor) -> "StepNoise":
+        """The noise of a step, for rows of these rollouts, int64 (B,); steps go up from 0."""
+        if step % STEPS_AHEAD == 0:
+            ahead = torch.arange(step, step + STEPS_AHEAD, device=self.seeds.device)
+            count = len(self.seeds)
+            self._draws = RowDraws(self.seeds.repeat(STEPS_AHEAD), ahead.repeat_interleave(count))
+            self._drawn: list[tuple[Kind, Tensor]] = []
+        return StepNoise(self, step % STEPS_AHEAD, rollouts)
+
+    def drawn(self, call: int, kind: Kind, like: Tensor) -> Tensor:
+        """What the calls of that number in a step draw: (steps ahead, rollouts, ...)."""
+        if call == len(self._drawn):
+            shape = (STEPS_AHEAD, len(self.seeds), *like.shape[1:])
+            numbers = kind(self._draws, like.new_empty(shape).flatten(0, 1))
+            self._drawn.append((kind, numbers.view(shape)))
+        was, numbers = self._drawn[call]
+        assert was is kind and numbers.shape[2:] == like.shape[1:], (call, kind, like.shape)
+        return numbers
+
+
+class StepNoise:
+    """The draws of one step: row i has those of its rollout."""
+
+    def __init__(self, noise: Noise, ahead: int, rollouts: Tensor) -> None:
+        self._noise = noise
+        self._ahead = ahead
+        self._rollouts = rollouts
+        self._calls = 0
 
     def exponential(self, like: Tensor) -> Tensor:
         """See `Draws`."""
-        return self.draws.exponential(self._once(like))[self.rollouts]
+        return self._next(RowDraws.exponential, like)
 
     def normal(self, like: Tensor) -> Tensor:
         """See `Draws`."""
-        return self.draws.normal(self._once(like))[self.rollouts]
+        return self._next(RowDraws.normal, like)
 
-    def _once(self, like: Tensor) -> Tensor:
-        return like.new_empty(self.count, *like.shape[1:])
+    def _next(self, kind: Kind, like: Tensor) -> Tensor:
+        numbers = self._noise.drawn(self._calls, kind, like)
+        self._calls += 1
+        return numbers[self._ahead].index_select(0, self._rollouts)
 
 
 @dataclass
@@ -97,7 +135,7 @@ class Dreamers:
         A controller's output, and a reward, that is NaN or infinite is a ValueError.
         """
         rollouts = torch.tensor(seeds, device=self.dream.world.device)
-        batch = self._begin(vectors, rollouts)
+        batch, noise = self._begin(vectors, rollouts), Noise(rollouts)
         count = len(vectors) * len(seeds)
         returns = torch.zeros(count, dtype=torch.float64, device=rollouts.device)
         lengths = torch.zeros(count, dtype=torch.int64, device=rollouts.device)
@@ -105,7 +143,7 @@ class Dreamers:
         while living := int(batch.alive.sum()):
             if self._worth_compacting(batch, living):
                 batch = batch.without_the_dead()
-            gained = self._step(batch, rollouts, step)
+            gained = self._step(batch, noise, step)
             returns.index_add_(
                 0, batch.numbers, torch.where(batch.alive, gained.rewards, 0).double()
             )
@@ -128,17 +166,16 @@ class Dreamers:
         begun = select(self.dream.begin(rollouts), rows)
         return Batch(numbers, rows, given[numbers // len(rollouts)], begun, width < count)
 
-    def _step(self, batch: Batch, rollouts: Tensor, step: int) -> Outcome:
+    def _step(self, batch: Batch, noise: Noise, step: int) -> Outcome:
         """One step of all rows."""
         space = self.dream.world.env.action_space
         seen = self.dream.world.observe(batch.state)
         raw = act_many(batch.vectors, seen, self.hidden_units).cpu().numpy()
         require_finite(raw)
         # by way of numpy, whose tanh has other last digits than torch's
-        actions = torch.from_numpy(space.to_model(space.from_raw(raw))).to(rollouts.device)
-        now = torch.full_like(rollouts, step)
-        draws = SharedDraws(RowDraws(rollouts, now), len(rollouts), batch.rollouts)
-        return self.dream.step(batch.state, actions, draws, now[batch.rollouts])
+        actions = torch.from_numpy(space.to_model(space.from_raw(raw))).to(seen.device)
+        draws = noise.at(step, batch.rollouts)
+        return self.dream.step(batch.state, actions, draws, torch.full_like(batch.numbers, step))
 
     def _worth_compacting(self, batch: Batch, living: int) -> bool:
         """Not on a GPU, where kernels change with the width."""
