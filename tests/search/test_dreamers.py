@@ -67,7 +67,12 @@ def dreamers(world: Any, *, units: int = 0, **rules: Any) -> Dreamers:
     ("space", "inputs", "dials", "rules"),
     [
         (BOX, ControllerInputs(), {}, {"end": 0.2}),
-        (DISCRETE, ControllerInputs(Features.zch), {"temperature": 1.3}, {"end": None}),
+        (
+            DISCRETE,
+            ControllerInputs(Features.zch),
+            {"temperature": 1.3, "dropout": 0.2},
+            {"end": None},
+        ),
         (BOX, ControllerInputs(Features.z, 5), {"start_noise": 0.5}, {"reward": Reward.survival}),
         (DISCRETE, ControllerInputs(), {"dropout": 0.3}, {"end": 0.2}),
     ],

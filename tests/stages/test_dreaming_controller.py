@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import newest, small
+from commands import newest, small, small_pipeline
 
 import world_models
 from world_models.agents.agent import WorldModelPolicy
@@ -90,6 +90,7 @@ def test_rules_and_dials_reach_the_dream(finished: Path, tmp_path: Path, dreamt:
     for keys in (
         ["stage.dream.temperature=0.3"],
         ["stage.dream.start_noise=2"],
+        ["stage.dream.dropout=0.4"],
         ["stage.dream.starts=episode"],
         ["stage.dream.end=null"],
     ):
@@ -123,3 +124,19 @@ def test_what_cannot_be_dreamt_is_refused(
     given = small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={tmp_path}")
     assert main([*given, *DREAM, *keys]) == 1
     assert wanted in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_a_memory_that_predicts_no_rewards_is_refused(
+    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = ["stage.controller.world=dream", "stage.mdrnn.include_reward=false"]
+    assert main(small_pipeline(*keys, f"outputs={tmp_path}")) == 1
+    assert "stage.controller.dream.reward=head needs an M" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+    upstream = f"upstream={finished / 'vae'}"
+    silent = small("mdrnn", upstream, f"outputs={tmp_path}", "stage.include_reward=false")
+    assert main([*silent, "stage.num_epochs=1"]) == 0
+    given = small("controller", f"upstream={newest(tmp_path)}", f"outputs={tmp_path}", *DREAM)
+    assert main(given) == 1
+    assert "predicts no rewards: train it with stage.include_reward=true" in capsys.readouterr().err
+    assert main([*given, "stage.dream.reward=survival", "stage.generations=1"]) == 0

@@ -90,6 +90,11 @@ class PipelineConfig:
                 "stage.evaluate.plan needs an M that predicts rewards: "
                 "stage.mdrnn.include_reward=true"
             )
+        if self.controller.dreams_of_rewards and not self.mdrnn.include_reward:
+            raise ValueError(
+                "stage.controller.dream.reward=head needs an M that predicts rewards: take "
+                "stage.mdrnn.include_reward=true or stage.controller.dream.reward=survival"
+            )
 
 
 def plan(chain: Chain, cfg: PipelineConfig) -> list[ChainPart]:

@@ -295,7 +295,8 @@ def _draw(weights: Tensor, draws: Draws) -> Tensor:
     weights[k].
     """
     mixtures = weights.movedim(1, -1)
-    return (mixtures / draws.exponential(mixtures)).argmax(-1)
+    # on the CPU argmax takes several times as long
+    return (mixtures / draws.exponential(mixtures)).max(-1).indices
 
 
 def _choose(values: Tensor, component: Tensor) -> Tensor:

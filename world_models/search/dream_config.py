@@ -46,8 +46,8 @@ class DreamConfig:
         """Of M."""
         return {
             "temperature": self.temperature,
-            "start_noise": self.start_noise,
             "dropout": self.dropout,
+            "start_noise": self.start_noise,
         }
 
 

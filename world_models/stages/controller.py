@@ -48,6 +48,7 @@ from world_models.search.selection import Selection
 from world_models.search.stored import load_search, require_replayed
 from world_models.search.team import Played, Players, Team, play_candidates
 from world_models.search.tracks import fresh_tracks
+from world_models.worlds.dreaming import Reward
 from world_models.worlds.latent import WorldModel, load_world_model
 from world_models.worlds.opening import trained_on_rewards
 
@@ -169,6 +170,11 @@ class ControllerConfig:
                 "the number of episodes can grow from 2 or more (their halves are compared) to no "
                 "fewer than that"
             )
+
+    @property
+    def dreams_of_rewards(self) -> bool:
+        """Whether candidates live by what M's reward head says."""
+        return self.world is SearchedIn.dream and self.dream.reward is Reward.head
 
     @property
     def controller_inputs(self) -> ControllerInputs:
