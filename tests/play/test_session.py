@@ -212,6 +212,7 @@ def test_a_dream_that_is_over_begins_again_where_the_game_stands(make: Any) -> N
     session.step()
     again = session.dream
     assert session.done is None and again.age == 0 and again.seed != first.seed
+    assert "dream 1 ended after 2 steps" in session.notice
     assert "dream 2 begins at step 0" in session.notice
     assert torch.equal(again.state.z, session.eyes.state.z)
 
@@ -219,8 +220,9 @@ def test_a_dream_that_is_over_begins_again_where_the_game_stands(make: Any) -> N
 def test_a_game_that_is_over_is_followed_by_the_next(make: Any) -> None:
     session = make(driver=Driver.random)
     go_until_over(session)
-    seed = session.game.seed
+    seed, total = session.game.seed, session.game.at.total
     session.step()
+    assert f"return {total:.1f}; the next one begins" in session.notice
     assert (session.game.seed, session.game.at.steps) == (seed + 1, 0)
     assert not select(session.eyes.state, 0).h.any()
 

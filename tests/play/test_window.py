@@ -7,9 +7,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from world_models.play.cast import Driver, Place
+from world_models.data.store import EpisodeStore
+from world_models.play.cast import Cast, Driver, Place
 from world_models.play.drawing import Look
-from world_models.play.show import Playing
+from world_models.play.reel import Reel
+from world_models.play.session import Controls
+from world_models.play.show import Browsing, Playing
 from world_models.play.window import Window, require_screen
 
 LOOK = Look(fps=1000, height=96)
@@ -137,6 +140,15 @@ def test_a_recording_that_runs_is_finished_with_the_window(
     window = Window(Playing(session), LOOK, tmp_path)
     run(window, monkeypatch, *acts)
     assert len(list(tmp_path.glob("*.mp4"))) == 1 and window.look.header
+
+
+def test_stored_episodes_are_shown_in_it_too(
+    finished: Path, cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reel = Reel(EpisodeStore.open(finished / "rollout/episodes"), cast, Controls())
+    acts = [pressing("down"), pressing("right", "right", "left"), waiting]
+    run(Window(Browsing(reel), LOOK, tmp_path), monkeypatch, *acts)
+    assert (reel.number, reel.at) == (1, 1)
 
 
 def test_an_episode_is_kept_by_y_and_left_by_n(

@@ -52,9 +52,10 @@ def test_m_alone_and_an_agent_file_can_be_dreamt_in(
 
 
 def test_without_any_model_the_game_is_played(tmp_path: Path) -> None:
-    recorded = [f"stage.record={tmp_path / 'game'}", "stage.steps=3", "stage.driver=random"]
+    recorded = [f"stage.record={tmp_path / 'game'}", "stage.steps=12"]
     assert play(f"outputs={tmp_path / 'none'}", *recorded) == 0
-    assert len(np.load(tmp_path / "game.npz")["rewards"]) == 3
+    # nobody presses a key: chance drives
+    assert len(set(np.load(tmp_path / "game.npz")["actions"].tolist())) > 1
 
 
 def test_kept_episodes_are_a_run_from_which_v_is_trained(tmp_path: Path) -> None:

@@ -203,10 +203,13 @@ class Session:
         return dream
 
     def _begin_again(self) -> None:
+        at, what = self.here.at, "the episode" if self.dream is None else f"dream {self.dreams}"
         if self.dream is None:
             self.reset()
         else:
             self._go(self.controls.place)
+        follows = self.notice or "the next one begins"
+        self.say(f"{what} ended after {at.steps} steps, return {at.total:.1f}; {follows}")
 
     def _seen(self) -> Seen | None:
         """What V and M know where it is played."""

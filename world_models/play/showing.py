@@ -69,7 +69,8 @@ def _header(session: Session) -> Iterator[tuple[str, str]]:
     yield "action", numbers(session.drivers.action) if at.steps else ""
     yield "reward", "" if at.reward is None else f"{at.reward:.2f}"
     yield "return", f"{at.total:.1f}"
-    yield "end", "" if chance is None else f"{chance:.0%}"
+    if len(session.cast.places) > 1:
+        yield "end", "" if chance is None else f"{chance:.0%}"
     if session.cast.latent is not None:
         yield "temperature", f"{controls.temperature:.1f}"
     if len(session.cast.places) > 1:

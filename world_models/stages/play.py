@@ -47,7 +47,10 @@ class Mode(Enum):
 
 
 class Who(Enum):
-    """Who drives at the start; auto: the agent where there is one, else a person."""
+    """Who drives at the start.
+
+    auto: the agent; where there is none a person, and into a recording chance.
+    """
 
     auto = "auto"
     person = "person"
@@ -137,7 +140,7 @@ def execute(cfg: PlayConfig, run: Run) -> None:
 
 def session_of(cfg: PlayConfig, run: Run, cast: Cast, game: Game, album: Album | None) -> Session:
     """The session at its start."""
-    controls = replace(dials_of(cfg), driver=driver_of(cfg.driver, cast), place=cfg.world)
+    controls = replace(dials_of(cfg), driver=driver_of(cfg, cast), place=cfg.world)
     keep = None if album is None else album.keep
     return Session(cast, game, controls, seeds_of(cfg, run, album), keep)
 
@@ -158,11 +161,13 @@ def reel_of(cfg: PlayConfig, run: Run, cast: Cast) -> Reel:
     return reel
 
 
-def driver_of(who: Who, cast: Cast) -> Driver:
+def driver_of(cfg: PlayConfig, cast: Cast) -> Driver:
     """Who drives at the start."""
-    if who is not Who.auto:
-        return Driver(who.value)
-    return Driver.agent if Driver.agent in cast.drivers else Driver.person
+    if cfg.driver is not Who.auto:
+        return Driver(cfg.driver.value)
+    if Driver.agent in cast.drivers:
+        return Driver.agent
+    return Driver.person if cfg.record is None else Driver.random
 
 
 def seeds_of(cfg: PlayConfig, run: Run, album: Album | None) -> Iterator[int]:
