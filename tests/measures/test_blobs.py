@@ -74,6 +74,14 @@ def test_a_brighter_room_is_no_blob() -> None:
     assert counted(scene(), scene(down=-1), scene(()) + 120)[ALL].recall == 0
 
 
+def test_texture_of_a_bright_wall_is_no_blob() -> None:
+    near = scene(())
+    near[:, :, 40:] = 125
+    near[:, 20:40:4, 42:60:5] = 150
+    rows = counted(near, near.roll(1, dims=1), near)
+    assert rows[ALL].blobs == rows[ALL].drawn == 0
+
+
 def test_spots_are_connected_by_diagonals_as_for_opencv() -> None:
     draw = np.random.default_rng(0)
     values = (200 * (draw.random((64, 64)) < 0.05)).astype(np.uint8)

@@ -20,7 +20,8 @@ from world_models.runs.numbers import evenly_spaced
 from world_models.runs.progress import ProgressBar
 
 STANDS_OUT = 64
-"""Of 255: a bright pixel's largest channel is above its frame's median by at least this."""
+"""Of 255: so much brighter, in its largest channel, is a bright pixel than its frame's median, and
+a blob than what lies around it: texture of a near wall is none."""
 KEPT = 0.5
 """Share of a blob's contrast that is enough for it to be there in another picture."""
 RING = 5
@@ -75,7 +76,9 @@ def find_blobs(values: np.ndarray) -> Iterator[Blob]:
     for label in range(1, count):
         inside = labels == label
         wide = cv2.dilate(inside.astype(np.uint8), np.ones((RING, RING), np.uint8)) > 0
-        yield Blob(inside, wide & ~bright)
+        blob = Blob(inside, wide & ~bright)
+        if blob.contrast(values) >= STANDS_OUT:
+            yield blob
 
 
 @dataclass
