@@ -90,6 +90,7 @@ def test_a_search_in_a_dream_shows_what_was_dreamt_beside_what_is_real(tmp_path:
     write_rows(folder / "dreamt.csv", dreamt_rows([-40, -60, 100, 250, 400]))
     page = report(folder)
     assert "Dream and real" in page.text and "in the dream; dots:" in page.text
+    assert "Steps in the dream" in page.text and "Environment steps" not in page.text
     assert len(page.all("svg")) == len(report(write_controller(tmp_path / "real")).all("svg")) + 1
     assert "promises more and more" in page.text and "from −60.0 to 400" in page.text
 

@@ -126,6 +126,20 @@ def test_what_cannot_be_dreamt_is_refused(
     assert wanted in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
+def test_a_search_of_before_there_were_dreams_goes_on(finished: Path, tmp_path: Path) -> None:
+    given = small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={tmp_path}")
+    assert main([*given, "stage.generations=1"]) == 0
+    run = newest(tmp_path)
+    config = run / "config.yaml"
+    text = config.read_text()
+    begin, end = text.index("  world: real"), text.index("  features:")
+    config.write_text(text[:begin] + text[end:])
+    assert main([f"resume={run}", "stage.generations=3"]) == 0
+    whole = finished / "controller"
+    assert (run / "metrics.csv").read_bytes() == (whole / "metrics.csv").read_bytes()
+    assert not (run / "dreamt.csv").exists()
+
+
 def test_a_memory_that_predicts_no_rewards_is_refused(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -48,6 +48,7 @@ PUBLISHED_AXES = {
 PUBLISHED_NOTE = (
     "Orange: the mean vector of this search; grey: that of Ha & Schmidhuber (2018), on 64 cores"
 )
+DREAM_STEPS = "Steps in the dream"
 COUNTS = {"generation": "Generations", "episodes": "Episodes", "env_steps": "Environment steps"}
 CAPTIONS = (RETURNS, DREAM_AND_REAL, *captions(GenerationRow).values())
 
@@ -145,7 +146,8 @@ def fill(section: Section) -> None:
     _add_score(section)
     for name, label in COUNTS.items():
         if (counts := finite(metrics, name)).size:
-            section.facts.append((label, f"{counts[-1]:,.0f}"))
+            said = DREAM_STEPS if dreamt and name == "env_steps" else label
+            section.facts.append((said, f"{counts[-1]:,.0f}"))
 
 
 def _add_dream(section: Section, dreamt: Sequence[DreamtRow]) -> None:
