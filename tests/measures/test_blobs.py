@@ -74,6 +74,13 @@ def test_a_brighter_room_is_no_blob() -> None:
     assert counted(scene(), scene(down=-1), scene(()) + 120)[ALL].recall == 0
 
 
+def test_a_large_blob_is_there_though_its_edge_is_soft() -> None:
+    """What lies around it is as wide as it is large, so its glow does not count as that."""
+    frame, before = (scene(((20, 10, 24, 24),), down) for down in (0, -1))
+    soft = torch.from_numpy(cv2.GaussianBlur(frame[0].numpy(), (13, 13), 4))[None]
+    assert counted(frame, before, soft)["30 or more"].recall == 1
+
+
 def test_texture_of_a_bright_wall_is_no_blob() -> None:
     near = scene(())
     near[:, :, 40:] = 125

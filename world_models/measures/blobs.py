@@ -24,8 +24,8 @@ STANDS_OUT = 64
 a blob than what lies around it: texture of a near wall is none."""
 KEPT = 0.5
 """Share of a blob's contrast that is enough for it to be there in another picture."""
-RING = 5
-"""Side of the square that widens a blob to what lies around it: two pixels to each side."""
+RING = 2
+"""Pixels that lie around a blob, to each side; half the root of its size where that is more."""
 SIZES = {"1 to 3": 1, "4 to 9": 4, "10 to 29": 10, "30 or more": 30}
 """Classes of blobs, and the fewest pixels of each."""
 ALL = "all"
@@ -75,10 +75,16 @@ def find_blobs(values: np.ndarray) -> Iterator[Blob]:
     count, labels = cv2.connectedComponents(bright.astype(np.uint8))
     for label in range(1, count):
         inside = labels == label
-        wide = cv2.dilate(inside.astype(np.uint8), np.ones((RING, RING), np.uint8)) > 0
-        blob = Blob(inside, wide & ~bright)
+        blob = Blob(inside, _widened(inside) & ~bright)
         if blob.contrast(values) >= STANDS_OUT:
             yield blob
+
+
+def _widened(inside: np.ndarray) -> np.ndarray:
+    """A blob (H, W) with the pixels around it."""
+    reach = max(RING, round(np.sqrt(inside.sum()) / 2))
+    square = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
+    return cv2.dilate(inside.astype(np.uint8), square) > 0
 
 
 @dataclass
