@@ -15,8 +15,9 @@ from world_models.envs.config import Backend
 from world_models.envs.make import make_vector_env
 from world_models.models.pixel_unet import PixelUNet
 from world_models.play.cast import Cast, cast_of_agent
+from world_models.play.controls import Controls
 from world_models.play.game import Game
-from world_models.play.session import Controls, Session
+from world_models.play.session import Session
 from world_models.runs import seeding
 from world_models.worlds.pixel import PixelPredictor, PixelWorld
 

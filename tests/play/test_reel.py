@@ -12,8 +12,8 @@ from world_models.agents.perception import Perception
 from world_models.data.store import EpisodeStore
 from world_models.models.draws import RowDraws
 from world_models.play.cast import Cast, Place
+from world_models.play.controls import Controls
 from world_models.play.reel import MOVEMENTS, Reel
-from world_models.play.session import Controls
 from world_models.play.show import Browsing
 
 ROW = np.zeros(1, int)

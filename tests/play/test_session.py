@@ -17,9 +17,10 @@ from world_models.envs.make import make_vector_env
 from world_models.models.draws import RowDraws
 from world_models.models.pixel import roll_out
 from world_models.play.cast import Cast, Driver, Place
+from world_models.play.controls import Controls
 from world_models.play.distance import BEST_PSNR, psnr
 from world_models.play.game import Game
-from world_models.play.session import Controls, Session
+from world_models.play.session import Session
 from world_models.runs.files import read_json
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.worlds.dreaming import Dream, Rules

@@ -9,9 +9,9 @@ import pytest
 
 from world_models.data.store import EpisodeStore
 from world_models.play.cast import Cast, Driver, Place
+from world_models.play.controls import Controls
 from world_models.play.drawing import Look
 from world_models.play.reel import Reel
-from world_models.play.session import Controls
 from world_models.play.show import Browsing, Playing
 from world_models.play.window import Window, require_screen
 

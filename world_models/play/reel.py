@@ -10,10 +10,10 @@ from world_models.data.episode import RUNNING
 from world_models.data.store import EpisodeStore
 from world_models.envs.keys import NOBODY, Held, Key
 from world_models.play.cast import Cast, Place
+from world_models.play.controls import Controls
 from world_models.play.distance import psnr
 from world_models.play.imagined import Imagined, noise_of, turned
 from world_models.play.scene import Curve, Panel, Scene
-from world_models.play.session import Controls
 from world_models.play.showing import NAMES, numbers, rgb
 from world_models.play.stored import Understood, understood
 

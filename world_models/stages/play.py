@@ -13,13 +13,14 @@ from world_models.data.overview import write_overview
 from world_models.data.store import EpisodeStore, StoreWriter
 from world_models.envs.make import make_vector_env
 from world_models.play.cast import Cast, Driver, Place
+from world_models.play.controls import LONGEST_HORIZON, Controls, require
 from world_models.play.drawing import Look
 from world_models.play.game import Game
 from world_models.play.opening import open_cast, open_episodes, resolve_pixel, resolve_source
 from world_models.play.reel import Reel
 from world_models.play.saving import Album, seeds_from, seeds_of_nothing
 from world_models.play.screenless import record
-from world_models.play.session import LONGEST_HORIZON, Controls, Session, require
+from world_models.play.session import Session
 from world_models.play.show import Browsing, Playing, Show
 from world_models.play.window import Window, require_screen
 from world_models.runs.folder import display_path
