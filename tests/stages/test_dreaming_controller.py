@@ -17,6 +17,7 @@ from world_models.runs.files import read_json
 from world_models.runs.metrics import read_csv, read_rows
 from world_models.runs.seeding import Purpose, fixed_seeds, fresh_seeds
 from world_models.search.dreaming import Dreamers
+from world_models.worlds.dream_env import open_dream
 from world_models.worlds.dreaming import Dream, Rules
 from world_models.worlds.opening import open_world
 
@@ -116,6 +117,7 @@ def test_dream_steps_are_a_budget(finished: Path, tmp_path: Path) -> None:
         (["stage.dream.end=1.5"], "a dream's end is 1.5"),
         (["stage.dream.temperature=-1"], "stage.dream.temperature is -1.0"),
         (["stage.dream.max_steps=0"], "max_steps is 0"),
+        (["stage.dream.source=x", "stage.dream.dropout=0.1"], "names a pixel model"),
     ],
 )
 def test_what_cannot_be_dreamt_is_refused(
@@ -124,6 +126,25 @@ def test_what_cannot_be_dreamt_is_refused(
     given = small("controller", f"upstream={finished / 'mdrnn'}", f"outputs={tmp_path}")
     assert main([*given, *DREAM, *keys]) == 1
     assert wanted in capsys.readouterr().err and not list(tmp_path.iterdir())
+
+
+def test_candidates_dream_the_frames_of_a_pixel_model(finished: Path, tmp_path: Path) -> None:
+    heads = ["stage.rewards=true", "stage.ends=true", "stage.max_steps=2"]
+    upstream = f"upstream={finished / 'rollout'}"
+    assert main(small("pixel", upstream, f"outputs={tmp_path / 'pixel'}", *heads)) == 0
+    pixel = newest(tmp_path / "pixel")
+    keys = [f"stage.dream.source={pixel}", "stage.dream.max_steps=4", "stage.generations=1"]
+    run = search(finished, tmp_path, *keys)
+    state = torch.load(run / "checkpoints/last.pt")
+    told = np.array(state["segments"][0]["history"][0])
+    agent = world_models.load(run / "agent.pt")
+    env = open_dream(pixel, 3, 4)
+    seeds = fresh_seeds(Purpose.search, 2, 0, "generation", 0)
+    for vector, fitness in zip(first_candidates(state), told, strict=True):
+        scores = play(env, WorldModelPolicy(agent.world, vector[None]), seeds)
+        assert np.mean([score.total_return for score in scores]) == fitness
+    kinds = {item["kind"] for item in read_json(run / "manifest.json")["inputs"]}
+    assert kinds == {"vae", "mdrnn", "episodes", "pixel"}
 
 
 def test_a_search_of_before_there_were_dreams_goes_on(finished: Path, tmp_path: Path) -> None:

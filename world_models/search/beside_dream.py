@@ -9,6 +9,7 @@ import numpy as np
 from world_models.measures.search_rows import DreamtRow, grown
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.search.dreaming import Dreamers
+from world_models.search.dreaming_frames import FrameDreamers
 from world_models.search.search import Search
 from world_models.search.selection import Selection
 
@@ -23,7 +24,7 @@ class BesideDream(Selection):
     can be believed.
     """
 
-    dreamers: Dreamers
+    dreamers: Dreamers | FrameDreamers
     # rows of dreamt.csv so far
     rows: list[DreamtRow]
 

@@ -34,8 +34,9 @@ from world_models.runs.rows import TimingRow
 from world_models.runs.run import BUDGET, PATH, RUNTIME, Run
 from world_models.search.beside_dream import BesideDream
 from world_models.search.budget import Budget, Pace
-from world_models.search.dream_config import DreamConfig, open_dreamers
+from world_models.search.dream_config import DreamConfig, open_dreamers, open_frame_dreamers
 from world_models.search.dreaming import Dreamers
+from world_models.search.dreaming_frames import FrameDreamers
 from world_models.search.evolution import Evolution, Segment
 from world_models.search.fitness import Models, build_player
 from world_models.search.imitation import imitating_start
@@ -53,6 +54,9 @@ from world_models.worlds.latent import WorldModel, load_world_model
 from world_models.worlds.opening import trained_on_rewards
 
 log = logging.getLogger(__name__)
+
+
+Sleepers = Dreamers | FrameDreamers
 
 
 class SearchedIn(Enum):
@@ -174,7 +178,8 @@ class ControllerConfig:
     @property
     def dreams_of_rewards(self) -> bool:
         """Whether candidates live by what M's reward head says."""
-        return self.world is SearchedIn.dream and self.dream.reward is Reward.head
+        of_m = self.world is SearchedIn.dream and self.dream.source is None
+        return of_m and self.dream.reward is Reward.head
 
     @property
     def controller_inputs(self) -> ControllerInputs:
@@ -188,10 +193,13 @@ class ControllerConfig:
 
 
 def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
-    """A copy in which `start_from` is an absolute path.
+    """A copy in which `start_from` and `dream.source` are absolute paths.
 
     A search that cannot go on here is refused.
     """
+    if cfg.dream.source is not None:
+        source = part_folder(Path(cfg.dream.source).absolute(), "pixel")
+        cfg = replace(cfg, dream=replace(cfg.dream, source=str(source)))
     if cfg.start_from is None:
         return cfg
     path = part_folder(Path(cfg.start_from).absolute(), "controller")
@@ -244,7 +252,7 @@ def evolve(
     run: Run,
     search: Search,
     team: Team,
-    dreamers: Dreamers | None,
+    dreamers: Sleepers | None,
     bar: ProgressBar,
 ) -> None:
     """Ask, play, tell until the budget is used up; now and then test, and save each time."""
@@ -275,7 +283,7 @@ def evolve(
 
 
 def players_of(
-    cfg: ControllerConfig, team: Team, dreamers: Dreamers | None, bar: ProgressBar
+    cfg: ControllerConfig, team: Team, dreamers: Sleepers | None, bar: ProgressBar
 ) -> Players:
     """Who plays candidates: workers in the real environment, or all at once in a dream."""
 
@@ -288,7 +296,7 @@ def players_of(
 
 
 def selection_of(
-    cfg: ControllerConfig, run: Run, team: Team, dreamers: Dreamers | None
+    cfg: ControllerConfig, run: Run, team: Team, dreamers: Sleepers | None
 ) -> Selection:
     """What chooses the agent: always the real environment, beside the dream where there is one."""
     real = (replace(team, hanging=Counter()), cfg.selection_episodes)
@@ -297,10 +305,16 @@ def selection_of(
     return BesideDream(*real, dreamers, read_rows(run.path / "dreamt.csv", DreamtRow))
 
 
-def sleeping(cfg: ControllerConfig, run: Run) -> Dreamers:
-    """Candidates that play in a dream of the upstream M, from its held-out episodes."""
+def sleeping(cfg: ControllerConfig, run: Run) -> Sleepers:
+    """Candidates that play in a dream: of the upstream M, or of the pixel model that is named."""
     run.pin_input("episodes", run.feeder.input("episodes"))
-    return open_dreamers(cfg.dream, run.feeder, run.device.value, cfg.controller_inputs)
+    device, inputs = run.device.value, cfg.controller_inputs
+    if cfg.dream.source is None:
+        return open_dreamers(cfg.dream, run.feeder, device, inputs)
+    source = PastRun(led_to(run.path, cfg.dream.source))
+    run.add_input("pixel", source.best)
+    seeing = load_world_model(run.feeder.input("vae"), run.feeder.best, run.env, inputs, device)
+    return open_frame_dreamers(cfg.dream, source, seeing, cfg.num_envs)
 
 
 def open_world(cfg: ControllerConfig, run: Run) -> tuple[Models, WorldModel]:
