@@ -166,6 +166,20 @@ def test_the_ghost_is_the_game_under_the_same_inputs(make: Any, cast: Cast) -> N
     assert session.distances
 
 
+def test_a_ghost_that_comes_late_brings_the_dream_back_and_says_so(make: Any) -> None:
+    session = make(driver=Driver.random)
+    session.step()
+    session.turn(place=Place.dream)
+    session.turn(ghost=True)
+    assert session.dreams == 1
+    session.turn(ghost=False)
+    session.step()
+    session.turn(ghost=True)
+    assert session.dream.age == 0 and "dream 2 begins at step 1" in session.notice
+    session.step()
+    assert session.game.at.steps == 2 and len(session.distances) == session.dream.age == 1
+
+
 def test_equal_pictures_are_as_near_as_can_be() -> None:
     grey = np.full((8, 8, 1), 90, np.uint8)
     assert psnr(np.full((4, 4, 3), 90, np.uint8), grey) == BEST_PSNR

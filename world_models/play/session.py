@@ -68,10 +68,13 @@ class Session:
         """Change what is chosen, fields of `Controls`; what there is not is a ValueError."""
         before, chosen = self.controls, replace(self.controls, **changes)
         require(chosen, self.cast)
-        if chosen.place is not before.place:
+        # a dream that is older than what is played beside it could not be compared with it
+        apart = chosen.ghost and not before.ghost and self.dream is not None and self.dream.age > 0
+        moves = apart or chosen.place is not before.place
+        if moves:
             self._require_answer()
         self.controls = chosen
-        if chosen.place is not before.place:
+        if moves:
             self._go(chosen.place)
 
     def reset(self) -> None:
