@@ -21,6 +21,7 @@ from world_models.play.controls import Controls
 from world_models.play.distance import BEST_PSNR, psnr
 from world_models.play.game import Game
 from world_models.play.session import Session
+from world_models.play.showing import scene_of
 from world_models.runs.files import read_json
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.worlds.dreaming import Dream, Rules
@@ -105,6 +106,33 @@ def test_a_handed_over_dream_is_a_dream_stepped_by_hand(make: Any, cast: Cast) -
         if after.ended[0]:
             break
     assert session.dream.is_over
+
+
+def test_dropout_holds_from_the_next_dream_on(make: Any) -> None:
+    session = make(driver=Driver.random, place=Place.dream)
+    session.turn(dropout=0.5)
+    session.step()
+    assert session.dream.state.masks is None
+    for place in (Place.game, Place.dream):
+        session.turn(place=place)
+    assert session.dream.state.masks is not None
+    assert torch.equal(session.dream.state.z, session.eyes.state.z)
+    session.step()
+    session.turn(driver=Driver.planner)
+    session.step()
+    assert session.dream.age == 2
+
+
+def test_rewards_that_m_never_learned_are_neither_shown_nor_planned_for(
+    make: Any, cast: Cast
+) -> None:
+    unrewarded = replace(cast, latent=replace(cast.latent, has_reward=False))
+    session = make(cast=unrewarded, driver=Driver.agent, place=Place.dream)
+    session.step()
+    assert session.dream.at.reward is None and np.isnan(session.done.reward)
+    assert scene_of(session).header["reward"] == ""
+    with pytest.raises(ValueError, match="no planner"):
+        session.turn(driver=Driver.planner)
 
 
 def test_a_pause_changes_nothing(make: Any) -> None:
