@@ -24,6 +24,7 @@ PAGES = [
     "docs/controller.md",
     "docs/next_frames.md",
     "docs/data.md",
+    "docs/play.md",
 ]
 """The pages whose commands work."""
 WALK = ["README.md", "docs/next_frames.md"]
