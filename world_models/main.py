@@ -46,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     open_streams()
     try:
         _require_working_folder()
+        _require_docstrings()
         _run(arguments)
     except KeyboardInterrupt:
         return 130
@@ -79,6 +80,12 @@ def _require_working_folder() -> None:
         Path.cwd()
     except FileNotFoundError:
         raise ValueError("the working folder is gone: cd to one that is there") from None
+
+
+def _require_docstrings() -> None:
+    """The package cma takes its texts apart when it is imported."""
+    if sys.flags.optimize > 1:
+        raise ValueError("python -OO (PYTHONOPTIMIZE=2) strips texts that cma needs: use -O")
 
 
 def _run(arguments: list[str]) -> None:

@@ -1,6 +1,7 @@
 """Odd working folders, paths and streams: one sentence each, and nothing written."""
 
 import io
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,6 +19,16 @@ def told(capsys: pytest.CaptureFixture[str], arguments: list[str]) -> str:
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and error.startswith("error: ")
     return error
+
+
+def test_texts_of_modules_are_there() -> None:
+    """`python -OO` takes them away, and cma needs its own."""
+    command = [sys.executable, "-OO", "-m", "world_models.main", "stage=runs"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "error: python -OO (PYTHONOPTIMIZE=2) strips texts that cma needs: use -O\n"
+    )
 
 
 def test_a_working_folder_that_is_gone(

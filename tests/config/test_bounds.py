@@ -71,6 +71,7 @@ def changed(run: Path, key: str, value: Any) -> None:
         ("env.frame_skip", 10**9),
         ("env.crop.top", "0x" + "f" * 5000),
         ("seed", 10**30),
+        ("stage.noise", float("inf")),
     ],
 )
 def test_a_stored_number_beyond_all_bounds(
@@ -87,16 +88,38 @@ def test_a_stored_number_beyond_all_bounds(
     assert {path: path.read_bytes() for path in run.iterdir()} == before
 
 
-@pytest.mark.parametrize("override", ["threads=1000000", "env.size=1000000", "stage.episodes=1e99"])
+@pytest.mark.parametrize(
+    "override",
+    ["threads=1000000", "env.size=1000000", "stage.episodes=1e99", "stage.bursts=-inf"],
+)
 def test_a_typed_number_beyond_all_bounds(override: str) -> None:
     register(schemas())
     with pytest.raises(ValueError, match=override.partition("=")[0]):
         compose_config(["stage=rollout", "env=pellet", override])
 
 
+@pytest.mark.parametrize(
+    ("stage", "override"),
+    [
+        ("pipeline", "stage.iterations=1000000000"),
+        ("controller", "stage.dream.temperature=inf"),
+        ("controller", "stage.minutes=inf"),
+        ("evaluate", "stage.plan.colour=inf"),
+        ("play", "stage.temperature=inf"),
+        ("play", "stage.height=1000000"),
+    ],
+)
+def test_what_would_never_end_or_gives_nothing_finite(stage: str, override: str) -> None:
+    register(schemas())
+    key = re.escape(override.partition("=")[0])
+    with pytest.raises(ValueError, match=f"^{key} is "):
+        compose_config([f"stage={stage}", "env=pellet", override])
+
+
 def test_ordinary_numbers_are_within_bounds() -> None:
-    for value in (0, -1, 512, True, None, "text", [8, 12], 2.5, float("inf")):
+    for value in (0, -1, 512, True, None, "text", [8, 12], 2.5):
         require_bounds("threads", value)
+    require_bounds("stage.grad_clip", float("inf"))
     with pytest.raises(ValueError, match="holds 1001 numbers"):
         require_bounds("stage.widths", [1] * 1001)
     with pytest.raises(ValueError, match=r"stage\.pixel\.widths is 10000000; it may be 4096"):

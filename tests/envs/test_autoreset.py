@@ -148,6 +148,23 @@ def test_infos_as_a_list() -> None:
     assert infos[3][0]["final_obs"].tolist() == [0, 4]
 
 
+@pytest.mark.parametrize("seed", [-1, 1.5, True, 2**31, [0, -1], [0, 2.0]])
+def test_a_seed_that_no_episode_can_have(seed: Any) -> None:
+    with pytest.raises(ValueError, match=r"seed.* in \[0, 2\*\*31\)"):
+        Autoreset(Walk(2)).reset(seed=seed)
+    if not isinstance(seed, list):
+        with pytest.raises(ValueError, match=r"seed.* in \[0, 2\*\*31\)"):
+            SingleEnv(Walk(1)).reset(seed=seed)
+
+
+@pytest.mark.parametrize("actions", [[0.5, 1.5], [0.0, 1.0], ["0", "1"], [True, False], [None, 0]])
+def test_discrete_actions_are_whole_numbers(actions: list[Any]) -> None:
+    envs = Autoreset(Walk(2))
+    envs.reset(seed=1)
+    with pytest.raises(ValueError, match=r"actions are \S+, which is not of Discrete"):
+        envs.step(np.array(actions))
+
+
 def test_what_cannot_be_is_refused_in_a_sentence() -> None:
     with pytest.raises(ValueError, match="autoreset_mode=never is none of NextStep, SameStep"):
         Autoreset(Walk(2), "never")

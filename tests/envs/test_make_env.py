@@ -80,6 +80,7 @@ def test_configuration_errors_are_one_sentence(values: dict[str, Any], words: st
     "space",
     [
         gymnasium.spaces.MultiDiscrete([2, 2]),
+        gymnasium.spaces.Box(-1, 1, (0,)),
         gymnasium.spaces.Dict({"a": gymnasium.spaces.Discrete(2)}),
     ],
 )

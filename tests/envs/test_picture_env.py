@@ -161,14 +161,53 @@ def test_what_cannot_be_played_is_refused_by_its_name(
     assert f"env.id={ID}" in str(caught.value) and "\n" not in str(caught.value)
 
 
-def exiting(self: Theirs, *args: Any) -> Any:
-    raise SystemExit("the licence has run out")
+class Panic(BaseException):
+    """As Rust's come to Python."""
 
 
-def test_who_leaves_the_program_is_refused(register: Register) -> None:
-    register(changed(step=exiting))
-    with pytest.raises(ValueError, match="SystemExit: the licence has run out"):
+@pytest.mark.parametrize("kind", [SystemExit, Panic])
+def test_who_leaves_the_program_is_refused(register: Register, kind: type[BaseException]) -> None:
+    def leaving(self: Theirs, *args: Any) -> Any:
+        raise kind("the licence has run out")
+
+    register(changed(step=leaving))
+    with pytest.raises(ValueError, match=f"{kind.__name__}: the licence has run out"):
         spec()
+
+
+def test_ctrl_c_stays_what_it_is(register: Register) -> None:
+    def interrupted(self: Theirs, *args: Any) -> Any:
+        raise KeyboardInterrupt
+
+    register(changed(step=interrupted))
+    with pytest.raises(KeyboardInterrupt):
+        spec()
+
+
+def test_what_they_say_can_be_stored(register: Register) -> None:
+    def babbling(self: Theirs, *args: Any) -> Any:
+        raise ValueError("a name \udcff of no letter " + "y" * 100_000)
+
+    register(changed(step=babbling))
+    with pytest.raises(ValueError, match=r"a name \\udcff of no letter yyy") as caught:
+        spec()
+    assert len(str(caught.value).encode()) < 2000
+
+
+@pytest.mark.parametrize("within", [True, False])
+def test_pictures_keep_their_size_within_an_episode(register: Register, within: bool) -> None:
+    def growing(self: Theirs) -> Any:
+        return np.zeros((40 + (self.number % 10 if within else self.number // 10), 40, 3), np.uint8)
+
+    register(changed(render=growing))
+    if within:
+        with pytest.raises(ValueError, match="shows pictures of 40x40 and of 41x40 pixels in one"):
+            spec()
+    else:
+        envs = opened()
+        for seed in (1, 2):
+            envs.reset(seed=[seed])
+            envs.step(np.array([0]))
 
 
 def test_who_cannot_be_closed_is_played_all_the_same(
@@ -211,6 +250,7 @@ def test_want_of_memory_is_not_their_mistake(register: Register) -> None:
         ("ALE/Pong-v5", "pip install ale-py, and type env.id=ale_py:ALE/Pong-v5"),
         ("MiniGrid-Empty-5x5-v0", "env.id=minigrid:MiniGrid-Empty-5x5-v0"),
         ("Mine-v0", "named with its module, env.id=<module>:Mine-v0"),
+        ("math:Mine-v0", "is not known to Gymnasium: module math registers no Mine-v0"),
         ("no_such_module:Mine-v0", "type env.trust=no_such_module"),
     ],
 )

@@ -17,7 +17,7 @@ from world_models.data.arrays import write_array
 from world_models.figures.media import save_png, save_video
 from world_models.runs.checkpoint import save_checkpoint
 from world_models.runs.device import Device
-from world_models.runs.files import read_json, write_json
+from world_models.runs.files import read_json, write_json, write_text
 from world_models.runs.folder import dated_folder, is_live, locked, wait_for_writer
 from world_models.runs.locks import _warn
 from world_models.runs.metrics import MetricsLog
@@ -169,3 +169,19 @@ def test_where_nothing_may_be_written_it_is_said(tmp_path: Path, closed: str) ->
 
 def a_run_that_is_there(path: Path) -> Run:
     return Run(path, 0, Device.cpu, "gymnasium", {}, manifest={"stage": "toy", "inputs": []})
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("folder", "Is a directory"),
+        ("file/a.json", "Not a directory"),
+        ("x" * 300, "File name too long"),
+    ],
+)
+def test_a_name_that_no_file_can_have_here(tmp_path: Path, name: str, words: str) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    with pytest.raises(OSError, match=f"{name} cannot be written: {words}; choose another name"):
+        write_text(tmp_path / name, "{}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]

@@ -148,7 +148,34 @@ def test_without_heads_nothing_is_gained_and_episodes_are_cut() -> None:
     assert [one.late.tolist() for one in found] == [[False] * 2, [False] * 2, [True] * 2]
 
 
-@pytest.mark.parametrize("wrong", [{"end": 0.0}, {"end": 1.0}, {"end": -1.0}, {"max_steps": 0}])
+@pytest.mark.parametrize(
+    ("rewards", "sentence"),
+    [
+        (1.0, "gave float; it must give a tensor"),
+        (np.ones(3), "gave ndarray; it must give a tensor"),
+        (None, "gave NoneType; it must give a tensor"),
+        (torch.tensor([1.0, torch.nan, 0.0]), "gave NaN or infinite numbers"),
+    ],
+)
+def test_a_reward_function_gives_finite_numbers(rewards: Any, sentence: str) -> None:
+    dream = Dream(Walker(), Rules(lambda before, actions, after: rewards))
+    with pytest.raises(ValueError, match=f"the dream's reward function {sentence}"):
+        played(dream, torch.arange(3), 1)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"end": 0.0},
+        {"end": 1.0},
+        {"end": -1.0},
+        {"end": "never"},
+        {"max_steps": 0},
+        {"max_steps": 1.5},
+        {"max_steps": True},
+        {"max_steps": "10"},
+    ],
+)
 def test_rules_that_cannot_be_are_refused(wrong: Any) -> None:
     with pytest.raises(ValueError, match=rf"a dream's {next(iter(wrong))} is"):
         Rules(**wrong)

@@ -1,6 +1,7 @@
 """M as a world: a row equals a plain loop over the cell, whatever rows stand beside it."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -199,6 +200,15 @@ def test_all_cannot_be_dropped(model: WorldModel, starts: LatentState) -> None:
 def test_dials_below_zero_are_refused(model: WorldModel, starts: LatentState, dial: str) -> None:
     with pytest.raises(ValueError, match=rf"dream\.{dial} is -0\.1; it must be 0 or more"):
         LatentWorld(model, starts, **{dial: -0.1})
+
+
+@pytest.mark.parametrize("value", ["hot", float("inf"), float("nan"), True])
+@pytest.mark.parametrize("dial", ["temperature", "start_noise", "dropout"])
+def test_dials_are_finite_numbers(
+    model: WorldModel, starts: LatentState, dial: str, value: Any
+) -> None:
+    with pytest.raises(ValueError, match=rf"dream\.{dial} is .*; it must be a finite number"):
+        LatentWorld(model, starts, **{dial: value})
 
 
 def test_starts_may_be_the_first_frames_of_episodes(model: WorldModel, store: EpisodeStore) -> None:

@@ -80,10 +80,11 @@ class ActionSpace:
     @classmethod
     def _from_box(cls, space: gymnasium.spaces.Box, squash: list[Squash]) -> "ActionSpace":
         finite = bool((np.abs([space.low, space.high]) <= np.finfo(np.float32).max).all())
-        if len(space.shape) != 1 or not finite or not np.issubdtype(space.dtype, np.floating):
+        is_row = len(space.shape) == 1 and space.shape[0] > 0
+        if not is_row or not finite or not np.issubdtype(space.dtype, np.floating):
             raise ValueError(
                 f"action space {space} is not supported: "
-                "a Box must be 1-D, of floats, with finite bounds"
+                "a Box must be 1-D, of one float or more, with finite bounds"
             )
         if len(squash) != space.shape[0]:
             raise ValueError(

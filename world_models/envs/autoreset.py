@@ -95,13 +95,14 @@ class Autoreset(gymnasium.vector.VectorWrapper):
         """One for each slot."""
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            return [int(seed) + slot for slot in range(self.num_envs)]
+        if not isinstance(seed, Sequence | np.ndarray):
+            first = whole_seed(seed)
+            return [first + slot for slot in range(self.num_envs)]
         if len(seed) != self.num_envs:
             raise ValueError(
                 f"{len(seed)} seeds given for {self.num_envs} slots: give one for each"
             )
-        return list(seed)
+        return [None if one is None else whole_seed(one) for one in seed]
 
     def _checked(self, mask: Any) -> np.ndarray:
         mask = np.asarray(mask)
@@ -131,8 +132,9 @@ class SingleEnv(gymnasium.Env):
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[np.ndarray, dict[str, Any]]:
         """Begin an episode."""
-        super().reset(seed=seed)
-        episode = drawn_seed(self.np_random) if seed is None else seed
+        given = None if seed is None else whole_seed(seed)
+        super().reset(seed=given)
+        episode = drawn_seed(self.np_random) if given is None else given
         return self.slots.reset(seed=[episode])[0][0], {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -152,6 +154,13 @@ class SingleEnv(gymnasium.Env):
         self.slots.close()
 
 
+def whole_seed(seed: Any) -> int:
+    """The seed as a number; what cannot be one of an episode is a ValueError."""
+    if not isinstance(seed, int | np.integer) or isinstance(seed, bool) or not 0 <= seed < 2**31:
+        raise ValueError(f"seed is {seed!r}: an episode's is a whole number in [0, 2**31)")
+    return int(seed)
+
+
 def drawn_seed(draws: np.random.Generator) -> int:
     """The seed of an episode."""
     return int(draws.integers(2**31))
@@ -160,6 +169,9 @@ def drawn_seed(draws: np.random.Generator) -> int:
 def _inside(slots: SlotVectorEnv, actions: np.ndarray) -> np.ndarray:
     """The actions (N, ...), none of which a model or an environment was not made for."""
     given = np.asarray(actions)
+    kinds = "iu" if slots.env_spec.action_space.kind == "discrete" else "iuf"
+    if given.dtype.kind not in kinds:
+        raise ValueError(f"actions are {given.dtype}, which is not of {slots.single_action_space}")
     if given.shape != slots.action_space.shape:
         raise ValueError(f"actions are {given.shape}, not {slots.action_space.shape}")
     if not slots.env_spec.action_space.contains(given).all():

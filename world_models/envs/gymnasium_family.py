@@ -193,6 +193,9 @@ def _where_to_find(env_id: str) -> str:
     for beginning, (package, module) in PACKAGES.items():
         if env_id.startswith(beginning):
             return f"pip install {package}, and type env.id={module}:{env_id}"
+    module, colon, name = env_id.rpartition(":")
+    if colon:
+        return f"module {module} registers no {name}"
     near = difflib.get_close_matches(env_id, list(gymnasium.registry), n=3)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     return (

@@ -19,13 +19,16 @@ class PictureEnv(gymnasium.Wrapper):
     """Observations are pictures, uint8 (H, W, 3), each an array of its own.
 
     They are what the environment observes, or what it renders. What does not follow Gymnasium's
-    interface, raises, or shows no picture is a ValueError that names the environment.
+    interface, raises, shows no picture, or another size of it within an episode is a ValueError
+    that names the environment.
     """
 
     def __init__(self, env: gymnasium.Env, env_id: str, rendered: bool) -> None:
         super().__init__(env)
         self._id = env_id
         self._rendered = rendered
+        # of the pictures of this episode, once there is one
+        self._shape: tuple[int, ...] | None = None
         if rendered:
             # Box2D's worlds remember this reset: without it, last bits would be others
             with foreign(f"env.id={env_id}, {RESET}"):
@@ -38,6 +41,7 @@ class PictureEnv(gymnasium.Wrapper):
         """Begin an episode; returns its first picture, and an empty dictionary."""
         with foreign(f"env.id={self._id}, {RESET}"):
             observation, _ = _parts(self.env.reset(seed=seed, options=options), 2)
+        self._shape = None
         return self._picture(observation), {}
 
     def step(self, action: Any) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
@@ -63,7 +67,16 @@ class PictureEnv(gymnasium.Wrapper):
             log.warning("%s", error)
 
     def _picture(self, observation: Any) -> np.ndarray:
-        return self.render() if self._rendered else self._as_picture(observation)
+        """What is seen; within an episode all are of one size."""
+        picture = self.render() if self._rendered else self._as_picture(observation)
+        self._shape = self._shape or picture.shape
+        if picture.shape != self._shape:
+            sizes = [f"{height}x{width}" for height, width, _ in (self._shape, picture.shape)]
+            raise ValueError(
+                f"env.id={self._id} shows pictures of {sizes[0]} and of {sizes[1]} pixels "
+                "in one episode"
+            )
+        return picture
 
     def _as_picture(self, shown: Any) -> np.ndarray:
         try:

@@ -20,6 +20,7 @@ LIMITS = {
     "batch_size": 65_536,
     "train_batch_size": 65_536,
     "size": 4096,
+    "height": 4096,
     "image_size": 4096,
     "frame_skip": MOST_FRAME_SKIP,
     "latent_size": 4096,
@@ -44,8 +45,11 @@ LIMITS = {
     "n_samples": 10_000,
     "most_samples": 10_000,
     "selection_episodes": 100_000,
+    "iterations": 1000,
 }
 """By the last part of a key; each number of a list counts."""
+ENDLESS = {"deadline", "grad_clip", "target_return"}
+"""Keys that may be infinite: there is then no deadline, no clipping, no end by the return."""
 MOST_NUMBERS = 1000
 """How many numbers a list may hold."""
 
@@ -59,8 +63,15 @@ def require_bounds(key: str, value: Any) -> None:
     for number in numbers:
         if isinstance(number, float) and math.isnan(number):
             raise ValueError(f"{key} is no number (NaN): give one")
-        if abs(number) > most and not (isinstance(number, float) and math.isinf(number)):
+        if isinstance(number, float) and math.isinf(number):
+            _require_endless(key, number)
+        elif abs(number) > most:
             raise ValueError(f"{key} is {_short(number)}; it may be {most} at most")
+
+
+def _require_endless(key: str, number: float) -> None:
+    if key.rpartition(".")[2] not in ENDLESS:
+        raise ValueError(f"{key} is {number}: give a finite number")
 
 
 def _numbers(value: Any) -> Iterator[int | float]:

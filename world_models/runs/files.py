@@ -49,15 +49,21 @@ def replacing(path: Path) -> Iterator[BinaryIO]:
 
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+NO_NAME = (errno.EISDIR, errno.ENOTDIR, errno.ENAMETOOLONG)
 
 
 @contextmanager
 def saying_what_is_full(path: Path) -> Iterator[None]:
-    """Where a disk takes no more, or nothing at all, the OSError names the file and says what to
-    do."""
+    """Where a disk takes no more, nothing at all, or not this name, the OSError names the file and
+    says what to do.
+    """
     try:
         yield
     except OSError as error:
+        if error.errno in NO_NAME:
+            raise OSError(
+                f"{path} cannot be written: {error.strerror}; choose another name"
+            ) from None
         if error.errno not in (*FULL, *CLOSED):
             raise
         is_full = error.errno in FULL

@@ -15,6 +15,17 @@ def share_cores(processes: int) -> None:
     _sharers = processes
 
 
+def require_finite(prefix: str, config: Any, *names: str, whole: bool = False) -> None:
+    """Refuse what is no finite number (`whole`: no whole one) in these fields; None passes."""
+    kinds = (int, np.integer) if whole else (int, float, np.integer, np.floating)
+    wanted = "a whole number" if whole else "a finite number"
+    for name in names:
+        value = getattr(config, name)
+        is_number = isinstance(value, kinds) and not isinstance(value, bool)
+        if value is not None and not (is_number and np.isfinite(value)):
+            raise ValueError(f"{prefix}{name} is {value!r}; it must be {wanted}")
+
+
 def require_positive(prefix: str, config: Any, *names: str) -> None:
     """Refuse a zero or negative value of these fields; None passes."""
     for name in names:

@@ -13,6 +13,7 @@ from torch.nn.functional import softplus
 
 from world_models.models.draws import Draws, RowDraws
 from world_models.runs import seeding
+from world_models.runs.numbers import require_finite
 from world_models.worlds.world import Advance, World
 
 BEGINNING = -1
@@ -44,6 +45,8 @@ class Rules:
     max_steps: int = 200
 
     def __post_init__(self) -> None:
+        require_finite("a dream's ", self, "end")
+        require_finite("a dream's ", self, "max_steps", whole=True)
         if self.end is not None and not 0 < self.end < 1:
             raise ValueError(
                 f"a dream's end is {self.end}; it must be a probability between 0 and 1, or none"
@@ -111,12 +114,21 @@ class Dream:
             return none if after.reward is None else after.reward.float()
         assert not isinstance(rule, Reward), rule
         rewards = rule(self.world.observe(state), actions, self.world.observe(after.state))
-        if rewards.shape != none.shape:
-            raise ValueError(
-                f"the dream's reward function gave {tuple(rewards.shape)} for {len(actions)} rows; "
-                "it must give one number for each"
-            )
-        return rewards.float()
+        return _checked(rewards, len(actions)).float()
+
+
+def _checked(rewards: Any, rows: int) -> Tensor:
+    """What a user's reward function gave, if it is one finite number for each row."""
+    found = "the dream's reward function gave"
+    if not isinstance(rewards, Tensor):
+        raise ValueError(f"{found} {type(rewards).__name__}; it must give a tensor")
+    if rewards.shape != (rows,):
+        raise ValueError(
+            f"{found} {tuple(rewards.shape)} for {rows} rows; it must give one number for each"
+        )
+    if not rewards.isfinite().all():
+        raise ValueError(f"{found} NaN or infinite numbers")
+    return rewards
 
 
 def ends(done: Tensor, end: float | None, draws: Draws) -> Tensor:

@@ -23,7 +23,7 @@ from world_models.models.draws import Draws, StreamDraws
 from world_models.models.mdrnn import MDRNN, MDRNNCell, mixture_mean, sample_latent
 from world_models.runs import seeding
 from world_models.runs.checkpoint import Trained, load_checkpoint
-from world_models.runs.numbers import require_below_one, require_not_negative
+from world_models.runs.numbers import require_below_one, require_finite, require_not_negative
 from world_models.runs.weights import model_of
 from world_models.worlds.memory import DroppedState, LatentState, Memory
 from world_models.worlds.starts import Starts, held_out_windows
@@ -159,6 +159,7 @@ class LatentWorld:
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
+        require_finite("dream.", self, "temperature", "start_noise", "dropout")
         require_not_negative("dream", self, "temperature", "start_noise")
         require_below_one("dream", self, "dropout")
 
