@@ -40,6 +40,7 @@ CASES = [
     ("play", "stage.height=20", "stage.height is 20"),
     ("play", "stage.pixel=nowhere", "nowhere.* is no run folder"),
     ("play", "stage.source=nowhere", "nowhere.* does not exist"),
+    ("export", "stage.file=dream.txt", "must end in .html"),
     ("runs", "stage.typo=1", "stage.typo"),
     ("pipeline", "stage.rollout.policy=car_racing", "stage.policy=car_racing drives CarRacing"),
     ("pipeline", "env.size=32", "stage=vae takes 64x64 frames and these are 32x32"),

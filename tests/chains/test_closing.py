@@ -26,8 +26,8 @@ def run_of(folder: Path) -> Run:
     [
         ("rollout", ["vae", "pixel", "autoencoder", "play"]),
         ("vae", ["mdrnn"]),
-        ("mdrnn", ["controller", "play"]),
-        ("controller", ["evaluate", "play"]),
+        ("mdrnn", ["controller", "play", "export"]),
+        ("controller", ["evaluate", "play", "export"]),
         ("evaluate", []),
     ],
 )

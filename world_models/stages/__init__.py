@@ -10,6 +10,7 @@ STAGES = [
     "pixel",
     "autoencoder",
     "play",
+    "export",
     "runs",
 ]
 """The stages, each the name of its file or folder."""

@@ -1,0 +1,309 @@
+"use strict";
+// V's decoder, M and C on typed arrays. Weights are matrices (inputs, outputs), so every inner loop
+// runs over numbers that lie side by side; inputs that are 0 are skipped, four others go at once.
+
+const SIZE = 64;
+// [kernel, outputs' side] of V's deconvolutions, all with stride 2; the last one's channels vary
+const KERNELS = [5, 5, 6, 6];
+const CHANNELS = [1024, 128, 64, 32];
+const MAX_LOG_SIGMA = 7;
+
+// Half precision to single, for all 65536 patterns.
+function halves() {
+  const table = new Float32Array(65536);
+  for (let bits = 0; bits < 65536; bits++) {
+    const sign = bits & 0x8000 ? -1 : 1;
+    const exponent = (bits >> 10) & 31;
+    const fraction = bits & 1023;
+    table[bits] = exponent === 0
+      ? sign * fraction * 2 ** -24
+      : sign * (1 + fraction / 1024) * 2 ** (exponent - 15);
+  }
+  return table;
+}
+
+// name -> Float32Array, from the table of arrays and the bytes behind it.
+function readArrays(table, bytes) {
+  const half = halves();
+  const found = {};
+  for (const { name, type, shape, at } of table) {
+    const count = shape.reduce((product, length) => product * length, 1);
+    if (type === "float32") found[name] = new Float32Array(bytes, at, count);
+    else if (type === "float16") {
+      found[name] = Float32Array.from(new Uint16Array(bytes, at, count), (bits) => half[bits]);
+    } else found[name] = Float32Array.from(new Int8Array(bytes, at, count));
+  }
+  for (const { name, type } of table) {
+    if (type === "int8") scaleColumns(found[name], found[name + ".scale"]);
+  }
+  return found;
+}
+
+function scaleColumns(matrix, scale) {
+  const columns = scale.length;
+  for (let row = 0; row < matrix.length; row += columns) {
+    for (let i = 0; i < columns; i++) matrix[row + i] *= scale[i];
+  }
+}
+
+// Which of `count` numbers from `from` on are not 0: their places go to `places`, returns how many.
+function nonzero(values, from, count, places) {
+  let found = 0;
+  for (let i = 0; i < count; i++) if (values[from + i] !== 0) places[found++] = i;
+  return found;
+}
+
+// out[at + i] += sum over k of values[from + places[k]] * matrix[places[k] * columns + column + i]
+function accumulate(out, at, length, matrix, columns, column, values, from, places, count) {
+  const round = Math.fround;
+  let k = 0;
+  for (; k + 3 < count; k += 4) {
+    const a = values[from + places[k]];
+    const b = values[from + places[k + 1]];
+    const c = values[from + places[k + 2]];
+    const d = values[from + places[k + 3]];
+    let p = places[k] * columns + column;
+    let q = places[k + 1] * columns + column;
+    let r = places[k + 2] * columns + column;
+    let s = places[k + 3] * columns + column;
+    for (let o = at, end = at + length; o < end; o++) {
+      const left = round(round(a * matrix[p++]) + round(b * matrix[q++]));
+      const right = round(round(c * matrix[r++]) + round(d * matrix[s++]));
+      out[o] = round(out[o] + round(left + right));
+    }
+  }
+  for (; k < count; k++) {
+    const a = values[from + places[k]];
+    let p = places[k] * columns + column;
+    for (let o = at, end = at + length; o < end; o++) {
+      out[o] = round(out[o] + round(a * matrix[p++]));
+    }
+  }
+}
+
+function tile(out, bias) {
+  for (let at = 0; at < out.length; at += bias.length) out.set(bias, at);
+}
+
+function relu(values) {
+  for (let i = 0; i < values.length; i++) if (values[i] < 0) values[i] = 0;
+}
+
+const sigmoid = (x) => 1 / (1 + Math.exp(-x));
+
+const places = new Int32Array(1 << 16);
+
+// out += values * matrix
+function multiply(out, values, matrix) {
+  const count = nonzero(values, 0, values.length, places);
+  accumulate(out, 0, out.length, matrix, out.length, 0, values, 0, places, count);
+}
+
+// A transposed convolution of stride 2: pictures are (row, column, channel).
+function deconvolve(out, side, values, inputs, matrix, kernel, outputs) {
+  const before = (side - kernel) / 2 + 1;
+  const length = kernel * outputs;
+  for (let y = 0; y < before; y++) {
+    for (let x = 0; x < before; x++) {
+      const from = (y * before + x) * inputs;
+      const count = nonzero(values, from, inputs, places);
+      for (let row = 0; row < kernel; row++) {
+        const at = ((2 * y + row) * side + 2 * x) * outputs;
+        accumulate(out, at, length, matrix, kernel * length, row * length, values, from, places, count);
+      }
+    }
+  }
+}
+
+// V's decoder: from a latent to a picture (row, column, channel) of numbers in [0, 1].
+class Decoder {
+  constructor(facts, arrays) {
+    this.arrays = arrays;
+    this.channels = [...CHANNELS, facts.channels];
+    this.sides = [1];
+    for (const kernel of KERNELS) this.sides.push(2 * (this.sides.at(-1) - 1) + kernel);
+    this.layers = this.sides.map((side, i) => new Float32Array(side * side * this.channels[i]));
+  }
+
+  decode(z) {
+    const { arrays, channels, layers, sides } = this;
+    layers[0].set(arrays["v.0.bias"]);
+    multiply(layers[0], z, arrays["v.0"]);
+    for (let i = 1; i < layers.length; i++) {
+      relu(layers[i - 1]);
+      tile(layers[i], arrays[`v.${i}.bias`]);
+      deconvolve(layers[i], sides[i], layers[i - 1], channels[i - 1], arrays[`v.${i}`],
+        KERNELS[i - 1], channels[i]);
+    }
+    const picture = layers.at(-1);
+    for (let i = 0; i < picture.length; i++) picture[i] = sigmoid(picture[i]);
+    return picture;
+  }
+}
+
+// M: reads a latent and the action done there, and says what follows.
+class Memory {
+  constructor(facts, arrays) {
+    Object.assign(this, { facts, arrays });
+    this.gates = new Float32Array(4 * facts.hiddens);
+    this.output = new Float32Array(arrays["m.head.bias"].length);
+  }
+
+  // The state after one step; `keep` {z, h}, where there is dropout, is what M reads of each.
+  read(action, state, keep) {
+    const { arrays, gates } = this;
+    const size = this.facts.hiddens;
+    const masked = (values, mask) => (mask ? values.map((value, i) => value * mask[i]) : values);
+    gates.set(arrays["m.bias"]);
+    multiply(gates, Float32Array.from([...action, ...masked(state.z, keep?.z)]), arrays["m.x"]);
+    multiply(gates, masked(state.h, keep?.h), arrays["m.h"]);
+    const h = new Float32Array(size);
+    const c = new Float32Array(size);
+    for (let i = 0; i < size; i++) {
+      c[i] = sigmoid(gates[size + i]) * state.c[i]
+        + sigmoid(gates[i]) * Math.tanh(gates[2 * size + i]);
+      h[i] = sigmoid(gates[3 * size + i]) * Math.tanh(c[i]);
+    }
+    return { h, c };
+  }
+
+  // The mixture (K, L) of the next latent, the reward, and the probability of the end.
+  foresee(h) {
+    const { latents, gaussians, sigma_floor: floor } = this.facts;
+    const out = this.output;
+    out.set(this.arrays["m.head.bias"]);
+    multiply(out, h, this.arrays["m.head"]);
+    const count = gaussians * latents;
+    return {
+      mus: out.slice(0, count),
+      sigmas: out.slice(count, 2 * count).map(
+        (x) => floor + Math.exp(Math.min(x, MAX_LOG_SIGMA))),
+      logits: out.slice(2 * count, out.length - 2),
+      reward: out[out.length - 2],
+      end: sigmoid(out[out.length - 1]),
+    };
+  }
+
+  // A latent from the mixture. Of exponential noises with rates proportional to the components'
+  // probabilities, the chosen one's is the first; at temperature 0 the most probable is taken.
+  sample({ mus, sigmas, logits }, temperature, draws) {
+    const { latents, gaussians, mixture } = this.facts;
+    const joint = mixture === "joint";
+    const choose = (column, columns) => {
+      let best = -Infinity, chosen = 0;
+      for (let k = 0; k < gaussians; k++) {
+        const logit = logits[k * columns + column];
+        const score = temperature === 0
+          ? logit : logit / temperature - Math.log(draws.exponential());
+        if (score > best) [best, chosen] = [score, k];
+      }
+      return chosen;
+    };
+    const one = joint ? choose(0, 1) : 0;
+    const spread = Math.sqrt(temperature);
+    const z = new Float32Array(latents);
+    for (let i = 0; i < latents; i++) {
+      const at = (joint ? one : choose(i, latents)) * latents + i;
+      z[i] = mus[at] + (spread === 0 ? 0 : sigmas[at] * spread * draws.normal());
+    }
+    return z;
+  }
+}
+
+// C: the raw outputs for what it sees of a state.
+function control(facts, arrays, { z, h, c }) {
+  const seen = { z: [z], zh: [z, h], zch: [z, c, h] }[facts.features];
+  let values = Float32Array.from(seen.flatMap((part) => [...part]));
+  for (let layer = 0; arrays[`c.${layer}`]; layer++) {
+    if (layer > 0) values = values.map(Math.tanh);
+    const out = Float32Array.from(arrays[`c.${layer}.bias`]);
+    multiply(out, values, arrays[`c.${layer}`]);
+    values = out;
+  }
+  return values;
+}
+
+// The action of unbounded numbers: squashed to the bounds of a box, or a number.
+function actionOf(space, raw) {
+  if (space.kind === "discrete") return space.start + raw.indexOf(Math.max(...raw));
+  return Array.from(raw, (value, i) => {
+    const [low, high, tanh] = [space.low[i], space.high[i], Math.tanh(value)];
+    const squashed = space.squash[i] === "positive"
+      ? Math.max(tanh, 0) * high : low + ((tanh + 1) / 2) * (high - low);
+    return Math.min(Math.max(squashed, low), high);
+  });
+}
+
+// An action as M reads it: a box's as it is, a number as a row with a single 1.
+function asRead(space, action) {
+  if (space.kind !== "discrete") return action;
+  return Array.from({ length: space.size }, (_, i) => (i === action - space.start ? 1 : 0));
+}
+
+// Noise from one seed (Mulberry32), uniform inside (0, 1).
+class Draws {
+  constructor(seed) {
+    this.state = seed >>> 0;
+  }
+
+  uniform() {
+    this.state = (this.state + 0x6d2b79f5) >>> 0;
+    let x = this.state;
+    x = Math.imul(x ^ (x >>> 15), x | 1);
+    x ^= x + Math.imul(x ^ (x >>> 7), x | 61);
+    return (((x ^ (x >>> 14)) >>> 0) + 0.5) / 2 ** 32;
+  }
+
+  exponential() {
+    return -Math.log(this.uniform());
+  }
+
+  // Box and Muller 1958
+  normal() {
+    return Math.sqrt(2 * this.exponential()) * Math.cos(2 * Math.PI * this.uniform());
+  }
+}
+
+// M going on by itself from stored places.
+class Dream {
+  constructor(facts, arrays) {
+    Object.assign(this, { facts, arrays });
+    this.memory = new Memory(facts, arrays);
+    this.decoder = new Decoder(facts, arrays);
+    this.starts = arrays["start.z"].length / facts.latents;
+  }
+
+  // Begin at one of the stored places; place and noise follow from the seed.
+  begin(seed, dropout = 0) {
+    this.draws = new Draws(seed);
+    const place = Math.floor(this.draws.uniform() * this.starts);
+    const part = (name, size) => this.arrays[`start.${name}`].slice(place * size, (place + 1) * size);
+    const { latents, hiddens } = this.facts;
+    this.state = { z: part("z", latents), h: part("h", hiddens), c: part("c", hiddens) };
+    this.keep = dropout > 0
+      ? { z: this.mask(latents, dropout), h: this.mask(hiddens, dropout) } : null;
+  }
+
+  // 0 with probability `dropout`, else 1 / (1 - dropout); it holds all through the dream.
+  mask(size, dropout) {
+    return Float32Array.from({ length: size },
+      () => (this.draws.uniform() < dropout ? 0 : 1 / (1 - dropout)));
+  }
+
+  // One step; returns the predicted reward and the probability of the end.
+  step(action, temperature) {
+    const hidden = this.memory.read(asRead(this.facts.space, action), this.state, this.keep);
+    const told = this.memory.foresee(hidden.h);
+    this.state = { z: this.memory.sample(told, temperature, this.draws), ...hidden };
+    return { reward: told.reward, end: told.end };
+  }
+
+  // What the agent would do here.
+  advice() {
+    return actionOf(this.facts.space, control(this.facts, this.arrays, this.state));
+  }
+
+  picture() {
+    return this.decoder.decode(this.state.z);
+  }
+}
