@@ -250,18 +250,19 @@ def test_exploration_noise_moves_the_actions(world: WorldModel) -> None:
 
 
 def test_m_sees_what_a_burst_made_the_agent_do(world: WorldModel) -> None:
-    frames, rows = frames_for(60, 2), np.arange(2)
+    frames, rows = frames_for(60, 8), np.arange(8)
     vector = vectors(world, 1)
     policy = WorldModelPolicy(world, vector, bursts=0.9)
     actions = played_on(policy, frames, rows)
     perception = Perception(world)
-    perception.reset([0, 1])
+    perception.reset(range(8))
     for frame, done in zip(frames, actions, strict=True):
         perception.see(frame, rows)
         perception.remember(done, rows)
     assert torch.equal(perception.state.h, policy.perception.state.h)
     own = played_on(WorldModelPolicy(world, vector), frames, rows)
-    assert 5 < (actions != own).any(-1).sum() < 120
+    disturbed = (actions != own).any(-1).mean()
+    assert 0.05 < disturbed < 0.9
 
 
 def test_each_episode_explores_at_its_own_level(world: WorldModel) -> None:
