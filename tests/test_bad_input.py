@@ -53,6 +53,18 @@ def test_upstream_folder_that_is_none(tmp_path: Path, capsys: pytest.CaptureFixt
     refused([f"resume={tmp_path}"], r"is no run folder", capsys)
 
 
+@pytest.mark.parametrize("choice", ["stage=mdrnn", "env=car_racing", "experiment=demo"])
+def test_a_resumed_run_is_what_it_is(
+    choice: str, pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refused([f"resume={pipeline / 'vae'}", choice], f"{choice}: that is settled by", capsys)
+
+
+@pytest.mark.parametrize("choice", ["stage=null", "env=null"])
+def test_a_choice_that_must_be_made(choice: str, capsys: pytest.CaptureFixture[str]) -> None:
+    refused(["stage=rollout", "env=pellet", choice], f"{choice} does not exist; choose", capsys)
+
+
 def test_upstream_of_another_stage(
     pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -126,7 +126,8 @@ def _require_known_choices(arguments: Sequence[str]) -> None:
     """A stage, environment or experiment that does not exist is a ValueError."""
     for item in arguments:
         found = re.fullmatch(rf"({'|'.join(GROUPS)})=([\w-]+)", item)
-        if found and found[2] not in (*options(found[1]), "null"):
+        none = ("null",) if found and found[1] == "experiment" else ()
+        if found and found[2] not in (*options(found[1]), *none):
             raise ValueError(no_such_choice(found[1], found[2]))
 
 

@@ -1,6 +1,7 @@
 """Agents in a notebook: by name, and what they say of arrays that they do not take."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -56,3 +57,32 @@ def test_a_dream_is_of_one_episode_with_all_its_actions(agent: Agent) -> None:
         agent.dream(frames(3), np.zeros((3, 3), np.float32), horizon=2)
     with pytest.raises(ValueError, match="it takes frames of one episode, uint8"):
         agent.dream(frames(3)[None], np.zeros((5, 3), np.float32), horizon=2)
+
+
+@pytest.mark.parametrize(
+    ("actions", "horizon", "words"),
+    [
+        ([0, 1, 2, 9], 1, "actions that are none: they are whole numbers from 0 to 4"),
+        ([0, 1, 2, -1], 1, "actions that are none"),
+        ([0.0, 1.0, 2.0, 0.5], 1, "actions that are none"),
+        ([0, 1, 2], 0, "horizon=0; it takes 1 or more"),
+    ],
+)
+def test_a_dream_of_what_cannot_be_done(
+    finished: Path, actions: list[Any], horizon: int, words: str
+) -> None:
+    agent = world_models.load(finished / "controller")
+    with pytest.raises(ValueError, match=f"agent.dream has {words}"):
+        agent.dream(np.zeros((3, 64, 64, 3), np.uint8), np.array(actions), horizon)
+
+
+@pytest.mark.parametrize("episodes", [-1, 1.5, "2"])
+def test_a_number_of_episodes_that_is_none(finished: Path, episodes: Any) -> None:
+    with pytest.raises(ValueError, match=r"agent\.reset has .*; it takes a number of episodes"):
+        world_models.load(finished / "controller").reset(episodes)
+
+
+def test_an_agent_is_saved_under_a_typed_path(finished: Path, tmp_path: Path) -> None:
+    path = f"{tmp_path}/new/agent.pt"
+    world_models.load(finished / "controller").save(path)
+    assert world_models.load(path).env == world_models.load(finished / "controller").env

@@ -414,3 +414,15 @@ def test_several_upstreams_can_be_swept(
     assert upstreams == [tmp_path / "a b/vae", tmp_path / "c/vae"]
     assert [row["upstream"] for row in rows(sweep)] == [str(tmp_path / "a b"), str(tmp_path / "c")]
     assert [row["status"] for row in rows(sweep)] == ["interrupted"] * 2
+
+
+def test_an_endless_range_is_refused_before_it_is_listed() -> None:
+    register(schemas())
+    with pytest.raises(ValueError, match=r"jobs: 10000 is the most, so sweep less"):
+        expand(["stage=rollout", "env=pellet", "seed=range(0,1000000000000)"])
+
+
+def test_a_job_that_is_there_twice_is_no_second_seed() -> None:
+    register(schemas())
+    with pytest.raises(ValueError, match="jobs 1 and 2 of the sweep are the same: type each"):
+        expand(["stage=rollout", "env=pellet", "seed=2,1,1"])

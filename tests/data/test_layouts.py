@@ -3,6 +3,8 @@
 At time t the frame shows t, the action is t (modulo 5 where numbered), the reward t.
 """
 
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +75,18 @@ def test_actions_that_were_planned_and_never_taken_are_cut(
     episode = fit(recording, spec_of(BOX))
     assert np.array_equal(episode.actions[:-1, 0], np.arange(dropped, steps))
     assert np.array_equal(episode.frames[: steps - dropped, 0, 0, 0], np.arange(dropped, steps))
+
+
+def test_a_file_that_says_it_holds_more_than_all_memory(tmp_path: Path) -> None:
+    """A hostile header is all it takes: the file has 100 bytes of frames."""
+    header = io.BytesIO()
+    shape = {"descr": "|u1", "fortran_order": False, "shape": (10**12, 64, 64, 3)}
+    np.lib.format.write_array_header_1_0(header, shape)
+    np.savez(tmp_path / "a.npz", actions=pairs(6), rewards=np.zeros(6), terminals=np.zeros(6))
+    with zipfile.ZipFile(tmp_path / "a.npz", "a") as archive:
+        archive.writestr("observations.npy", header.getvalue() + bytes(100))
+    with pytest.raises(ValueError, match=r"a\.npz says that it holds more than fits into memory"):
+        read(tmp_path, BOX, PRE)
 
 
 def test_missing_actions_are_not_made_up(tmp_path: Path) -> None:

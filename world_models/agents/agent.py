@@ -117,6 +117,8 @@ class Agent:
 
     def reset(self, num_envs: int = 1) -> None:
         """Begin `num_envs` episodes: M's memory is emptied."""
+        if not isinstance(num_envs, int | np.integer) or num_envs < 0:
+            raise ValueError(f"agent.reset has {num_envs!r}; it takes a number of episodes")
         self._policy = self.policy()
         self._policy.reset(range(num_envs))
         self._episodes = num_envs
@@ -176,12 +178,27 @@ class Agent:
         `actions` are n + horizon: see `WorldModel.dream`.
         """
         self._check("dream", frames)
+        if horizon < 1:
+            raise ValueError(f"agent.dream has horizon={horizon}; it takes 1 or more")
         if len(actions) < len(frames) + horizon - 1:
             raise ValueError(
                 f"agent.dream has {len(actions)} actions; it takes one for each of the "
                 f"{len(frames)} frames and of the {horizon} that follow"
             )
+        self._require_numbered(np.asarray(actions))
         return self.world.dream(frames, actions, horizon, temperature, seed)
+
+    def _require_numbered(self, actions: np.ndarray) -> None:
+        """Discrete actions that are none are a ValueError."""
+        space = self.env.action_space
+        if space.kind != "discrete":
+            return
+        if actions.dtype.kind not in "iu" or not space.contains(actions).all():
+            last = space.start + space.size - 1
+            raise ValueError(
+                f"agent.dream has actions that are none: they are whole numbers from {space.start} "
+                f"to {last}"
+            )
 
     def _check(self, name: str, frames: np.ndarray) -> None:
         """Other arrays than uint8 (n, size, size, channels) are a ValueError."""
@@ -196,7 +213,7 @@ class Agent:
             f"agent.{name} has {given.dtype} {given.shape}; it takes {what}, uint8 (n, {numbers})"
         )
 
-    def save(self, path: Path, half: bool = False) -> None:
+    def save(self, path: str | Path, half: bool = False) -> None:
         """Write agent.pt; `half`: V and M in half precision, which takes half the space."""
         content = {
             "env": self.env.to_dict(),
@@ -213,7 +230,7 @@ class Agent:
             "rewards": self.has_reward,
             "versions": versions(),
         }
-        save_checkpoint(path, "agent", content)
+        save_checkpoint(Path(path), "agent", content)
 
 
 class _Sight(Stored):

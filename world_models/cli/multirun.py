@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
+from itertools import islice
 from pathlib import Path
 
 from hydra import initialize_config_dir
@@ -19,6 +20,7 @@ from hydra._internal.hydra import Hydra
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.types import HydraContext, RunMode
@@ -63,9 +65,9 @@ def expand(overrides: list[str]) -> Expanded:
         parsed = parser.parse_overrides(
             [*fixed, *(item for item in overrides if item not in hydras)]
         )
+        _require_few_jobs(parsed)
         jobs = BasicSweeper.split_arguments(parsed, None)[0]
-        if len(jobs) > MOST_JOBS:
-            raise ValueError(f"a sweep of {len(jobs)} jobs: {MOST_JOBS} is the most, so sweep less")
+        _require_different(jobs)
         # each by itself: where groups are swept, what they have in common is a key only there
         for job in jobs:
             _trust_typed(hydra.config_loader.load_sweep_config(alone, job))
@@ -79,6 +81,26 @@ def expand(overrides: list[str]) -> Expanded:
             swept,
             _with_threads(jobs, config),
         )
+
+
+def _require_few_jobs(parsed: list[Override]) -> None:
+    """Before they are listed: a range may be endless. No key's values are counted further."""
+    jobs = 1
+    for item in parsed:
+        if item.is_discrete_sweep():
+            jobs *= len(list(islice(item.sweep_string_iterator(), MOST_JOBS + 1)))
+    if jobs > MOST_JOBS:
+        raise ValueError(f"a sweep of {jobs} jobs: {MOST_JOBS} is the most, so sweep less")
+
+
+def _require_different(jobs: list[list[str]]) -> None:
+    """One job twice would count as two seeds."""
+    for number, job in enumerate(jobs):
+        if job in jobs[:number]:
+            first = jobs.index(job)
+            raise ValueError(
+                f"jobs {first} and {number} of the sweep are the same: type each value once"
+            )
 
 
 def _trust_typed(config: DictConfig) -> None:

@@ -183,7 +183,9 @@ def _full_key(text: str, key: str, overrides: list[str]) -> str:
 
 
 def _unknown_key(key: str, names: list[str]) -> str:
-    near = difflib.get_close_matches(key, names, n=4, cutoff=0.6)
+    if not names:
+        return f"{key} is no key of every choice that was made"
+    near = difflib.get_close_matches(key, [name for name in names if name != key], n=4, cutoff=0.6)
     siblings = [name for name in names if name.rpartition(".")[0] == key.rpartition(".")[0]]
     hint = (
         f"did you mean {', '.join(near)}"

@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from world_models.config.compose import compose_config, explain
+from world_models.config.groups import GROUPS
 from world_models.config.own_keys import require_own_keys
 from world_models.config.schema import Config, check_paths, flatten, paths_of, structured, with_home
 from world_models.config.yaml_file import read_yaml, require_plain
@@ -80,6 +81,7 @@ def _env_schema(env: Any, path: Path) -> type[EnvConfig]:
 
 def merged(config: Config, overrides: list[str]) -> Config:
     """A copy with `overrides` (key=value) merged into it; mistakes as in `compose_config`."""
+    _require_no_choice(overrides)
     try:
         result = OmegaConf.to_object(OmegaConf.merge(structured(config), _given(config, overrides)))
     except (OmegaConfBaseException, YAMLError) as error:
@@ -89,6 +91,12 @@ def merged(config: Config, overrides: list[str]) -> Config:
     assert isinstance(result, Config), type(result)
     check_paths(result)
     return cast(Config, with_home(result))
+
+
+def _require_no_choice(overrides: list[str]) -> None:
+    for item in overrides:
+        if item.partition("=")[0] in GROUPS:
+            raise ValueError(f"{item}: that is settled by the run that is resumed; leave it out")
 
 
 def _given(config: Config, overrides: list[str]) -> DictConfig:

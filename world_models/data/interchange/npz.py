@@ -168,6 +168,8 @@ def _load(path: Path, names: tuple[str, ...]) -> dict[str, Array]:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in names if name in file.files}
+    except MemoryError as error:
+        raise ValueError(f"{path} says that it holds more than fits into memory: {error}") from None
     except READ_ERRORS as error:
         raise _damaged(path, error) from None
 
