@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -53,6 +54,40 @@ STEP = """
   document.body.innerHTML = `<pre>${JSON.stringify(told)}</pre>`;
 </script>
 """
+
+HANDS = """
+<script>
+  const strike = (type, key) => dispatchEvent(new KeyboardEvent(type, { key, cancelable: true }));
+  const pixels = () => pen.getImageData(0, 0, SIZE, SIZE).data.join();
+  const told = { actions: [] };
+  begin();
+  for (const keys of %s) {
+    for (const key of keys) strike("keydown", key);
+    step();
+    told.actions.push(now.action);
+    for (const key of keys) strike("keyup", key);
+  }
+  told.driver = at("driver").textContent;
+  strike("keydown", "]");
+  strike("keydown", ".");
+  told.temperature = at("temperature").value;
+  told.paused = at("pause").getAttribute("aria-pressed");
+  at("knows").open = true;
+  show();
+  const [before, { input, number }] = [pixels(), sliders[0]];
+  input.value = Number(input.value) > (Number(input.min) + Number(input.max)) / 2
+    ? input.min : input.max;
+  input.oninput();
+  told.turned = pixels() !== before;
+  step();
+  told.held = Math.abs(dream.state.z[number] - Number(input.value));
+  at("release").click();
+  step();
+  told.free = Math.abs(dream.state.z[number] - Number(input.value));
+  document.body.innerHTML = `<pre>${JSON.stringify(told)}</pre>`;
+</script>
+"""
+HELD = [["left"]] * 3 + [["left", "up"]] * 4 + [["up"]] * 3 + [[]] * 2 + [["right", "down"]] * 4
 
 
 def starts_of(model: WorldModel, count: int = 5) -> LatentState:
@@ -176,25 +211,30 @@ def advised(cast: Cast, given: dict[str, Any]) -> np.ndarray:
     return policy.act(cast.model.features(*state), np.arange(1))[0]
 
 
-def told_in_chromium(page: str, given: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """What model.js makes of the inputs; the page's own script is left out."""
-    values = json.dumps(given, default=lambda value: value.tolist())
-    start = page.rindex("<script>")
-    shown = in_chromium(page[:start] + STEP % values + "</body></html>", folder)
+def told_in_chromium(html: str, folder: Path) -> dict[str, Any]:
+    """What the script at the end of a page has written."""
+    shown = in_chromium(html, folder)
     found = re.search(r"<pre>(.*)</pre>", shown)
     assert found is not None, shown[-2000:]
     return json.loads(found[1])
 
 
-@pytest.mark.slow
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+def in_a_browser(test: Callable[..., None]) -> Callable[..., None]:
+    """A test that needs Chromium."""
+    missing = pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Chromium")
+    return pytest.mark.slow(missing(test))
+
+
+@in_a_browser
 @pytest.mark.parametrize("which", ["packaged", "pellet", "per_dimension"])
 def test_a_step_in_chromium_is_that_of_torch(which: str, agent: Agent, tmp_path: Path) -> None:
     cast = packaged() if which == "packaged" else cast_of_agent(agent, Backend.gymnasium)
     cast = per_dimension(agent) if which == "per_dimension" else cast
     assert cast.model is not None
     page, given = page_of(cast, starts_of(cast.model)), inputs_of(cast)
-    told = told_in_chromium(page, given, tmp_path)
+    values = json.dumps(given, default=lambda value: value.tolist())
+    # the page's own script is left out
+    told = told_in_chromium(page[: page.rindex("<script>")] + STEP % values, tmp_path)
     exported = expected(as_exported(cast.model, arrays_in(page)), cast, given)
     for name, value in exported.items():
         scale = max(1.0, np.abs(value).max())
@@ -203,3 +243,32 @@ def test_a_step_in_chromium_is_that_of_torch(which: str, agent: Agent, tmp_path:
     original = expected(cast.model, cast, given)
     differences = {name: np.abs(value - told[name]).max() for name, value in original.items()}
     assert differences["picture"] < 1 / 255 and differences["h"] < 1e-3
+
+
+@in_a_browser
+@pytest.mark.parametrize("which", ["packaged", "pellet"])
+def test_hands_move_what_is_dreamt(which: str, agent: Agent, tmp_path: Path) -> None:
+    cast = packaged() if which == "packaged" else cast_of_agent(agent, Backend.gymnasium)
+    assert cast.model is not None
+    page = page_of(cast, starts_of(cast.model))
+    pressed = [[f"Arrow{name.title()}" for name in keys] for keys in HELD]
+    # it stands still but for the script's own steps
+    page = page.replace("\nelse run();", "")
+    told = told_in_chromium(page.replace("</body>", HANDS % json.dumps(pressed)), tmp_path)
+    keyboard = cast.env.family.keys(cast.env)
+    action, moved = keyboard.rest, []
+    for keys in HELD:
+        action = keyboard.move(action, frozenset(keys))
+        moved.append(action)
+    np.testing.assert_allclose(told["actions"], np.array(moved), atol=1e-6)
+    assert told["driver"] == "you" and told["paused"] == "true"
+    assert float(told["temperature"]) == 1.1
+    assert told["turned"] and told["held"] < 1e-5 < told["free"]
+
+
+@in_a_browser
+def test_the_page_says_how_many_pictures_are_possible(page: str, tmp_path: Path) -> None:
+    shown = in_chromium(page, tmp_path, "#measure")
+    found = re.search(r'data-rate="([0-9.]+)"', shown)
+    assert found is not None and float(found[1]) > 0
+    assert f"{found[1]} pictures a second" in shown
