@@ -30,7 +30,7 @@ experiment  {experiments}
 Root keys: seed, device=auto|cpu|cuda, threads, verbosity=debug|info|quiet,
            upstream=latest|<run folder>, outputs, wandb.mode, workers=local|ray,
            reuse=true (of a pipeline: take finished stages of equal configuration and inputs),
-           agent=<name, agent.pt or run folder> (what stage=play and evaluate play).
+           agent=<name, agent.pt or run folder> (of stage=play, evaluate and export).
 env.trust=<module> lets a stored environment import that module; an id that is typed needs no word.
 A sweep's jobs run side by side with hydra/launcher=joblib hydra.launcher.n_jobs=2 (extra "sweeps").
 """
