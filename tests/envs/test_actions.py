@@ -94,7 +94,7 @@ def test_samples_are_uniform_seeded_actions(space: gymnasium.Space) -> None:
         (gymnasium.spaces.Dict({"a": Discrete(2)}), [], "not supported"),
         (Box(-np.inf, np.inf, (2,)), [], "finite bounds"),
         (Box(-1, 1, (2, 2)), [], "1-D"),
-        (Box(0, 5, (2,), np.int64), [], "of floats"),
+        (Box(0, 5, (2,), np.int64), [], "of one float or more"),
         (CAR, [Squash.affine], "env.squash has 1 entries"),
         (Box(1, 2, (1,)), [Squash.positive], "low <= 0 < high"),
         (Discrete(3), [Squash.affine], "env.squash"),

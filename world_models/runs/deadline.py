@@ -22,8 +22,8 @@ if not select.select([0], [], [], float(seconds))[0]:
 """Ends by itself when its standard input does, with the process that it watches."""
 
 
-class _TooLongError(BaseException):
-    """Not an Exception: what somebody else's code catches must not be this one."""
+class _TooLongError(KeyboardInterrupt):
+    """An interruption, as Ctrl-C is: what catches somebody else's errors lets it through."""
 
 
 @contextmanager
