@@ -1,0 +1,1 @@
+"""Learners: what is trained in a turn, alone in a stage or beside others in one run."""
