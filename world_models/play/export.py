@@ -1,4 +1,4 @@
-"""A dream as one HTML file: V's decoder, M, C and where to begin, for page/model.js."""
+"""A dream as one HTML file: V's decoder, M, C and where to begin, as page/ reads them."""
 
 import base64
 import json
@@ -17,6 +17,7 @@ from world_models.worlds.latent import WorldModel
 from world_models.worlds.memory import LatentState
 
 PAGE = Path(__file__).parent / "page"
+SCRIPTS = ("arrays.js", "model.js", "keys.js", "app.js")
 DECONVOLUTIONS = 4
 
 
@@ -34,7 +35,7 @@ def page_of(cast: Cast, starts: LatentState) -> str:
         style=(PAGE / "style.css").read_text(),
         facts=_as_script(facts_of(cast, packed)),
         weights=base64.b64encode(packed.content).decode(),
-        scripts=[(PAGE / name).read_text() for name in ("model.js", "app.js")],
+        scripts=[(PAGE / name).read_text() for name in SCRIPTS],
     )
 
 
