@@ -271,3 +271,58 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 def _widen(values: Tensor) -> Tensor:
     """At least float32: half precision is too coarse for logarithms and long sums."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+def lambda_returns(
+    rewards: Tensor,
+    next_values: Tensor,
+    ends: Tensor,
+    cuts: Tensor,
+    discount: float,
+    trace: float,
+) -> Tensor:
+    """The returns G (T, B) towards which actor and critic learn (Sutton & Barto 2018, eq. 12.18).
+
+    rewards (T, B) followed step t, next_values (T, B) are the critic's of what was seen then.
+    G_t = r_t + discount (1 - end_t) ((1 - trace) v_t + trace G_{t+1}), v_t the next value. After
+    the last step, and where an episode was cut but has not ended (`cuts`), v_t stands for all that
+    would follow. ends and cuts (T, B) are bool.
+    """
+    assert rewards.shape == next_values.shape == ends.shape == cuts.shape, rewards.shape
+    going_on = discount * (~ends).to(rewards.dtype)
+    following = next_values[-1]
+    returns = []
+    for t in reversed(range(len(rewards))):
+        mixed = (1 - trace) * next_values[t] + trace * following
+        following = rewards[t] + going_on[t] * torch.where(cuts[t], next_values[t], mixed)
+        returns.append(following)
+    return torch.stack(returns[::-1])
+
+
+def before_ends(ends: Tensor) -> Tensor:
+    """ends (T, B) bool -> 1 for steps that no end came before, and else 0 (T, B) float32."""
+    ended = ends.int().cumsum(0) - ends.int()
+    return (ended == 0).float()
+
+
+def actor_critic_loss(
+    logits: Tensor,
+    actions: Tensor,
+    advantages: Tensor,
+    value_errors: Tensor,
+    mask: Tensor,
+    entropy_weight: float,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """REINFORCE with a baseline, the critic's error, and a reward for entropy, means over the mask.
+
+    logits (T, B, A), actions (T, B) int64, advantages (T, B) without gradient (the return less the
+    critic's value), value_errors (T, B), mask (T, B). actor = -mean(log p(a) advantage), critic =
+    mean(value_errors), entropy in nats. Loss: actor + critic - entropy_weight * entropy.
+    """
+    log_chances = logits.float().log_softmax(-1)
+    chosen = log_chances.gather(-1, actions[..., None])[..., 0]
+    entropy = masked_mean(-(log_chances.exp() * log_chances).sum(-1), mask)
+    actor = -masked_mean(chosen * advantages.detach(), mask)
+    critic = masked_mean(value_errors, mask)
+    terms = {"actor": actor.detach(), "critic": critic.detach(), "entropy": entropy.detach()}
+    return actor + critic - entropy_weight * entropy, terms

@@ -1,5 +1,7 @@
 """What held keys do: the actions of each environment, and levers that move like pedals."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -9,11 +11,12 @@ from world_models.envs.keys import Held, Keyboard, any_keys
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
 
+BREAKOUT = ["NOOP", "FIRE", "RIGHT", "LEFT"]
 CAR = ActionSpace("box", 3, (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), (Squash.affine.value,) * 3)
 
 
-def keys_of(env_id: str, space: ActionSpace) -> Keyboard:
-    spec = EnvSpec(env_id, {}, Preprocessing((0, 0, 0, 0), 64, False), 1, space, 100)
+def keys_of(env_id: str, space: ActionSpace, **kwargs: Any) -> Keyboard:
+    spec = EnvSpec(env_id, kwargs, Preprocessing((0, 0, 0, 0), 64, False), 1, space, 100)
     return spec.family.keys(spec)
 
 
@@ -49,6 +52,10 @@ def test_a_chord_wins_over_its_parts_and_foreign_keys_do_nothing() -> None:
         ("VizdoomTakeCover-v1", 3, (), 0),
         ("WorldModels/Pellet-v0", 5, ("down",), 2),
         ("CarRacing-v3", 5, ("right",), 1),
+        ("WorldModels/MinAtar-seaquest-v0", 6, ("left",), 1),
+        ("WorldModels/MinAtar-seaquest-v0", 6, ("down",), 4),
+        ("WorldModels/MinAtar-seaquest-v0", 6, ("space",), 5),
+        ("WorldModels/MinAtar-seaquest-v0", 6, (), 0),
         ("Acrobot-v1", 3, ("2",), 2),
     ],
 )
@@ -56,6 +63,19 @@ def test_numbered_actions(env_id: str, size: int, names: tuple[str, ...], action
     keys = keys_of(env_id, numbers(size))
     moved = keys.move(keys.rest, held(*names))
     assert (moved.dtype, moved.shape, int(moved)) == (np.int64, (), action)
+
+
+def test_atari_actions_are_arrows_and_space_held_together() -> None:
+    names = ["FIRE", "NOOP", "UP", "UPRIGHT", "DOWNLEFTFIRE"]
+    keys = keys_of("WorldModels/Atari-Any-v0", numbers(5), actions=names)
+    held_for = [("space",), (), ("up",), ("up", "right"), ("down", "left", "space")]
+    for action, pressed in enumerate(held_for):
+        assert keys.move(keys.rest, held(*pressed)) == action
+    assert keys.rest == 1
+    # a game in which nothing goes down has no key for it
+    assert [
+        key.name for key in keys_of("WorldModels/Atari-B-v0", numbers(4), actions=BREAKOUT).keys
+    ] == ["left", "right", "space"]
 
 
 def test_digits_and_then_letters_stand_for_any_numbered_actions() -> None:
@@ -105,6 +125,9 @@ def test_a_box_has_pairs_of_keys_and_rests_inside_its_bounds() -> None:
 def test_no_family_has_two_keys_of_one_name() -> None:
     ids = {"procgen": ("WorldModels/Procgen-maze-v0", numbers(15))}
     ids |= {"take_cover": ("VizdoomTakeCover-v1", numbers(3)), "gymnasium": ("CarRacing-v3", CAR)}
+    ids |= {"minatar": ("WorldModels/MinAtar-breakout-v0", numbers(6))}
+    ids |= {"atari": ("WorldModels/Atari-Breakout-v0", numbers(4))}
     for family in FAMILIES:
-        names = [key.name for key in keys_of(*ids[family.name]).keys]
+        keys = keys_of(*ids[family.name], actions=BREAKOUT)
+        names = [key.name for key in keys.keys]
         assert len(names) == len(set(names)) > 0

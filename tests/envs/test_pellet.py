@@ -6,7 +6,18 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import world_models.envs  # noqa: F401  (registers Pellet)
-from world_models.envs.pellet import AGENT_COLOUR, PELLET_COLOUR, TILE_SIZE, PelletEnv
+from world_models.agents.policy import RandomPolicy
+from world_models.agents.rollout import play
+from world_models.envs.config import EnvConfig
+from world_models.envs.make import Backend, make_spec, make_vector_env
+from world_models.envs.pellet import (
+    AGENT_COLOUR,
+    BOARD_SIZE,
+    PELLET_COLOUR,
+    TILE_SIZE,
+    PelletEnv,
+)
+from world_models.envs.preprocess import Preprocessing
 
 STAY, UP, DOWN, LEFT, RIGHT = range(5)
 
@@ -75,3 +86,25 @@ def test_the_picture_shows_both_where_they_are(env: gymnasium.Env) -> None:
         assert tuple(picture[row, column]) == colour
     np.testing.assert_array_equal(env.render(), picture)
     assert env.action_space == gymnasium.spaces.Discrete(5)
+
+
+def test_frames_of_32_pixels_show_every_place(env: gymnasium.Env) -> None:
+    """The tile whose middle is nearest to a disc's colour is the one where it lies."""
+    small = Preprocessing((0, 0, 0, 0), 32, False)
+    middles = np.round((np.arange(BOARD_SIZE) + 0.5) * 32 / BOARD_SIZE - 0.5).astype(int)
+    game = pellet_of(env)
+    for seed in range(200):
+        picture, _ = env.reset(seed=seed)
+        shown = small.apply([picture])[0][np.ix_(middles, middles)].astype(int)
+        for place, colour in ((game.agent, AGENT_COLOUR), (game.pellet, PELLET_COLOUR)):
+            distance = np.abs(shown - colour).sum(2)
+            assert np.unravel_index(distance.argmin(), distance.shape) == tuple(place)
+
+
+def test_chance_finds_the_pellet_in_a_fifth_of_the_episodes() -> None:
+    """0.22 in 20,000 episodes."""
+    spec = make_spec(EnvConfig(id="WorldModels/Pellet-v0", size=32))
+    envs = make_vector_env(spec, Backend.auto, 16)
+    scores = play(envs, RandomPolicy(spec.action_space), range(300))
+    found = np.mean([score.total_return for score in scores])
+    assert abs(found - 0.22) < 4 * np.sqrt(0.22 * 0.78 / 300)

@@ -18,6 +18,8 @@ class Backend(Enum):
     envpool = "envpool"
     procgen = "procgen"
     vizdoom = "vizdoom"
+    minatar = "minatar"
+    ale = "ale"
 
 
 @dataclass

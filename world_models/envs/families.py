@@ -6,7 +6,7 @@ A new family is a file, a row of `FAMILIES` and a choice in conf/env.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 
-from world_models.envs import doom, gymnasium_family, procgen
+from world_models.envs import atari, doom, gymnasium_family, minatar, procgen
 from world_models.envs.actions import Noise
 from world_models.envs.config import Backend, EnvConfig
 from world_models.envs.keys import Keyboard, any_keys
@@ -122,6 +122,26 @@ FAMILIES: tuple[Family, ...] = (
         packages=("vizdoom",),
         has_final_frame=doom.TakeCoverVectorEnv.has_final_frame,
         bright_movers=True,
+    ),
+    Family(
+        name="minatar",
+        config=minatar.MinAtarConfig,
+        fits=minatar.is_minatar,
+        make_spec=minatar.make_spec,
+        engines={Backend.minatar: Engine(minatar.make_slots)},
+        keys=minatar.keys,
+        require=minatar.require_minatar,
+        packages=("minatar",),
+    ),
+    Family(
+        name="atari",
+        config=atari.AtariConfig,
+        fits=atari.is_atari,
+        make_spec=atari.make_spec,
+        engines={Backend.ale: Engine(atari.make_slots)},
+        keys=atari.keys,
+        require=atari.require_atari,
+        packages=("ale-py",),
     ),
     Family(
         name="gymnasium",

@@ -1,5 +1,6 @@
 """Silence around third-party packages that print or warn at whoever imports them."""
 
+import logging
 import os
 import sys
 import warnings
@@ -29,3 +30,20 @@ def quiet_gym() -> Iterator[None]:
         else:
             notices.notices.clear()
         yield
+
+
+@contextmanager
+def quiet_minatar() -> Iterator[None]:
+    """Within it, MinAtar does not warn that it could draw nothing: we draw.
+
+    Its warning would also give the root logger a handler, and every line would be said twice.
+    """
+    root, silent = logging.getLogger(), logging.NullHandler()
+    before = root.manager.disable
+    root.addHandler(silent)
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+        root.removeHandler(silent)

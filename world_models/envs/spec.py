@@ -11,6 +11,8 @@ if TYPE_CHECKING:
 
 HELD_OUT = 1 << 30
 """Episode seeds from here on are never trained or searched on."""
+SCORED = HELD_OUT + (1 << 28)
+"""Episode seeds from here on are of scores: of selection and of the final test."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from enum import Enum
 import numpy as np
 import torch
 
-from world_models.envs.spec import HELD_OUT
+from world_models.envs.spec import HELD_OUT, SCORED
 
 
 class Purpose(Enum):
@@ -20,7 +20,7 @@ class Purpose(Enum):
     search = 0
     collection = 1 << 29
     validation = HELD_OUT
-    selection = HELD_OUT + (1 << 28)
+    selection = SCORED
     final_test = HELD_OUT + (1 << 29)
 
 

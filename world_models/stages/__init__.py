@@ -12,5 +12,6 @@ STAGES = [
     "play",
     "export",
     "runs",
+    "results",
 ]
 """The stages, each the name of its file or folder."""

@@ -1,0 +1,141 @@
+"""The actor-critic that acts on maps of codes: what it sees, remembers, does and expects."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from world_models.models.draws import Draws
+from world_models.models.two_hot import TwoHot
+
+
+class ActorState(NamedTuple):
+    """What an actor-critic remembers; row b belongs to episode b."""
+
+    # (B, H)
+    h: Tensor
+    # (B, H)
+    c: Tensor
+
+
+class Opinion(NamedTuple):
+    """What an actor-critic thinks of what it sees, and its memory with it."""
+
+    # (B, A)
+    logits: Tensor
+    # (B, bins), or (B, 1) where values are regressed
+    value: Tensor
+    state: ActorState
+
+
+class ActorCritic(nn.Module):
+    """Two convolutions over a map of codes, an LSTM cell, a linear actor and a linear critic.
+
+    Actor and critic share all before them. What was done is another step of the LSTM, if
+    `action_inputs`: an agent whose actions are drawn cannot know them otherwise. `value_bins` 0:
+    values are one number, as published, and else two-hot.
+    """
+
+    def __init__(
+        self,
+        code_size: int,
+        grid: Sequence[int],
+        actions: int,
+        *,
+        channels: int = 128,
+        hidden: int = 512,
+        action_inputs: bool = True,
+        value_bins: int = 128,
+    ) -> None:
+        """`grid`: rows and columns of a map.
+
+        `channels` are those after the first convolution; the second has half of them.
+        """
+        super().__init__()
+        self.config: dict[str, Any] = {
+            "code_size": code_size,
+            "grid": list(grid),
+            "actions": actions,
+            "channels": channels,
+            "hidden": hidden,
+            "action_inputs": action_inputs,
+            "value_bins": value_bins,
+        }
+        self.hidden = hidden
+        half = max(1, channels // 2)
+        self.convs = nn.Sequential(
+            nn.Conv2d(code_size, channels, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(channels, half, 3, padding=1),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(half * grid[0] * grid[1], hidden),
+            nn.SiLU(),
+        )
+        self.cell = nn.LSTMCell(hidden, hidden)
+        self.done = nn.Linear(actions, hidden, bias=False) if action_inputs else None
+        self.actor = nn.Linear(hidden, actions)
+        self.critic = nn.Linear(hidden, value_bins or 1)
+        self.two_hot = TwoHot(value_bins) if value_bins else None
+        if value_bins:
+            # the outermost bins stand for thousands: at first nothing may lean towards them
+            nn.init.zeros_(self.critic.weight)
+            nn.init.zeros_(self.critic.bias)
+
+    def begin(self, rows: int) -> ActorState:
+        """The memory of `rows` episodes of which nothing was seen."""
+        empty = self.actor.weight.new_zeros(rows, self.hidden)
+        return ActorState(empty, empty)
+
+    def see(self, codes: Tensor, state: ActorState) -> Opinion:
+        """One step: codes (B, D, gh, gw) of the newest frame."""
+        state = ActorState(*self.cell(self.convs(codes), state))
+        return Opinion(self.actor(state.h), self.critic(state.h), state)
+
+    def remember(self, actions: Tensor, state: ActorState) -> ActorState:
+        """The memory after actions (B, A), as models read them, were done on what was seen."""
+        if self.done is None:
+            return state
+        return ActorState(*self.cell(self.done(actions), state))
+
+    def burn_in(self, codes: Tensor, actions: Tensor, valid: Tensor) -> ActorState:
+        """The memory after T steps, which is that of seeing and doing them one by one.
+
+        codes (B, T, D, gh, gw), actions (B, T, A); steps where `valid` (B, T) is False, the first
+        ones of a row, did not happen.
+        """
+        seen = self.convs(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
+        state = self.begin(len(codes))
+        for t in range(codes.shape[1]):
+            after = self.remember(actions[:, t], ActorState(*self.cell(seen[:, t], state)))
+            happened = valid[:, t, None]
+            state = ActorState(
+                *(torch.where(happened, *pair) for pair in zip(after, state, strict=True))
+            )
+        return state
+
+    def value_of(self, value: Tensor) -> Tensor:
+        """The expected return (...) of what the critic says, (..., bins) or (..., 1)."""
+        return value[..., 0] if self.two_hot is None else self.two_hot.decode(value)
+
+    def value_error(self, value: Tensor, returns: Tensor) -> Tensor:
+        """How wrong the critic's (..., bins) or (..., 1) is about returns (...).
+
+        Two-hot: cross-entropy in nats. Otherwise the squared error.
+        """
+        if self.two_hot is None:
+            return (value[..., 0] - returns).square()
+        return self.two_hot.loss(value, returns)
+
+
+def draw_actions(logits: Tensor, temperature: float, draws: Draws) -> Tensor:
+    """Numbers (B,) of actions drawn from softmax(logits / temperature), logits (B, A).
+
+    Gumbel-max: an exponential divided by a chance is the smallest with that chance. Temperature 0:
+    the likeliest ones.
+    """
+    if temperature == 0:
+        return logits.argmax(-1)
+    noise = draws.exponential(logits)
+    return (logits / temperature - noise.log()).argmax(-1)
