@@ -171,6 +171,41 @@ def mdrnn_total(
     return (gmm + bce + mse) / (latents + 2) if include_reward else (gmm + bce) / (latents + 1)
 
 
+def token_world_loss(
+    logits: Tensor,
+    tokens: Tensor,
+    reward_nats: Tensor,
+    done: Tensor,
+    terminated: Tensor,
+    mask: Tensor,
+    next_mask: Tensor,
+    reward_weight: float = 1.0,
+    done_weight: float = 1.0,
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of a token world model, tokens + reward_weight * reward + end, in nats.
+
+    logits (B, T, K, V), tokens (B, T, K) of the next frames are read where next_mask (B, T) is 1;
+    the rewards' cross-entropies (B, T), and logits and truth of the ends (B, T), where mask is.
+    Each term is the mean over what is read. A step that ends its episode weighs `done_weight`.
+
+    Returns the scalar loss and its detached terms "tokens", "reward" and "end".
+    """
+    nats = F.cross_entropy(_widen(logits).flatten(0, 2), tokens.flatten(), reduction="none")
+    ends = F.binary_cross_entropy_with_logits(
+        _widen(done),
+        terminated,
+        reduction="none",
+        pos_weight=terminated.new_tensor(done_weight),
+    )
+    terms = {
+        "tokens": masked_mean(nats.view(tokens.shape).mean(-1), next_mask),
+        "reward": masked_mean(reward_nats, mask),
+        "end": masked_mean(ends, mask),
+    }
+    loss = terms["tokens"] + reward_weight * terms["reward"] + terms["end"]
+    return loss, {name: term.detach() for name, term in terms.items()}
+
+
 class PixelLoss(Enum):
     """What a pixel model minimises, per pixel value."""
 

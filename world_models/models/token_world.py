@@ -1,0 +1,267 @@
+"""A world model over tokens, which foresees all tokens of the next frame at once.
+
+After Cohen et al. 2024 (Improving token-based world models with parallel observation prediction).
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from world_models.models.block_attention import BlockAttention
+from world_models.models.retention import Retention
+from world_models.models.token_stack import NORM_EPSILON, Sequence, TokenStack
+from world_models.models.two_hot import TwoHot
+
+NEAREST_BLOCKS, FARTHEST_BLOCKS = 0.5, 8.0
+"""What the first and the last head of retention remember, about, in frames."""
+PUBLISHED_NEAREST, PUBLISHED_FARTHEST = 32.0, 512.0
+"""The same in tokens, as published for 65 tokens to a block."""
+
+Choose = Callable[[Tensor], Tensor]
+"""Draws tokens (B, n) from logits (B, n, V)."""
+
+
+class TokenState(NamedTuple):
+    """What the model has before it in B episodes."""
+
+    # (B, L, ...): see `Retention.empty` and `BlockAttention.empty`
+    memory: Tensor
+    # (B,) int64: tokens that went into it
+    seen: Tensor
+    # (B, K) int64: the newest frame
+    tokens: Tensor
+
+
+class Foreseen(NamedTuple):
+    """What follows T steps."""
+
+    # (B, T, K, V) logits of the next frame's tokens
+    tokens: Tensor
+    # (B, T, R) logits: see `reward_code`
+    reward: Tensor
+    # (B, T) logits: above 0, an end is more likely than not
+    done: Tensor
+
+
+class TokenWorldModel(nn.Module):
+    """Reads blocks, each the K tokens of a frame and an action; says what each step leads to.
+
+    With `pop` the next frame's tokens come from prediction tokens, all at once; without, each from
+    the token before it, one by one.
+    """
+
+    codes: Tensor
+
+    def __init__(
+        self,
+        vocabulary: int,
+        places: int,
+        action_size: int,
+        *,
+        code_size: int = 0,
+        width: int = 256,
+        heads: int = 4,
+        layers: int = 5,
+        dropout: float = 0.1,
+        sequence: str = "retention",
+        blocks: int = 10,
+        pop: bool = True,
+        parity: bool = False,
+    ) -> None:
+        """`places` is K. `code_size`: of the tokenizer's vectors that are read; 0: its own.
+
+        `blocks`: frames that attention reads back. `parity`: as published, where we do otherwise:
+        code vectors go in as they are, nothing is normed behind the last layer, retention fades
+        alike for any K, and of a reward only the sign is foreseen.
+        """
+        super().__init__()
+        self.config: dict[str, Any] = {
+            "vocabulary": vocabulary,
+            "places": places,
+            "action_size": action_size,
+            "code_size": code_size,
+            "width": width,
+            "heads": heads,
+            "layers": layers,
+            "dropout": dropout,
+            "sequence": sequence,
+            "blocks": blocks,
+            "pop": pop,
+            "parity": parity,
+        }
+        self.places = places
+        self.block = places + 1
+        self.pop = pop
+        self.read_tokens = TokenInput(vocabulary, code_size, width, as_they_are=parity)
+        self.read_action = nn.Linear(action_size, width, bias=False)
+        nn.init.normal_(self.read_action.weight)
+        self.ahead = nn.Parameter(torch.randn(places, width))
+        mixes = [self._mix(Sequence(sequence)) for _ in range(layers)]
+        self.stack = TokenStack(mixes, width, dropout)
+        self.norm = nn.Identity() if parity else nn.LayerNorm(width, eps=NORM_EPSILON)
+        self.reward_code: TwoHot | Signs = Signs() if parity else TwoHot()
+        self.token_head = head(width, vocabulary)
+        self.reward_head = head(width, self.reward_code.bins)
+        self.done_head = head(width, 1)
+
+    def _mix(self, sequence: Sequence) -> Retention | BlockAttention:
+        config = self.config
+        sizes = config["width"], config["heads"], config["dropout"]
+        if sequence is Sequence.attention:
+            return BlockAttention(*sizes, slots=max(1, config["blocks"] - 1) * self.block)
+        if config["parity"]:
+            return Retention(*sizes, PUBLISHED_NEAREST, PUBLISHED_FARTHEST)
+        return Retention(*sizes, NEAREST_BLOCKS * self.block, FARTHEST_BLOCKS * self.block)
+
+    def forward(self, tokens: Tensor, actions: Tensor) -> Foreseen:
+        """Frames (B, T+1, K) and the actions (B, T, A) between them -> what each step leads to.
+
+        Teacher forcing, from an empty memory. With `pop` the last frame is not read.
+        """
+        rows = len(tokens)
+        if self.pop:
+            blocks = self._blocks(tokens[:, :-1], actions)
+            return self._foresee(blocks, self.stack.empty(rows), self._nothing(rows))[0]
+        memory, seen = self._first_frame(tokens[:, :1])
+        return self._follow(tokens[:, 1:], actions, memory, seen)[0]
+
+    def begin(self, tokens: Tensor, actions: Tensor) -> TokenState:
+        """Rows that have seen c frames (B, c, K) and the actions (B, c-1, A) between them."""
+        rows = len(tokens)
+        if not self.pop:
+            memory, seen = self._first_frame(tokens[:, :1])
+            if actions.shape[1]:
+                _, memory, seen = self._follow(tokens[:, 1:], actions, memory, seen)
+            return TokenState(memory, seen, tokens[:, -1])
+        memory, seen = self.stack.empty(rows), self._nothing(rows)
+        if actions.shape[1]:
+            blocks = self._blocks(tokens[:, :-1], actions)
+            _, memory = self.stack(blocks, self.block, memory, seen)
+        return TokenState(memory, seen + actions.shape[1] * self.block, tokens[:, -1])
+
+    def step(
+        self, state: TokenState, actions: Tensor, choose: Choose
+    ) -> tuple[TokenState, Foreseen]:
+        """One step of all rows with actions (B, A), and what was foreseen of it, T = 1."""
+        if not self.pop:
+            return self._spell(state, actions, choose)
+        blocks = self._blocks(state.tokens[:, None], actions[:, None])
+        found, memory = self._foresee(blocks, state.memory, state.seen)
+        return TokenState(memory, state.seen + self.block, choose(found.tokens[:, 0])), found
+
+    def _nothing(self, rows: int) -> Tensor:
+        return torch.zeros(rows, dtype=torch.int64, device=self.ahead.device)
+
+    def _blocks(self, tokens: Tensor, actions: Tensor) -> Tensor:
+        """tokens (B, T, K), actions (B, T, A) -> (B, T, P, D)."""
+        return torch.cat([self.read_tokens(tokens), self.read_action(actions)[:, :, None]], dim=2)
+
+    def _foresee(self, blocks: Tensor, memory: Tensor, seen: Tensor) -> tuple[Foreseen, Tensor]:
+        """What blocks (B, T, P, D) lead to, and the memory after them."""
+        ahead = self.ahead.to(blocks.dtype).expand(*blocks.shape[:2], -1, -1)
+        x, memory = self.stack(torch.cat([blocks, ahead], dim=2), self.block, memory, seen)
+        said, at_action = self.norm(x[:, :, self.block :]), self.norm(x[:, :, self.places])
+        return self._heads(said, at_action), memory
+
+    def _heads(self, said: Tensor, at_action: Tensor) -> Foreseen:
+        done = self.done_head(at_action).squeeze(-1)
+        return Foreseen(self.token_head(said), self.reward_head(at_action), done)
+
+    def _first_frame(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
+        """The memory of rows that begin with a frame (B, 1, K)."""
+        rows = len(tokens)
+        x = self.read_tokens(tokens)
+        _, memory = self.stack(x, self.places, self.stack.empty(rows), self._nothing(rows))
+        return memory, self._nothing(rows) + self.places
+
+    def _follow(
+        self, tokens: Tensor, actions: Tensor, memory: Tensor, seen: Tensor
+    ) -> tuple[Foreseen, Tensor, Tensor]:
+        """T steps without prediction tokens, each an action (B, T, A) and then a frame (B, T, K).
+
+        What comes out at a token foresees the one after it.
+        """
+        steps = torch.cat([self.read_action(actions)[:, :, None], self.read_tokens(tokens)], dim=2)
+        x, memory = self.stack(steps, self.block, memory, seen)
+        x = self.norm(x[:, :, : self.places])
+        return self._heads(x, x[:, :, 0]), memory, seen + actions.shape[1] * self.block
+
+    def _spell(
+        self, state: TokenState, actions: Tensor, choose: Choose
+    ) -> tuple[TokenState, Foreseen]:
+        """One step, token by token."""
+        memory, seen, _ = state
+        given = self.read_action(actions)
+        tokens, said = [], []
+        for _ in range(self.places):
+            x, memory = self.stack(given[:, None, None], 1, memory, seen)
+            seen = seen + 1
+            said.append(self.norm(x[:, :, 0]))
+            tokens.append(choose(self.token_head(said[-1]))[:, 0])
+            given = self.read_tokens(tokens[-1])
+        _, memory = self.stack(given[:, None, None], 1, memory, seen)
+        found = self._heads(torch.stack(said, dim=2), said[0])
+        return TokenState(memory, seen + 1, torch.stack(tokens, dim=1)), found
+
+
+class TokenInput(nn.Module):
+    """Tokens as vectors: the tokenizer's codes, read by a linear map, or an own embedding."""
+
+    def __init__(self, vocabulary: int, code_size: int, width: int, as_they_are: bool) -> None:
+        super().__init__()
+        if code_size and as_they_are and code_size != width:
+            raise ValueError(
+                f"codes of {code_size} numbers go in as they are only at a width of {code_size}, "
+                f"not {width}"
+            )
+        shape = (vocabulary, code_size or width)
+        self.codes: Tensor | nn.Parameter
+        if code_size:
+            self.register_buffer("codes", torch.zeros(shape))
+        else:
+            self.codes = nn.Parameter(torch.randn(shape))
+        self.map = (
+            nn.Linear(code_size, width, bias=False) if code_size and not as_they_are else None
+        )
+        if self.map is not None:
+            nn.init.normal_(self.map.weight, std=code_size**-0.5)
+
+    def use(self, codes: Tensor) -> None:
+        """Read these vectors (V, D) of the tokenizer from now on."""
+        assert not isinstance(self.codes, nn.Parameter), "it has an embedding of its own"
+        assert codes.shape == self.codes.shape, (codes.shape, self.codes.shape)
+        with torch.no_grad():
+            self.codes.copy_(codes)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """tokens (...) -> (..., D)."""
+        table = self.codes
+        if self.map is not None:
+            # whatever the codes' scale, they come in as large as actions and prediction tokens
+            size = table.square().mean().sqrt().clamp(min=1e-12)
+            table = self.map(table / size)
+        return functional.embedding(tokens, table)
+
+
+class Signs(nn.Module):
+    """Rewards as three classes, by their signs; as `TwoHot`."""
+
+    bins = 3
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """logits (..., 3) -> the mean of the sign (...)."""
+        below, _, above = logits.float().softmax(-1).unbind(-1)
+        return above - below
+
+    def loss(self, logits: Tensor, numbers: Tensor) -> Tensor:
+        """The cross-entropy (...) in nats of logits (..., 3) to the signs of numbers (...)."""
+        said = logits.float().log_softmax(-1)
+        return -said.gather(-1, numbers.sign().long()[..., None] + 1)[..., 0]
+
+
+def head(width: int, size: int) -> nn.Sequential:
+    """What is said from an output: (..., D) -> (..., size)."""
+    return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size))
