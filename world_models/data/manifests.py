@@ -15,6 +15,8 @@ STORE_COLUMNS = ("frames", "actions", "rewards", "done")
 Digest = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
 Positive = Annotated[int, Field(ge=1, lt=1 << 40)]
 Index = Annotated[int, Field(ge=0, lt=1 << 40)]
+Side = Annotated[int, Field(ge=1, le=1 << 15)]
+Grid = Annotated[list[Side], Field(min_length=2, max_length=2)]
 
 
 def shard_name(index: int, part: str = "") -> str:
@@ -99,6 +101,23 @@ class OldLatentsManifest(_Latents):
     shards: Annotated[list[Shard], FailFast(), Field(min_length=1)]
 
 
+class TokensManifest(Stored):
+    """manifest.json of tokens."""
+
+    tokenizer: Text
+    vocabulary: int = Field(ge=2, le=1 << 15)
+    grid: Grid
+    shards: Annotated[list[_EncodedShard], FailFast(), Field(min_length=1)]
+
+
+class TokensMark(Shard):
+    """The commit mark of a shard's tokens."""
+
+    vocabulary: int = Field(ge=2, le=1 << 15)
+    grid: Grid
+    key: dict[Text, Text]
+
+
 class LatentsMark(Shard):
     """The commit mark of a shard's latents."""
 
@@ -140,13 +159,20 @@ def require_store(manifest: dict[str, Any], columns: Sequence[str], path: Path) 
 
 def require_mark(mark: dict[str, Any], columns: Sequence[str], path: Path) -> None:
     """A commit mark that fits its schema and the name of its file, or a ValueError."""
-    schema = EpisodesMark if "episodes" in mark or "frames" in columns else LatentsMark
+    schema = _mark_schema(mark, columns)
     require(schema, mark, path)
     require_shards([mark], columns, path)
     if path.name != f"{shard_name(mark['index'])}.json":
         raise damaged(path, f"index is {mark['index']}")
     if schema is EpisodesMark:
         require_places(mark["episodes"], [mark], path)
+
+
+def _mark_schema(mark: dict[str, Any], columns: Sequence[str]) -> type[Shard]:
+    """What a commit mark must hold, by the columns of its shard."""
+    if "episodes" in mark or "frames" in columns:
+        return EpisodesMark
+    return TokensMark if "tokens" in columns else LatentsMark
 
 
 def require_places(

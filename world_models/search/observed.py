@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from world_models.data.encoded import ENCODE_BATCH_SIZE
 from world_models.data.episode import Episode
-from world_models.data.latents import ENCODE_BATCH_SIZE
 from world_models.data.store import EpisodeStore
 from world_models.runs.progress import tracked
 from world_models.worlds.latent import WorldModel
