@@ -60,6 +60,18 @@ SMALL = {
         "checkpoint_interval=2",
     ],
 }
+SMALL["tokenizer"] = [
+    "max_steps=7",
+    "base_channels=8",
+    "downsamplings=4",
+    "vocabulary=16",
+    "code_size=8",
+    "batch_size=8",
+    "val_frames=12",
+    "val_every_steps=3",
+    "log_every=2",
+    "checkpoint_interval=2",
+]
 SMALL["pixel_gray84"] = SMALL["pixel"]
 STAGES = ["rollout", "vae", "mdrnn", "controller", "evaluate"]
 """Those of the pipeline."""

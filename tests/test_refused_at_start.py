@@ -18,6 +18,7 @@ FED_BY = {
     "evaluate": "controller",
     "pixel": "rollout",
     "autoencoder": "rollout",
+    "tokenizer": "rollout",
 }
 """Which run of the finished pipeline feeds a stage."""
 CASES = [
@@ -37,6 +38,8 @@ CASES = [
     ("pixel", "stage.data.pin_memory=true", "stage.data.pin_memory=true is for device=cuda"),
     ("pixel", "stage.image_size=33", "takes pictures with an even side, not 33"),
     ("autoencoder", "stage.data.pin_memory=true", "stage.data.pin_memory=true is for device=cuda"),
+    ("tokenizer", "stage.downsamplings=9", "stage.downsamplings is 9"),
+    ("tokenizer", "stage.perceptual=lpips", "needs stage.perceptual_weights, a folder"),
     ("play", "stage.height=20", "stage.height is 20"),
     ("play", "stage.pixel=nowhere", "nowhere.* is no run folder"),
     ("play", "stage.source=nowhere", "nowhere.* does not exist"),

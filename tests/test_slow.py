@@ -40,8 +40,9 @@ AIMED = {
     "controller": "checkpoints/.*.tmp",
     "pixel": "checkpoints/.*.tmp",
     "autoencoder": "checkpoints/.*.tmp",
+    "tokenizer": "checkpoints/.*.tmp",
 }
-ALONE = ["pixel", "autoencoder"]
+ALONE = ["pixel", "autoencoder", "tokenizer"]
 """Stages on the pipeline's episodes that are no part of it."""
 
 

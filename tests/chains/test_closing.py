@@ -24,7 +24,7 @@ def run_of(folder: Path) -> Run:
 @pytest.mark.parametrize(
     ("stage", "following"),
     [
-        ("rollout", ["vae", "pixel", "autoencoder", "play"]),
+        ("rollout", ["vae", "pixel", "autoencoder", "tokenizer", "play"]),
         ("vae", ["mdrnn"]),
         ("mdrnn", ["controller", "play", "export"]),
         ("controller", ["evaluate", "play", "export"]),

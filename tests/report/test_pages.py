@@ -12,7 +12,17 @@ from report.fabricated import Page
 
 from world_models.main import main
 from world_models.measures.rows import QUANTITIES, CalibrationBin
-from world_models.report import autoencoder, controller, evaluate, mdrnn, pixel, rare, rollout, vae
+from world_models.report import (
+    autoencoder,
+    controller,
+    evaluate,
+    mdrnn,
+    pixel,
+    rare,
+    rollout,
+    tokenizer,
+    vae,
+)
 from world_models.report import convert as convert_report
 from world_models.report.ends import ENDS
 from world_models.report.headline import headline
@@ -53,6 +63,12 @@ def evaluated_pixels(pixels: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 def autoencoded(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     outputs = tmp_path_factory.mktemp("autoencoder")
     return run_stage(outputs, *small("autoencoder", f"upstream={finished / 'rollout'}"))
+
+
+@pytest.fixture(scope="module")
+def tokenized(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    outputs = tmp_path_factory.mktemp("tokenizer")
+    return run_stage(outputs, *small("tokenizer", f"upstream={finished / 'rollout'}"))
 
 
 @pytest.fixture(scope="module")
@@ -116,6 +132,10 @@ def test_the_page_of_its_evaluation_shows_all_it_can(evaluated_pixels: Path) -> 
 
 def test_the_page_of_the_autoencoder_shows_all_it_can(autoencoded: Path) -> None:
     check_page(autoencoded, autoencoder.CAPTIONS)
+
+
+def test_the_page_of_a_tokenizer_shows_all_it_can(tokenized: Path) -> None:
+    check_page(tokenized, tokenizer.CAPTIONS)
 
 
 def test_the_page_of_converted_episodes_shows_all_it_can(converted: Path) -> None:

@@ -34,6 +34,7 @@ def test_long_parts_of_a_pipeline_have_a_bar(part: str, finished: Path, bars: li
             ["time a step", "go through windows", "judge rewards and ends"],
         ),
         ("autoencoder", [], ["validate the autoencoder"]),
+        ("tokenizer", [], ["judge on held-out frames", "tokens"]),
     ],
 )
 def test_long_parts_of_other_stages_have_a_bar(

@@ -11,7 +11,7 @@ from commands import newest, small
 from world_models.main import main
 from world_models.runs import training
 from world_models.runs.metrics import read_csv
-from world_models.stages import autoencoder, mdrnn, vae
+from world_models.stages import autoencoder, mdrnn, tokenizer, vae
 
 HOURS = 36_000.0
 
@@ -22,6 +22,7 @@ HOURS = 36_000.0
         ("vae", vae, "rollout", "validate"),
         ("mdrnn", mdrnn, "vae", "validate"),
         ("autoencoder", autoencoder, "rollout", "save_reconstructions"),
+        ("tokenizer", tokenizer, "rollout", "log_line"),
     ],
 )
 def test_judging_is_no_part_of_the_rate(

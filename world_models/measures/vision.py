@@ -19,6 +19,7 @@ from world_models.data.loading import watched_split
 from world_models.data.store import EpisodeStore
 from world_models.losses import latent_kl
 from world_models.measures.rows import BaselineRow, VisionRow
+from world_models.runs.numbers import evenly_spaced
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
 
@@ -41,11 +42,14 @@ class HeldOut:
     They are the validation episodes', or the training episodes' where there are none.
     """
 
-    def __init__(self, store: EpisodeStore) -> None:
+    def __init__(self, store: EpisodeStore, most: int | None = None) -> None:
+        """Of more than `most` frames so many are gone through, evenly spread."""
         self.split = watched_split(store, "frames")
         self.data = ObservationDataset(store, self.split)
         lengths = [row.length + store.has_final_frame for row in store.episodes(self.split)]
         self._begins = np.cumsum([0, *lengths])[:-1]
+        count = min(most or len(self.data), len(self.data))
+        self.chosen = evenly_spaced(len(self.data), count)
 
     def __len__(self) -> int:
         return len(self.data)
@@ -55,10 +59,11 @@ class HeldOut:
 
         An episode's first frame has itself before it.
         """
-        order = batches(len(self.data), FRAMES_AT_ONCE, seed=0, epoch=0, shuffle=False)
-        with ProgressBar("judge on held-out frames", len(self), rate_unit="frames") as bar:
+        order = batches(len(self.chosen), FRAMES_AT_ONCE, seed=0, epoch=0, shuffle=False)
+        count = len(self.chosen)
+        with ProgressBar("judge on held-out frames", count, rate_unit="frames") as bar:
             for indices in order:
-                yield self.pairs(indices)
+                yield self.pairs(self.chosen[indices])
                 bar.advance(len(indices))
 
     def pairs(self, indices: npt.NDArray[np.int64]) -> tuple[Tensor, Tensor]:
@@ -216,7 +221,7 @@ def quality(found: Judgement, table: list[BaselineRow], tolerance: float) -> dic
     """
     latents = found.latents
     rows = [baseline_row("V", len(latents.kl), found.pictures), *table]
-    pictures = [{name: _or_none(value) for name, value in cells(row).items()} for row in rows]
+    pictures = [{name: finite_or_none(value) for name, value in cells(row).items()} for row in rows]
     facts = {"frames": latents.frames, "moving": found.pictures.moving, "kl_tolerance": tolerance}
     scores = cells(found.row(tolerance))
     terms = {name: value for name, value in scores.items() if name not in pictures[0]}
@@ -227,5 +232,6 @@ def quality(found: Judgement, table: list[BaselineRow], tolerance: float) -> dic
     return {"pictures": pictures, **facts, **terms, "latent_size": len(latents.kl), **vectors}
 
 
-def _or_none(value: Any) -> Any:
+def finite_or_none(value: Any) -> Any:
+    """A number, or None for one that JSON has not."""
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -79,3 +79,25 @@ def read_scores(path: Path) -> AgentScores | PixelScores:
 def read_quality(path: Path) -> Quality:
     """quality.json; a damaged one is a ValueError."""
     return parsed(Quality, read_json(path), path)
+
+
+class TokenizerQuality(Stored):
+    """quality.json of a tokenizer; its own pictures come first."""
+
+    kind: Text
+    frames: Count
+    pictures: list[Picture] = Field(min_length=1)
+    # of a frame; codes that there are, and that held-out frames use
+    tokens: Count
+    vocabulary: Count
+    used: Count
+    perplexity: float
+    # of the frames
+    exact: Share
+    # how often each code is used, most first
+    usage: list[Count] = Field(min_length=1)
+
+
+def read_tokenizer_quality(path: Path) -> TokenizerQuality:
+    """quality.json of a tokenizer; a damaged one is a ValueError."""
+    return parsed(TokenizerQuality, read_json(path), path)

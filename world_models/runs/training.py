@@ -119,7 +119,7 @@ class Training(Generic[M]):
 
     def table(self, name: str) -> str:
         """How the table `name` of this training is called among those of the run."""
-        return f"{self.part}_{name}" if self.part else name
+        return table_of(self.part, name)
 
     def last(self, run: Run) -> Path:
         """The checkpoint from which this training is resumed."""
@@ -169,11 +169,7 @@ class Training(Generic[M]):
             "carried": self.carried,
             "names": self.names,
             "average": None if self.average is None else self.average.state_dict(),
-            "csv_offsets": {
-                name: offset
-                for name, offset in metrics.offsets.items()
-                if name.startswith(self.table(""))
-            },
+            "csv_offsets": own_offsets(metrics, self.part),
         }
         save_checkpoint(self.last(run), self.kind, {**self._identity(run), **state})
 
@@ -280,6 +276,17 @@ class Training(Generic[M]):
         self.epoch += 1
         self.batch = 0
         return self.stopper.update(watched)
+
+
+def table_of(part: str, name: str) -> str:
+    """How the table `name` of a part is called among those of its run."""
+    return f"{part}_{name}" if part else name
+
+
+def own_offsets(metrics: MetricsLog, part: str) -> dict[str, int]:
+    """The offsets of the tables of a part; without a part, those of all."""
+    begins = table_of(part, "")
+    return {name: offset for name, offset in metrics.offsets.items() if name.startswith(begins)}
 
 
 def resume_together(run: Run, *trainings: Training[Any]) -> MetricsLog:

@@ -9,6 +9,7 @@ STAGES = [
     "evaluate",
     "pixel",
     "autoencoder",
+    "tokenizer",
     "play",
     "export",
     "runs",
