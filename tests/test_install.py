@@ -23,6 +23,7 @@ PAGES = [
     "docs/running.md",
     "docs/controller.md",
     "docs/next_frames.md",
+    "docs/tokens.md",
     "docs/data.md",
     "docs/play.md",
 ]
