@@ -38,3 +38,4 @@ benchmark: setup
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.pixel
 	$(BIN)/python -m benchmarks.dream
+	$(BIN)/python -m benchmarks.rem
