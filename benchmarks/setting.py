@@ -20,7 +20,9 @@ from world_models.main import main as command_line
 from world_models.models.convvae import ConvVAE
 from world_models.runs.device import Device, resolve_device
 from world_models.runs.run import Run
-from world_models.stages import vae
+from world_models.stages.vae.best import best_model
+from world_models.stages.vae.config import VAEConfig
+from world_models.stages.vae.learning import build
 
 
 @dataclass
@@ -54,10 +56,10 @@ def prepare(folder: Path, options: argparse.Namespace) -> Setting:
     run = Run(folder / "run", 0, resolve_device(Device(options.device)), Backend.gymnasium, env)
     (run.path / "checkpoints").mkdir(parents=True)
     run.manifest = {"stage": "vae", "inputs": []}
-    vae.build(vae.VAEConfig(), run).save_best(run, {})
+    build(VAEConfig(), run).save_best(run, {})
     write_npz(store, folder / "npz", np.savez)
     write_npz(store, folder / "npz_compressed", np.savez_compressed)
-    return Setting(folder, run, store, vae.best_model(run), options.rounds)
+    return Setting(folder, run, store, best_model(run), options.rounds)
 
 
 def collect(folder: Path, env: EnvSpec, episodes: int, synthetic: bool) -> EpisodeStore:

@@ -38,7 +38,10 @@ from world_models.runs.device import Device, Precision, resolve_precision
 from world_models.runs.files import sha256
 from world_models.runs.numbers import num_cores
 from world_models.runs.training import Training
-from world_models.stages import mdrnn, vae
+from world_models.stages import mdrnn
+from world_models.stages.vae import learning as vae_learning
+from world_models.stages.vae.best import encode_episodes
+from world_models.stages.vae.config import VAEConfig
 
 
 @dataclass
@@ -69,15 +72,17 @@ def rates_in_turns(
 def train_vae(setting: Setting) -> Rates:
     """Frames per second of V's training."""
     run, precision = setting.run, resolve_precision(Precision.auto, setting.run.device)
-    cfg = vae.VAEConfig(train_batch_size=64, precision=precision)
-    training = vae.build(cfg, run)
+    cfg = VAEConfig(train_batch_size=64, precision=precision)
+    training = vae_learning.build(cfg, run)
     metrics = run.metrics(None)
 
     def step(x: torch.Tensor) -> None:
         draw = seeding.torch_generator(
             run.seed, "vae", "noise", training.step, device=setting.device
         )
-        loss, terms, _ = vae.loss_terms(cfg, run.device, training.model, x.to(setting.device), draw)
+        loss, terms, _ = vae_learning.loss_terms(
+            cfg, run.device, training.model, x.to(setting.device), draw
+        )
         training.update(loss, {"loss": loss, **terms}, metrics)
 
     data, size = ObservationDataset(setting.store, "train"), cfg.train_batch_size
@@ -205,7 +210,7 @@ def encode(setting: Setting) -> Rates:
 
     def ours() -> None:
         shutil.rmtree(folder, ignore_errors=True)
-        vae.encode_episodes(setting.run, setting.model, setting.store)
+        encode_episodes(setting.run, setting.model, setting.store)
 
     @torch.inference_mode()
     def bare(size: int) -> None:

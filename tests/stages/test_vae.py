@@ -26,8 +26,9 @@ from world_models.runs.metrics import read_csv
 from world_models.runs.past import PastRun
 from world_models.runs.run import Run
 from world_models.runs.training import Training
-from world_models.stages import vae
-from world_models.stages.vae import VAEConfig, build, flipped, loss_terms, resolve
+from world_models.stages.vae import pace, watching
+from world_models.stages.vae.config import VAEConfig, resolve
+from world_models.stages.vae.learning import build, flipped, loss_terms
 
 COLUMNS = [
     "epoch",
@@ -176,7 +177,7 @@ def test_flips_change_training_and_survive_a_cut(
         assert main([*arguments, f"outputs={tmp_path / 'cut'}"]) == 130
     cut = newest(tmp_path / "cut")
     with monkeypatch.context() as patch:
-        patch.setattr(vae, "baselines", lambda *rest: pytest.fail("they are known already"))
+        patch.setattr(watching, "baselines", lambda *rest: pytest.fail("they are known already"))
         assert main([f"resume={cut}"]) == 0
     assert_equal_runs(whole, cut)
     assert (whole / "baselines.csv").read_bytes() == (finished / "vae/baselines.csv").read_bytes()
@@ -333,14 +334,14 @@ def test_minutes_become_frames_once(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Two epochs of 0.1 minutes together, at 2 seconds for a step of 16 frames: 1.5 steps each."""
-    monkeypatch.setattr(vae, "seconds_per_step", lambda *_: 2.0)
+    monkeypatch.setattr(pace, "seconds_per_step", lambda *_: 2.0)
     whole = train(finished, tmp_path / "whole", "stage.minutes=0.1")
     with monkeypatch.context() as patch:
         patch.setattr(Training, "update", fails_at(3, Training.update))
         keys = ["stage.minutes=0.1", "stage.checkpoint_interval=1"]
         upstream = f"upstream={finished / 'rollout'}"
         assert main(small("vae", upstream, *keys, f"outputs={tmp_path / 'cut'}")) == 130
-    monkeypatch.setattr(vae, "seconds_per_step", lambda *_: 1e-9)
+    monkeypatch.setattr(pace, "seconds_per_step", lambda *_: 1e-9)
     cut = newest(tmp_path / "cut")
     assert main([f"resume={cut}"]) == 0
     for run in (whole, cut):

@@ -11,7 +11,7 @@ from world_models.stages.controller import ControllerConfig
 from world_models.stages.evaluate import EvaluateConfig
 from world_models.stages.mdrnn import MDRNNConfig
 from world_models.stages.rollout import PolicyName, RolloutConfig
-from world_models.stages.vae import VAEConfig
+from world_models.stages.vae.config import VAEConfig
 
 
 def later() -> Any:

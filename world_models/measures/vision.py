@@ -235,3 +235,14 @@ def quality(found: Judgement, table: list[BaselineRow], tolerance: float) -> dic
 def finite_or_none(value: Any) -> Any:
     """A number, or None for one that JSON has not."""
     return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def log_line(validation: VisionRow, table: list[BaselineRow]) -> str:
+    """A judgement in a line for people."""
+    terms = (
+        f"validation loss {validation.loss:.2f} "
+        f"(reconstruction {validation.reconstruction:.2f}, KL {validation.kl:.2f} nats)"
+    )
+    beside = ", ".join(f"{row.name} {row.psnr:.2f}" for row in table)
+    quality = f"PSNR {validation.psnr:.2f} dB ({beside})"
+    return f"{terms}, {quality}, {validation.active} latents active"

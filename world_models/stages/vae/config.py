@@ -1,0 +1,77 @@
+"""The configuration of the stage vae, and what of it is refused at the start."""
+
+from dataclasses import dataclass, field, replace
+
+from world_models.config.stage import Setting
+from world_models.models.convvae import IMAGE_SIZE
+from world_models.runs.device import Precision
+from world_models.runs.numbers import require_not_negative, require_positive
+from world_models.runs.run import BUDGET, PATH, RUNTIME
+from world_models.runs.schedule import check_factor
+from world_models.runs.starting import starting_checkpoint
+
+
+@dataclass
+class VAEConfig:
+    """A frame's loss is its squared error plus kl_weight * max(KL, kl_tolerance * latent_size).
+
+    It is in nats. The error of a pixel weighs 1 + motion_weight * its distance, 0 to 1, from the
+    mean of the training frames: in a scene that stands still, what moves is far from it. Patience
+    counts epochs without a better validation loss; `checkpoint_interval` counts training steps.
+    Where all epochs would take longer than `minutes`, each reads so many frames fewer, drawn anew:
+    their number follows once from the measured rate.
+    """
+
+    latent_size: int = 32
+    train_batch_size: int = 32
+    num_epochs: int = field(default=10, metadata=BUDGET)
+    minutes: float | None = None
+    learning_rate: float = 1e-3
+    kl_weight: float = 0.1  # of the original: 1
+    kl_tolerance: float = 0.0  # free bits of each latent, in nats
+    motion_weight: float = 0.0
+    horizontal_flip: bool = False  # mirror half of the training frames, drawn anew each time
+    # vae run folder, or its checkpoint, whose weights are the first ones
+    start_from: str | None = field(default=None, metadata=PATH)
+    scheduler_patience: int = 5
+    scheduler_factor: float = 0.5
+    early_stopping_patience: int = 30
+    sample_interval: int = field(default=5, metadata=RUNTIME)
+    checkpoint_interval: int = field(default=500, metadata=RUNTIME)
+    precision: Precision = Precision.auto
+    compile: bool = field(default=True, metadata=RUNTIME)  # torch.compile, on cuda only
+
+    def __post_init__(self) -> None:
+        require_positive(
+            "stage",
+            self,
+            "latent_size",
+            "train_batch_size",
+            "num_epochs",
+            "minutes",
+            "learning_rate",
+            "sample_interval",
+        )
+        require_positive("stage", self, "checkpoint_interval", "early_stopping_patience")
+        require_not_negative("stage", self, "kl_weight", "kl_tolerance", "motion_weight")
+        require_not_negative("stage", self, "scheduler_patience")
+        check_factor(self.scheduler_factor)
+
+
+def resolve(cfg: VAEConfig, setting: Setting) -> VAEConfig:
+    """A copy in which `start_from` is the absolute path of a checkpoint.
+
+    Weights that do not fit, and frames of another size than V's, are refused.
+    """
+    pre = setting.env.preprocessing
+    if pre.size != IMAGE_SIZE:
+        raise ValueError(
+            f"stage=vae takes {IMAGE_SIZE}x{IMAGE_SIZE} frames "
+            f"and these are {pre.size}x{pre.size}: "
+            f"collect episodes with env.size={IMAGE_SIZE}"
+        )
+    if cfg.start_from is None:
+        return cfg
+    needed = {"img_channels": pre.channels, "latent_size": cfg.latent_size}
+    keys = "stage.latent_size and env.grayscale"
+    return replace(cfg, start_from=str(starting_checkpoint(cfg.start_from, "vae", needed, keys)))

@@ -1,0 +1,62 @@
+"""Minutes become frames of an epoch, at a rate that is measured once."""
+
+import logging
+import time
+
+import numpy as np
+import torch
+
+from world_models.data.datasets import ObservationDataset, to_float
+from world_models.models.convvae import ConvVAE
+from world_models.runs import seeding
+from world_models.runs.checkpoint import load_checkpoint
+from world_models.runs.device import place
+from world_models.runs.run import Run
+from world_models.stages.vae.config import VAEConfig
+from world_models.stages.vae.learning import loss_terms
+
+log = logging.getLogger(__name__)
+
+
+TIMED = 8
+"""Steps that are timed, after two that are not, to turn minutes into frames."""
+
+
+def frames_per_epoch(
+    cfg: VAEConfig, run: Run, data: ObservationDataset, mean: torch.Tensor | None
+) -> int:
+    """All frames, or as many as an epoch can read in its share of `cfg.minutes`.
+
+    That is measured once, and a resumed run keeps to it.
+    """
+    if run.last.is_file():
+        return int(load_checkpoint(run.last, "vae")["frames_per_epoch"])
+    assert cfg.minutes is not None
+    seconds = seconds_per_step(cfg, run, data, mean)
+    steps = max(1, round(60 * cfg.minutes / cfg.num_epochs / seconds))
+    frames = min(len(data), steps * cfg.train_batch_size)
+    log.info("%.0f frames/s: an epoch has %d frames", cfg.train_batch_size / seconds, frames)
+    return frames
+
+
+def seconds_per_step(
+    cfg: VAEConfig, run: Run, data: ObservationDataset, mean: torch.Tensor | None
+) -> float:
+    """Of a V that is trained for TIMED batches, after two that are not timed, and thrown away."""
+    with seeding.seeded_weights(run.seed, "vae", "trial"):
+        trial = ConvVAE(run.env.preprocessing.channels, cfg.latent_size)
+    trial = place(trial, run.device, cfg.compile)
+    optimizer = torch.optim.Adam(trial.parameters(), fused=True)
+    draw = seeding.torch_generator(run.seed, "vae", "trial", device=run.device.value)
+    clock = []
+    for step in range(2 + TIMED):
+        indices = np.arange(step, step + cfg.train_batch_size) % len(data)
+        x = to_float(data.__getitems__(indices), run.device.value)
+        loss, _, _ = loss_terms(cfg, run.device, trial, x, draw, mean)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        # waits for a GPU
+        loss.item()
+        clock.append(time.monotonic())
+    return (clock[-1] - clock[1]) / TIMED
