@@ -33,12 +33,15 @@ from world_models.data.chunks import Chunks, read_chunks
 from world_models.data.datasets import LatentSequenceDataset, ObservationDataset, batches, to_float
 from world_models.data.latents import LatentStore
 from world_models.models.convvae import ConvVAE
+from world_models.models.mdrnn import MDRNN
 from world_models.runs import seeding
 from world_models.runs.device import Device, Precision, resolve_precision
 from world_models.runs.files import sha256
 from world_models.runs.numbers import num_cores
 from world_models.runs.training import Training
-from world_models.stages import mdrnn
+from world_models.stages.mdrnn import learning as mdrnn_learning
+from world_models.stages.mdrnn.config import MDRNNConfig
+from world_models.stages.mdrnn.reading import data_sets, training_order
 from world_models.stages.vae import learning as vae_learning
 from world_models.stages.vae.best import encode_episodes
 from world_models.stages.vae.config import VAEConfig
@@ -127,10 +130,10 @@ def _npz_frames(setting: Setting, name: str, size: int) -> Iterator[torch.Tensor
 
 def train_mdrnn(setting: Setting) -> Rates:
     """Steps of sequences per second of M's training: batch x seq_len in a step of the optimizer."""
-    run, cfg = setting.run, mdrnn.MDRNNConfig()
+    run, cfg = setting.run, MDRNNConfig()
     latents = LatentStore.open(run.path / "latents", sha256(run.best), setting.store)
-    data, _ = mdrnn.data_sets(cfg, run, setting.store, latents)
-    training = mdrnn.build(cfg, run, latents.latent_size)
+    data, _ = data_sets(cfg, run, setting.store, latents)
+    training = mdrnn_learning.build(cfg, run, latents.latent_size)
     metrics = run.metrics(None)
 
     def step(given: tuple[Chunks, LatentBatch]) -> None:
@@ -138,7 +141,7 @@ def train_mdrnn(setting: Setting) -> Rates:
         draw = seeding.torch_generator(
             run.seed, "mdrnn", "noise", training.step, device=setting.device
         )
-        loss, terms, training.carried = mdrnn.loss_terms(
+        loss, terms, training.carried = mdrnn_learning.loss_terms(
             cfg, training.model, batch, chunks, training.carried, draw
         )
         training.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
@@ -167,16 +170,14 @@ def train_mdrnn(setting: Setting) -> Rates:
 
 def _windows(
     setting: Setting,
-    cfg: mdrnn.MDRNNConfig,
-    training: Training[mdrnn.MDRNN],
+    cfg: MDRNNConfig,
+    training: Training[MDRNN],
     data: LatentSequenceDataset,
 ) -> Iterator[tuple[Chunks, LatentBatch]]:
     """As stage=mdrnn reads them."""
     while True:
         training.batch = 0
-        for chunks, batch in read_chunks(
-            data, mdrnn.training_order(cfg, setting.run, training, data)
-        ):
+        for chunks, batch in read_chunks(data, training_order(cfg, setting.run, training, data)):
             if len(chunks.items) == cfg.batch_size:
                 yield chunks, batch
         training.epoch += 1

@@ -25,7 +25,7 @@ from world_models.runs.device import Device
 from world_models.runs.files import write_json
 from world_models.runs.past import PastRun
 from world_models.stages.controller import ControllerConfig
-from world_models.stages.mdrnn import MDRNNConfig
+from world_models.stages.mdrnn.config import MDRNNConfig
 from world_models.stages.vae.config import VAEConfig
 
 ENVIRONMENTS = ["car_racing", "coinrun", "gymnasium", "pellet", "take_cover"]

@@ -9,6 +9,7 @@ from equality import assert_equal_runs
 from world_models.main import main
 from world_models.runs.metrics import read_csv
 from world_models.stages import mdrnn
+from world_models.stages.mdrnn import watching
 
 TABLES = ("likelihood", "open_loop", "calibration", "calibration_scores", "ends")
 
@@ -39,7 +40,7 @@ def test_stopped_while_judging_then_resumed_leaves_the_same_tables(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(mdrnn, moment, stopped)
+        patch.setattr(watching if moment == "judge" else mdrnn, moment, stopped)
         assert main(small("mdrnn", f"upstream={finished / 'vae'}", f"outputs={tmp_path}")) == 130
     run = newest(tmp_path)
     assert all((run / f"{name}.csv").is_file() == (moment == "show_dreams") for name in TABLES)

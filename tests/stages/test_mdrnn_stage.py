@@ -30,8 +30,8 @@ from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
 from world_models.runs.run import Run
 from world_models.runs.training import Training
-from world_models.stages import mdrnn
-from world_models.stages.mdrnn import MDRNNConfig, Sequences
+from world_models.stages.mdrnn import learning, reading, showing, train_epoch, watching
+from world_models.stages.mdrnn.config import MDRNNConfig, Sequences
 from world_models.worlds.latent import load_vae, load_world_model
 
 EPISODES = {"sequences": Sequences.episodes, "batch_size": 4, "seq_len": 8, "hidden_size": 12}
@@ -88,8 +88,8 @@ def test_episodes_are_read_with_the_state_carried_from_their_beginning(
 ) -> None:
     """An epoch of the stage itself, weights held still, against each episode alone."""
     cfg, run, (store, latents) = MDRNNConfig(**EPISODES), run_in(finished, tmp_path), stored
-    data, _ = mdrnn.data_sets(cfg, run, store, Means(latents))
-    training, predicted = mdrnn.build(cfg, run, latents.latent_size), []
+    data, _ = reading.data_sets(cfg, run, store, Means(latents))
+    training, predicted = learning.build(cfg, run, latents.latent_size), []
     expected = read_alone(training.model, data)
     plain = MDRNN.carry_on
 
@@ -102,9 +102,9 @@ def test_episodes_are_read_with_the_state_carried_from_their_beginning(
     monkeypatch.setattr(
         Training, "update", lambda self, *rest: setattr(self, "step", self.step + 1)
     )
-    order = list(mdrnn.training_order(cfg, run, training, data))
+    order = list(reading.training_order(cfg, run, training, data))
     with ProgressBar("", None) as bar:
-        mdrnn.train_epoch(cfg, run, training, data, MetricsLog(tmp_path), bar)
+        train_epoch(cfg, run, training, data, MetricsLog(tmp_path), bar)
     compared = sum(
         compare(data, chunks, mus, expected) for chunks, mus in zip(order, predicted, strict=True)
     )
@@ -131,7 +131,7 @@ def test_validation_carries_the_state_where_training_does(
 ) -> None:
     """The whole validation episodes at once, each from its beginning, have the same likelihood."""
     cfg, run, (store, latents) = MDRNNConfig(**EPISODES), run_in(finished, tmp_path), stored
-    training = mdrnn.build(cfg, run, latents.latent_size)
+    training = learning.build(cfg, run, latents.latent_size)
     longest = max(row.length for row in store.episodes("validation"))
     assert longest > 2 * cfg.seq_len
     found = {}
@@ -141,8 +141,8 @@ def test_validation_carries_the_state_where_training_does(
         "cut": {"sequences": Sequences.windows},
     }.items():
         config = replace(cfg, **keys)
-        data = mdrnn.data_sets(config, run, store, Means(latents))[1]
-        found[name] = cells(mdrnn.validate(config, run, training, data))
+        data = reading.data_sets(config, run, store, Means(latents))[1]
+        found[name] = cells(watching.validate(config, run, training, data))
     assert found["carried"] == pytest.approx(found["whole"], rel=1e-5)
     assert found["cut"]["gmm"] != pytest.approx(found["whole"]["gmm"], rel=1e-5)
 
@@ -152,14 +152,16 @@ def test_keys_of_the_data_and_the_loss_reach_them(
 ) -> None:
     run, (store, latents) = run_in(finished, tmp_path), stored
     plain = MDRNNConfig(seq_len=8, hidden_size=12)
-    data, validation = mdrnn.data_sets(plain, run, store, latents)
-    part, same = mdrnn.data_sets(replace(plain, dataset_fraction=0.3), run, store, latents)
+    data, validation = reading.data_sets(plain, run, store, latents)
+    part, same = reading.data_sets(replace(plain, dataset_fraction=0.3), run, store, latents)
     assert (len(data.windows_per_episode), len(part.windows_per_episode)) == (22, 7) and len(
         same
     ) == len(validation)
-    training = mdrnn.build(plain, run, latents.latent_size)
+    training = learning.build(plain, run, latents.latent_size)
     plain_order, order = (
-        np.concatenate([chunks.items for chunks in mdrnn.training_order(cfg, run, training, data)])
+        np.concatenate(
+            [chunks.items for chunks in reading.training_order(cfg, run, training, data)]
+        )
         for cfg in (replace(plain, terminal_prob=0.0), replace(plain, terminal_prob=1.0))
     )
     assert len(order) == data.tiles
@@ -171,7 +173,7 @@ def test_keys_of_the_data_and_the_loss_reach_them(
     batch, state = data.__getitems__(ends.items), training.model.get_init_hidden(22)
     assert batch.terminated.any()
     terms = [
-        mdrnn.loss_terms(cfg, training.model, batch, ends, state, seeding.torch_generator(0))[1]
+        learning.loss_terms(cfg, training.model, batch, ends, state, seeding.torch_generator(0))[1]
         for cfg in (plain, replace(plain, done_weight=10.0))
     ]
     assert terms[1]["bce"] > terms[0]["bce"] and terms[1]["gmm"] == terms[0]["gmm"]
@@ -205,7 +207,7 @@ def test_dreams_are_shown_at_the_temperature(finished: Path, tmp_path: Path) -> 
     best = [finished / stage / "checkpoints/best.pt" for stage in ("vae", "mdrnn")]
     world = load_world_model(*best, run.env)
     for name, temperature in (("cold", 0.0), ("again", 0.0), ("warm", 1.0)):
-        mdrnn.show_dream(MDRNNConfig(temperature=temperature), run, world, store, name)
+        showing.show_dream(MDRNNConfig(temperature=temperature), run, world, store, name)
     cold, again, warm = (
         (tmp_path / f"images/{name}.png").read_bytes() for name in ("cold", "again", "warm")
     )
@@ -217,7 +219,7 @@ def test_latents_online_are_those_of_the_vae_run(
 ) -> None:
     store, latents = stored
     vae = load_vae(finished / "vae/checkpoints/best.pt")
-    online = mdrnn.online_latents(store, vae, "cpu")
+    online = reading.online_latents(store, vae, "cpu")
     shards, rows = np.array([1, 0, 3]), np.arange(9)[None] + np.array([[4], [0], [11]])
     for mine, theirs in zip(online.gather(shards, rows), latents.gather(shards, rows), strict=True):
         torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=1e-5)
@@ -339,21 +341,21 @@ def test_what_is_dropped_is_a_function_of_the_step(
 
 def test_each_row_and_step_of_training_drops_another_part(finished: Path, tmp_path: Path) -> None:
     cfg, run = MDRNNConfig(hidden_size=12, dropout=0.5), run_in(finished, tmp_path)
-    training = mdrnn.build(cfg, run, 4)
-    first = mdrnn.drawn_masks(cfg, run, training, 5)
-    again = mdrnn.drawn_masks(cfg, run, training, 5)
+    training = learning.build(cfg, run, 4)
+    first = learning.drawn_masks(cfg, run, training, 5)
+    again = learning.drawn_masks(cfg, run, training, 5)
     training.step = 1
-    other = mdrnn.drawn_masks(cfg, run, training, 5)
+    other = learning.drawn_masks(cfg, run, training, 5)
     assert first is not None and again is not None and other is not None
     assert torch.equal(first.h, again.h) and not torch.equal(first.h, other.h)
     assert len(first.h.unique(dim=0)) == 5
-    assert mdrnn.drawn_masks(replace(cfg, dropout=0.0), run, training, 5) is None
+    assert learning.drawn_masks(replace(cfg, dropout=0.0), run, training, 5) is None
 
 
 def test_a_checkpoint_says_whether_m_was_trained_on_rewards(finished: Path, tmp_path: Path) -> None:
     best = finished / "mdrnn/checkpoints/best.pt"
     assert torch.load(best)["rewards"] is True
-    silent = mdrnn.build(MDRNNConfig(include_reward=False), run_in(finished, tmp_path), 4)
+    silent = learning.build(MDRNNConfig(include_reward=False), run_in(finished, tmp_path), 4)
     assert silent.facts == {"rewards": False}
     agent = load_agent(finished / "controller/agent.pt")
     assert agent.world.rewards is True

@@ -1,0 +1,108 @@
+"""The configuration of the stage mdrnn, and what of it is refused at the start."""
+
+from dataclasses import dataclass, field, replace
+from enum import Enum
+
+from world_models.config.stage import Setting
+from world_models.models.mdrnn import Mixture
+from world_models.runs.numbers import require_below_one, require_not_negative, require_positive
+from world_models.runs.run import BUDGET, PATH, RUNTIME
+from world_models.runs.schedule import check_factor
+from world_models.runs.starting import starting_checkpoint
+
+
+class Sequences(Enum):
+    """What a row of a batch reads."""
+
+    windows = "windows"  # `seq_len` steps from anywhere, from a zero state
+    # whole episodes, `seq_len` steps at a time, the state carried on (truncated backpropagation)
+    episodes = "episodes"
+
+
+class Latents(Enum):
+    """Where latents come from."""
+
+    precomputed = "precomputed"  # latents/ of the VAE's run
+    online = "online"  # V encodes the frames of each batch
+
+
+@dataclass
+class MDRNNConfig:
+    """An epoch reads each transition of the training episodes once.
+
+    With `sequences=windows` it reads as many windows as would tile the episodes.
+    """
+
+    hidden_size: int = 256
+    gmm_components: int = 5
+    mixture: Mixture = Mixture.joint
+    sigma_floor: float = 1e-3  # lowest standard deviation that M predicts
+    sequences: Sequences = Sequences.windows
+    batch_size: int = 16
+    seq_len: int = 32
+    # of a window: to be replaced by the one that ends its episode, if that terminated
+    terminal_prob: float = 0.2
+    dataset_fraction: float = 1.0  # of the training episodes, the first ones
+    latents: Latents = field(default=Latents.precomputed, metadata=RUNTIME)
+    num_epochs: int = field(default=30, metadata=BUDGET)
+    learning_rate: float = 1e-3
+    # mdrnn run folder, or its checkpoint, whose weights are the first ones
+    start_from: str | None = field(default=None, metadata=PATH)
+    include_reward: bool = True
+    done_weight: float = 1.0  # of a step that ends its episode; any other has 1
+    # probability that M does not read a number of z or h, all through a window
+    dropout: float = 0.0
+    grad_clip: float = 1.0  # norm; 0: off
+    scheduler_patience: int = 5
+    scheduler_factor: float = 0.5
+    early_stopping_patience: int = 30
+    untrained: bool = False  # a control: M as it was initialised
+    temperature: float = field(default=1.0, metadata=RUNTIME)  # of the dreams that are shown
+    sample_interval: int = field(default=5, metadata=RUNTIME)  # epochs from one dream to the next
+    checkpoint_interval: int = field(default=500, metadata=RUNTIME)  # training steps
+
+    def __post_init__(self) -> None:
+        require_positive(
+            "stage", self, "hidden_size", "gmm_components", "sigma_floor", "batch_size", "seq_len"
+        )
+        require_positive(
+            "stage", self, "dataset_fraction", "num_epochs", "learning_rate", "done_weight"
+        )
+        require_positive(
+            "stage", self, "early_stopping_patience", "sample_interval", "checkpoint_interval"
+        )
+        require_not_negative("stage", self, "grad_clip", "scheduler_patience", "temperature")
+        require_below_one("stage", self, "dropout")
+        if not 0 <= self.terminal_prob <= 1:
+            raise ValueError(
+                f"stage.terminal_prob is {self.terminal_prob}; it must be a probability, "
+                "from 0 to 1"
+            )
+        if self.dataset_fraction > 1:
+            raise ValueError(
+                f"stage.dataset_fraction is {self.dataset_fraction}; it must be at most 1, "
+                "all episodes"
+            )
+        if self.untrained and self.start_from is not None:
+            raise ValueError(
+                "stage.untrained keeps the weights that M is initialised with, and "
+                "stage.start_from gives others: leave one of them out"
+            )
+        check_factor(self.scheduler_factor)
+
+
+def resolve(cfg: MDRNNConfig, setting: Setting) -> MDRNNConfig:
+    """A copy in which `start_from` is the absolute path of a checkpoint.
+
+    Weights that do not fit are refused.
+    """
+    if cfg.start_from is None:
+        return cfg
+    needed = {
+        "actions": setting.env.action_space.size,
+        "hiddens": cfg.hidden_size,
+        "gaussians": cfg.gmm_components,
+        "mixture": cfg.mixture.value,
+    }
+    keys = "stage.hidden_size, stage.gmm_components and stage.mixture"
+    return replace(cfg, start_from=str(starting_checkpoint(cfg.start_from, "mdrnn", needed, keys)))
