@@ -24,7 +24,7 @@ from world_models.main import main
 from world_models.runs.device import Device
 from world_models.runs.files import write_json
 from world_models.runs.past import PastRun
-from world_models.stages.controller import ControllerConfig
+from world_models.stages.controller.config import ControllerConfig
 from world_models.stages.mdrnn.config import MDRNNConfig
 from world_models.stages.vae.config import VAEConfig
 

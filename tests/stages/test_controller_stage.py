@@ -26,7 +26,7 @@ from world_models.search import tracks as tracks_module
 from world_models.search.imitation import explained, imitate
 from world_models.search.observed import observe
 from world_models.search.reference import published
-from world_models.stages import controller
+from world_models.stages.controller import opening
 
 
 def search(finished: Path, outputs: Path, *keys: str) -> Path:
@@ -174,13 +174,13 @@ def test_keys_of_cma_reach_it(
     wanted: dict[str, Any],
 ) -> None:
     given: dict[str, Any] = {}
-    real = controller.Evolution
+    real = opening.Evolution
 
     def noting(start: np.ndarray, **options: Any) -> Any:
         given.update(options)
         return real(start, **options)
 
-    monkeypatch.setattr(controller, "Evolution", noting)
+    monkeypatch.setattr(opening, "Evolution", noting)
     search(finished, tmp_path, *keys, "stage.generations=1")
     assert given | wanted == given
 

@@ -7,7 +7,7 @@ from world_models.config.stage import Chain, ChainPart, Stage
 from world_models.runs.numbers import require_positive
 from world_models.runs.run import BUDGET, RUNTIME
 from world_models.stages import controller, evaluate, mdrnn, rollout, vae
-from world_models.stages.controller import ControllerConfig
+from world_models.stages.controller.config import ControllerConfig
 from world_models.stages.evaluate import EvaluateConfig
 from world_models.stages.mdrnn.config import MDRNNConfig
 from world_models.stages.rollout import PolicyName, RolloutConfig
