@@ -11,9 +11,8 @@ from world_models.agents.bursts import Bursts
 from world_models.agents.control import ControllerPolicy
 from world_models.agents.perception import Perception
 from world_models.agents.planning import PlanningPolicy, planner
+from world_models.agents.playing import Playing
 from world_models.agents.sequences import PlanConfig
-from world_models.envs.pictures import as_picture
-from world_models.envs.spec import EnvSpec
 from world_models.models.controller import ControllerInputs, num_parameters
 from world_models.runs.checkpoint import Weights, load_checkpoint, save_checkpoint
 from world_models.runs.parsing import Count, Input, Stored, Text, damaged
@@ -59,12 +58,14 @@ class WorldModelPolicy:
         return actions
 
 
-class Agent:
+class Agent(Playing):
     """A trained agent for notebooks: `reset(n)`, then `act(frames)` once per step.
 
     `dream` and `reconstruct` look inside. Frames are uint8 (n, size, size, channels) as
     `make_vector_env(agent.env, backend, n)` gives them.
     """
+
+    seen_by = "seen by V"
 
     def __init__(
         self,
@@ -84,23 +85,22 @@ class Agent:
             raise ValueError(
                 f"which={which} is no controller of this agent; it has {', '.join(controllers)}"
             )
+        super().__init__(world.env)
         self.world = world
         self.controllers = controllers
         self.which = which
         self.inputs = list(inputs)
         told = world.rewards if has_reward is None else has_reward
         self.has_reward = world.mdrnn.reward_is_trained if told is None else told
-        self._policy: WorldModelPolicy | None = None
-        self._episodes = 0
-
-    @property
-    def env(self) -> EnvSpec:
-        """The environment that the agent was made for, preprocessing included."""
-        return self.world.env
 
     def policy(self, noise: float = 0.0, bursts: float = 0.0) -> WorldModelPolicy:
         """The agent as a policy for `interact`."""
         return WorldModelPolicy(self.world, self.controllers[self.which][None], noise, bursts)
+
+    @property
+    def vector(self) -> np.ndarray:
+        """The parameters (n,) of the controller that plays."""
+        return self.controllers[self.which]
 
     def planner(self, cfg: PlanConfig) -> PlanningPolicy:
         """The agent as a policy that plans at each step; M without a reward head: ValueError."""
@@ -113,51 +113,6 @@ class Agent:
             raise ValueError(
                 "this agent cannot plan: its M predicts no rewards; train M with "
                 "stage.include_reward=true"
-            )
-
-    def reset(self, num_envs: int = 1) -> None:
-        """Begin `num_envs` episodes: M's memory is emptied."""
-        if not isinstance(num_envs, int | np.integer) or num_envs < 0:
-            raise ValueError(f"agent.reset has {num_envs!r}; it takes a number of episodes")
-        self._policy = self.policy()
-        self._policy.reset(range(num_envs))
-        self._episodes = num_envs
-
-    def prepare(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
-        """Frames for `act` of pictures as the environment shows them: cropped and resized.
-
-        `pictures` is (n, H, W, channels), or a list of n pictures.
-        """
-        if isinstance(pictures, np.ndarray) and pictures.ndim != 4:
-            raise ValueError(
-                "agent.prepare takes pictures (n, height, width, channels) or a list of them, "
-                f"not an array of shape {pictures.shape}: of one picture, give agent.prepare([it])"
-            )
-        return self.env.preprocessing.apply([as_picture(picture) for picture in pictures])
-
-    def act(self, frames: np.ndarray) -> np.ndarray:
-        """Environment actions (n, ...) for frames (n, size, size, channels) of all n episodes."""
-        if self._policy is None:
-            raise ValueError(
-                "agent.act needs a beginning: call agent.reset(number of environments) first"
-            )
-        self._require_frames(frames)
-        return self._policy.act(frames, np.arange(len(frames)))
-
-    def _require_frames(self, frames: np.ndarray) -> None:
-        pre = self.env.preprocessing
-        expected = (self._episodes, pre.size, pre.size, pre.channels)
-        if not (np.shape(frames) == expected and getattr(frames, "dtype", None) == np.uint8):
-            came = getattr(frames, "dtype", type(frames).__name__)
-            if np.ndim(frames) == 2:
-                raise ValueError(
-                    f"agent.act takes frames, not {np.shape(frames)}: what open_dream of M shows "
-                    "is played by ControllerPolicy"
-                )
-            raise ValueError(
-                f"agent.act takes frames uint8 {expected}, one for each episode, not {came} "
-                f"{np.shape(frames)}: agent.prepare(pictures) crops and resizes what the "
-                "environment shows"
             )
 
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:
@@ -268,7 +223,11 @@ def load_agent(path: str | Path, which: str = "best", device: str = "cpu") -> Ag
     `which` is "best" (highest selection score) or "mean" (the search's last mean vector).
     """
     path = Path(path)
-    state = load_checkpoint(path, "agent", device, AgentFile)
+    return agent_of(load_checkpoint(path, "agent", device, AgentFile), path, which, device)
+
+
+def agent_of(state: dict[str, Any], path: Path, which: str, device: str) -> Agent:
+    """The agent in the content of a file; parts that do not fit are a ValueError."""
     made = state["controller"]
     seen = ControllerInputs.from_dict(made["sight"]) if "sight" in made else ControllerInputs()
     vae = vae_of(state["vae"], f"{path}, vae", device, half=True)

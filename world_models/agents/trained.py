@@ -6,11 +6,18 @@ that made it.
 
 from pathlib import Path
 
-from world_models.agents.agent import AgentFile, load_agent
+from world_models.agents.agent import Agent, AgentFile, agent_of, load_agent
+from world_models.agents.token_agent import (
+    TOKEN_AGENT,
+    TokenAgent,
+    TokenAgentFile,
+    token_agent_of,
+)
 from world_models.envs.spec import EnvSpec
-from world_models.runs.checkpoint import load_checkpoint
+from world_models.runs.checkpoint import load_checkpoint, load_one_of
 from world_models.runs.files import sha256, write_json
 from world_models.runs.folder import read_manifest
+from world_models.runs.parsing import Stored
 from world_models.runs.past import PastRun
 from world_models.runs.results import AgentScores, read_scores
 
@@ -20,6 +27,16 @@ PACKAGED_AGENTS = Path(__file__).parent.parent / "trained"
 def names() -> list[str]:
     """The agents that come with the package."""
     return sorted(path.stem for path in PACKAGED_AGENTS.glob("*.pt"))
+
+
+def load_player(path: str | Path, which: str = "best", device: str = "cpu") -> Agent | TokenAgent:
+    """Read agent.pt of either kind: V, M and C, or tokenizer and actor-critic."""
+    path = Path(path)
+    kinds: dict[str, type[Stored]] = {"agent": AgentFile, TOKEN_AGENT: TokenAgentFile}
+    state = load_one_of(path, kinds, device)
+    if state["kind"] == TOKEN_AGENT:
+        return token_agent_of(state, path, device)
+    return agent_of(state, path, which, device)
 
 
 def find_agent(name: str) -> Path:
@@ -48,7 +65,8 @@ def _agents_in(path: Path) -> list[Path]:
     """Where the agent of a run's folder may lie, the last iteration's first."""
     run = PastRun(path)
     parts = run.parts if path.is_dir() and run.is_one else []
-    folders = [part.folder for part in reversed(parts) if part.stage == "controller"]
+    made = ("controller", "actor_critic", "rem")
+    folders = [part.folder for part in reversed(parts) if part.stage in made]
     return [path / folder / "agent.pt" for folder in [".", *folders, "controller"]]
 
 
@@ -93,7 +111,7 @@ def resolve_agent(name: str, spec: EnvSpec) -> str:
     An agent of another environment is a ValueError.
     """
     path = find_agent(name)
-    env = load_agent(path).env
+    env = load_player(path).env
     if env != spec:
         other = f", not on {spec.id}"
         if env.id == spec.id:

@@ -6,6 +6,7 @@ import torch
 
 from world_models.envs.make import make_vector_env
 from world_models.play.cast import Cast, Driver
+from world_models.play.eyes import Eyes
 from world_models.play.game import Game
 from world_models.play.opening import open_episodes
 from world_models.play.saving import seed_of
@@ -38,7 +39,7 @@ def beginnings_of(run: Run, cast: Cast) -> LatentState:
 
 def played(session: Session) -> LatentState:
     """What V and M know at PLACES steps, while the session's driver plays several episodes."""
-    assert session.eyes is not None
+    assert isinstance(session.eyes, Eyes)
     found: list[LatentState] = []
     with ProgressBar("places to begin", PLACES, rate_unit="places") as bar:
         while len(found) < PLACES:

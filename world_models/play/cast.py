@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from world_models.agents.agent import Agent
+from world_models.agents.token_agent import TokenAgent
 from world_models.envs.config import Backend
 from world_models.envs.spec import EnvSpec
 from world_models.worlds.latent import LatentWorld, WorldModel
@@ -43,6 +44,8 @@ class Cast:
     # (parameters,) of C
     controller: np.ndarray | None = None
     pixel: PixelWorld | None = None
+    # an agent that reads tokens, in place of V, M and C
+    tokens: TokenAgent | None = None
 
     @property
     def model(self) -> WorldModel | None:
@@ -52,7 +55,8 @@ class Cast:
     @property
     def drivers(self) -> list[Driver]:
         """Who can act."""
-        agent = [Driver.agent] if self.controller is not None else []
+        acts = self.controller is not None or self.tokens is not None
+        agent = [Driver.agent] if acts else []
         plans = [Driver.planner] if self.latent is not None and self.latent.has_reward else []
         return [Driver.person, *agent, *plans, Driver.random]
 
@@ -95,3 +99,12 @@ def cast_of_agent(agent: Agent, backend: Backend, pixel: PixelWorld | None = Non
     """An agent, its environment, and the dream of its M."""
     latent = dreamer(agent.world, agent.has_reward)
     return Cast(agent.env, backend, latent, agent.controllers[agent.which], pixel)
+
+
+def cast_of_player(
+    agent: Agent | TokenAgent, backend: Backend, pixel: PixelWorld | None = None
+) -> Cast:
+    """An agent of either kind and its environment."""
+    if isinstance(agent, Agent):
+        return cast_of_agent(agent, backend, pixel)
+    return Cast(agent.env, backend, pixel=pixel, tokens=agent)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from world_models.play.eyes import Eyes
+from world_models.play.eyes import Eyes, TokenEyes
 from world_models.play.game import Game
 from world_models.play.imagined import Imagined
 from world_models.worlds.latent import LatentWorld
@@ -24,10 +24,10 @@ class Distance:
     latent: float | None
 
 
-def distance(dream: Imagined, game: Game, eyes: Eyes | None) -> Distance:
+def distance(dream: Imagined, game: Game, eyes: Eyes | TokenEyes | None) -> Distance:
     """Between a dream and its ghost, as they stand."""
     latent = None
-    if eyes is not None and isinstance(dream.world, LatentWorld):
+    if isinstance(eyes, Eyes) and isinstance(dream.world, LatentWorld):
         gap = dream.state.z - eyes.perception.state.z
         latent = float(gap.square().mean().sqrt())
     return Distance(psnr(dream.picture, game.frame), latent)

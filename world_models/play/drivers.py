@@ -10,6 +10,7 @@ from world_models.agents.control import ControllerPolicy
 from world_models.agents.planning import PlanningPolicy, planner
 from world_models.agents.policy import RandomPolicy
 from world_models.agents.sequences import Method, PlanConfig
+from world_models.agents.token_agent import TokenAgent
 from world_models.envs.keys import Held
 from world_models.play.cast import Cast, Driver
 from world_models.play.eyes import ROW
@@ -20,9 +21,9 @@ NOTHING = np.empty(0)
 
 @dataclass(frozen=True)
 class Seen:
-    """What V and M know where it is played."""
+    """What V and M know where it is played, or what an agent that reads tokens says."""
 
-    # (1, F): what C reads
+    # (1, F): what C reads; of tokens (1, A): the logits of actions
     features: torch.Tensor
     # None where M's own state is not known
     state: LatentState | None
@@ -63,7 +64,9 @@ class Drivers:
         return self.planner.act(NOTHING, ROW)[0]
 
 
-def _controller(cast: Cast) -> ControllerPolicy:
+def _controller(cast: Cast) -> "ControllerPolicy | _TokenDriver":
+    if cast.tokens is not None:
+        return _TokenDriver(cast.tokens)
     model, vector = cast.model, cast.controller
     assert model is not None and vector is not None
     space = cast.env.action_space
@@ -76,6 +79,21 @@ def _planner(cast: Cast) -> PlanningPolicy:
     guided = cast.controller is not None
     vectors = np.zeros((1, 1), np.float32) if cast.controller is None else cast.controller[None]
     return planner(cast.model, PlanConfig(Method.icem, from_controller=guided), vectors)
+
+
+class _TokenDriver:
+    """The actor of an agent that reads tokens, where somebody else sees and remembers."""
+
+    def __init__(self, agent: TokenAgent) -> None:
+        self.policy = agent.policy()
+
+    def reset(self, seeds: Sequence[int]) -> None:
+        """Begin one episode per seed."""
+        self.policy.reset(seeds)
+
+    def act(self, logits: torch.Tensor, rows: np.ndarray) -> np.ndarray:
+        """The actions (n,) of the rows (n,) for which it said these logits (n, A)."""
+        return self.policy.choose(logits, rows)
 
 
 @dataclass(frozen=True)

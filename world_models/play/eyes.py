@@ -6,7 +6,11 @@ import numpy as np
 import torch
 
 from world_models.agents.perception import Perception
+from world_models.agents.token_agent import TokenAgent
+from world_models.agents.token_policy import TokenSight
+from world_models.models.actor_critic import ActorState
 from world_models.models.mdrnn import mixture_mean
+from world_models.play.cast import Cast
 from world_models.worlds.latent import WorldModel
 from world_models.worlds.memory import LatentState
 
@@ -25,6 +29,8 @@ class Guess:
 
 class Eyes:
     """Perception of one row; M always runs, whatever a controller reads."""
+
+    sees, keeps = "what V sees", "V's picture of it"
 
     def __init__(self, model: WorldModel) -> None:
         self.model = model
@@ -71,3 +77,49 @@ class Eyes:
         other.perception.state = self.state
         other.see(frame)
         return other
+
+
+class TokenEyes:
+    """The sight of an agent that reads tokens, one row."""
+
+    sees, keeps = "what the agent sees", "what its tokens keep of it"
+    guess: Guess | None = None
+    # it has no dream of its own to begin
+    state: LatentState | None = None
+
+    def __init__(self, agent: TokenAgent) -> None:
+        self.agent = agent
+        self.sight = TokenSight(agent.tokenizer, agent.model, agent.env.action_space)
+
+    def begin(self, seed: int, frame: np.ndarray) -> None:
+        """Nothing is remembered at the first frame (H, W, C) of an episode."""
+        self.sight.reset([seed])
+        self.see(frame)
+
+    def see(self, frame: np.ndarray) -> None:
+        """The newest frame (H, W, C) uint8; `features` (1, A) are the actor's logits."""
+        self.frame = frame
+        self.features = self.sight.see(frame[None], ROW)
+
+    def remember(self, action: np.ndarray) -> None:
+        """Take in the action (...) done on what was seen."""
+        self.sight.remember(action[None], ROW)
+
+    @property
+    def drawn(self) -> np.ndarray:
+        """What tokens keep of the newest frame, uint8 (1, H, W, C)."""
+        return self.agent.reconstruct(self.frame[None])
+
+    def copy(self, seed: int, frame: np.ndarray) -> "TokenEyes":
+        """Other eyes at the same frame (H, W, C), with the same memory."""
+        other = TokenEyes(self.agent)
+        other.sight.state = ActorState(*(part.clone() for part in self.sight.state))
+        other.frame, other.features = frame, self.features
+        return other
+
+
+def eyes_of(cast: Cast) -> Eyes | TokenEyes | None:
+    """Those of whoever is there to see."""
+    if cast.tokens is not None:
+        return TokenEyes(cast.tokens)
+    return None if cast.model is None else Eyes(cast.model)

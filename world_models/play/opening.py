@@ -2,15 +2,18 @@
 
 from pathlib import Path
 
-from world_models.agents.agent import load_agent
+from world_models.agents.trained import load_player
 from world_models.data.store import EpisodeStore
 from world_models.envs.spec import EnvSpec, difference
-from world_models.play.cast import Cast, cast_of_agent, dreamer
+from world_models.play.cast import Cast, cast_of_player, dreamer
 from world_models.runs.past import PastRun, part_folder
 from world_models.runs.run import Run
 from world_models.worlds.latent import load_world_model
 from world_models.worlds.opening import trained_on_rewards
 from world_models.worlds.pixel import PixelWorld, load_pixel_predictor
+
+AGENT_STAGES = ("controller", "actor_critic", "rem")
+"""Stages that leave an agent.pt."""
 
 
 def open_cast(run: Run, pixel: str | None) -> Cast:
@@ -21,10 +24,10 @@ def open_cast(run: Run, pixel: str | None) -> Cast:
     device, upstream = run.device.value, run.upstream
     beside = None if pixel is None else open_pixel(PastRun(Path(pixel)), device)
     agent = run.agent
-    if agent is None and upstream is not None and upstream.stage == "controller":
+    if agent is None and upstream is not None and upstream.stage in AGENT_STAGES:
         agent = upstream.path / "agent.pt"
     if agent is not None:
-        return cast_of_agent(load_agent(agent, device=device), run.backend, beside)
+        return cast_of_player(load_player(agent, device=device), run.backend, beside)
     if upstream is None or upstream.stage not in ("pixel", "mdrnn"):
         return Cast(run.env, run.backend, pixel=beside)
     if upstream.stage == "pixel":

@@ -12,7 +12,7 @@ from world_models.play.cast import Cast, Place
 from world_models.play.controls import Controls, require
 from world_models.play.distance import Distance, distance
 from world_models.play.drivers import Drivers, Seen
-from world_models.play.eyes import Eyes
+from world_models.play.eyes import Eyes, TokenEyes, eyes_of
 from world_models.play.game import Game
 from world_models.play.imagined import Imagined, noise_of, turned
 from world_models.play.scene import Done
@@ -47,9 +47,9 @@ class Session:
         self.cast, self.game, self.seeds, self.keep = cast, game, seeds, keep
         self.controls = Controls()
         self.drivers = Drivers(cast)
-        self.eyes = None if cast.model is None else Eyes(cast.model)
+        self.eyes = eyes_of(cast)
         self.dream: Imagined | None = None
-        self.dream_eyes: Eyes | None = None
+        self.dream_eyes: Eyes | TokenEyes | None = None
         # what the last step did
         self.done: Done | None = None
         # of the dream and the game beside it, step by step
@@ -154,7 +154,7 @@ class Session:
         steps, tape = self.game.at.steps, self.game.tape
         seed = noise_of(self.game.seed, steps, self.dreams)
         if place is Place.dream:
-            assert self.eyes is not None and self.cast.latent is not None, place
+            assert isinstance(self.eyes, Eyes) and self.cast.latent is not None, place
             world = turned(self.cast.latent, vars(self.controls))
             dream = Imagined.after_perception(world, self.eyes.state, seed)
         else:

@@ -7,6 +7,7 @@ import numpy as np
 
 from world_models.envs.keys import NOBODY, Held
 from world_models.play.cast import Place
+from world_models.play.eyes import Eyes
 from world_models.play.scene import Curve, Panel, Pressed, Scene
 from world_models.play.session import Session
 
@@ -43,13 +44,14 @@ def _panels(session: Session) -> Iterator[Panel]:
 
 
 def _seen(session: Session) -> Iterator[Panel]:
-    """What V and M make of the game's frame."""
-    yield Panel("what V sees" if session.eyes else "its frame", rgb(session.game.frame))
-    if session.eyes is None:
+    """What V and M, or tokens, make of the game's frame."""
+    eyes = session.eyes
+    yield Panel(eyes.sees if eyes else "its frame", rgb(session.game.frame))
+    if eyes is None:
         return
-    kept, *expected = session.eyes.drawn
-    yield Panel("V's picture of it", rgb(kept))
-    if session.dream is None:
+    kept, *expected = eyes.drawn
+    yield Panel(eyes.keeps, rgb(kept))
+    if session.dream is None and isinstance(eyes, Eyes):
         yield Panel("M's guess before it", rgb(expected[0]) if expected else None)
 
 

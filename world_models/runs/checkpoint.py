@@ -10,7 +10,7 @@ import pickle
 import pickletools
 import struct
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +80,28 @@ def load_checkpoint(
     A missing or damaged file, another kind or schema, a tensor that is not finite, and content that
     does not fit `fields` are ValueErrors that name it. So is a device that is not there.
     """
+    return load_one_of(path, {kind: fields}, device)
+
+
+def load_one_of(
+    path: Path, kinds: Mapping[str, type[Stored]], device: str | torch.device = "cpu"
+) -> dict[str, Any]:
+    """Read a checkpoint of one of several kinds, each with its fields; its "kind" says which.
+
+    Otherwise as `load_checkpoint`.
+    """
     require_device(device)
+    first = next(iter(kinds))
     if not path.exists():
-        stage = {"agent": "controller"}.get(kind, kind)
+        stage = {"agent": "controller"}.get(first, first)
         raise ValueError(
             f"{path} does not exist: finish the {stage} stage first, or resume its run folder"
         )
     size = require_regular(path)
     content = _unpacked(path, size, device)
-    _require_kind(path, content, kind)
+    _require_kind(path, content, list(kinds))
     _require_sound_tensors(path, content)
-    require(fields, content, path)
+    require(kinds[content["kind"]], content, path)
     return content
 
 
@@ -129,12 +140,13 @@ def _require_plain(pickled: bytes) -> None:
             raise ValueError(f"the pickle names {argument}")
 
 
-def _require_kind(path: Path, content: Any, kind: str) -> None:
+def _require_kind(path: Path, content: Any, kinds: list[str]) -> None:
     if not isinstance(content, dict) or "kind" not in content:
         raise ValueError(f"{path} is no checkpoint of ours: it does not say its kind")
-    if content["kind"] != kind:
+    if content["kind"] not in kinds:
+        needed = " or ".join(map(repr, kinds))
         raise ValueError(
-            f"{path} holds a checkpoint of kind {str(content['kind'])!r} where {kind!r} is needed"
+            f"{path} holds a checkpoint of kind {str(content['kind'])!r} where {needed} is needed"
         )
     if content.get("schema") != SCHEMA:
         raise ValueError(

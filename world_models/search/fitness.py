@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from world_models.agents.agent import WorldModelPolicy, load_agent
+from world_models.agents.agent import Agent, WorldModelPolicy
 from world_models.agents.planning import planner
 from world_models.agents.policy import Policy, RandomPolicy
 from world_models.agents.quarantine import Advance
 from world_models.agents.rollout import Film, Score, play, record
 from world_models.agents.sequences import PlanConfig
+from world_models.agents.token_agent import TokenAgent
+from world_models.agents.trained import load_player
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.models.controller import ControllerInputs
 from world_models.pools.pool import Pool
@@ -66,10 +68,11 @@ class Models:
     # how C sees V and M of the checkpoints
     controller_inputs: ControllerInputs = field(default_factory=ControllerInputs)
 
-    def load(self, device: str) -> WorldModel:
-        """Read the files."""
+    def load(self, device: str) -> WorldModel | TokenAgent:
+        """Read the files; an agent of tokens is whole, without a controller to be given."""
         if self.agent is not None:
-            return load_agent(self.agent, device=device).world
+            agent = load_player(self.agent, device=device)
+            return agent.world if isinstance(agent, Agent) else agent
         assert self.vae is not None and self.mdrnn is not None, self
         return load_world_model(
             self.vae, self.mdrnn, EnvSpec.from_dict(self.env), self.controller_inputs, device
@@ -95,10 +98,12 @@ def build_player(
     return play_block
 
 
-def policy_of(block: Block, world: WorldModel) -> Policy:
+def policy_of(block: Block, world: WorldModel | TokenAgent) -> Policy:
     """Who plays a block."""
     if block.vectors is None:
         return RandomPolicy(world.env.action_space)
+    if isinstance(world, TokenAgent):
+        return world.policy()
     if block.plan is not None:
         return planner(world, block.plan, block.vectors)
     return WorldModelPolicy(world, block.vectors)

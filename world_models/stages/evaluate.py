@@ -8,10 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from world_models.agents.agent import Agent, load_agent
+from world_models.agents.agent import Agent
 from world_models.agents.quarantine import Quarantine, play_all
 from world_models.agents.rollout import Score
 from world_models.agents.sequences import PlanConfig
+from world_models.agents.token_agent import TokenAgent
+from world_models.agents.trained import load_player
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
 from world_models.envs.spec import EnvSpec
@@ -125,7 +127,7 @@ def require_planner(setting: Setting) -> None:
     if path is None and setting.upstream is not None:
         path = setting.upstream.path / "agent.pt"
     if path is not None:
-        load_agent(path).require_reward()
+        load_player(path).require_reward()
 
 
 def _shown(spec: EnvSpec) -> dict[str, Any]:
@@ -151,12 +153,12 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
             return
         path = run.feeder.path / "agent.pt"
     run.add_input("agent", path)
-    agent = load_agent(path, cfg.which.value, run.device.value)
+    agent = load_player(path, cfg.which.value, run.device.value)
     if cfg.plan.method is not None:
         agent.require_reward()
     seeds = fixed_seeds(Purpose.final_test, cfg.episodes)
     models = Models(run.env.to_dict(), agent=path)
-    vector = agent.controllers[cfg.which.value]
+    vector = agent.vector
     layout = layout_for(run, cfg.workers, cfg.num_envs)
     args = (models, run.backend.value, layout.slots, layout.device, layout.threads)
     with (
@@ -261,7 +263,7 @@ def described(scores: list[Score]) -> dict[str, Any]:
 def film(
     cfg: EvaluateConfig,
     run: Run,
-    agent: Agent,
+    agent: Agent | TokenAgent,
     vector: np.ndarray,
     scores: list[Score],
     pool: Pool,
@@ -284,7 +286,7 @@ def film(
         seen = thinned_out(film.observations)
         panels = {
             f"{name}: return {film.total_return:.0f}": seen,
-            "seen by V": agent.reconstruct(seen),
+            agent.seen_by: agent.reconstruct(seen),
         }
         save_video(run.path / "videos" / f"{name}.mp4", side_by_side(panels), fps=30)
 

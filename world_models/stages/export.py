@@ -39,6 +39,8 @@ def execute(cfg: ExportConfig, run: Run) -> None:
     # a batch of one row is no work to share
     torch.set_num_threads(1)
     path, cast = Path(cfg.file), open_cast(run, None)
+    if cast.tokens is not None:
+        raise ValueError("stage=export is for V, M and C: an agent that reads tokens has none")
     page = page_of(cast, beginnings_of(run, cast))
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:

@@ -19,7 +19,7 @@ from world_models.agents.policy import (
 from world_models.agents.quarantine import Quarantine, known_rows, play_all
 from world_models.agents.rollout import Score, collect
 from world_models.agents.sequences import Method, PlanConfig
-from world_models.agents.trained import find_agent, resolve_agent
+from world_models.agents.trained import find_agent, load_player, resolve_agent
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.growing import StoreExtender
 from world_models.data.overview import write_overview
@@ -257,7 +257,7 @@ def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
     space, name = spec.action_space, cfg.policy
     if name is PolicyName.agent:
         assert cfg.agent is not None
-        return load_agent(find_agent(cfg.agent)).policy(cfg.noise, cfg.bursts)
+        return load_player(find_agent(cfg.agent)).policy(cfg.noise, cfg.bursts)
     if name is PolicyName.plan:
         assert cfg.agent is not None
         return load_agent(find_agent(cfg.agent)).planner(cfg.plan)

@@ -1,0 +1,133 @@
+"""What an actor-critic learns from: steps that were imagined, and steps that were really done."""
+
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from world_models.data.token_episodes import History, Stretch
+from world_models.losses import before_ends
+from world_models.models.actor_critic import ActorCritic, ActorState, draw_actions
+from world_models.models.draws import Draws
+from world_models.models.tokenizers.tokenizer import Tokenizer
+from world_models.worlds.dreaming import ends as drawn_ends
+from world_models.worlds.world import Advance
+
+
+class Imagination(Protocol):
+    """A world of tokens."""
+
+    # frames with which it begins
+    context: int
+
+    def after(self, tokens: Tensor, actions: Tensor) -> Any:
+        """The state after frames (B, c, gh, gw) and the actions (B, c-1, A) between them."""
+
+    def advance(self, state: Any, actions: Tensor, draws: Draws) -> Advance[Any]:
+        """See `World`."""
+
+    def tokens(self, state: Any) -> Tensor:
+        """What is seen: (B, gh, gw) int64."""
+
+
+class Rollout(NamedTuple):
+    """T steps of B rows, time first, and what the actor-critic thought of them."""
+
+    # (T, B, A)
+    logits: Tensor
+    # (T, B) int64
+    actions: Tensor
+    # what the critic said: (T, B, bins)
+    values: Tensor
+    # of what was seen after each step, without gradient: (T, B)
+    next_values: Tensor
+    # (T, B)
+    rewards: Tensor
+    # (T, B) bool
+    ends: Tensor
+    # (T, B) bool
+    cuts: Tensor
+    # (T, B): 1 where a step is learned from
+    mask: Tensor
+
+
+@torch.no_grad()
+def remembered(model: ActorCritic, tokenizer: Tokenizer, history: History) -> ActorState:
+    """What the actor-critic remembers when it comes to the last frame of a history."""
+    codes = tokenizer.codes(history.tokens[:, :-1])
+    return model.burn_in(codes, history.actions[:, :-1], history.valid[:, :-1])
+
+
+def imagined(
+    model: ActorCritic,
+    tokenizer: Tokenizer,
+    world: Imagination,
+    history: History,
+    horizon: int,
+    draws: Draws,
+    after_ends: bool = False,
+) -> Rollout:
+    """Go on from real histories (B, T) for `horizon` steps in a world alone.
+
+    What comes after an imagined end is not learned from, unless `after_ends`.
+    """
+    memory = remembered(model, tokenizer, history)
+    with torch.no_grad():
+        first = slice(history.tokens.shape[1] - world.context, None)
+        state = world.after(history.tokens[:, first], history.actions[:, first][:, :-1])
+    logits, actions, values, rewards, ends = [], [], [], [], []
+    for _ in range(horizon):
+        opinion = model.see(tokenizer.codes(world.tokens(state)), memory)
+        chosen = draw_actions(opinion.logits.detach(), 1.0, draws)
+        done = functional.one_hot(chosen, opinion.logits.shape[1]).float()
+        memory = model.remember(done, opinion.state)
+        with torch.no_grad():
+            after = world.advance(state, done, draws)
+            assert after.reward is not None and after.done is not None, after
+            ends.append(drawn_ends(after.done, None, draws))
+        state = after.state
+        logits.append(opinion.logits)
+        actions.append(chosen)
+        values.append(opinion.value)
+        rewards.append(after.reward.float())
+    with torch.no_grad():
+        last = model.see(tokenizer.codes(world.tokens(state)), memory).value
+    ended = torch.stack(ends)
+    said = torch.stack(values)
+    return Rollout(
+        logits=torch.stack(logits),
+        actions=torch.stack(actions),
+        values=said,
+        next_values=model.value_of(torch.cat([said[1:].detach(), last[None]])),
+        rewards=torch.stack(rewards),
+        ends=ended,
+        cuts=torch.zeros_like(ended),
+        mask=torch.ones_like(said[..., 0]) if after_ends else before_ends(ended),
+    )
+
+
+def real(model: ActorCritic, tokenizer: Tokenizer, history: History, stretch: Stretch) -> Rollout:
+    """What was really done, in the frames (B, T) that follow histories: the last frame of a history
+    is the first of its stretch."""
+    memory = remembered(model, tokenizer, history)
+    codes = tokenizer.codes(stretch.tokens)
+    logits, values = [], []
+    for t in range(stretch.actions.shape[1]):
+        opinion = model.see(codes[:, t], memory)
+        memory = model.remember(stretch.actions[:, t], opinion.state)
+        logits.append(opinion.logits)
+        values.append(opinion.value)
+    with torch.no_grad():
+        last = model.see(codes[:, -1], memory).value
+    said = torch.stack(values)
+    return Rollout(
+        logits=torch.stack(logits),
+        actions=stretch.actions.argmax(-1).T,
+        values=said,
+        next_values=model.value_of(torch.cat([said[1:].detach(), last[None]])),
+        rewards=stretch.rewards.T,
+        ends=stretch.ends.T,
+        cuts=stretch.cuts.T,
+        mask=stretch.valid.T.float(),
+    )
