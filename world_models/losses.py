@@ -209,9 +209,9 @@ def token_world_loss(
 class PixelLoss(Enum):
     """What a pixel model minimises, per pixel value."""
 
-    huber = "huber"
-    mse = "mse"
-    l1 = "l1"
+    huber = "huber"  # squared up to `delta`, linear above
+    mse = "mse"  # squared error
+    l1 = "l1"  # absolute error
 
 
 def pixel_error(frames: Tensor, truth: Tensor, kind: PixelLoss, delta: float = 0.05) -> Tensor:
@@ -245,8 +245,8 @@ def shift_error(logits: Tensor, target: Tensor, reach: tuple[int, int]) -> Tenso
 class VarianceForm(Enum):
     """Whose variance is held near its target: a picture's, or each channel's."""
 
-    scalar = "scalar"
-    per_channel = "per_channel"
+    scalar = "scalar"  # all latents of a picture
+    per_channel = "per_channel"  # each channel, over the batch
 
 
 def latent_variance(z: Tensor, form: VarianceForm) -> Tensor:

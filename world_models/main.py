@@ -21,6 +21,7 @@ HELP = """world-models: train, look at and extend world models.
   python -m world_models.main stage=<stage> [env=<env>] [experiment=<experiment>] [key=value ...]
   python -m world_models.main -m stage=<stage> key=value1,value2        a sweep
   python -m world_models.main resume=<folder>                           continue a run or a sweep
+  python -m world_models.main stage=<stage> --help                      what each of its keys means
   python -m world_models.main stage=<stage> --cfg job                   show every key and its value
 
 stage       {stages}
@@ -89,7 +90,8 @@ def _require_docstrings() -> None:
 
 
 def _run(arguments: list[str]) -> None:
-    if {"-h", "--help"} & set(arguments):
+    about_one = any(item.startswith(("stage=", "experiment=")) for item in arguments)
+    if {"-h", "--help"} & set(arguments) and not about_one:
         choices = {f"{group}s": " ".join(options(group)) for group in GROUPS}
         sys.stdout.write(HELP.format(**choices))
         return

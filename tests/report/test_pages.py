@@ -156,7 +156,7 @@ def test_converted_episodes_have_a_score(
 def test_the_page_of_a_chain_has_all_its_parts(finished: Path) -> None:
     page = Page(finished / "report.html")
     sections = [values["id"] for values in page.all("section")]
-    assert sections == [*OF_THE_PIPELINE, "origin"]
+    assert sections == [*OF_THE_PIPELINE, "next", "origin"]
     assert len(page.all("a")) == len(OF_THE_PIPELINE)
     text = " ".join(page.text.split())
     for stage, captions in OF_THE_PIPELINE.items():
@@ -176,7 +176,7 @@ def test_a_stage_may_occur_twice_in_a_chain(pipeline: Path) -> None:
     manifest["parts"] = [{"folder": name, "stage": name.partition("_")[0]} for name in names]
     (pipeline / "manifest.json").write_text(json.dumps(manifest))
     page = Page(write_report(pipeline))
-    assert [values["id"] for values in page.all("section")] == [*names, "origin"]
+    assert [values["id"] for values in page.all("section")] == [*names, "next", "origin"]
     ids = [values["id"] for _, values in page.tags if "id" in values]
     assert len(ids) == len(set(ids))
     assert headline(pipeline) == headline(pipeline / "evaluate_last") is not None

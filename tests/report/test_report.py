@@ -142,7 +142,7 @@ def test_a_chain_of_an_earlier_version_has_the_parts_that_are_there(pipeline: Pa
     shutil.rmtree(pipeline / "rollout")
     shutil.rmtree(pipeline / "evaluate")
     page = report(pipeline)
-    assert [values["id"] for values in page.all("section")] == [*PARTS[:-1], "origin"]
+    assert [values["id"] for values in page.all("section")] == [*PARTS[:-1], "next", "origin"]
     assert "Taken from ../elsewhere (reuse=true), which is gone." in page.text
 
 

@@ -49,15 +49,15 @@ class PlanConfig:
     """
 
     method: Method | None = None  # null: no planning, C plays
-    horizon: int = 12
-    candidates: int = 64
-    rounds: int = 3
-    elites: int = 8
-    noise: float = 0.5
+    horizon: int = 12  # actions of a sequence
+    candidates: int = 64  # sequences of the first round
+    rounds: int = 3  # of asking and telling, at each step
+    elites: int = 8  # best sequences, from which the next round is drawn
+    noise: float = 0.5  # around the plan before, see above
     colour: float = 1.0  # of icem's noise: its power falls with frequency to this power
-    discount: float = 1.0
-    guess: Guess = Guess.mode
-    from_controller: bool = True
+    discount: float = 1.0  # of a reward, for each step until it comes
+    guess: Guess = Guess.mode  # which of the latents that M thinks possible it goes on with
+    from_controller: bool = True  # begin around what C would do
 
     def __post_init__(self) -> None:
         require_positive("stage.plan", self, "horizon", "candidates", "rounds", "elites", "noise")

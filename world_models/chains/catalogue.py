@@ -1,6 +1,7 @@
 """The rows of all stages and chains, by name; a file is imported once its row is asked for."""
 
 from importlib import import_module
+from types import ModuleType
 
 from world_models import chains, stages
 from world_models.config.stage import Chain, Stage
@@ -15,14 +16,23 @@ def names() -> list[str]:
 
 def row(name: str) -> Row:
     """The row of a stage or chain; a name that is none is a ValueError."""
-    if name in stages.STAGES:
-        found = import_module(f"world_models.stages.{name}").STAGE
-    elif name in chains.CHAINS:
-        found = import_module(f"world_models.chains.{name}").CHAIN
-    else:
-        raise ValueError(f"stage {name} does not exist in this version")
+    module = _file(name)
+    found = module.STAGE if name in stages.STAGES else module.CHAIN
     assert isinstance(found, Row) and found.name == name, found
     return found
+
+
+def about(name: str) -> str:
+    """What the file of a stage or chain says of it."""
+    text = " ".join((_file(name).__doc__ or "").split())
+    return text.removeprefix(f"Stage {name}: ")
+
+
+def _file(name: str) -> ModuleType:
+    if name not in names():
+        raise ValueError(f"stage {name} does not exist in this version")
+    package = "stages" if name in stages.STAGES else "chains"
+    return import_module(f"world_models.{package}.{name}")
 
 
 def stage(name: str) -> Stage:

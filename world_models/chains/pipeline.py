@@ -26,35 +26,35 @@ def later() -> Any:
 class AgainRollout:
     """Of the episodes that the agent adds."""
 
-    episodes: int | None = later()
-    noise: float | None = later()
-    bursts: float | None = later()
+    episodes: int | None = later()  # new ones, of each iteration
+    noise: float | None = later()  # with which the agent explores
+    bursts: float | None = later()  # share of an episode's steps that are taken away from it
 
 
 @dataclass
 class AgainVAE:
     """Of a V that goes on from its weights."""
 
-    num_epochs: int | None = later()
-    minutes: float | None = later()
-    learning_rate: float | None = later()
+    num_epochs: int | None = later()  # passes over all frames
+    minutes: float | None = later()  # of training at most
+    learning_rate: float | None = later()  # at the start
 
 
 @dataclass
 class AgainMDRNN:
     """Of an M that goes on from its weights."""
 
-    num_epochs: int | None = later()
-    learning_rate: float | None = later()
+    num_epochs: int | None = later()  # how often each transition is read
+    learning_rate: float | None = later()  # at the start
 
 
 @dataclass
 class AgainController:
     """Of a search that goes on."""
 
-    generations: int | None = later()
-    env_steps: int | None = later()
-    minutes: float | None = later()
+    generations: int | None = later()  # after which it ends
+    env_steps: int | None = later()  # environment steps after which it ends
+    minutes: float | None = later()  # of playing candidates after which it ends
 
 
 @dataclass
@@ -80,7 +80,7 @@ class PipelineConfig:
     mdrnn: MDRNNConfig = field(default_factory=MDRNNConfig)
     controller: ControllerConfig = field(default_factory=ControllerConfig)
     evaluate: EvaluateConfig = field(default_factory=EvaluateConfig)
-    iterations: int = field(default=1, metadata=BUDGET)
+    iterations: int = field(default=1, metadata=BUDGET)  # of all stages
     again: Again = field(default_factory=Again)
 
     def __post_init__(self) -> None:

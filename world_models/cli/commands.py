@@ -30,6 +30,7 @@ from world_models.runs.signals import interruptible
 from world_models.runs.sweeps import is_sweep
 
 MULTIRUN = ("-m", "--multirun")
+HELP_FLAGS = ("-h", "--help")
 # what --info can be about
 ABOUT = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 WORD = "env.trust="
@@ -52,7 +53,9 @@ def _dispatch(arguments: list[str]) -> None:
         raise ValueError("resume= names no folder: give that of a run or a sweep")
     folders = [typed_path(path) for path in typed]
     overrides = [item for item in arguments if not item.startswith("resume=")]
-    if set(MULTIRUN) & set(arguments):
+    if set(arguments) & set(HELP_FLAGS):
+        _show_help([quoted(item) for item in overrides if not item.startswith("-")])
+    elif set(MULTIRUN) & set(arguments):
         _sweep(arguments)
     elif set(arguments) & set(HYDRA_FLAGS):
         _leave_to_hydra(arguments)
@@ -87,6 +90,12 @@ def _resume(folder: Path, overrides: list[str]) -> None:
     from world_models.cli import launch, sweep
 
     (sweep.resume if is_sweep(folder) else launch.resume)(folder, overrides)
+
+
+def _show_help(overrides: list[str]) -> None:
+    from world_models.cli.stage_help import show_help
+
+    show_help(overrides)
 
 
 def _sweep(arguments: list[str]) -> None:

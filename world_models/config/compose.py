@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from omegaconf.errors import OmegaConfBaseException
 
 from world_models.config.groups import GROUPS, config_folder, no_such_choice, options, stage_of
+from world_models.config.other_words import by_other_words
 from world_models.config.own_keys import require_own_keys
 from world_models.config.schema import Config, check_paths, flatten, path_keys, with_base, with_home
 from world_models.runs.files import typed_path
@@ -185,7 +186,9 @@ def _full_key(text: str, key: str, overrides: list[str]) -> str:
 def _unknown_key(key: str, names: list[str]) -> str:
     if not names:
         return f"{key} is no key of every choice that was made"
-    near = difflib.get_close_matches(key, [name for name in names if name != key], n=4, cutoff=0.6)
+    near = by_other_words(key, names) or difflib.get_close_matches(
+        key, [name for name in names if name != key], n=4, cutoff=0.6
+    )
     siblings = [name for name in names if name.rpartition(".")[0] == key.rpartition(".")[0]]
     hint = (
         f"did you mean {', '.join(near)}"

@@ -22,25 +22,25 @@ from world_models.runs.run import PATH, RUNTIME
 class Verbosity(Enum):
     """How much a run says: everything, its milestones, or only warnings."""
 
-    debug = "debug"
-    info = "info"
-    quiet = "quiet"
+    debug = "debug"  # everything
+    info = "info"  # milestones
+    quiet = "quiet"  # only warnings
 
 
 class WandbMode(Enum):
     """Whether metrics also go to Weights & Biases."""
 
-    disabled = "disabled"
-    offline = "offline"
-    online = "online"
+    disabled = "disabled"  # they do not
+    offline = "offline"  # they are kept in the run folder
+    online = "online"  # they are sent
 
 
 @dataclass
 class WandbConfig:
     """Weights & Biases (extra `wandb`)."""
 
-    mode: WandbMode = WandbMode.disabled
-    project: str = "world_models"
+    mode: WandbMode = WandbMode.disabled  # whether metrics go to Weights & Biases, too
+    project: str = "world_models"  # of Weights & Biases, in which the runs lie
 
 
 @dataclass
@@ -49,19 +49,24 @@ class Config:
 
     stage: Any = MISSING
     env: Any = MISSING
+    # every use of chance derives from it
     seed: int = 0
     # "latest", the newest finished run of the preceding stage, or a run folder
     upstream: str = field(default="latest", metadata=PATH)
-    # stage=evaluate: a trained agent by name, an agent.pt or the folder of its run, in place of an
-    # upstream
+    # of stage=play, evaluate and export: a trained agent by name, an agent.pt or the folder of its
+    # run, in place of an upstream
     agent: str | None = field(default=None, metadata=PATH)
     # of a pipeline: take finished stages of equal config and inputs
     reuse: bool = field(default=False, metadata=RUNTIME)
+    # the folder of all runs
     outputs: str = field(default="outputs", metadata={**RUNTIME, **PATH})
+    # where models run; auto: on a GPU where there is one
     device: Device = field(default=Device.auto, metadata=RUNTIME)
     # torch threads of the main process; 0: one per core
     threads: int = field(default=0, metadata=RUNTIME)
+    # who does work that is spread: this machine's processes, or a Ray cluster
     workers: Workers = field(default=Workers.local, metadata=RUNTIME)
+    # what the console shows; log.txt holds everything anyway
     verbosity: Verbosity = field(default=Verbosity.info, metadata=RUNTIME)
     wandb: WandbConfig = field(default_factory=WandbConfig, metadata=RUNTIME)
 

@@ -32,13 +32,16 @@ class DataConfig:
     Each of those keeps `prefetch_factor` batches ready.
     """
 
-    batch_size: int = 64
-    # of the episodes, the last ones; null: the store's own split
+    batch_size: int = 64  # frames of a training step
+    # share of the episodes held out, the last ones; null: the store's own split
     val_ratio: float | None = None
+    # processes that gather batches; 0: this one
     num_workers: int = field(default=0, metadata=RUNTIME)
-    # null without workers
+    # batches that each of them keeps ready; null without workers
     prefetch_factor: int | None = field(default=None, metadata=RUNTIME)
+    # keep them from one epoch to the next
     persistent_workers: bool = field(default=False, metadata=RUNTIME)
+    # gather in memory from which a GPU copies faster
     pin_memory: bool = field(default=False, metadata=RUNTIME)
 
     def __post_init__(self) -> None:

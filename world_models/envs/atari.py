@@ -34,8 +34,11 @@ class AtariConfig(EnvConfig):
     What `life_loss` and `noops` say holds for training; an episode of a score is a whole game.
     """
 
+    # follows from the game
     id: str = "WorldModels/Atari-${.game}-v0"
+    # one of ale-py's
     game: str = "Breakout"
+    # raw frames per action
     frame_skip: int = 4
     # whether an episode ends with the first life that is lost
     life_loss: bool = True

@@ -26,14 +26,17 @@ class Backend(Enum):
 class EnvConfig:
     """Any Gymnasium environment that shows pixels."""
 
+    # of Gymnasium's registry, or <module>:<id> of a module of yours
     id: str = MISSING
     # arguments of the environment
     kwargs: dict[str, Any] = field(default_factory=dict)
+    # what steps the environments; auto: the fastest that there is
     backend: Backend = Backend.auto
-    # side of the frames
+    # pixels of a side of the frames
     size: int = 64
     # of the raw picture, before resizing
     crop: Crop = field(default_factory=Crop)
+    # see frames in grey
     grayscale: bool = False
     # environment steps per action
     frame_skip: int = 1

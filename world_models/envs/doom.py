@@ -37,6 +37,7 @@ PICTURE_HEIGHT, PICTURE_WIDTH = 120, 160
 class TakeCoverConfig(EnvConfig):
     """ViZDoom's TakeCover."""
 
+    # of ViZDoom
     id: str = TAKE_COVER
     # 1 to 5; 4 is the scenario's own, and random actions then score what they did in the paper
     skill: int = 4

@@ -61,8 +61,11 @@ class MinAtarGame(Enum):
 class MinAtarConfig(EnvConfig):
     """A MinAtar game."""
 
+    # follows from the game
     id: str = "WorldModels/MinAtar-${.game}-v0"
+    # one of the five
     game: MinAtarGame = MinAtarGame.breakout
+    # pixels of a side of the frames
     size: int = PICTURE_SIZE
     # probability that the last action is repeated in place of the new one
     sticky: float = 0.1

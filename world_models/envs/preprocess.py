@@ -17,10 +17,10 @@ cv2.setNumThreads(1)
 class Crop:
     """Pixels cut from each side of the raw picture."""
 
-    top: int = 0
-    bottom: int = 0
-    left: int = 0
-    right: int = 0
+    top: int = 0  # pixels cut off there
+    bottom: int = 0  # pixels cut off there
+    left: int = 0  # pixels cut off there
+    right: int = 0  # pixels cut off there
 
 
 @dataclass(frozen=True)

@@ -100,12 +100,17 @@ DEFAULT_KWARGS: dict[str, Any] = {
 class ProcgenConfig(EnvConfig):
     """A Procgen game."""
 
+    # follows from the game
     id: str = "WorldModels/Procgen-${.game}-v0"
+    # one of the sixteen
     game: Game = Game.coinrun
-    # 0: all there are
+    # levels of training; 0: all there are
     num_levels: int = 0
+    # the first of them
     start_level: int = 0
+    # Procgen's own seed
     rand_seed: int = 0
+    # how levels are drawn
     distribution_mode: DistributionMode = DistributionMode.easy
 
 

@@ -5,7 +5,7 @@ import io
 import itertools
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,13 +71,23 @@ def drawable(values: np.typing.ArrayLike) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Line:
-    """A curve: its name on the plot, its colour, its points, and whether they are marked."""
+    """A curve: its name on the plot, its colour, its points, and whether they are marked.
+
+    `ringed` says which of them stands out: the `lowest`, the `highest`, or none.
+    """
 
     name: str
     colour: str
     x: np.ndarray
     y: np.ndarray
     marked: bool = False
+    ringed: str = ""
+
+    @property
+    def best(self) -> int | None:
+        """The place of the point that stands out."""
+        pick = {"lowest": np.argmin, "highest": np.argmax}.get(self.ringed)
+        return None if pick is None else int(pick(self.y))
 
 
 def curves(lines: Sequence[Line], xlabel: str, size: tuple[int, int], title: str) -> Markup | None:
@@ -97,12 +107,21 @@ def curves(lines: Sequence[Line], xlabel: str, size: tuple[int, int], title: str
                 {"marker": "o", "markersize": 3.5} if line.marked or line.y.size == 1 else {}
             )
             axes.plot(line.x, line.y, color=line.colour, **style)
+            _ring(axes, line)
         scale_y(axes, np.concatenate([line.y for line in lines]))
         if size == WIDE:
             _name_ends(axes, [(line.name, line.colour, line.x[-1], line.y[-1]) for line in lines])
         axes.set_xlabel(xlabel)
 
     return as_svg(draw, size, title)
+
+
+def _ring(axes: "Axes", line: Line) -> None:
+    """A ring around the point that stands out."""
+    if line.best is not None:
+        point = line.x[[line.best]], line.y[[line.best]]
+        style: dict[str, Any] = {"markersize": 10, "markeredgewidth": 1.6}
+        axes.plot(*point, "o", color=line.colour, markerfacecolor="none", **style)
 
 
 @dataclass(frozen=True)
@@ -152,6 +171,7 @@ def _draw_tests(axes: "Axes", tests: Band) -> list[tuple[str, str, float, float]
         return []
     axes.vlines(tests.x, tests.low, tests.high, color=ORANGE, linewidth=1.4)
     axes.plot(tests.x, tests.middle, color=ORANGE, linewidth=0, marker="o", markersize=4)
+    _ring(axes, Line("selection", ORANGE, tests.x, tests.middle, ringed="highest"))
     return [("selection", ORANGE, tests.x[-1], tests.middle[-1])]
 
 
@@ -266,7 +286,7 @@ def _thinned(line: Line) -> Line:
     if x.size > MOST_POINTS:
         parts = np.array_split(np.arange(x.size), MOST_POINTS)
         x, y = (np.array([values[part].mean() for part in parts]) for values in (x, y))
-    return Line(line.name, line.colour, x, y, line.marked)
+    return replace(line, x=x, y=y)
 
 
 def scale_y(axes: "Axes", values: np.ndarray) -> None:
@@ -350,6 +370,11 @@ def _drawn(draw: Callable[["Axes"], None], size: tuple[int, int], left: int, top
         axis.set_major_formatter(FuncFormatter(tick))
     draw(axes)
     return figure
+
+
+def own_colour(colour: str) -> str:
+    """A plot's colour as the page writes it."""
+    return f"var({VARIABLES[colour]})" if colour in VARIABLES else colour
 
 
 def _for_page(text: str, title: str) -> str:

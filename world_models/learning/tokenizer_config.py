@@ -20,9 +20,9 @@ from world_models.runs.run import PATH, RUNTIME
 class TokenizerKind(Enum):
     """How frames become tokens."""
 
-    vq = "vq"
-    fsq = "fsq"
-    patch = "patch"
+    vq = "vq"  # a VQ-VAE
+    fsq = "fsq"  # a finite scalar quantiser
+    patch = "patch"  # a book of patches
 
 
 @dataclass
@@ -33,26 +33,26 @@ class TokenizerLearning:
     times how different they look, plus, of vq, (features - codes)^2 from both sides.
     """
 
-    kind: TokenizerKind = TokenizerKind.vq
+    kind: TokenizerKind = TokenizerKind.vq  # how frames become tokens
     vocabulary: int = 512  # codes of vq, patches of patch at most
-    code_size: int = 128  # of vq
+    code_size: int = 128  # of vq: numbers of a code
     commitment: float = 1.0  # of vq: weight with which features are drawn to their codes
-    levels: list[int] = field(default_factory=lambda: [8, 8, 8])  # of fsq
-    base_channels: int = 16  # of vq and fsq, as is the next one
-    downsamplings: int = 3  # a token for 2^n x 2^n pixels
-    patch_size: int = 8  # of patch, as is the next one
-    # a patch is a new one where it differs from all others by more: root mean square, of 255
+    levels: list[int] = field(default_factory=lambda: [8, 8, 8])  # of fsq: of each number of a code
+    base_channels: int = 16  # of vq and fsq: channels of the first block
+    downsamplings: int = 3  # of vq and fsq: a token for 2^n x 2^n pixels
+    patch_size: int = 8  # of patch: pixels of its side
+    # of patch: one is new where it differs from all others by more: root mean square, of 255
     threshold: float = 0.0
-    perceptual: PerceptualKind = PerceptualKind.multiscale
-    perceptual_scale: float = 1.0
+    perceptual: PerceptualKind = PerceptualKind.multiscale  # what says how different pictures look
+    perceptual_scale: float = 1.0  # weight of that in the loss
     # folder with the weights of lpips
     perceptual_weights: str | None = field(default=None, metadata=PATH)
-    batch_size: int = 64
-    learning_rate: float = 3e-4
-    weight_decay: float = 0.01
-    grad_clip: float = 10.0
+    batch_size: int = 64  # frames of an update
+    learning_rate: float = 3e-4  # of AdamW
+    weight_decay: float = 0.01  # of AdamW
+    grad_clip: float = 10.0  # largest norm of a gradient; 0: any
     val_frames: int = 1024  # held-out frames that are judged, at most
-    precision: Precision = Precision.auto
+    precision: Precision = Precision.auto  # arithmetic of an update
     compile: bool = field(default=True, metadata=RUNTIME)  # torch.compile, on cuda only
 
     def __post_init__(self) -> None:

@@ -17,16 +17,16 @@ class Features(Enum):
     See Ha & Schmidhuber 2018, section 3.2, and its code.
     """
 
-    z = "z"
-    zh = "zh"
-    zch = "zch"
+    z = "z"  # the latent
+    zh = "zh"  # and M's output
+    zch = "zch"  # and M's cell state
 
 
 class Latent(Enum):
     """Which latent V gives to C and M: its posterior's mean, or a sample, as in the original."""
 
-    mean = "mean"
-    sample = "sample"
+    mean = "mean"  # of its posterior
+    sample = "sample"  # of it, as in the original
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,9 @@ class Masks(NamedTuple):
 class Mixture(Enum):
     """What a mixture component is chosen for: the whole latent, or each of its dimensions."""
 
-    # one of K diagonal Gaussians over L dimensions (ctallec/world-models)
+    # for all of it: one of K diagonal Gaussians over L dimensions (ctallec/world-models)
     joint = "joint"
-    # L independent mixtures of K Gaussians (Ha & Schmidhuber 2018)
+    # for each dimension: L independent mixtures of K Gaussians (Ha & Schmidhuber 2018)
     per_dimension = "per_dimension"
 
 

@@ -15,11 +15,11 @@ With one, the norm would cancel what an action does to a channel.
 
 
 class Head(Enum):
-    """How the next frame is made: moved, corrected or drawn."""
+    """How the next frame is made."""
 
-    advect = "advect"
-    residual = "residual"
-    direct = "direct"
+    advect = "advect"  # what was there is moved, and then corrected
+    residual = "residual"  # the last frame is corrected
+    direct = "direct"  # the frame is drawn anew
 
 
 @dataclass(frozen=True)

@@ -26,11 +26,11 @@ class Driver(Enum):
 
 
 class Place(Enum):
-    """Where it is played: in the environment, in M's dream, or in a pixel model."""
+    """Where it is played."""
 
-    game = "game"
-    dream = "dream"
-    pixel = "pixel"
+    game = "game"  # in the environment
+    dream = "dream"  # in M's dream
+    pixel = "pixel"  # in a pixel model
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ HEADS_A_CHAIN = True
 RETURNS = "Return in each generation"
 SEARCH_NOTE = (
     "Best, mean and worst candidate; "
-    "dots: the mean vector on the selection episodes, with its 95 % interval"
+    "dots: the mean vector on the selection episodes, with its 95 % interval; ring: its best"
 )
 DREAM_NOTE = (
     "Best, mean and worst candidate, in the dream; "

@@ -26,7 +26,9 @@ def finite(rows: Sequence[Any], name: str) -> np.ndarray:
     return found[np.isfinite(found)]
 
 
-def table_line(label: str, colour: str, table: Table, y: str, marked: bool = False) -> list[Line]:
+def table_line(
+    label: str, colour: str, table: Table, y: str, marked: bool = False, ringed: str = ""
+) -> list[Line]:
     """The curve of a file's column against its steps; none where one of both is not there."""
     known = {"step", y} <= set(table)
-    return [Line(label, colour, table["step"], table[y], marked)] if known else []
+    return [Line(label, colour, table["step"], table[y], marked, ringed)] if known else []

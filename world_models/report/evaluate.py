@@ -9,11 +9,12 @@ from world_models.figures import plots
 from world_models.figures.plots import BLUE, GREY, ORANGE
 from world_models.figures.wording import number, plus_minus
 from world_models.measures.horizons import skill
+from world_models.measures.published import published_for
 from world_models.measures.rows import HeadScore, HorizonRow
 from world_models.report.headline import SKILL, Headline
 from world_models.report.heads import HEAD_CAPTIONS, add_calibration, head_findings
 from world_models.report.next_frames import ERROR_CAPTIONS, FILM, add_errors, error_findings
-from world_models.report.page import Section
+from world_models.report.page import Listing, Section
 from world_models.report.set_aside import add_set_aside
 from world_models.report.verdict import Finding
 from world_models.runs.metrics import read_rows
@@ -26,9 +27,10 @@ LEAD = "The agent on episodes that it has never met, beside a policy that acts a
 LEAD_OF_PIXELS = "A next-frame model that goes on by itself, beside guesses without a model."
 HEADS_A_CHAIN = True
 RETURNS = "Return of every episode"
+BESIDE = "Beside other scores"
 RETURNS_NOTE = "Below each row: the mean with its 95 % interval"
 COLOURS = {"agent": BLUE, "C alone": ORANGE, "random": GREY}
-CAPTIONS = (RETURNS, "best episode", "median episode", "worst episode")
+CAPTIONS = (RETURNS, BESIDE, "best episode", "median episode", "worst episode")
 CAPTIONS_OF_PIXELS = (*ERROR_CAPTIONS, *HEAD_CAPTIONS, FILM)
 
 
@@ -84,9 +86,8 @@ def agent_findings(agent: Returns, random: Returns) -> list[Finding]:
 
 
 def _with_interval(scores: Returns) -> str:
-    low, high = (number(value, scores.mean) for value in scores.between)
     episodes = f"{len(scores.returns)} episode{'s' * (len(scores.returns) > 1)}"
-    return f"{number(scores.mean)} (95 % interval {low} to {high}, {episodes})"
+    return f"{number(scores.mean)} (95 % interval {_interval(scores)}, {episodes})"
 
 
 def fill(section: Section) -> None:
@@ -127,10 +128,9 @@ def _add_returns(section: Section, scores: AgentScores) -> None:
         plus_minus(scores.mean, scores.std),
         f"mean return ± standard deviation over {len(scores.returns)} unseen episodes",
     )
-    low, high = (number(value, scores.mean) for value in scores.between)
     section.facts = [
         ("Mean", number(scores.mean)),
-        ("95 % interval", f"{low} to {high}"),
+        ("95 % interval", _interval(scores)),
         ("Median", number(scores.median)),
         ("Episodes", f"{len(scores.returns)}"),
         *_plan_facts(section, scores),
@@ -143,6 +143,30 @@ def _add_returns(section: Section, scores: AgentScores) -> None:
         if one is not None
     ]
     section.plot(plots.strip(rows, RETURNS), RETURNS, note=RETURNS_NOTE)
+    section.listings.append(_beside(scores))
+
+
+def _beside(scores: AgentScores) -> Listing:
+    """The agent, its rivals here, and what was published for the environment."""
+    ours = [
+        ("this agent", scores),
+        ("C alone", scores.controller),
+        ("random policy", scores.random),
+    ]
+    rows = [
+        [name, plus_minus(one.mean, one.std), _interval(one), f"{len(one.returns)}"]
+        for name, one in ours
+        if one is not None
+    ]
+    rows += [
+        [row.who, plus_minus(row.mean, row.std), "–", "100"] for row in published_for(scores.env)
+    ]
+    return Listing(BESIDE, ["", "mean ± deviation", "95 % interval", "episodes"], rows, 0)
+
+
+def _interval(scores: Returns) -> str:
+    low, high = (number(value, scores.mean) for value in scores.between)
+    return f"{low} to {high}"
 
 
 def _plan_facts(section: Section, scores: AgentScores) -> list[tuple[str, str]]:

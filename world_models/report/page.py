@@ -56,6 +56,7 @@ class Section:
     videos: list[Figure] = field(default_factory=list)
     more: list[Figure] = field(default_factory=list)  # pictures and videos that no stage names
     listings: list[Listing] = field(default_factory=list)
+    legend: list[tuple[str, str]] = field(default_factory=list)  # names of lines, their colours
     notes: list[str] = field(default_factory=list)  # what is missing or damaged
     shown: set[Path] = field(default_factory=set)  # media files that need not appear under `more`
     verdict: Verdict | None = None

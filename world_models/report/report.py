@@ -2,13 +2,19 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
+from world_models.figures.plots import own_colour
 from world_models.figures.wording import duration
+from world_models.report.ancestry import graph
+from world_models.report.live import SCRIPT, allowed
 from world_models.report.modules import heads_a_chain, report_of
+from world_models.report.next_steps import next_steps
 from world_models.report.page import Figure, Section
 from world_models.report.sections import make_section
 from world_models.report.shown_run import shown_run
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 TEMPLATE = "report.html.j2"
+REPORT = "report.html"
 LONGEST_TEXT = 1_000_000
 """Bytes of a configuration that the page still shows."""
 
@@ -42,6 +49,12 @@ class Page:
     facts: list[tuple[str, str]]  # how to make the run again
     versions: list[tuple[str, str]]
     configs: list[tuple[str, str]]  # name, YAML
+    # of a run that goes on: seconds after which a browser fetches the page anew
+    again: float | None = None
+    graph: Markup | None = None  # what was made from what
+    steps: list[tuple[str, str]] = field(
+        default_factory=list
+    )  # what to type next: purpose, command
 
 
 def write_report(folder: Path) -> Path:
@@ -51,12 +64,11 @@ def write_report(folder: Path) -> Path:
     Runs that are unfinished, failed or lack files get a page that says so; a folder that is no run
     is a ValueError.
     """
-    return write_page(folder, _page(folder))
+    return write_page(folder / REPORT, page_of(folder))
 
 
-def write_page(folder: Path, page: Page) -> Path:
-    """Write a page as `report.html`; returns its path."""
-    path = folder / "report.html"
+def write_page(path: Path, page: Page) -> Path:
+    """Write a page; returns its path."""
     text = _templates().get_template(TEMPLATE).render(page=page)
     # bytes of names that are no UTF-8
     write_text(path, text.encode(errors="backslashreplace").decode())
@@ -75,10 +87,14 @@ def _templates() -> "Environment":
         lstrip_blocks=True,
     )
     made.filters["duration"] = duration
+    made.filters["own"] = own_colour
+    made.globals["script"] = Markup(SCRIPT)
+    made.globals["allowed"] = Markup(allowed())
     return made
 
 
-def _page(folder: Path) -> Page:
+def page_of(folder: Path) -> Page:
+    """The page of a run folder, see `write_report`."""
     run, odd = shown_run(folder)
     manifest = run.manifest
     parts = [] if report_of(run.stage) else run.parts
@@ -112,6 +128,8 @@ def _page(folder: Path) -> Page:
             (str(name), str(value)) for name, value in (manifest.get("versions") or {}).items()
         ],
         configs=_configs(folder, [part.folder for part in parts]),
+        graph=graph([folder / part.folder for part in parts] or [folder]),
+        steps=next_steps(folder, run.stage, run.status, manifest),
     )
 
 

@@ -9,7 +9,7 @@ from rich.table import Table
 from world_models.figures.plots import as_png, as_svg
 from world_models.figures.wording import number, plain_console
 from world_models.report.page import Figure, Listing, Section
-from world_models.report.report import Page, date, facts, shown_text, write_page
+from world_models.report.report import REPORT, Page, date, facts, shown_text, write_page
 from world_models.report.sweep_plots import LEFT_MARGIN, PLOT_SIZE, Chart, charts, drawer
 from world_models.report.sweep_table import Group, Job, best_of, not_compared
 from world_models.runs.files import replacing
@@ -133,7 +133,7 @@ def write_sweep_report(folder: Path, jobs: list[Job], groups: list[Group]) -> Pa
         ],
         configs=[("sweep.json", shown_text(folder / "sweep.json"))],
     )
-    return write_page(folder, page)
+    return write_page(folder / REPORT, page)
 
 
 def _section(folder: Path, jobs: list[Job], groups: list[Group]) -> Section:

@@ -16,6 +16,7 @@ from world_models.report.page import Section
 from world_models.runs.metrics import read_column
 from world_models.runs.rows import captions
 
+BEST_NOTE = "Ring: the lowest validation loss, whose weights are kept"
 PLACE_COLUMNS = ("step", "epoch", "lr")
 
 
@@ -48,12 +49,13 @@ def fill_training(
     small = THIRD if len(terms) % 3 == 0 else HALF
     words = captions(StepRow) | captions(kind)
     for name, size in [("loss", WIDE), *((term, small) for term in terms)]:
+        is_loss = name == "loss"
         lines = [
             *table_line("training", BLUE, train, name),
-            *table_line("validation", ORANGE, val, name, marked=True),
+            *table_line("validation", ORANGE, val, name, True, "lowest" if is_loss else ""),
         ]
         source = plots.curves(lines, "step", size, f"{section.title}: {name}")
-        section.plot(source, words.get(name, name), size)
+        section.plot(source, words.get(name, name), size, BEST_NOTE if is_loss and val else "")
 
 
 def finite_cells(table: Table, name: str) -> np.ndarray:

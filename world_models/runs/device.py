@@ -14,7 +14,7 @@ M = TypeVar("M", bound="nn.Module")
 class Device(Enum):
     """Where models run."""
 
-    auto = "auto"
+    auto = "auto"  # a GPU where one answers
     cpu = "cpu"
     cuda = "cuda"
 
@@ -26,16 +26,16 @@ class Workers(Enum):
     with the run.
     """
 
-    local = "local"
-    ray = "ray"
+    local = "local"  # processes of this machine
+    ray = "ray"  # a cluster
 
 
 class Precision(Enum):
     """Arithmetic of a training step; bfloat16 means autocast with float32 weights."""
 
-    auto = "auto"
+    auto = "auto"  # bfloat16 where the hardware multiplies it natively
     float32 = "float32"
-    bfloat16 = "bfloat16"
+    bfloat16 = "bfloat16"  # autocast, weights in float32
 
 
 def resolve_device(device: Device) -> Device:

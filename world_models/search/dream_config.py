@@ -19,13 +19,13 @@ from world_models.worlds.starts import Starts
 class DreamConfig:
     """What candidates dream: the rules of an episode, and the dials of M."""
 
-    # `head`: what M predicts; `survival`: 1 for each step
+    # what is rewarded
     reward: Reward = Reward.head
     # an episode ends where the predicted probability is above this; null: drawn with it
     end: float | None = 0.5
     # steps after which an episode is cut
     max_steps: int = 200
-    # in held-out episodes, where it begins: `anywhere`, or at the first frame of an `episode`
+    # where in held-out episodes it begins
     starts: Starts = Starts.anywhere
     # of what M guesses; 0: always its mode
     temperature: float = 1.0

@@ -14,5 +14,7 @@ STAGES = [
     "export",
     "runs",
     "results",
+    "report",
+    "doctor",
 ]
 """The stages, each the name of its file or folder."""

@@ -61,25 +61,28 @@ class AutoencoderConfig:
     """
 
     factor: int = 8  # sides of the picture over sides of the latent map: 8 or 16
-    latent_channels: int = 16
-    base_channels: int = 64
-    image_size: int | None = None  # frames are resized to it; null: as stored
-    grayscale: bool = False
+    latent_channels: int = 16  # numbers at each place of the latent map
+    base_channels: int = 64  # channels of the first block; each one after it has twice as many
+    image_size: int | None = None  # pixels of a side, to which frames are resized; null: as stored
+    grayscale: bool = False  # see frames in grey
     data: DataConfig = field(default_factory=lambda: DataConfig(batch_size=128))
-    var_reg_lambda: float = 0.01  # 1e-4, with the scalar form, leaves the latents as they are
-    var_target: float = 1.0
-    var_form: VarianceForm = VarianceForm.per_channel
-    num_epochs: int = 10
-    max_steps: int | None = None
-    learning_rate: float = 3e-4
-    weight_decay: float = 0.01
-    warmup: float = 0.05  # of the steps
-    grad_clip: float = 1.0
-    precision: Precision = Precision.auto
+    # weight of the variance beside the Huber loss; 1e-4, with the scalar form, leaves the latents
+    # as they are
+    var_reg_lambda: float = 0.01
+    var_target: float = 1.0  # variance that the latents are held near
+    var_form: VarianceForm = VarianceForm.per_channel  # whose variance that is
+    num_epochs: int = 10  # passes over the training frames
+    max_steps: int | None = None  # training steps at most; null: no limit
+    learning_rate: float = 3e-4  # of AdamW, after the warm-up
+    weight_decay: float = 0.01  # of AdamW
+    warmup: float = 0.05  # share of the steps in which the learning rate rises
+    grad_clip: float = 1.0  # largest norm of a gradient; 0: any
+    precision: Precision = Precision.auto  # arithmetic of a training step
     compile: bool = field(default=True, metadata=RUNTIME)  # torch.compile, on cuda only
-    log_every: int = 100
-    val_every_steps: int = 500
-    val_frames: int = 1024
+    log_every: int = 100  # training steps between two rows of metrics.csv
+    val_every_steps: int = 500  # training steps between two validations
+    val_frames: int = 1024  # held-out frames of a validation
+    # training steps between two checkpoints
     checkpoint_interval: int = field(default=200, metadata=RUNTIME)
 
     def __post_init__(self) -> None:

@@ -46,13 +46,14 @@ class ConvertConfig:
     That is a folder of .npz rollouts, an HDF5 file, or a Minari data set.
     """
 
+    # run folder or its episodes/, or a folder or file of somebody else's
     source: str | None = field(default=None, metadata=PATH)
-    to: Format = Format.native
+    to: Format = Format.native  # the format that is written
     # .npz and HDF5: frames saved before their steps (pre) or after (post)
     alignment: Alignment | None = None
     image_key: str | None = None  # the picture in a Minari data set whose observations are a Dict
-    val_fraction: float = 0.1  # where the source has no split of its own
-    shard_size: int = 8
+    val_fraction: float = 0.1  # share of the episodes held out, where the source has no split
+    shard_size: int = 8  # episodes of a file of the store
     # go on without episodes that cannot be read
     skip_bad: bool = field(default=False, metadata=RUNTIME)
     verify: bool = False  # check a native store, and do nothing else

@@ -49,8 +49,8 @@ MOST_FILMED = 500
 class Which(Enum):
     """Which of the agent's controllers plays."""
 
-    best = "best"
-    mean = "mean"
+    best = "best"  # that with the best selection score
+    mean = "mean"  # the mean vector at the end of the search
 
 
 @dataclass
@@ -60,16 +60,18 @@ class EvaluateConfig:
     An upstream pixel model is judged on `windows` held-out windows, rolled on for `horizon` frames.
     """
 
-    episodes: int = 100
-    which: Which = Which.best
-    num_envs: int = 8  # on cuda, for each core
+    episodes: int = 100  # that the agent plays, on seeds that nothing else uses
+    which: Which = Which.best  # which controller of the search plays
+    num_envs: int = 8  # environments that a worker steps side by side; on cuda, for each core
+    # processes that play (-1: one per core, 0: this one)
     workers: int = field(default=-1, metadata=RUNTIME)
+    # seconds without a step, then a worker is replaced
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)
     # run folder whose episodes a pixel model is judged on; null: those it was trained from
     source: str | None = field(default=None, metadata=PATH)
-    windows: int = 256
-    horizon: int = 32
-    fps: int = 10  # of a pixel model's videos
+    windows: int = 256  # held-out windows on which a pixel model is judged
+    horizon: int = 32  # frames that a pixel model goes on for
+    fps: int = 10  # frames per second of a pixel model's videos
     # how the agent plans at each step (plan.method=icem or cem)
     plan: PlanConfig = field(default_factory=PlanConfig)
 

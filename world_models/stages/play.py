@@ -64,15 +64,21 @@ class Who(Enum):
 class PlayConfig:
     """What is chosen at the start; in a window everything but the files changes live."""
 
+    # how it is shown
     ui: Ui = field(default=Ui.window, metadata=RUNTIME)
+    # what is shown: a game that is played now, or stored episodes
     mode: Mode = field(default=Mode.play, metadata=RUNTIME)
     # of mode=episodes: run folder that holds them; null: those behind the upstream
     source: str | None = field(default=None, metadata={**RUNTIME, **PATH})
+    # who drives at the start
     driver: Who = field(default=Who.auto, metadata=RUNTIME)
+    # where it is played at the start
     world: Place = field(default=Place.game, metadata=RUNTIME)
     # whether the game steps on beside a dream
     ghost: bool = field(default=False, metadata=RUNTIME)
+    # of what M guesses; 0: always its mode
     temperature: float = field(default=1.0, metadata=RUNTIME)
+    # probability that M does not read a number of z or h, all through a dream
     dropout: float = field(default=0.0, metadata=RUNTIME)
     # steps after which a dream ends
     horizon: int = field(default=LONGEST_HORIZON, metadata=RUNTIME)
@@ -82,11 +88,15 @@ class PlayConfig:
     first_seed: int | None = None
     # without a screen: `steps` steps into <record>.mp4, .gif and .npz
     record: str | None = field(default=None, metadata={**RUNTIME, **PATH})
+    # how many of them are recorded
     steps: int = field(default=300, metadata=RUNTIME)
     # whether episodes may be kept: then it makes a run, from which V and M can be trained
     save: bool = False
+    # what V and M see and guess, beside the large panel
     panels: bool = field(default=True, metadata=RUNTIME)
+    # step, action, reward and the rest, above the panels
     header: bool = field(default=True, metadata=RUNTIME)
+    # steps per second
     fps: int = field(default=30, metadata=RUNTIME)
     # pixels of the large panel
     height: int = field(default=384, metadata=RUNTIME)

@@ -25,10 +25,10 @@ log = logging.getLogger(__name__)
 class ResultsConfig:
     """`scores`: a folder of JSON files, one for each algorithm, game -> list of runs."""
 
+    # folder of JSON files
     scores: str | None = field(default=None, metadata=PATH)
-    # the files that say which score counts as 0 and which as 1
-    low: str = "RANDOM"
-    high: str = "HUMAN"
+    low: str = "RANDOM"  # the file of the scores that count as 0
+    high: str = "HUMAN"  # the file of the scores that count as 1
 
 
 def compare(cfg: ResultsConfig, outputs: Path, console: Console | None = None) -> None:

@@ -51,14 +51,14 @@ class PolicyName(Enum):
     `auto` is brownian for Box actions and sticky for Discrete ones.
     """
 
-    auto = "auto"
-    random = "random"
-    brownian = "brownian"
-    sticky = "sticky"
+    auto = "auto"  # brownian for Box actions, sticky for Discrete ones
+    random = "random"  # every action uniform
+    brownian = "brownian"  # smooth noise, for Box actions
+    sticky = "sticky"  # repeats its action for a while, for Discrete ones
     rightward = "rightward"  # in platform games: sticky, mostly to the right
     mixed = "mixed"  # half of the episodes sticky, half rightward
-    car_racing = "car_racing"
-    agent = "agent"
+    car_racing = "car_racing"  # a scripted explorer of CarRacing
+    agent = "agent"  # a trained agent
     plan = "plan"  # the agent, planning at each step
 
 
@@ -69,14 +69,15 @@ class RolloutConfig:
     `workers`: processes (-1: one per core, 0: this process).
     """
 
-    episodes: int = 128
-    max_steps: int | None = None  # None: the environment's own limit
+    episodes: int = 128  # how many are collected
+    max_steps: int | None = None  # of an episode at most; null: the environment's own limit
+    # processes that play (-1: one per core, 0: this one)
     workers: int = field(default=-1, metadata=RUNTIME)
     # seconds without a step, then a worker is replaced
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)
-    shard_size: int = 8
-    policy: PolicyName = PolicyName.auto
-    val_fraction: float = 0.1
+    shard_size: int = 8  # episodes of a file, which one worker plays side by side
+    policy: PolicyName = PolicyName.auto  # who plays
+    val_fraction: float = 0.1  # share of the episodes that is held out, the last ones
     # who plays, for policy=agent or plan: a name, an agent.pt or the run folder that holds one
     agent: str | None = field(default=None, metadata=PATH)
     noise: float = 0.8  # of policy=agent: each episode explores with its own part of it

@@ -50,11 +50,14 @@ class TokenizerConfig(TokenizerLearning):
     frame once, whatever these keys say.
     """
 
+    # updates; null: `num_epochs` or `minutes` counts
     max_steps: int | None = field(default=2000, metadata=BUDGET)
+    # passes over the training frames, in place of updates
     num_epochs: int | None = field(default=None, metadata=BUDGET)
-    minutes: float | None = None
-    log_every: int = 50
-    val_every_steps: int = 500
+    minutes: float | None = None  # of learning, in place of updates
+    log_every: int = 50  # updates between two rows of metrics.csv
+    val_every_steps: int = 500  # updates between two validations
+    # updates between two checkpoints
     checkpoint_interval: int = field(default=200, metadata=RUNTIME)
 
     def __post_init__(self) -> None:

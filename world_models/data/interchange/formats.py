@@ -23,10 +23,10 @@ class Format(Enum):
     In our store, a folder of .npz files, one HDF5 file, or a Minari data set.
     """
 
-    native = "native"
-    npz = "npz"
-    hdf5 = "hdf5"
-    minari = "minari"
+    native = "native"  # the store
+    npz = "npz"  # a folder of .npz files
+    hdf5 = "hdf5"  # one file
+    minari = "minari"  # a data set
 
 
 class Source(Protocol):

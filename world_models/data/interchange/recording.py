@@ -19,8 +19,8 @@ class Alignment(Enum):
     `pre`: the one seen before its step. `post`: the one that came after it.
     """
 
-    pre = "pre"
-    post = "post"
+    pre = "pre"  # before
+    post = "post"  # after
 
 
 BOUNDARY_NAMES = {Alignment.pre: "final_observation", Alignment.post: "first_observation"}

@@ -20,8 +20,8 @@ from world_models.worlds.dreaming import Reward
 class SearchedIn(Enum):
     """Where candidates play; tests are always in the real environment."""
 
-    real = "real"
-    dream = "dream"
+    real = "real"  # in the environment
+    dream = "dream"  # in M's dream, or a pixel model's
 
 
 @dataclass
@@ -42,35 +42,39 @@ class ControllerConfig:
     # keys of earlier versions, and the values with which they did nothing
     RETIRED: ClassVar[dict[str, Any]] = {"components": None, "heats": 1, "finalists": 1}
 
-    world: SearchedIn = SearchedIn.real
+    world: SearchedIn = SearchedIn.real  # where candidates play
     # how candidates dream where `world` is dream
     dream: DreamConfig = field(default_factory=DreamConfig)
-    features: Features = Features.zh
+    features: Features = Features.zh  # what C reads
     hidden_units: int = 0  # tanh units between features and action; 0: the linear controller
-    latent: Latent = Latent.mean
+    latent: Latent = Latent.mean  # which latent V gives to C and M
     # begin at the controller that does most nearly what was done in M's episodes, and not at zero
     imitate: bool = False
-    pop_size: int = 64
-    sigma0: float = 0.1
+    pop_size: int = 64  # candidates of a generation
+    sigma0: float = 0.1  # step size of CMA-ES at the start
     diagonal: bool = False  # adapt variances alone (sep-CMA-ES)
     # taken off a return, times the squared length of the parameter vector
     weight_decay: float = 0.0
     # controller run folder whose search goes on here: mean, step size and covariance
     start_from: str | None = field(default=None, metadata=PATH)
-    n_samples: int = 4
-    most_samples: int | None = None
-    reliability: float = 0.3  # 0: ranks are noise, 1: exact
+    n_samples: int = 4  # episodes that each candidate plays
+    most_samples: int | None = None  # how many these may grow to; null: they do not grow
+    reliability: float = 0.3  # of ranks, below which episodes are added. 0: noise, 1: exact
+    # generations after which the search ends; null: no limit
     generations: int | None = field(default=100, metadata=BUDGET)
+    # environment steps after which the search ends; null: no limit
     env_steps: int | None = field(default=None, metadata=BUDGET)
+    # minutes of playing candidates after which the search ends; null: no limit
     minutes: float | None = field(default=None, metadata=BUDGET)
+    # selection score at which the search ends; null: none
     target_return: float | None = field(default=None, metadata=BUDGET)
-    time_limit: int | None = 1000
+    time_limit: int | None = 1000  # most steps of an episode; null: the environment's own limit
     # steps without a positive reward after which a search episode is cut (0: never)
     early_cut: int = 0
-    test_interval: int = 5
-    selection_episodes: int = 16
+    test_interval: int = 5  # generations between two tests
+    selection_episodes: int = 16  # episodes of a test
     num_envs: int = 16  # environments that a worker steps side by side; on cuda, for each core
-    # 0: this process; never more than there are cores
+    # processes that play. 0: this one; never more than there are cores
     max_workers: int = field(default=32, metadata=RUNTIME)
     # seconds without a step, then a worker is replaced
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)

@@ -33,33 +33,36 @@ class MDRNNConfig:
     With `sequences=windows` it reads as many windows as would tile the episodes.
     """
 
-    hidden_size: int = 256
-    gmm_components: int = 5
-    mixture: Mixture = Mixture.joint
+    hidden_size: int = 256  # numbers of h, M's memory
+    gmm_components: int = 5  # Gaussians of a mixture
+    mixture: Mixture = Mixture.joint  # what one of them is chosen for
     sigma_floor: float = 1e-3  # lowest standard deviation that M predicts
-    sequences: Sequences = Sequences.windows
-    batch_size: int = 16
-    seq_len: int = 32
+    sequences: Sequences = Sequences.windows  # what a row of a batch reads
+    batch_size: int = 16  # sequences of a training step
+    seq_len: int = 32  # steps of a sequence
     # of a window: to be replaced by the one that ends its episode, if that terminated
     terminal_prob: float = 0.2
     dataset_fraction: float = 1.0  # of the training episodes, the first ones
+    # where the latents of a batch come from
     latents: Latents = field(default=Latents.precomputed, metadata=RUNTIME)
+    # how often each training transition is read
     num_epochs: int = field(default=30, metadata=BUDGET)
-    learning_rate: float = 1e-3
+    learning_rate: float = 1e-3  # of RMSprop, at the start
     # mdrnn run folder, or its checkpoint, whose weights are the first ones
     start_from: str | None = field(default=None, metadata=PATH)
-    include_reward: bool = True
+    include_reward: bool = True  # predict rewards, too
     done_weight: float = 1.0  # of a step that ends its episode; any other has 1
     # probability that M does not read a number of z or h, all through a window
     dropout: float = 0.0
-    grad_clip: float = 1.0  # norm; 0: off
-    scheduler_patience: int = 5
-    scheduler_factor: float = 0.5
-    early_stopping_patience: int = 30
+    grad_clip: float = 1.0  # largest norm of a gradient; 0: any
+    scheduler_patience: int = 5  # epochs without a better loss after which the rate falls
+    scheduler_factor: float = 0.5  # by which the learning rate is multiplied then
+    early_stopping_patience: int = 30  # epochs without a better loss after which training ends
     untrained: bool = False  # a control: M as it was initialised
     temperature: float = field(default=1.0, metadata=RUNTIME)  # of the dreams that are shown
-    sample_interval: int = field(default=5, metadata=RUNTIME)  # epochs from one dream to the next
-    checkpoint_interval: int = field(default=500, metadata=RUNTIME)  # training steps
+    sample_interval: int = field(default=5, metadata=RUNTIME)  # epochs between two dreams
+    # training steps between two checkpoints
+    checkpoint_interval: int = field(default=500, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
         require_positive(

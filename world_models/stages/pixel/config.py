@@ -24,8 +24,8 @@ from world_models.runs.run import RUNTIME
 class Architecture(Enum):
     """Which model is trained."""
 
-    pixel_unet = "pixel_unet"
-    pixel_world_model = "pixel_world_model"
+    pixel_unet = "pixel_unet"  # a U-Net that moves what it saw
+    pixel_world_model = "pixel_world_model"  # a plain encoder and decoder
 
 
 @dataclass
@@ -37,44 +37,47 @@ class PixelConfig:
     frames, on an n-th as many windows. The loss of a rollout is the mean over its frames.
     """
 
-    model: Architecture = Architecture.pixel_unet
-    head: Head = Head.advect  # of pixel_unet, as are the next two
+    model: Architecture = Architecture.pixel_unet  # which model is trained
+    head: Head = Head.advect  # of pixel_unet: how it makes the next frame
+    # of pixel_unet: channels at each resolution, the finest first
     widths: list[int] = field(default_factory=lambda: [24, 48, 64])
-    condition: int = 128
-    # of pixel_unet: heads for the reward and the end of the episode, without which a dream has
-    # neither
-    rewards: bool = False
-    ends: bool = False
-    action_embed_dim: int = 64  # of pixel_world_model, as is the next one
-    width_mult: float = 1.0
-    n_past_frames: int = 4
-    n_past_actions: int = 4  # the last of them leads to the predicted frame
-    image_size: int | None = None  # frames are resized to it; null: as stored
-    grayscale: bool = False
+    condition: int = 128  # of pixel_unet: numbers that the actions become
+    rewards: bool = False  # of pixel_unet: predict rewards; without, a dream has none
+    ends: bool = False  # of pixel_unet: predict ends of episodes; without, a dream has none
+    action_embed_dim: int = 64  # of pixel_world_model: numbers that an action becomes
+    width_mult: float = 1.0  # of pixel_world_model: by which its channels are multiplied
+    n_past_frames: int = 4  # frames that the model reads
+    n_past_actions: int = 4  # actions that it reads; the last leads to the predicted frame
+    image_size: int | None = None  # pixels of a side, to which frames are resized; null: as stored
+    grayscale: bool = False  # see frames in grey
     data: DataConfig = field(default_factory=DataConfig)
-    loss: PixelLoss = PixelLoss.huber
-    delta: float = 0.05  # of the Huber loss
-    # of the reward's squared error and the end's cross-entropy, beside the frames' loss
-    reward_weight: float = 0.01
-    end_weight: float = 0.01
+    loss: PixelLoss = PixelLoss.huber  # what is minimised, per pixel value
+    delta: float = 0.05  # of the Huber loss: errors above it count linearly
+    reward_weight: float = 0.01  # of the reward's squared error, beside the frames' loss
+    end_weight: float = 0.01  # of the end's cross-entropy, beside the frames' loss
     motion_weight: float = 0.001  # of the cross-entropy of the head `advect`'s shifts
+    # frames for which the model is rolled on, phase by phase
     unroll: list[int] = field(default_factory=lambda: [1, 4, 8])
+    # share of the training steps that each of these phases has
     unroll_shares: list[float] = field(default_factory=lambda: [0.6, 0.2, 0.2])
-    context_noise: float = 0.05  # standard deviation at most, drawn for each window
-    max_steps: int | None = 2000
-    minutes: float | None = None
-    learning_rate: float = 1e-3
-    weight_decay: float = 0.01
-    warmup: float = 0.05  # of the steps
-    grad_clip: float = 1.0
-    ema_decay: float = 0.999
-    precision: Precision = Precision.auto
+    # standard deviation, at most, of what is added to the frames that are read, for each window
+    context_noise: float = 0.05
+    max_steps: int | None = 2000  # training steps; null: `minutes` counts
+    minutes: float | None = None  # of training, in place of `max_steps`
+    learning_rate: float = 1e-3  # of AdamW, after the warm-up
+    weight_decay: float = 0.01  # of AdamW
+    warmup: float = 0.05  # share of the steps in which the learning rate rises
+    grad_clip: float = 1.0  # largest norm of a gradient; 0: any
+    ema_decay: float = 0.999  # of the running mean of the weights, which is what is kept
+    precision: Precision = Precision.auto  # arithmetic of a training step
     compile: bool = field(default=True, metadata=RUNTIME)  # torch.compile, on cuda only
-    log_every: int = 100
-    val_every_steps: int = 1000
-    val_windows: int = 256
-    val_rollout_horizon: int = 32
+    log_every: int = 100  # training steps between two rows of metrics.csv
+    val_every_steps: int = 1000  # training steps between two validations
+    val_windows: int = 256  # held-out windows of a validation
+    val_rollout_horizon: int = 32  # frames for which the model goes on in a validation
+    # frames per second of the videos
     val_rollout_fps: int = field(default=10, metadata=RUNTIME)
+    # training steps between two checkpoints
     checkpoint_interval: int = field(default=200, metadata=RUNTIME)
 
     def __post_init__(self) -> None:

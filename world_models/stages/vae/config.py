@@ -22,23 +22,24 @@ class VAEConfig:
     their number follows once from the measured rate.
     """
 
-    latent_size: int = 32
-    train_batch_size: int = 32
-    num_epochs: int = field(default=10, metadata=BUDGET)
-    minutes: float | None = None
-    learning_rate: float = 1e-3
-    kl_weight: float = 0.1  # of the original: 1
+    latent_size: int = 32  # numbers of z, what V makes of a frame
+    train_batch_size: int = 32  # frames of a training step
+    num_epochs: int = field(default=10, metadata=BUDGET)  # passes over the training frames
+    minutes: float | None = None  # of training at most; null: no limit
+    learning_rate: float = 1e-3  # of Adam, at the start
+    kl_weight: float = 0.1  # of the KL divergence beside the squared error; of the original: 1
     kl_tolerance: float = 0.0  # free bits of each latent, in nats
-    motion_weight: float = 0.0
+    motion_weight: float = 0.0  # how much more the error of what moves weighs, see above
     horizontal_flip: bool = False  # mirror half of the training frames, drawn anew each time
     # vae run folder, or its checkpoint, whose weights are the first ones
     start_from: str | None = field(default=None, metadata=PATH)
-    scheduler_patience: int = 5
-    scheduler_factor: float = 0.5
-    early_stopping_patience: int = 30
-    sample_interval: int = field(default=5, metadata=RUNTIME)
+    scheduler_patience: int = 5  # epochs without a better loss after which the rate falls
+    scheduler_factor: float = 0.5  # by which the learning rate is multiplied then
+    early_stopping_patience: int = 30  # epochs without a better loss after which training ends
+    sample_interval: int = field(default=5, metadata=RUNTIME)  # epochs between two pictures
+    # training steps between two checkpoints
     checkpoint_interval: int = field(default=500, metadata=RUNTIME)
-    precision: Precision = Precision.auto
+    precision: Precision = Precision.auto  # arithmetic of a training step
     compile: bool = field(default=True, metadata=RUNTIME)  # torch.compile, on cuda only
 
     def __post_init__(self) -> None:

@@ -1,0 +1,55 @@
+"""What to type after a run: commands that can be copied from its page."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from world_models.runs.folder import display_path
+
+FEEDS = {
+    "rollout": ("vae", "pixel"),
+    "convert": ("vae", "pixel"),
+    "play": ("vae", "pixel"),
+    "vae": ("mdrnn",),
+    "mdrnn": ("controller", "export"),
+    "controller": ("evaluate", "export"),
+    "pixel": ("evaluate",),
+    "pipeline": ("export",),
+}
+"""Stage -> what a run of it can feed."""
+PURPOSES = {
+    "vae": "Train V on these episodes",
+    "mdrnn": "Train M on this V",
+    "controller": "Search C on this M",
+    "evaluate": "Score it",
+    "pixel": "Train a next-frame model on these episodes",
+    "export": "Send the dream as one page",
+}
+SCRIPTS = {"play.sh": "Play it", "eval.sh": "Score it again"}
+
+
+def next_steps(
+    folder: Path, stage: str, status: str, manifest: dict[str, Any]
+) -> list[tuple[str, str]]:
+    """Purpose and command of each; of a run that is not finished how to go on with it."""
+    if status != "finished":
+        return [("Go on", shlex.quote(display_path(folder / "resume.sh")))]
+    scripts = [
+        (purpose, shlex.quote(display_path(folder / name)))
+        for name, purpose in SCRIPTS.items()
+        if (folder / name).is_file()
+    ]
+    feeds = [(PURPOSES[name], _command(name, folder, manifest)) for name in FEEDS.get(stage, ())]
+    beside = f"stage.runs=[{display_path(folder)},<another run>]"
+    compare = ("Compare it with another run", _typed("stage=report", beside))
+    return [*feeds, *scripts, compare]
+
+
+def _command(stage: str, folder: Path, manifest: dict[str, Any]) -> str:
+    choices = manifest.get("choices") or {}
+    env = [f"env={choices['env']}", *choices.get("env_keys", [])] if "env" in choices else []
+    return _typed(f"stage={stage}", *env, f"upstream={display_path(folder)}")
+
+
+def _typed(*words: str) -> str:
+    return shlex.join(["python", "-m", "world_models.main", *words])
