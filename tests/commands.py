@@ -72,6 +72,19 @@ SMALL["tokenizer"] = [
     "log_every=2",
     "checkpoint_interval=2",
 ]
+SMALL["token_world"] = [
+    "max_steps=7",
+    "width=16",
+    "heads=2",
+    "layers=1",
+    "seq_len=4",
+    "batch_size=8",
+    "val_windows=12",
+    "horizon=3",
+    "val_every_steps=3",
+    "log_every=2",
+    "checkpoint_interval=2",
+]
 SMALL["pixel_gray84"] = SMALL["pixel"]
 STAGES = ["rollout", "vae", "mdrnn", "controller", "evaluate"]
 """Those of the pipeline."""

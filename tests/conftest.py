@@ -9,7 +9,7 @@ from pathlib import Path
 import gymnasium
 import pytest
 import torch
-from commands import newest, recorded_bars, small_pipeline
+from commands import newest, recorded_bars, small, small_pipeline
 from strangers import Stranger
 
 from world_models.envs import trust
@@ -54,6 +54,24 @@ def finished(tmp_path_factory: pytest.TempPathFactory, bars: list[str]) -> Path:
     outputs = tmp_path_factory.mktemp("outputs")
     with recorded_bars(bars):
         assert main(small_pipeline(f"outputs={outputs}")) == 0
+    return newest(outputs)
+
+
+@pytest.fixture(scope="session")
+def patch_run(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of stage=tokenizer, a book of patches; for reading only."""
+    outputs = tmp_path_factory.mktemp("patch")
+    keys = ["stage.kind=patch", "stage.patch_size=16", "stage.threshold=6", "stage.vocabulary=64"]
+    begin = small("tokenizer", f"upstream={finished / 'rollout'}", f"outputs={outputs}")
+    assert main([*(key for key in begin if "vocabulary" not in key), *keys]) == 0
+    return newest(outputs)
+
+
+@pytest.fixture(scope="session")
+def token_world_run(patch_run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of stage=token_world on these patches; for reading only."""
+    outputs = tmp_path_factory.mktemp("token_world")
+    assert main(small("token_world", f"upstream={patch_run}", f"outputs={outputs}")) == 0
     return newest(outputs)
 
 

@@ -20,6 +20,7 @@ from world_models.report import (
     pixel,
     rare,
     rollout,
+    token_world,
     tokenizer,
     vae,
 )
@@ -136,6 +137,10 @@ def test_the_page_of_the_autoencoder_shows_all_it_can(autoencoded: Path) -> None
 
 def test_the_page_of_a_tokenizer_shows_all_it_can(tokenized: Path) -> None:
     check_page(tokenized, tokenizer.CAPTIONS)
+
+
+def test_the_page_of_a_token_world_shows_all_it_can(token_world_run: Path) -> None:
+    check_page(token_world_run, token_world.CAPTIONS)
 
 
 def test_the_page_of_converted_episodes_shows_all_it_can(converted: Path) -> None:

@@ -103,7 +103,9 @@ def test_a_table_that_lacks_a_column_is_said(tmp_path: Path) -> None:
     assert "selection score" in page.text
 
 
-@pytest.mark.parametrize("stage", [*PARTS, "pixel", "autoencoder", "tokenizer", "convert", "other"])
+@pytest.mark.parametrize(
+    "stage", [*PARTS, "pixel", "autoencoder", "tokenizer", "token_world", "convert", "other"]
+)
 @pytest.mark.parametrize("status", ["running", "failed", "interrupted"])
 def test_a_run_without_files_says_so(tmp_path: Path, stage: str, status: str) -> None:
     page = report(

@@ -79,3 +79,29 @@ class LatentBatch:
     def columns(self, first: int, last: int) -> "LatentBatch":
         """Windows from `first` up to, but without, `last`; they share memory with this batch."""
         return LatentBatch(*(value[:, first:last] for value in vars(self).values()))
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Windows of T transitions for a token world model.
+
+    tokens[:, t] and actions[:, t] lead to rewards[:, t] and terminated[:, t], and where next_mask
+    is 1 to tokens[:, t+1]. Where mask is 0, tokens repeat the last valid ones, and the rest is 0.
+    """
+
+    # (B, T+1, K) int64
+    tokens: Tensor
+    # (B, T, A) float32, as the model takes them (one-hot where actions are numbered)
+    actions: Tensor
+    # (B, T) float32
+    rewards: Tensor
+    # (B, T) float32: 1 where the episode ended by its rules, 0 where it ran on or was cut off
+    terminated: Tensor
+    # (B, T) float32: 1 for what is to be learned, 0 for padding and where too little was seen
+    mask: Tensor
+    # (B, T) float32: 1 where the next frame is valid too
+    next_mask: Tensor
+
+    def to(self, device: torch.device | str) -> "TokenBatch":
+        """The same batch on `device`."""
+        return TokenBatch(*(value.to(device, non_blocking=True) for value in vars(self).values()))

@@ -157,7 +157,7 @@ class _Place:
     next_mask: npt.NDArray[np.bool_]
 
 
-class _Windows(_EpisodeItems[Batch]):
+class Windows(_EpisodeItems[Batch]):
     """Windows of `seq_len` transitions, `stride` apart, each inside one episode.
 
     The last of an episode may be padded. Every transition is in a window where stride <= seq_len.
@@ -224,7 +224,7 @@ class _Windows(_EpisodeItems[Batch]):
         return gather_runs(lambda shard: self.store.maps(shard)[1:], place.shards, place.steps)
 
 
-class SequenceDataset(_Windows[SequenceBatch]):
+class SequenceDataset(Windows[SequenceBatch]):
     """Windows of frames, actions, rewards and done."""
 
     def __init__(
@@ -237,12 +237,12 @@ class SequenceDataset(_Windows[SequenceBatch]):
         (frames,) = gather_runs(
             lambda shard: self.store.maps(shard)[:1], place.shards, place.frames
         )
-        steps = [_unpadded(values, place.mask) for values in self._steps(place)]
+        steps = [unpadded(values, place.mask) for values in self._steps(place)]
         masks = [place.mask.astype(np.float32), place.next_mask.astype(np.float32)]
         return SequenceBatch(*map(torch.from_numpy, [frames, *steps, *masks]))
 
 
-class LatentSequenceDataset(_Windows[LatentBatch]):
+class LatentSequenceDataset(Windows[LatentBatch]):
     """Windows of latents for M.
 
     They are of the first episodes of a split: `fraction` of them, at least one. `to_model` turns
@@ -273,11 +273,11 @@ class LatentSequenceDataset(_Windows[LatentBatch]):
         executed, rewards, done = self._steps(place)
         actions = np.asarray(self.to_model(executed.reshape(-1, *executed.shape[2:])), np.float32)
         steps = [actions.reshape(*place.mask.shape, -1), rewards, done == TERMINATED]
-        masked = [_unpadded(values, place.mask) for values in steps]
+        masked = [unpadded(values, place.mask) for values in steps]
         return LatentBatch(*latents, *map(_time_first, [*masked, place.mask, place.next_mask]))
 
 
-def _unpadded(values: Array, mask: npt.NDArray[np.bool_]) -> Array:
+def unpadded(values: Array, mask: npt.NDArray[np.bool_]) -> Array:
     """Values (B, T, ...) that are 0 where mask (B, T) is."""
     inside = mask.reshape(*mask.shape, *[1] * (values.ndim - 2))
     return np.where(inside, values, values.dtype.type(0))

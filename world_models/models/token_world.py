@@ -240,9 +240,9 @@ class TokenInput(nn.Module):
         """tokens (...) -> (..., D)."""
         table = self.codes
         if self.map is not None:
-            # whatever the codes' scale, they come in as large as actions and prediction tokens
-            size = table.square().mean().sqrt().clamp(min=1e-12)
-            table = self.map(table / size)
+            # wherever the codes lie, they come in as large as actions and prediction tokens
+            table = table - table.mean(0)
+            table = self.map(table / table.square().mean().sqrt().clamp(min=1e-12))
         return functional.embedding(tokens, table)
 
 

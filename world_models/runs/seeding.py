@@ -56,6 +56,17 @@ def seeded_weights(seed: int, *labels: str | int) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def seeded_dropout(device: str, seed: int, *labels: str | int) -> Iterator[None]:
+    """Inside, torch's dropout on `device` takes its noise from this use's seed.
+
+    The global generators are left as they were.
+    """
+    with torch.random.fork_rng(devices=[] if device == "cpu" else [torch.cuda.current_device()]):
+        torch.manual_seed(derive(seed, *labels) % (1 << 63))
+        yield
+
+
 def fixed_seeds(purpose: Purpose, count: int) -> list[int]:
     """The first `count` seeds of a range: the same for every run, so that scores compare."""
     if not 0 <= count <= SEEDS_PER_PURPOSE:

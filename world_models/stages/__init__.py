@@ -10,6 +10,7 @@ STAGES = [
     "pixel",
     "autoencoder",
     "tokenizer",
+    "token_world",
     "play",
     "export",
     "runs",

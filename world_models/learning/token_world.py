@@ -1,0 +1,171 @@
+"""How a token world model learns, from episodes and their tokens."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+
+import torch
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import LambdaLR
+
+from world_models.data.batch import TokenBatch
+from world_models.data.loading import endless_batches
+from world_models.data.token_windows import TokenSegments, TokenWindows
+from world_models.learning.token_world_config import TokenWorldLearning
+from world_models.losses import token_world_loss
+from world_models.measures.token_rows import TokenWorldRow
+from world_models.measures.tokens import TokenJudgement, TokenStatistics
+from world_models.models.token_world import TokenWorldModel
+from world_models.models.tokenizers.tokenizer import Tokenizer
+from world_models.runs import seeding
+from world_models.runs.device import autocast
+from world_models.runs.metrics import MetricsLog
+from world_models.runs.progress import ProgressBar, tracked
+from world_models.runs.rows import cells
+from world_models.runs.run import Run
+from world_models.runs.schedule import Best
+from world_models.runs.training import Training
+from world_models.worlds.token import load_token_model
+
+KIND = "token_world"
+"""Of its checkpoints, and of its seeds."""
+JUDGED_AT_ONCE = 64
+"""Windows that are judged side by side."""
+
+
+class TokenWorldLearner:
+    """A token world model that learns in a run, by itself or (`part`) beside other models.
+
+    Which windows a step reads, and all its noise, are functions of (seed, step) and of the
+    episodes there are.
+    """
+
+    def __init__(
+        self,
+        cfg: TokenWorldLearning,
+        run: Run,
+        tokenizer: Tokenizer,
+        log_interval: int = 50,
+        part: str = "",
+    ) -> None:
+        """`tokenizer`: whose tokens and codes are read; see `take_codes` where it learns on."""
+        self.cfg, self.run = cfg, run
+        with seeding.seeded_weights(run.seed, KIND, "weights"):
+            model = cfg.model_of(tokenizer, run.env.action_space.size)
+        model = model.to(run.device.value)
+        optimizer = optimizer_of(model, cfg)
+        facts = {"env": run.env.to_dict(), "grid": list(tokenizer.grid), "context": cfg.context}
+        self.training = Training(
+            KIND,
+            model,
+            optimizer,
+            LambdaLR(optimizer, lambda step: 1.0),
+            Best(),
+            log_interval,
+            facts=facts,
+            part=part,
+        )
+        self.take_codes(tokenizer)
+
+    @property
+    def model(self) -> TokenWorldModel:
+        """As it is now."""
+        return self.training.model
+
+    @property
+    def step(self) -> int:
+        """Updates so far."""
+        return self.training.step
+
+    def take_codes(self, tokenizer: Tokenizer) -> None:
+        """Read the vectors that the tokenizer's codes have now."""
+        if self.cfg.shared_codes:
+            self.model.read_tokens.use(tokenizer.table)
+
+    def resume(self) -> dict[str, int] | None:
+        """Take over what was saved, where anything was; returns the CSV offsets it holds."""
+        return self.training.resume(self.run)
+
+    def learn(
+        self, data: TokenSegments, updates: int, metrics: MetricsLog, bar: ProgressBar
+    ) -> None:
+        """So many updates on windows of `data`, whose episodes may have become more."""
+        self.model.train()
+        per_pass = max(1, len(data) // self.cfg.batch_size)
+        for batch in islice(self._batches(data), updates):
+            self.training.epoch = self.step // per_pass
+            noise = (self.run.seed, KIND, "dropout", self.step)
+            with seeding.seeded_dropout(self.run.device.value, *noise):
+                loss, terms = self.loss_terms(batch.to(self.run.device.value))
+            self.training.update(loss, {"loss": loss, **terms}, metrics, self.cfg.grad_clip)
+            bar.advance(1, len(batch.tokens), f"epoch {self.training.epoch + 1}")
+
+    def _batches(self, data: TokenSegments) -> Iterator[TokenBatch]:
+        """From the current step on."""
+        size, seed = self.cfg.batch_size, self.run.seed
+        for indices in endless_batches(len(data), size, seed=seed, start=self.step):
+            yield data.__getitems__(indices)
+
+    def loss_terms(self, batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and its terms."""
+        with autocast(self.cfg.precision, self.run.device):
+            found = self.model(batch.tokens, batch.actions)
+        nats = self.model.reward_code.loss(found.reward, batch.rewards)
+        return token_world_loss(
+            found.tokens,
+            batch.tokens[:, 1:],
+            nats,
+            found.done,
+            batch.terminated,
+            batch.mask,
+            batch.next_mask,
+            self.cfg.reward_weight,
+            self.cfg.done_weight,
+        )
+
+    @torch.inference_mode()
+    def judge(self, held_out: TokenWindows, statistics: TokenStatistics) -> TokenWorldRow:
+        """What held-out windows say of the model as it is now, one step ahead."""
+        self.model.eval()
+        found = TokenJudgement(statistics)
+        starts = range(0, len(held_out), JUDGED_AT_ONCE)
+        for start in tracked("judge on held-out steps", starts, len(starts), "batches"):
+            items = range(start, min(len(held_out), start + JUDGED_AT_ONCE))
+            found.add(self.model, held_out.__getitems__(items).to(self.run.device.value))
+        return replace(found.row(self.cfg.reward_weight), step=self.step)
+
+    def keep_if_best(self, row: TokenWorldRow) -> bool:
+        """Write `best.pt` where this judgement is the best so far."""
+        if not self.training.stopper.update(row.loss):
+            return False
+        self.training.save_best(self.run, cells(row))
+        return True
+
+    def keep(self, row: TokenWorldRow) -> None:
+        """Write `best.pt` whatever was before: where data and codes change, the newest is best."""
+        self.training.save_best(self.run, cells(row))
+
+    def save(self, metrics: MetricsLog) -> None:
+        """Write what it is resumed from."""
+        self.training.save(self.run, metrics)
+
+    def take_best(self) -> None:
+        """Dream with the model of `best.pt` from now on."""
+        device = self.run.device.value
+        self.training.model = load_token_model(self.training.best(self.run), device).model
+
+
+def optimizer_of(model: TokenWorldModel, cfg: TokenWorldLearning) -> torch.optim.AdamW:
+    """AdamW, which decays the maps from vector to vector, and neither embeddings nor scales."""
+    maps = {
+        id(module.weight)
+        for module in model.modules()
+        if isinstance(module, nn.Linear) and module is not model.read_action
+    }
+    decayed = [weight for weight in model.parameters() if id(weight) in maps]
+    others = [weight for weight in model.parameters() if id(weight) not in maps]
+    groups = [
+        {"params": decayed, "weight_decay": cfg.weight_decay},
+        {"params": others, "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=cfg.learning_rate, fused=True)

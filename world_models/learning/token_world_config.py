@@ -1,0 +1,79 @@
+"""What a token world model is and how it learns, as a user sets it."""
+
+from dataclasses import dataclass
+
+import torch
+
+from world_models.models.token_stack import Sequence
+from world_models.models.token_world import TokenWorldModel
+from world_models.models.tokenizers.tokenizer import Tokenizer
+from world_models.runs.device import Precision
+from world_models.runs.numbers import require_below_one, require_not_negative, require_positive
+
+
+@dataclass
+class TokenWorldLearning:
+    """A step is on `batch_size` windows of `seq_len` transitions, each from an empty memory."""
+
+    width: int = 96
+    heads: int = 4
+    layers: int = 2
+    dropout: float = 0.1
+    # how a token reads those before it
+    sequence: Sequence = Sequence.retention
+    # read the tokenizer's vectors of codes; false: learn an embedding
+    shared_codes: bool = True
+    # all tokens of a frame at once; false: one by one, each knowing those before it
+    pop: bool = True
+    seq_len: int = 8
+    # frames that a dream has seen when it begins, and that a step has at least that is learned
+    context: int = 1
+    batch_size: int = 32
+    learning_rate: float = 5e-4
+    weight_decay: float = 0.05
+    grad_clip: float = 10.0
+    reward_weight: float = 1.0
+    done_weight: float = 1.0  # of a step that ends its episode; any other has 1
+    # as published, where we do otherwise: see docs/tokens.md
+    parity: bool = False
+    precision: Precision = Precision.auto
+
+    def __post_init__(self) -> None:
+        require_positive("stage", self, "width", "heads", "layers", "context", "batch_size")
+        require_positive("stage", self, "learning_rate", "done_weight")
+        require_not_negative("stage", self, "weight_decay", "grad_clip", "reward_weight")
+        require_below_one("stage", self, "dropout")
+        if self.seq_len < max(2, self.context):
+            raise ValueError(
+                f"stage.seq_len is {self.seq_len}; it must be at least 2, and at least "
+                f"stage.context, {self.context}"
+            )
+        if self.width % (2 * self.heads):
+            raise ValueError(
+                f"stage.width is {self.width}; it must be a multiple of twice stage.heads, "
+                f"{2 * self.heads}"
+            )
+
+    def model_of(self, tokenizer: Tokenizer, action_size: int) -> TokenWorldModel:
+        """A new model of this tokenizer's tokens; its weights are torch's to draw."""
+        rows, columns = tokenizer.grid
+        model = TokenWorldModel(
+            tokenizer.vocabulary,
+            rows * columns,
+            action_size,
+            code_size=tokenizer.code_size if self.shared_codes else 0,
+            width=self.width,
+            heads=self.heads,
+            layers=self.layers,
+            dropout=self.dropout,
+            sequence=self.sequence.value,
+            blocks=self.seq_len,
+            pop=self.pop,
+            parity=self.parity,
+        )
+        return model
+
+    def check(self, tokenizer: Tokenizer, action_size: int) -> None:
+        """A model that cannot be made for this tokenizer is a ValueError."""
+        with torch.device("meta"):
+            self.model_of(tokenizer, action_size)
