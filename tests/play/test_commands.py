@@ -6,15 +6,16 @@ import pytest
 
 from world_models.envs.keys import NUMBERED, PAIRS
 from world_models.play.cast import Cast, Driver, Place
-from world_models.play.commands import COMMANDS, OF_WINDOWS, help_of, obey
+from world_models.play.commands import COMMANDS, help_of, obey
 from world_models.play.session import Session
+from world_models.play.window import OWN_KEYS
 
 BY_KEY = {command.key.name: command for command in COMMANDS}
 
 
 def press(session: Session, *names: str) -> None:
     for name in names:
-        obey(session, BY_KEY[name])
+        obey(session, BY_KEY[name].do)
 
 
 def test_drivers_and_worlds_go_round(make: Any) -> None:
@@ -70,14 +71,14 @@ def test_one_step_pauses(make: Any) -> None:
 
 
 def test_no_key_of_a_game_is_also_a_command(make: Any) -> None:
-    taken = {command.key.name for command in COMMANDS} | {key.name for key in OF_WINDOWS}
-    assert len(taken) == len(COMMANDS) + len(OF_WINDOWS)
+    taken = {command.key.name for command in COMMANDS} | {key.name for key in OWN_KEYS}
+    assert len(taken) == len(COMMANDS) + len(OWN_KEYS)
     games = {*NUMBERED, *(name for pair in PAIRS for name in pair)}
     assert not taken & games
 
 
 def test_help_names_every_key(make: Any) -> None:
     names = [key.name for key in help_of(make())]
-    assert {"left", "f1", ",", *BY_KEY} <= set(names)
+    assert {"left", *BY_KEY} <= set(names)
     assert len(names) == len(set(names)) and "y, n" not in names
     assert "y, n" in [key.name for key in help_of(make([].append))]

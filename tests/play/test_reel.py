@@ -125,4 +125,4 @@ def test_a_pixel_model_dreams_once_it_has_its_frames(reel: Reel, cast: Cast) -> 
 
 
 def test_every_movement_is_in_the_help(reel: Reel) -> None:
-    assert {movement.key for movement in MOVEMENTS} < set(Browsing(reel).help())
+    assert [movement.key for movement in MOVEMENTS] == Browsing(reel).help()

@@ -1,6 +1,7 @@
 """Stage play through the command line: recordings without a run, and runs of kept episodes."""
 
 import os
+import signal
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,9 @@ from world_models.data.store import EpisodeStore
 from world_models.main import main
 from world_models.play.drawing import Look
 from world_models.play.session import Session
+from world_models.play.web.desk import Desk
+from world_models.play.web.messages import Came, Mail, Press
+from world_models.play.web.serving import Web
 from world_models.play.window import Window
 from world_models.runs.files import read_json
 from world_models.runs.seeding import Purpose
@@ -170,3 +174,51 @@ def test_there_is_nothing_to_sweep(tmp_path: Path, capsys: pytest.CaptureFixture
     arguments = ["-m", "stage=play", *ENV, record, f"outputs={tmp_path}", "seed=1,2"]
     assert main(arguments) == 1
     assert "nothing to sweep" in capsys.readouterr().err
+
+
+def test_a_page_is_served_until_ctrl_c_and_what_was_kept_is_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    outputs, step = tmp_path / "outputs", Desk.step
+
+    def until_kept(desk: Desk) -> bytes:
+        moment = step(desk)
+        session = desk.show.session
+        assert session is not None
+        if session.asks:
+            desk.take(Mail(0, Press(kind="press", name="y")))
+            os.kill(os.getpid(), signal.SIGINT)
+        return moment
+
+    monkeypatch.setattr(Web, "_wait", lambda self, inbox: self.desk.take(Mail(0, Came())))
+    monkeypatch.setattr(Desk, "step", until_kept)
+    served = ["stage.ui=web", "stage.port=0", "stage.fps=5000", "stage.driver=random"]
+    assert play(*served, "stage.save=true", f"outputs={outputs}") == 0
+    assert "open http://127.0.0.1:" in caplog.text and "ended" in caplog.messages
+    run = newest(outputs)
+    assert read_json(run / "manifest.json")["status"] == "finished"
+    assert len(EpisodeStore.open(run / "episodes").rows) == 1
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (["stage.port=70000"], "stage.port"),
+        (["stage.host=no.such.host.example"], "stage.host"),
+        (["stage.record=clip"], "stage.ui=web"),
+    ],
+)
+def test_a_page_that_cannot_be_served_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: list[str], words: str
+) -> None:
+    assert play("stage.ui=web", f"outputs={tmp_path}", *more) == 1
+    assert words in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_the_extra_a_page_is_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("world_models.play.web.serving.find_spec", lambda name: None)
+    assert play("stage.ui=web", f"outputs={tmp_path}") == 1
+    assert 'the extra "web"' in capsys.readouterr().err

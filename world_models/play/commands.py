@@ -22,10 +22,10 @@ class Command:
     do: Callable[[Session], None]
 
 
-def obey(session: Session, command: Command) -> None:
+def obey(session: Session, do: Callable[[Session], None]) -> None:
     """Do what is asked; what cannot be is said in the session."""
     try:
-        command.do(session)
+        do(session)
     except ValueError as error:
         session.say(str(error))
 
@@ -94,17 +94,9 @@ COMMANDS: tuple[Command, ...] = (
 )
 """What every face of a session offers."""
 
-OF_WINDOWS = (
-    Key("f1", "this help"),
-    Key("f4", "header"),
-    Key(",", "start and stop recording: MP4 and npz"),
-    Key("escape", "end"),
-)
-"""Keys of a window beside those."""
-
 
 def help_of(session: Session) -> list[Key]:
     """Every key and what it does, those of the game first."""
     own = list(session.drivers.keyboard.keys)
     asked = [Key("y, n", "keep an episode that has ended, or not")] if session.keep else []
-    return [*own, *(command.key for command in COMMANDS), *asked, *OF_WINDOWS]
+    return [*own, *(command.key for command in COMMANDS), *asked]

@@ -17,7 +17,7 @@ from world_models.worlds.latent import WorldModel
 from world_models.worlds.memory import LatentState
 
 PAGE = Path(__file__).parent / "page"
-SCRIPTS = ("arrays.js", "model.js", "keys.js", "app.js")
+SCRIPTS = ("arrays.js", "model.js", "hands.js", "keys.js", "app.js")
 DECONVOLUTIONS = 4
 
 

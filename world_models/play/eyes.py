@@ -11,6 +11,7 @@ from world_models.agents.token_policy import TokenSight
 from world_models.models.actor_critic import ActorState
 from world_models.models.mdrnn import mixture_mean
 from world_models.play.cast import Cast
+from world_models.play.pins import Pins, pinned
 from world_models.worlds.latent import WorldModel
 from world_models.worlds.memory import LatentState
 
@@ -38,6 +39,7 @@ class Eyes:
         # what was expected of the newest frame; None of the first one
         self.guess: Guess | None = None
         self._drawn: np.ndarray | None = None
+        self.pins: Pins = {}
 
     def begin(self, seed: int, frame: np.ndarray) -> None:
         """Nothing is remembered at the first frame (H, W, C) of an episode."""
@@ -62,8 +64,17 @@ class Eyes:
         """What V keeps of the newest frame, and what was expected: uint8 (1 or 2, H, W, C)."""
         if self._drawn is None:
             guess = [] if self.guess is None else [self.guess.latent]
-            self._drawn = self.model.decode(torch.cat([self.perception.state.z, *guess]))
+            self._drawn = self.model.decode(torch.cat([self.shown, *guess]))
         return self._drawn
+
+    @property
+    def shown(self) -> torch.Tensor:
+        """z (1, L) as it is drawn: numbers that a person holds are where they are held."""
+        return pinned(self.perception.state.z, self.pins)
+
+    def hold(self, pins: Pins) -> None:
+        """Draw z with these numbers in it; nobody acts on them."""
+        self.pins, self._drawn = pins, None
 
     @property
     def state(self) -> LatentState:

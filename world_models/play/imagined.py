@@ -10,6 +10,7 @@ import torch
 from world_models.data.episode import RUNNING, TERMINATED, TRUNCATED
 from world_models.models.draws import RowDraws
 from world_models.play.game import Moment
+from world_models.play.pins import Pins, pinned
 from world_models.runs import seeding
 from world_models.worlds.dreaming import BEGINNING, Dream, Rules
 from world_models.worlds.latent import LatentWorld
@@ -45,6 +46,7 @@ class Imagined:
         self.world, self.state, self.seed = world, state, seed
         self.at = Moment()
         self._picture: np.ndarray | None = None
+        self.pins: Pins = {}
 
     @classmethod
     def after_perception(cls, world: LatentWorld, seen: LatentState, seed: int) -> "Imagined":
@@ -98,11 +100,19 @@ class Imagined:
         actions = torch.from_numpy(given).to(self.world.device)
         after = dream.step(self.state, actions, RowDraws(seeds, steps), steps)
         self.state, self._picture = after.state, None
+        self.hold(self.pins)
         done = TERMINATED if after.ended[0] else TRUNCATED if after.late[0] else RUNNING
         chance = None if after.done is None else float(torch.sigmoid(after.done)[0])
         reward = float(after.rewards[0])
         shown = reward if predicts_rewards(self.world) else None
         self.at = Moment(self.age + 1, shown, self.at.total + reward, done, chance)
+
+    def hold(self, pins: Pins) -> None:
+        """Some numbers of z stay at these values from now on; a pixel model has none."""
+        if isinstance(self.world, LatentWorld):
+            self.pins = pins
+            self.state = self.state._replace(z=pinned(self.state.z, pins))
+            self._picture = None
 
 
 def turned(world: World[Any], dials: Mapping[str, float]) -> Any:

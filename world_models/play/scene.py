@@ -59,5 +59,7 @@ class Scene:
     curves: tuple[Curve, ...] = ()
     # one sentence, empty where there is nothing to say
     notice: str = ""
+    # whether the sentence asks for a yes or a no
+    asks: bool = False
     # None where nothing moved
     step: Done | None = None

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from world_models.data.episode import Episode
 from world_models.envs.keys import NOBODY, Held
@@ -15,6 +16,7 @@ from world_models.play.drivers import Drivers, Seen
 from world_models.play.eyes import Eyes, TokenEyes, eyes_of
 from world_models.play.game import Game
 from world_models.play.imagined import Imagined, noise_of, turned
+from world_models.play.pins import Pins
 from world_models.play.scene import Done
 from world_models.worlds.latent import LatentWorld
 from world_models.worlds.memory import LatentState
@@ -56,6 +58,8 @@ class Session:
         self.distances: list[Distance] = []
         # whether the episode that has ended is to be kept
         self.asks = False
+        # numbers of z that a person holds
+        self.pins: Pins = {}
         self._begin_game()
         self.turn(**vars(controls))
 
@@ -76,6 +80,27 @@ class Session:
         self.controls = chosen
         if moves:
             self._go(chosen.place)
+
+    def hold(self, pins: Pins) -> None:
+        """Keep numbers of z at values: in the dreams of M, and in what is drawn of V.
+
+        Nobody who plays the game sees them. What there is not to hold is a ValueError.
+        """
+        count = 0 if self.latent is None else self.latent.shape[1]
+        if not all(0 <= number < count for number in pins):
+            raise ValueError(f"z has {count} numbers here: hold one of them")
+        self.pins = pins
+        if isinstance(self.eyes, Eyes):
+            self.eyes.hold(pins)
+        if self.dream is not None:
+            self.dream.hold(pins)
+
+    @property
+    def latent(self) -> Tensor | None:
+        """z (1, L) of M's dream where it is played there, else of the game's frame."""
+        if self.dream is not None and isinstance(self.dream.world, LatentWorld):
+            return self.dream.state.z
+        return self.eyes.shown if isinstance(self.eyes, Eyes) else None
 
     def reset(self) -> None:
         """The next episode of the game; a dream, if one is on, begins at its first frame."""
@@ -157,6 +182,7 @@ class Session:
             assert isinstance(self.eyes, Eyes) and self.cast.latent is not None, place
             world = turned(self.cast.latent, vars(self.controls))
             dream = Imagined.after_perception(world, self.eyes.state, seed)
+            dream.hold(self.pins)
         else:
             assert self.cast.pixel is not None, place
             context = self.cast.pixel.model.context

@@ -1,9 +1,9 @@
-"""What a window or a recording can show: a session that is played, or stored episodes."""
+"""What a window, a page or a recording can show: a session that is played, or stored episodes."""
 
 from typing import Protocol
 
 from world_models.envs.keys import NOBODY, Held, Key
-from world_models.play.commands import COMMANDS, OF_WINDOWS, help_of, obey
+from world_models.play.commands import COMMANDS, help_of, obey
 from world_models.play.reel import MOVEMENTS, Reel
 from world_models.play.scene import Scene
 from world_models.play.session import Session
@@ -12,6 +12,10 @@ from world_models.play.showing import scene_of
 
 class Show(Protocol):
     """Keys go in, scenes come out."""
+
+    @property
+    def session(self) -> Session | None:
+        """What can be turned while it goes on; None of stored episodes."""
 
     def step(self, held: Held = NOBODY) -> None:
         """A tick of the clock, with the keys that are held."""
@@ -26,7 +30,7 @@ class Show(Protocol):
         """What is seen now."""
 
     def help(self) -> list[Key]:
-        """Every key and what it does."""
+        """Every key of what is shown, and what it does."""
 
     def settle(self) -> None:
         """Nobody is there to be asked: what was asked is answered with yes."""
@@ -48,7 +52,7 @@ class Playing:
         if self.session.asks and name in ("y", "n"):
             self.session.answer(name == "y")
         elif name in self.commands:
-            obey(self.session, self.commands[name])
+            obey(self.session, self.commands[name].do)
 
     def say(self, notice: str) -> None:
         """See `Show`."""
@@ -70,6 +74,8 @@ class Playing:
 
 class Browsing:
     """Stored episodes: their movements by their keys."""
+
+    session = None
 
     def __init__(self, reel: Reel) -> None:
         self.reel = reel
@@ -95,7 +101,7 @@ class Browsing:
 
     def help(self) -> list[Key]:
         """See `Show`."""
-        return [*(movement.key for movement in MOVEMENTS), *OF_WINDOWS]
+        return [movement.key for movement in MOVEMENTS]
 
     def settle(self) -> None:
         """See `Show`."""

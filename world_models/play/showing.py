@@ -8,6 +8,7 @@ import numpy as np
 from world_models.envs.keys import NOBODY, Held
 from world_models.play.cast import Place
 from world_models.play.eyes import Eyes
+from world_models.play.pins import Pins
 from world_models.play.scene import Curve, Panel, Pressed, Scene
 from world_models.play.session import Session
 
@@ -28,6 +29,7 @@ def scene_of(session: Session, held: Held = NOBODY, panels: bool = True) -> Scen
         keys=tuple(Pressed(key, key.name in held) for key in session.drivers.keyboard.keys),
         curves=tuple(_curves(session)),
         notice=QUESTION if session.asks else session.notice,
+        asks=session.asks,
         step=session.done,
     )
 
@@ -35,7 +37,7 @@ def scene_of(session: Session, held: Held = NOBODY, panels: bool = True) -> Scen
 def _panels(session: Session) -> Iterator[Panel]:
     if session.dream is not None:
         name = f"{NAMES[session.controls.place]}, {session.dream.age} steps old"
-        yield Panel(name, session.dream.picture)
+        yield Panel(name + _held(session.dream.pins), session.dream.picture)
         state = "beside it" if session.controls.ghost else "waits"
         yield Panel(f"the game {state}", session.game.picture)
     else:
@@ -50,9 +52,13 @@ def _seen(session: Session) -> Iterator[Panel]:
     if eyes is None:
         return
     kept, *expected = eyes.drawn
-    yield Panel(eyes.keeps, rgb(kept))
+    yield Panel(f"{eyes.keeps}{_held(session.pins)}", rgb(kept))
     if session.dream is None and isinstance(eyes, Eyes):
         yield Panel("M's guess before it", rgb(expected[0]) if expected else None)
+
+
+def _held(pins: Pins) -> str:
+    return f", {len(pins)} of z held" if pins else ""
 
 
 def rgb(frame: np.ndarray) -> np.ndarray:

@@ -3,25 +3,30 @@
 import os
 import sys
 from dataclasses import replace
-from datetime import datetime
-from itertools import count
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from world_models.envs.keys import Key
 from world_models.envs.quiet import quiet_pygame
 from world_models.figures.media import NIGHT
 from world_models.play.drawing import Look, draw_help
-from world_models.play.recording import Recording
+from world_models.play.recorder import RECORD, Recorder
 from world_models.play.show import Show
-from world_models.runs.folder import display_path
 
 TITLE = "World Models"
 NO_SCREEN = (
-    "there is no screen for a window here: stage.record=<path> writes what would be seen as MP4 "
-    "and GIF"
+    "there is no screen for a window here: stage.ui=web shows it on a page, stage.record=<path> "
+    "writes it as MP4 and GIF"
 )
+OWN_KEYS = (
+    Key("f1", "this help"),
+    Key("f4", "header"),
+    Key(RECORD, "start and stop recording: MP4 and npz"),
+    Key("escape", "end"),
+)
+"""Keys of a window beside those of what it shows."""
 
 
 def require_screen() -> None:
@@ -39,10 +44,10 @@ class Window:
         import pygame
 
         self.pygame: Any = pygame
-        self.show, self.look, self.recordings = show, look, recordings
+        self.show, self.look = show, look
         self.shows_help, self.is_open = False, True
         self.held: set[str] = set()
-        self.recording: Recording | None = None
+        self.recorder = Recorder(recordings, look.fps)
 
     def run(self) -> None:
         """Go on until the window is closed; a screen that is not there: ValueError."""
@@ -64,7 +69,7 @@ class Window:
                 self._show(self._step())
                 clock.tick(self.look.fps)
         finally:
-            self._stop_recording()
+            self.recorder.finish()
             pygame.display.quit()
 
     def take(self, event: Any) -> None:
@@ -85,8 +90,8 @@ class Window:
             self.shows_help = not self.shows_help
         elif name == "f4":
             self._show_or_hide_header()
-        elif name == ",":
-            self._start_or_stop_recording()
+        elif name == RECORD:
+            self.show.say(self.recorder.turn())
         elif name == "escape":
             self.is_open = False
         else:
@@ -98,10 +103,10 @@ class Window:
             self.show.step(frozenset(self.held))
         scene = self.show.scene(frozenset(self.held), self.look.panels)
         picture = self.look.draw(scene)
-        if self.recording is not None and not self.shows_help:
-            self.recording.add(picture, scene.step)
+        if not self.shows_help:
+            self.recorder.add(picture, scene.step)
         if self.shows_help:
-            picture = draw_help(picture, self.show.help(), self.look.text)
+            picture = draw_help(picture, [*self.show.help(), *OWN_KEYS], self.look.text)
         return picture
 
     def _show(self, picture: np.ndarray) -> None:
@@ -118,29 +123,7 @@ class Window:
         pygame.display.flip()
 
     def _show_or_hide_header(self) -> None:
-        if self.recording is not None:
+        if self.recorder.is_on:
             self.show.say("the header stays while it is recorded: its pictures are of one size")
             return
         self.look = replace(self.look, header=not self.look.header)
-
-    def _start_or_stop_recording(self) -> None:
-        if self.recording is not None:
-            self._stop_recording()
-            return
-        self.recording = Recording(_new_name(self.recordings), self.look.fps)
-        self.show.say("recording: , stops it")
-
-    def _stop_recording(self) -> None:
-        if self.recording is None:
-            return
-        made, self.recording = self.recording.close(), None
-        if made:
-            others = "".join(f", {path.suffix}" for path in made[1:])
-            self.show.say(f"recorded {display_path(made[0])}{others}")
-
-
-def _new_name(folder: Path) -> Path:
-    """A name by the time for the files of a recording, where none of them lies yet."""
-    stamp = datetime.now().strftime("%Y-%m-%d_%H-%M-%S")
-    names = (folder / (f"{stamp}-{number}" if number > 1 else stamp) for number in count(1))
-    return next(name for name in names if not name.with_name(f"{name.name}.mp4").exists())

@@ -1,4 +1,4 @@
-"""Stage play: watch, drive and dream, in a window or into a recording; keep what was played."""
+"""Stage play: watch, drive and dream, in a window, on a page or into a recording; keep it."""
 
 import logging
 from collections.abc import Iterator
@@ -22,6 +22,7 @@ from world_models.play.saving import Album, seeds_from, seeds_of_nothing
 from world_models.play.screenless import record
 from world_models.play.session import Session
 from world_models.play.show import Browsing, Playing, Show
+from world_models.play.web.serving import Web, require_web
 from world_models.play.window import Window, require_screen
 from world_models.runs.folder import display_path
 from world_models.runs.numbers import require_positive
@@ -38,6 +39,8 @@ class Ui(Enum):
     """How it is shown."""
 
     window = "window"
+    # a page, which this program serves
+    web = "web"
 
 
 class Mode(Enum):
@@ -62,7 +65,7 @@ class Who(Enum):
 
 @dataclass
 class PlayConfig:
-    """What is chosen at the start; in a window everything but the files changes live."""
+    """What is chosen at the start; but for files, all of it changes live in a window or a page."""
 
     # how it is shown
     ui: Ui = field(default=Ui.window, metadata=RUNTIME)
@@ -90,6 +93,11 @@ class PlayConfig:
     record: str | None = field(default=None, metadata={**RUNTIME, **PATH})
     # how many of them are recorded
     steps: int = field(default=300, metadata=RUNTIME)
+    # of ui=web: the name or number of this machine at which others may ask, who then need the token
+    # in the address; null: this machine alone
+    host: str | None = field(default=None, metadata=RUNTIME)
+    # 0: one that is free
+    port: int = field(default=8765, metadata=RUNTIME)
     # whether episodes may be kept: then it makes a run, from which V and M can be trained
     save: bool = False
     # what V and M see and guess, beside the large panel
@@ -105,6 +113,10 @@ class PlayConfig:
         require_positive("stage", self, "steps", "horizon", "fps")
         if self.height < SMALLEST:
             raise ValueError(f"stage.height is {self.height}; labels need {SMALLEST} or more")
+        if not 0 <= self.port < 2**16:
+            raise ValueError(f"stage.port is {self.port}; it must lie in [0, 65536)")
+        if self.ui is Ui.web and self.record is not None:
+            raise ValueError("stage.record needs no page: leave out stage.ui=web")
         if self.first_seed is not None and not 0 <= self.first_seed < 2**31:
             raise ValueError(f"stage.first_seed is {self.first_seed}; it must lie in [0, 2**31)")
         if self.save and self.mode is Mode.episodes:
@@ -125,14 +137,16 @@ def resolve(cfg: PlayConfig, setting: Setting) -> PlayConfig:
     """A copy with absolute paths; what cannot be shown or played here is refused."""
     source = resolve_source(cfg.source, setting.env)
     pixel = resolve_pixel(cfg.pixel, setting.env)
-    if cfg.record is None:
+    if cfg.ui is Ui.web:
+        require_web()
+    elif cfg.record is None:
         require_screen()
     recorded = None if cfg.record is None else str(Path(cfg.record).absolute())
     return replace(cfg, record=recorded, source=source, pixel=pixel)
 
 
 def execute(cfg: PlayConfig, run: Run) -> None:
-    """Play until the window is closed, or for `steps` steps into a recording."""
+    """Play until the window is closed or the page ended, or for `steps` steps of a recording."""
     # a batch of one row is no work to share
     torch.set_num_threads(1)
     cast = open_cast(run, cfg.pixel)
@@ -189,12 +203,15 @@ def seeds_of(cfg: PlayConfig, run: Run, album: Album | None) -> Iterator[int]:
 
 
 def show(cfg: PlayConfig, run: Run, shown: Show) -> None:
-    """Into a recording, or in a window."""
-    if cfg.record is None:
-        Window(shown, cfg.look, run.path / "recordings").run()
-        return
-    made = record(shown, Path(cfg.record), cfg.steps, cfg.look)
-    log.info("recorded %s", ", ".join(display_path(path) for path in made))
+    """In a window, on a page, or into a recording."""
+    recordings = run.path / "recordings"
+    if cfg.record is not None:
+        made = record(shown, Path(cfg.record), cfg.steps, cfg.look)
+        log.info("recorded %s", ", ".join(display_path(path) for path in made))
+    elif cfg.ui is Ui.web:
+        Web(shown, cfg.look, recordings, run.env.folder_name).run(cfg.host, cfg.port)
+    else:
+        Window(shown, cfg.look, recordings).run()
 
 
 def open_album(run: Run) -> Album:

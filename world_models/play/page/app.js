@@ -12,7 +12,7 @@ const facts = JSON.parse(at("facts").textContent);
 const dream = new Dream(facts, readArrays(facts.arrays, bytesOf(at("weights").textContent)));
 const held = new Set();
 const pinned = new Map();
-const board = keyboardOf(facts.keyboard);
+const board = keyboardOf(facts.keyboard, held);
 const pen = at("picture").getContext("2d");
 const image = pen.createImageData(SIZE, SIZE);
 const sliders = [];
@@ -23,6 +23,11 @@ function bytesOf(text) {
   const bytes = new Uint8Array(letters.length);
   for (let i = 0; i < letters.length; i++) bytes[i] = letters.charCodeAt(i);
   return bytes.buffer;
+}
+
+function press(name) {
+  held.add(name);
+  if (now.driver === "agent") drive("you");
 }
 
 // ---- the dream --------------------------------------------------------------------------------
@@ -83,7 +88,7 @@ function tell() {
   at("agent").setAttribute("aria-pressed", now.driver === "agent");
   at("pause").setAttribute("aria-pressed", now.paused);
   at("release").disabled = pinned.size === 0;
-  lightKeys();
+  lightKeys((name) => board.pressed(name, now.action), (name) => held.has(name));
   if (at("knows").open) showLatents();
 }
 
@@ -168,7 +173,7 @@ function showLatents() {
 const COMMANDS = {
   ".": () => pause(!now.paused),
   "/": oneStep,
-  enter: newDream,
+  return: newDream,
   "[": () => turn("temperature", -0.1),
   "]": () => turn("temperature", 0.1),
 };
@@ -176,10 +181,8 @@ const COMMANDS = {
 function listen() {
   addEventListener("keydown", (event) => {
     const name = nameOf(event);
-    const isSlider = event.target.type === "range" && name in ARROWS;
-    const isButton = event.target.tagName === "BUTTON" && (name === "enter" || name === "space");
-    if (event.ctrlKey || event.metaKey || event.altKey || isSlider || isButton) return;
-    if (isOurs(name)) press(name);
+    if (isTaken(event, name)) return;
+    if (facts.keyboard.keys.some((key) => key.name === name)) press(name);
     else if (name in COMMANDS) COMMANDS[name]();
     else return;
     event.preventDefault();
@@ -243,7 +246,7 @@ function measure() {
   at("rate").textContent = `${document.documentElement.dataset.rate} pictures a second are possible`;
 }
 
-drawKeys();
+drawKeys(at("keys"), facts.keyboard.keys, press, (name) => held.delete(name));
 makeLatents();
 listen();
 begin();

@@ -1,66 +1,27 @@
 "use strict";
-// Keys: what held ones do, and how they are drawn, lit and touched.
+// Keys: their names, and how they are drawn, lit and touched. What they do is not known here.
 
 const ARROWS = { left: "←", right: "→", up: "↑", down: "↓" };
+const NAMES = { " ": "space", Enter: "return", PageUp: "page up", PageDown: "page down" };
 
-// How held keys become actions: `rest`, `move(action before)`, and how far a key is pressed in one.
-function keyboardOf(table) {
-  return table.kind === "chords" ? chordsOf(table) : leversOf(table);
+// A key as the tables of keys name it.
+function nameOf({ key }) {
+  return NAMES[key] ?? key.replace("Arrow", "").toLowerCase();
 }
 
-// The action of the largest chord that is held whole.
-function chordsOf({ chords, idle }) {
-  const whole = () => chords.filter(([keys]) => keys.every((key) => held.has(key)));
-  return {
-    rest: idle,
-    move: () => whole().reduce(
-      (best, chord) => (chord[0].length > best[0].length ? chord : best), [[], idle])[1],
-    pressed: (name, action) => {
-      const chord = chords.find(([, number]) => number === action);
-      return chord && chord[0].includes(name) ? 1 : 0;
-    },
-  };
+// Whether a key is for what has the focus, or for the browser.
+function isTaken(event, name) {
+  const { type, tagName } = event.target;
+  const slides = type === "range" && name in ARROWS;
+  const clicks = ["BUTTON", "SUMMARY"].includes(tagName) && ["return", "space"].includes(name);
+  return event.ctrlKey || event.metaKey || event.altKey || slides || clicks;
 }
 
-// A dimension goes towards its lever's value, and back once nothing holds it.
-function leversOf({ levers, rests, release }) {
-  const towards = (value, target, way) => value + Math.min(way, Math.max(-way, target - value));
-  const moved = (value, dimension) => {
-    const rest = rests[dimension];
-    const own = levers.filter((lever) => lever.dimension === dimension);
-    const pulled = own.filter((lever) => held.has(lever.key));
-    if (pulled.length === 1 && (value - rest) * (pulled[0].to - rest) >= 0) {
-      return towards(value, pulled[0].to, pulled[0].pull * Math.abs(pulled[0].to - rest));
-    }
-    const longest = Math.max(0, ...own.map((lever) => Math.abs(lever.to - rest)));
-    return towards(value, rest, release * longest);
-  };
-  return {
-    rest: rests,
-    move: (before) => before.map(moved),
-    pressed: (name, action) => {
-      const { dimension, to } = levers.find((lever) => lever.key === name);
-      const share = (action[dimension] - rests[dimension]) / (to - rests[dimension]);
-      return Math.min(1, Math.max(0, share));
-    },
-  };
-}
-
-function nameOf(event) {
-  return event.key === " " ? "space" : event.key.replace("Arrow", "").toLowerCase();
-}
-
-const isOurs = (name) => facts.keyboard.keys.some((key) => key.name === name);
-
-function press(name) {
-  held.add(name);
-  if (now.driver === "agent") drive("you");
-}
-
-function drawKeys() {
+// A button for each key, arrows as they lie on a keyboard; touches are told.
+function drawKeys(place, keys, press, release) {
   const arrows = Object.assign(document.createElement("div"), { className: "arrows" });
   const others = Object.assign(document.createElement("div"), { className: "others" });
-  for (const { name, says } of facts.keyboard.keys) {
+  for (const { name, says } of keys) {
     const key = document.createElement("button");
     key.className = `key ${name}`;
     key.dataset.name = name;
@@ -74,16 +35,17 @@ function drawKeys() {
       key.setPointerCapture(event.pointerId);
       press(name);
     };
-    key.onpointerup = key.onpointercancel = () => held.delete(name);
+    key.onpointerup = key.onpointercancel = () => release(name);
     key.oncontextmenu = (event) => event.preventDefault();
     (name in ARROWS ? arrows : others).append(key);
   }
-  at("keys").append(...[arrows, others].filter((group) => group.children.length));
+  place.replaceChildren(...[arrows, others].filter((group) => group.children.length));
 }
 
-function lightKeys() {
+// Each key as far as it is pressed, from 0 to 1, with a rim while it is held.
+function lightKeys(pressed, isHeld) {
   for (const key of document.querySelectorAll(".key")) {
-    key.style.setProperty("--lit", board.pressed(key.dataset.name, now.action).toFixed(2));
-    key.classList.toggle("held", held.has(key.dataset.name));
+    key.style.setProperty("--lit", pressed(key.dataset.name).toFixed(2));
+    key.classList.toggle("held", isHeld(key.dataset.name));
   }
 }
