@@ -325,7 +325,9 @@ def test_a_model_without_heads_says_what_it_lacks(
 
 
 def test_only_models_that_go_on_can_dream(finished: Path) -> None:
-    with pytest.raises(ValueError, match="is a vae run: only pixel and mdrnn runs dream"):
+    with pytest.raises(
+        ValueError, match="is a vae run: only pixel, mdrnn and token_world runs dream"
+    ):
         open_dream(finished / "vae", 1)
 
 
@@ -347,6 +349,6 @@ def test_a_pixel_model_has_no_dials(tmp_path: Path, given: Any) -> None:
     manifest = {"stage": "pixel", "status": "finished", "created": "", "env": {"id": "A"}}
     write_json(tmp_path / "manifest.json", manifest)
     with pytest.raises(
-        ValueError, match=f"is a pixel run: only mdrnn runs have {next(iter(given))}"
+        ValueError, match=f"is a pixel run, whose dreams have no {next(iter(given))}"
     ):
         open_world(tmp_path, **given)

@@ -147,14 +147,16 @@ def test_a_pixel_model_stands_behind_the_same_ids(pixels: Path) -> None:
         frames, *_ = envs.step(np.array([1, 2]))
         assert frames.shape == (2, 32, 32, 1) and frames in envs.observation_space
         assert envs.render()[0].any()
-    with pytest.raises(ValueError, match="is a pixel run: only mdrnn runs have temperature"):
+    with pytest.raises(ValueError, match="is a pixel run, whose dreams have no temperature"):
         made(pixels, temperature=0.5)
 
 
 def test_what_cannot_be_is_refused_in_a_sentence(finished: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match=r"agent\.pt is no run folder: it has no manifest"):
         made(finished / "controller/agent.pt")
-    with pytest.raises(ValueError, match="is a vae run: only pixel and mdrnn runs dream"):
+    with pytest.raises(
+        ValueError, match="is a vae run: only pixel, mdrnn and token_world runs dream"
+    ):
         made(finished / "vae")
     with pytest.raises(ValueError, match="is no run folder"):
         gymnasium.make(DREAM, run=tmp_path / "nothing")

@@ -13,7 +13,7 @@ from world_models.envs.slots import RawObservations, SlotVectorEnv, Transitions
 from world_models.models.draws import RowDraws
 from world_models.worlds.dreaming import Dream, Reward, RewardFunction, Rules
 from world_models.worlds.inference import padded
-from world_models.worlds.opening import Dials, dreaming_run, open_world
+from world_models.worlds.opening import WorldDials, dreaming_run, open_world
 from world_models.worlds.starts import Starts
 from world_models.worlds.world import place, select
 
@@ -102,9 +102,9 @@ def open_dream(
     reward: Reward | RewardFunction = Reward.head,
     end: float | None = 0.5,
     starts: Starts = Starts.anywhere,
-    **dials: Unpack[Dials],
+    **dials: Unpack[WorldDials],
 ) -> DreamEnv:
-    """The dream of a finished stage=pixel or stage=mdrnn run, or of the one in a chain of stages.
+    """The dream of a finished run whose model dreams, or of the one in a chain of stages.
 
     See `open_world` for the world and its dials, `Rules` for the rest. Of M what an agent observes
     is what C sees, [z, h]; `render` shows what V makes of z. Heads that the dream needs and the

@@ -1,13 +1,15 @@
 """The worlds of finished runs."""
 
 from pathlib import Path
-from typing import Any, TypedDict, Unpack
+from typing import Any, TypedDict, Unpack, cast
 
 from omegaconf.errors import OmegaConfBaseException
 
 from world_models.config.yaml_file import read_yaml
 from world_models.data.store import EpisodeStore
+from world_models.data.tokens import TokenStore
 from world_models.models.controller import ControllerInputs
+from world_models.runs.files import sha256
 from world_models.runs.past import PastRun, last_begun
 from world_models.worlds.latent import (
     LatentWorld,
@@ -17,18 +19,44 @@ from world_models.worlds.latent import (
 )
 from world_models.worlds.pixel import PixelWorld, load_pixel_predictor
 from world_models.worlds.starts import Starts, held_out_windows
+from world_models.worlds.token import (
+    TokenWorld,
+    beginnings,
+    load_token_model,
+    require_tokens_of,
+)
+from world_models.worlds.tokenizing import load_tokenizer
 from world_models.worlds.world import World
 
-DREAMERS = ("pixel", "mdrnn")
+DREAMERS = ("pixel", "mdrnn", "token_world")
 """Stages whose models go on by themselves."""
 
 
 class Dials(TypedDict, total=False):
-    """How M dreams: see `LatentWorld`. A pixel model has none of these."""
+    """How M dreams: see `LatentWorld`."""
 
     temperature: float
     start_noise: float
     dropout: float
+
+
+class TokenDials(TypedDict, total=False):
+    """How a token world dreams: see `TokenWorld`."""
+
+    temperature: float
+    drawing: str
+
+
+class WorldDials(Dials, TokenDials, total=False):
+    """How some world dreams."""
+
+
+OWN_DIALS = {
+    "pixel": (),
+    "mdrnn": tuple(Dials.__annotations__),
+    "token_world": tuple(TokenDials.__annotations__),
+}
+"""Those that each kind of world has."""
 
 
 def open_world(
@@ -36,20 +64,24 @@ def open_world(
     device: str = "cpu",
     inputs: ControllerInputs | None = None,
     starts: Starts = Starts.anywhere,
-    **dials: Unpack[Dials],
+    **dials: Unpack[WorldDials],
 ) -> World[Any]:
-    """The world of a finished stage=pixel or stage=mdrnn run, or of the one in a chain of stages.
+    """The world of a finished run of DREAMERS, or of the one in a chain of stages.
 
     Its best model goes on from held-out episodes of those from which it was trained, `starts` says
     from where in them. Of M, `inputs` says what an agent observes (default: [z, h]). A run of
     another stage, and a dial that its model lacks, are ValueErrors.
     """
     past = dreaming_run(run)
+    own = OWN_DIALS[past.stage]
+    given = [*dials, *(["inputs"] if inputs and past.stage != "mdrnn" else [])]
+    for name in given:
+        if name not in own:
+            raise ValueError(f"{past.name} is a {past.stage} run, whose dreams have no {name}")
     if past.stage == "mdrnn":
-        return open_latent_world(past, device, inputs, starts, **dials)
-    given = [*dials, *(["inputs"] if inputs else [])]
-    if given:
-        raise ValueError(f"{past.name} is a pixel run: only mdrnn runs have {given[0]}")
+        return open_latent_world(past, device, inputs, starts, **cast(Dials, dials))
+    if past.stage == "token_world":
+        return open_token_world(past, device, starts, **cast(TokenDials, dials))
     return open_pixel_world(past, device, starts)
 
 
@@ -57,7 +89,7 @@ def dreaming_run(run: str | Path) -> PastRun:
     """The run whose model goes on by itself: `run`, or the last such part of a chain."""
     past = PastRun(last_begun(PastRun(Path(run)), DREAMERS))
     if past.stage not in DREAMERS:
-        wanted = " and ".join(DREAMERS)
+        wanted = f"{', '.join(DREAMERS[:-1])} and {DREAMERS[-1]}"
         raise ValueError(f"{past.name} is a {past.stage} run: only {wanted} runs dream")
     return past
 
@@ -70,6 +102,23 @@ def open_pixel_world(run: PastRun, device: str, starts: Starts = Starts.anywhere
     context = predictor.model.context
     windows = held_out_windows(store, context, space, predictor.view, starts=starts)
     return PixelWorld(predictor, windows)
+
+
+def open_token_world(
+    run: PastRun,
+    device: str,
+    starts: Starts = Starts.anywhere,
+    **dials: Unpack[TokenDials],
+) -> TokenWorld:
+    """The world of a stage=token_world run, and the tokenizer on whose tokens it was trained."""
+    place = run.input("tokenizer")
+    dreamer = load_token_model(run.best, device)
+    tokenizer = load_tokenizer(place, run.env, device)
+    require_tokens_of(dreamer, tokenizer, run.best)
+    store = EpisodeStore.at(run.input("episodes"))
+    tokens = TokenStore.open(place.parents[1] / "tokens", sha256(place), store)
+    begin = beginnings(dreamer, store, tokens, starts)
+    return TokenWorld(dreamer, tokenizer, begin, **dials)
 
 
 def open_latent_world(

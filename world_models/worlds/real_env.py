@@ -123,12 +123,15 @@ class RealEnv(SlotVectorEnv):
 
 
 def open_real(run: str | Path, num_envs: int, device: str = "cpu", threads: int = 1) -> RealEnv:
-    """The environment of a run that dreams, behind V and M or as its pixel model sees it.
+    """The environment of a run that dreams, behind V and M or as its model of frames sees it.
 
     `run` is as for `open_dream`; `threads` step it where its engine has threads. What an agent
     observes has the shape and the meaning that it has in the dream.
     """
     past = dreaming_run(run)
+    if past.stage == "token_world":
+        envs = make_vector_env(past.env, Backend.auto, num_envs, threads)
+        return RealEnv(envs, Pictures(View(None, False)))
     if past.stage == "pixel":
         predictor = load_pixel_predictor(past.best, device)
         envs = make_vector_env(predictor.env, Backend.auto, num_envs, threads)

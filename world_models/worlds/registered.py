@@ -9,11 +9,11 @@ from gymnasium.vector import AutoresetMode
 from world_models.envs.autoreset import Autoreset, SingleEnv
 from world_models.worlds.dream_env import DreamEnv, open_dream
 from world_models.worlds.dreaming import Reward, RewardFunction
-from world_models.worlds.opening import Dials
+from world_models.worlds.opening import WorldDials
 from world_models.worlds.real_env import open_real
 from world_models.worlds.starts import Starts
 
-OPTIONS = ("reward", "starts", "end", "max_steps", "device", *Dials.__annotations__)
+OPTIONS = ("reward", "starts", "end", "max_steps", "device", *WorldDials.__annotations__)
 """What can be chosen of a dream."""
 Choice = TypeVar("Choice", bound=Enum)
 

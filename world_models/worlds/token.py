@@ -10,7 +10,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from world_models.data.store import EpisodeStore
 from world_models.data.token_windows import TokenWindows
+from world_models.data.tokens import TokenStore
 from world_models.data.windows import spread
 from world_models.envs.spec import EnvSpec
 from world_models.models.draws import Draws
@@ -22,7 +24,7 @@ from world_models.runs.numbers import require_finite, require_not_negative
 from world_models.runs.parsing import damaged
 from world_models.runs.stored_env import spec_of
 from world_models.runs.weights import model_of
-from world_models.worlds.starts import MOST_STARTS
+from world_models.worlds.starts import MOST_STARTS, Starts
 from world_models.worlds.tokenizing import token_encoder
 from world_models.worlds.world import Advance
 
@@ -34,6 +36,15 @@ class Drawing(Enum):
     independent = "independent"
     # as many of each as are expected
     counted = "counted"
+
+
+def _drawing(name: str) -> Drawing:
+    """The way of that name; another one is a ValueError."""
+    try:
+        return Drawing(name)
+    except ValueError:
+        names = " or ".join(one.value for one in Drawing)
+        raise ValueError(f"a dream's drawing is {name}; it must be {names}") from None
 
 
 DRAW = {Drawing.independent: draw_tokens, Drawing.counted: draw_counted}
@@ -94,7 +105,7 @@ def require_tokens_of(dreamer: TokenDreamer, tokenizer: Tokenizer, path: Path) -
 
 @dataclass(frozen=True)
 class TokenBeginnings:
-    """Stored places at which dreams begin: windows of tokens."""
+    """Stored places at which dreams begin: windows of as many steps as a dream has seen frames."""
 
     windows: TokenWindows
     # (n,) numbers among the windows
@@ -106,7 +117,6 @@ class TokenBeginnings:
     ) -> "TokenBeginnings":
         """Up to `count` of the windows, evenly spread over the episodes.
 
-        `windows` have as many steps as a dream has seen frames; those frames are what counts.
         `opening`: one of each episode, its first.
         """
         context, windows_of = windows.seq_len, windows.windows_per_episode
@@ -124,6 +134,19 @@ class TokenBeginnings:
         return batch.tokens[:, :-1], batch.actions[:, :-1]
 
 
+def beginnings(
+    dreamer: TokenDreamer,
+    store: EpisodeStore,
+    tokens: TokenStore,
+    starts: Starts = Starts.anywhere,
+) -> TokenBeginnings:
+    """Where dreams begin: in held-out episodes, or in training ones where there are no such."""
+    split = "validation" if store.episodes("validation") else "train"
+    to_model = dreamer.env.action_space.to_model
+    windows = TokenWindows(store, tokens, split, dreamer.context, to_model=to_model)
+    return TokenBeginnings.of(windows, opening=starts is Starts.episode)
+
+
 class TokenWorld:
     """A token world model going on by itself; what it shows are decoded frames."""
 
@@ -133,14 +156,14 @@ class TokenWorld:
         tokenizer: Tokenizer,
         starts: TokenBeginnings | None,
         temperature: float = 1.0,
-        drawing: Drawing = Drawing.independent,
+        drawing: str = Drawing.independent.value,
     ) -> None:
         """`starts` None: see `after_frames`. A `temperature` of 0 takes the likeliest tokens."""
         self.dreamer, self.tokenizer, self.starts = dreamer, tokenizer, starts
         self.model = dreamer.model
-        self.temperature, self.drawing = temperature, drawing
-        require_finite("a dream's ", self, "temperature")
-        require_not_negative("a dream's ", self, "temperature")
+        self.temperature, self.drawing = temperature, _drawing(drawing)
+        require_finite("dream.", self, "temperature")
+        require_not_negative("dream", self, "temperature")
 
     @property
     def device(self) -> torch.device:
