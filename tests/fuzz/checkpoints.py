@@ -17,6 +17,7 @@ from world_models.models.controller import num_parameters
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN
 from world_models.models.pixel_unet import PixelUNet
+from world_models.models.tokenizers.patch import PatchTokenizer
 from world_models.runs.checkpoint import Trained, load_checkpoint, save_checkpoint
 from world_models.runs.device import Device
 from world_models.runs.metrics import MetricsLog
@@ -29,6 +30,7 @@ from world_models.search.search import Search
 from world_models.search.stored import load_search, require_replayed
 from world_models.worlds.latent import world_of
 from world_models.worlds.pixel import load_pixel_predictor
+from world_models.worlds.tokenizing import load_tokenizer
 
 
 class Small(torch.nn.Linear):
@@ -128,6 +130,20 @@ def seen_of_pixel(path: Path) -> Any:
     found = load_pixel_predictor(path)
     facts = [found.env, found.view, found.val_ratio, found.step, found.model.config]
     return plain([found.model.state_dict(), found.mean, found.fade, facts])
+
+
+def tokenizer(folder: Path) -> Path:
+    model = PatchTokenizer(3, 16, patch_size=4, vocabulary=20)
+    model.fit(torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0)))
+    facts = {"architecture": "patch", "env": SPEC.to_dict()}
+    save_checkpoint(folder / "best.pt", "tokenizer", {**trained_content(model), **facts})
+    return folder / "best.pt"
+
+
+def seen_of_tokenizer(path: Path) -> Any:
+    found = load_tokenizer(path, SPEC)
+    tokens = found.encode(torch.zeros(1, 3, 16, 16))
+    return plain([found.state_dict(), tokens, found.decode(tokens)])
 
 
 OPTIONS = {

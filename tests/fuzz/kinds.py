@@ -76,6 +76,7 @@ KINDS = [
     Kind("shard", stores.shard, stores.seen_of_a_shard, (bytes_changed,)),
     Kind("commit mark", stores.mark, stores.seen_of_marks, (fields_changed(*FACTS, "crc32"),)),
     Kind("latents", stores.latents, stores.seen_of_latents, (fields_changed(), bytes_changed)),
+    Kind("tokens", stores.tokens, stores.seen_of_tokens, (fields_changed(), bytes_changed)),
     Kind(
         "run manifest",
         folders.run_manifest,
@@ -102,6 +103,12 @@ KINDS = [
         "best.pt of pixel",
         checkpoints.pixel,
         checkpoints.seen_of_pixel,
+        (tensors_changed(*FACTS), bytes_changed),
+    ),
+    Kind(
+        "best.pt of a tokenizer",
+        checkpoints.tokenizer,
+        checkpoints.seen_of_tokenizer,
         (tensors_changed(*FACTS), bytes_changed),
     ),
     Kind(

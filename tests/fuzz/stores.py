@@ -14,6 +14,7 @@ from world_models.data.interchange.hdf5 import Hdf5Source, export
 from world_models.data.interchange.recording import Alignment
 from world_models.data.latents import LatentStore, encode_store
 from world_models.data.store import EpisodeStore, StoreWriter
+from world_models.data.tokens import TokenStore, write_tokens
 from world_models.runs.files import sha256
 from world_models.runs.past import PastRun
 
@@ -91,6 +92,22 @@ def seen_of_latents(path: Path) -> Any:
     found = LatentStore.open(path.parent, VAE, episodes)
     found.verify()
     return [part.tobytes() for number in found.shards() for part in found.arrays(number)]
+
+
+def tokens(folder: Path) -> Path:
+    made = store(folder)
+    return write_tokens(token_of, 128, made, folder / "tokens", VAE)
+
+
+def token_of(frames: torch.Tensor) -> torch.Tensor:
+    return frames[:, :2, :3, 0].long() % 128
+
+
+def seen_of_tokens(path: Path) -> Any:
+    episodes = EpisodeStore.open(path.parents[1] / "episodes")
+    found = TokenStore.open(path.parent, VAE, episodes)
+    found.verify()
+    return [found.arrays(number).tobytes() for number in found.shards()]
 
 
 def mark(folder: Path) -> Path:

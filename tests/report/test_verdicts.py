@@ -35,9 +35,10 @@ from world_models.report.horizon_findings import Errors, ahead
 from world_models.report.mdrnn_findings import memory_findings
 from world_models.report.next_frames import error_findings
 from world_models.report.rollout import episodes_findings
+from world_models.report.tokenizer import tokenizer_findings
 from world_models.report.vae import vision_findings
 from world_models.report.verdict import Finding, apart, verdict, verdict_of
-from world_models.runs.results import Returns
+from world_models.runs.results import Returns, TokenizerQuality
 from world_models.runs.rows import columns
 
 NAN = float("nan")
@@ -80,6 +81,38 @@ def test_v_beside_what_is_known() -> None:
     (found,) = vision_findings([ours, MEAN])
     assert found.good and "the mean image: PSNR 21.0 against 20.8 dB" in found.sentence
     assert not vision_findings([ours]) and not vision_findings([PCA, MEAN])
+
+
+def tokenized(ours: dict[str, object], kind: str = "vq", used: int = 40) -> TokenizerQuality:
+    """What is said of a tokenizer beside PCA and the frame before."""
+    rows = [
+        {"name": "tokenizer", "components": 16, "mse": 0.1, **ours},
+        {"name": "PCA", "components": 16, "mse": 0.2, "psnr": 25.8, "psnr_moving": 13.7},
+        {"name": "previous frame", "components": 0, "mse": 0.2, "psnr": 27.0, "psnr_moving": 6.7},
+    ]
+    facts = {"kind": kind, "frames": 9, "tokens": 16, "vocabulary": 64, "used": used}
+    more = {"perplexity": 9.0, "exact": 0.5, "usage": [3, 1]}
+    return TokenizerQuality.model_validate({**facts, "pictures": rows, **more})
+
+
+def test_a_tokenizer_beside_the_best_of_its_rivals() -> None:
+    found = tokenizer_findings(tokenized({"psnr": 26.0, "psnr_moving": 16.6}))
+    assert [one.good for one in found] == [False, True, True]
+    assert found[0].sentence == (
+        "The frame before draws held-out frames better than the tokenizer: "
+        "PSNR 27.0 against 26.0 dB."
+    )
+    assert "than PCA of as many numbers: PSNR 16.6 against 13.7 dB" in found[1].sentence
+    assert found[2].sentence == "Held-out frames use 40 of 64 codes."
+
+
+def test_a_tokenizer_without_an_error_and_one_of_dead_codes() -> None:
+    exact = tokenized({"mse": 0.0, "psnr": None, "psnr_moving": None}, kind="patch", used=3)
+    (found,) = tokenizer_findings(exact)
+    assert found.good and found.sentence == "Every held-out frame comes back exactly."
+    dead = tokenizer_findings(tokenized({"psnr": 28.0, "psnr_moving": None}, used=8))
+    assert [one.good for one in dead] == [True, False]
+    assert dead[1].sentence == "Held-out frames use 8 of 64 codes: most of its codes are dead."
 
 
 def bits(m: float, linear: float, low: float, high: float) -> list[LikelihoodRow]:

@@ -37,6 +37,8 @@ class TokenizerLearning:
     vocabulary: int = 512  # codes of vq, patches of patch at most
     code_size: int = 128  # of vq: numbers of a code
     commitment: float = 1.0  # of vq: weight with which features are drawn to their codes
+    # of vq: a code that no token has had for so many updates begins anew; null: it stays dead
+    restart_after: int | None = 20
     levels: list[int] = field(default_factory=lambda: [8, 8, 8])  # of fsq: of each number of a code
     base_channels: int = 16  # of vq and fsq: channels of the first block
     downsamplings: int = 3  # of vq and fsq: a token for 2^n x 2^n pixels
@@ -47,6 +49,8 @@ class TokenizerLearning:
     perceptual_scale: float = 1.0  # weight of that in the loss
     # folder with the weights of lpips
     perceptual_weights: str | None = field(default=None, metadata=PATH)
+    # what a pixel's squared error weighs more, times its distance (0 to 1) from the batch's mean
+    motion_weight: float = 0.0
     batch_size: int = 64  # frames of an update
     learning_rate: float = 3e-4  # of AdamW
     weight_decay: float = 0.01  # of AdamW
@@ -58,8 +62,9 @@ class TokenizerLearning:
     def __post_init__(self) -> None:
         require_positive("stage", self, "vocabulary", "code_size", "base_channels", "patch_size")
         require_positive("stage", self, "downsamplings", "batch_size", "learning_rate")
-        require_positive("stage", self, "val_frames")
+        require_positive("stage", self, "val_frames", "restart_after")
         require_not_negative("stage", self, "commitment", "threshold", "perceptual_scale")
+        require_not_negative("stage", self, "motion_weight")
         require_not_negative("stage", self, "weight_decay", "grad_clip")
 
     def check(self, frames: Preprocessing) -> None:

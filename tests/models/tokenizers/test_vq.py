@@ -111,7 +111,7 @@ def test_the_loss_in_closed_form() -> None:
     quantiser = VectorQuantiser(2, 2, commitment=0.5)
     quantiser.codebook.data = torch.tensor([[0.0, 0.0], [4.0, 0.0]])
     z = torch.tensor([[[[1.0]], [[2.0]]]])
-    assert float(quantiser(z).loss) == pytest.approx(1.5 * (1 + 4) / 2)
+    assert float(quantiser(z).loss.detach()) == pytest.approx(1.5 * (1 + 4) / 2)
 
 
 def test_frames_all_alike_make_no_code_nan() -> None:
@@ -125,6 +125,28 @@ def test_frames_all_alike_make_no_code_nan() -> None:
         loss.backward()
         optimizer.step()
     assert all(bool(torch.isfinite(value).all()) for value in model.parameters())
+
+
+def test_dead_codes_begin_anew_where_no_code_is_near() -> None:
+    quantiser = VectorQuantiser(4, 2)
+    quantiser.codebook.data = torch.tensor([[0.0, 0.0], [9.0, 9.0], [0.0, 1.0], [9.0, 8.0]])
+    # nine features on their code, one far away
+    z = torch.zeros(1, 2, 2, 5)
+    z[0, :, 1, 2] = torch.tensor([0.0, -5.0])
+    dead = torch.tensor([False, True, False, False])
+    quantiser.restart(dead, z, torch.Generator().manual_seed(0))
+    expected = torch.tensor([[0.0, 0.0], [0.0, -5.0], [0.0, 1.0], [9.0, 8.0]])
+    assert torch.equal(quantiser.table, expected)
+
+
+def test_more_dead_codes_than_features_begin_as_far_as_these_go() -> None:
+    quantiser = spread()
+    z = draws(1, 5, 1, 2, seed=4)
+    before = quantiser.table.clone()
+    quantiser.restart(torch.ones(7, dtype=torch.bool), z, torch.Generator().manual_seed(0))
+    assert torch.equal(quantiser.table[2:], before[2:])
+    flat = {tuple(row) for row in z[0, :, 0].T.tolist()}
+    assert {tuple(row) for row in quantiser.table[:2].tolist()} == flat
 
 
 def test_half_precision_around_it_changes_no_token() -> None:

@@ -43,6 +43,8 @@ class PatchTokenizer(Tokenizer):
         super().__init__()
         require_divisible(size, patch_size, "stage.patch_size")
         require_vocabulary(vocabulary, "stage.vocabulary")
+        if threshold < 0:
+            raise ValueError(f"stage.threshold is {threshold}; it must be 0 or more")
         self.config = {
             "img_channels": img_channels,
             "size": size,
