@@ -16,7 +16,7 @@ from world_models.worlds.dream_env import open_dream
 from world_models.worlds.dreaming import Dream, Rules
 from world_models.worlds.opening import open_world
 from world_models.worlds.starts import Starts
-from world_models.worlds.token import Drawing, TokenWorld, load_token_model
+from world_models.worlds.token import TokenWorld, load_token_model
 from world_models.worlds.tokenizing import token_encoder
 from world_models.worlds.world import select
 
@@ -91,8 +91,8 @@ def test_dials_say_how_tokens_are_drawn(token_world_run: Path) -> None:
     after = dream.step(state, torch.eye(5)[[1, 1]], RowDraws(seeds, steps), steps).state
     assert torch.equal(after.tokens[0], after.tokens[1])
     counted = open_world(token_world_run, drawing="counted")
-    assert isinstance(counted, TokenWorld) and counted.drawing is Drawing.counted
-    with pytest.raises(ValueError, match="a dream's drawing is dice; it must be independent or"):
+    assert isinstance(counted, TokenWorld) and counted.drawing == "counted"
+    with pytest.raises(ValueError, match=r"dream\.drawing is dice; it must be independent or"):
         open_world(token_world_run, drawing="dice")
     with pytest.raises(ValueError, match="is a token_world run, whose dreams have no dropout"):
         open_world(token_world_run, dropout=0.1)

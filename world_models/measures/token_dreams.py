@@ -13,14 +13,12 @@ from world_models.data.windows import spread
 from world_models.measures.token_rows import CountRow, TokenHorizonRow
 from world_models.measures.tokens import TokenStatistics
 from world_models.models.draws import StreamDraws
-from world_models.models.token_choice import draw_counted, draw_tokens
+from world_models.models.token_choice import DRAWINGS
 from world_models.models.token_world import Choose, TokenWorldModel
 from world_models.runs import seeding
 from world_models.runs.progress import tracked
 
 WINDOWS_AT_ONCE = 64
-DRAWN = {"independent": draw_tokens, "counted": draw_counted}
-"""Ways to draw the tokens of a frame."""
 
 
 class DreamWindows:
@@ -132,7 +130,7 @@ def count_rows(
 
     for batch in starts.batches(device):
         look("real", batch.tokens[:, starts.context :])
-        for name, draw in DRAWN.items():
+        for name, draw in DRAWINGS.items():
             look(name, dreamt(model, batch, starts.context, _by(draw, draws)))
     return [
         CountRow(

@@ -47,6 +47,10 @@ def draw_counted(logits: Tensor, draws: Draws, temperature: float = 1.0) -> Tens
     return tokens.scatter(1, order, tokens.clone())
 
 
+DRAWINGS = {"independent": draw_tokens, "counted": draw_counted}
+"""Ways to draw the tokens of a frame."""
+
+
 def _chances(logits: Tensor, temperature: float) -> Tensor:
     wide = torch.promote_types(logits.dtype, torch.float32)
     return (logits.to(wide) / temperature).softmax(-1)

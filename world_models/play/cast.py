@@ -12,6 +12,7 @@ from world_models.envs.config import Backend
 from world_models.envs.spec import EnvSpec
 from world_models.worlds.latent import LatentWorld, WorldModel
 from world_models.worlds.pixel import PixelWorld
+from world_models.worlds.token import TokenWorld
 from world_models.worlds.world import World
 
 
@@ -30,7 +31,7 @@ class Place(Enum):
 
     game = "game"  # in the environment
     dream = "dream"  # in M's dream
-    pixel = "pixel"  # in a pixel model
+    pixel = "pixel"  # in a model of frames: of pixels, or of tokens
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Cast:
     latent: LatentWorld | None = None
     # (parameters,) of C
     controller: np.ndarray | None = None
-    pixel: PixelWorld | None = None
+    # of frames: a pixel model, or a world of tokens
+    pixel: PixelWorld | TokenWorld | None = None
     # an agent that reads tokens, in place of V, M and C
     tokens: TokenAgent | None = None
 
@@ -79,6 +81,12 @@ class Cast:
                 f"model draws {_frames(self.pixel.env)}: let a person or chance drive there"
             )
 
+    def name(self, place: Place) -> str:
+        """What a place is called."""
+        if place is Place.pixel and isinstance(self.pixel, TokenWorld):
+            return "the token world"
+        return {Place.game: "game", Place.dream: "M's dream", Place.pixel: "the pixel model"}[place]
+
     def world(self, place: Place) -> World[Any] | None:
         """The world of a place; the game is none."""
         return {Place.game: None, Place.dream: self.latent, Place.pixel: self.pixel}[place]
@@ -95,14 +103,16 @@ def dreamer(model: WorldModel, has_reward: bool) -> LatentWorld:
     return LatentWorld(model, nowhere, has_reward=has_reward)
 
 
-def cast_of_agent(agent: Agent, backend: Backend, pixel: PixelWorld | None = None) -> Cast:
+def cast_of_agent(
+    agent: Agent, backend: Backend, pixel: PixelWorld | TokenWorld | None = None
+) -> Cast:
     """An agent, its environment, and the dream of its M."""
     latent = dreamer(agent.world, agent.has_reward)
     return Cast(agent.env, backend, latent, agent.controllers[agent.which], pixel)
 
 
 def cast_of_player(
-    agent: Agent | TokenAgent, backend: Backend, pixel: PixelWorld | None = None
+    agent: Agent | TokenAgent, backend: Backend, pixel: PixelWorld | TokenWorld | None = None
 ) -> Cast:
     """An agent of either kind and its environment."""
     if isinstance(agent, Agent):

@@ -16,6 +16,7 @@ from world_models.worlds.dreaming import BEGINNING, Dream, Rules
 from world_models.worlds.latent import LatentWorld
 from world_models.worlds.memory import LatentState
 from world_models.worlds.pixel import PixelWorld
+from world_models.worlds.token import TokenWorld
 from world_models.worlds.world import World
 
 
@@ -57,10 +58,10 @@ class Imagined:
 
     @classmethod
     def after_frames(
-        cls, world: PixelWorld, frames: np.ndarray, actions: np.ndarray, seed: int
+        cls, world: PixelWorld | TokenWorld, frames: np.ndarray, actions: np.ndarray, seed: int
     ) -> "Imagined":
-        """A pixel model's dream of what follows frames (k, H, W, C) and actions (k-1, ...)."""
-        return cls(world, world.after(frames, actions), seed)
+        """The dream of what follows frames (k, H, W, C) and actions (k-1, ...)."""
+        return cls(world, world.after_frames(frames, actions), seed)
 
     @property
     def age(self) -> int:
@@ -118,13 +119,15 @@ class Imagined:
 def turned(world: World[Any], dials: Mapping[str, float]) -> Any:
     """The world with its dials at these values; those that it has not are left out."""
     own: dict[str, Any] = {dial.name: dials[dial.name] for dial in dials_of(world)}
-    return replace(world, **own) if isinstance(world, LatentWorld) else world
+    return replace(world, **own) if isinstance(world, LatentWorld | TokenWorld) else world
 
 
 def predicts_rewards(world: World[Any]) -> bool:
     """Whether a world's rewards mean anything."""
     if isinstance(world, LatentWorld):
         return world.has_reward
+    if isinstance(world, TokenWorld):
+        return True
     return isinstance(world, PixelWorld) and bool(world.model.config.get("rewards"))
 
 

@@ -6,12 +6,15 @@ from world_models.agents.trained import load_player
 from world_models.data.store import EpisodeStore
 from world_models.envs.spec import EnvSpec, difference
 from world_models.play.cast import Cast, cast_of_player, dreamer
-from world_models.runs.past import PastRun, part_folder
+from world_models.runs.past import PastRun, last_begun, part_folder
 from world_models.runs.run import Run
 from world_models.worlds.latent import load_world_model
-from world_models.worlds.opening import trained_on_rewards
+from world_models.worlds.opening import open_dreamer, trained_on_rewards
 from world_models.worlds.pixel import PixelWorld, load_pixel_predictor
+from world_models.worlds.token import TokenWorld
 
+OF_FRAMES = ("pixel", "token_world")
+"""Stages whose models go on from frames of the game."""
 AGENT_STAGES = ("controller", "actor_critic", "rem")
 """Stages that leave an agent.pt."""
 
@@ -28,9 +31,9 @@ def open_cast(run: Run, pixel: str | None) -> Cast:
         agent = upstream.path / "agent.pt"
     if agent is not None:
         return cast_of_player(load_player(agent, device=device), run.backend, beside)
-    if upstream is None or upstream.stage not in ("pixel", "mdrnn"):
+    if upstream is None or upstream.stage not in (*OF_FRAMES, "mdrnn"):
         return Cast(run.env, run.backend, pixel=beside)
-    if upstream.stage == "pixel":
+    if upstream.stage in OF_FRAMES:
         return Cast(run.env, run.backend, pixel=open_pixel(upstream, device))
     model = load_world_model(upstream.input("vae"), upstream.best, upstream.env, None, device)
     latent = dreamer(model, trained_on_rewards(model, upstream.path))
@@ -71,18 +74,21 @@ def resolve_source(source: str | None, spec: EnvSpec) -> str | None:
     return str(path)
 
 
-def open_pixel(run: PastRun, device: str) -> PixelWorld:
-    """The model of a stage=pixel run, to begin after frames of the game."""
+def open_pixel(run: PastRun, device: str) -> PixelWorld | TokenWorld:
+    """The model of a run of OF_FRAMES, to begin after frames of the game."""
+    if run.stage == "token_world":
+        return TokenWorld(*open_dreamer(run, device), None)
     return PixelWorld(load_pixel_predictor(run.best, device), None)
 
 
 def resolve_pixel(pixel: str | None, spec: EnvSpec) -> str | None:
-    """The absolute path of a pixel run, or of the one in a chain; another one is a ValueError."""
+    """The absolute path of a run of OF_FRAMES, or of the one in a chain; others: ValueError."""
     if pixel is None:
         return None
-    run = PastRun(part_folder(Path(pixel).absolute(), "pixel"))
-    if run.stage != "pixel" or run.status != "finished":
-        raise ValueError(f"stage.pixel={pixel} is no finished run of stage=pixel: name one")
+    run = PastRun(last_begun(PastRun(Path(pixel).absolute()), OF_FRAMES))
+    if run.stage not in OF_FRAMES or run.status != "finished":
+        stages = " or ".join(f"stage={stage}" for stage in OF_FRAMES)
+        raise ValueError(f"stage.pixel={pixel} is no finished run of {stages}: name one")
     if run.env != spec:
         what = difference(run.env.to_dict(), spec.to_dict())
         raise ValueError(f"stage.pixel={pixel} was made with another env: {what}")

@@ -14,7 +14,7 @@ from world_models.play.controls import Controls
 from world_models.play.distance import psnr
 from world_models.play.imagined import Imagined, noise_of, turned
 from world_models.play.scene import Curve, Panel, Scene
-from world_models.play.showing import NAMES, numbers, rgb
+from world_models.play.showing import numbers, rgb
 from world_models.play.stored import Understood, understood
 
 FAR = 10
@@ -57,7 +57,8 @@ class Reel:
     def dream_from_here(self) -> None:
         """The dream begins at this frame."""
         if self.at < self._context - 1:
-            self.say(f"the pixel model reads {self._context} frames: go on to that one")
+            name = self.cast.name(self.place)
+            self.say(f"{name} reads {self._context} frames: go on to that one")
         else:
             self._dream_from(self.at)
 
@@ -96,7 +97,7 @@ class Reel:
     def _context(self) -> int:
         """Frames that a dream reads before it begins, the one where it begins included."""
         pixel = self.cast.pixel
-        return pixel.model.context if self.place is Place.pixel and pixel is not None else 1
+        return pixel.context if self.place is Place.pixel and pixel is not None else 1
 
     def _dream_from(self, begins: int) -> None:
         self.begins = begins
@@ -132,7 +133,7 @@ class Reel:
         age = self.at - self.begins
         if self.dream is not None:
             shown = rgb(self.dreamt[age]) if age >= 0 else None
-            yield Panel(f"{NAMES[self.place]}, {max(age, 0)} steps old", shown)
+            yield Panel(f"{self.cast.name(self.place)}, {max(age, 0)} steps old", shown)
         known, model = self.understood, self.cast.model
         if known is None or model is None:
             return

@@ -175,7 +175,7 @@ class Session:
         self.dream = self._dream_here(place)
 
     def _dream_here(self, place: Place) -> Imagined | None:
-        """A dream that begins where the game stands; None where a pixel model saw too little."""
+        """A dream that begins where the game stands; None where a model saw too little."""
         steps, tape = self.game.at.steps, self.game.tape
         seed = noise_of(self.game.seed, steps, self.dreams)
         if place is Place.dream:
@@ -185,9 +185,9 @@ class Session:
             dream.hold(self.pins)
         else:
             assert self.cast.pixel is not None, place
-            context = self.cast.pixel.model.context
+            context = self.cast.pixel.context
             if len(tape.frames) < context:
-                self.say(f"the pixel model takes over once it has seen {context} frames")
+                self.say(f"{self.cast.name(place)} takes over once it has seen {context} frames")
                 return None
             frames = np.stack(tape.frames[-context:])
             actions = np.array(tape.actions[len(tape.actions) - context + 1 :])

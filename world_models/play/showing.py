@@ -12,7 +12,6 @@ from world_models.play.pins import Pins
 from world_models.play.scene import Curve, Panel, Pressed, Scene
 from world_models.play.session import Session
 
-NAMES = {Place.game: "game", Place.dream: "M's dream", Place.pixel: "the pixel model"}
 QUESTION = "Keep this episode? y or n"
 MOST_NUMBERS = 4
 """Dimensions of an action that are written out."""
@@ -36,7 +35,7 @@ def scene_of(session: Session, held: Held = NOBODY, panels: bool = True) -> Scen
 
 def _panels(session: Session) -> Iterator[Panel]:
     if session.dream is not None:
-        name = f"{NAMES[session.controls.place]}, {session.dream.age} steps old"
+        name = f"{session.cast.name(session.controls.place)}, {session.dream.age} steps old"
         yield Panel(name + _held(session.dream.pins), session.dream.picture)
         state = "beside it" if session.controls.ghost else "waits"
         yield Panel(f"the game {state}", session.game.picture)
@@ -72,7 +71,7 @@ def _header(session: Session) -> Iterator[tuple[str, str]]:
     if session.dream is None and session.eyes is not None and session.eyes.guess is not None:
         chance = session.eyes.guess.chance
     yield "driver", controls.driver.value
-    yield "world", NAMES[controls.place if session.dream else Place.game]
+    yield "world", session.cast.name(controls.place if session.dream else Place.game)
     yield "step", str(at.steps)
     yield "action", numbers(session.drivers.action) if at.steps else ""
     yield "reward", "" if at.reward is None else f"{at.reward:.2f}"

@@ -188,4 +188,5 @@ STAGE = Stage(
     needs=("tokenizer",),
     gives=Product("token_world", "checkpoints/best.pt"),
     resolve=resolve,
+    played_in="pixel",
 )

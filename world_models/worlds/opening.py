@@ -9,6 +9,7 @@ from world_models.config.yaml_file import read_yaml
 from world_models.data.store import EpisodeStore
 from world_models.data.tokens import TokenStore
 from world_models.models.controller import ControllerInputs
+from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs.files import sha256
 from world_models.runs.past import PastRun, last_begun
 from world_models.worlds.latent import (
@@ -20,6 +21,7 @@ from world_models.worlds.latent import (
 from world_models.worlds.pixel import PixelWorld, load_pixel_predictor
 from world_models.worlds.starts import Starts, held_out_windows
 from world_models.worlds.token import (
+    TokenDreamer,
     TokenWorld,
     beginnings,
     load_token_model,
@@ -111,14 +113,20 @@ def open_token_world(
     **dials: Unpack[TokenDials],
 ) -> TokenWorld:
     """The world of a stage=token_world run, and the tokenizer on whose tokens it was trained."""
+    dreamer, tokenizer = open_dreamer(run, device)
     place = run.input("tokenizer")
-    dreamer = load_token_model(run.best, device)
-    tokenizer = load_tokenizer(place, run.env, device)
-    require_tokens_of(dreamer, tokenizer, run.best)
     store = EpisodeStore.at(run.input("episodes"))
     tokens = TokenStore.open(place.parents[1] / "tokens", sha256(place), store)
     begin = beginnings(dreamer, store, tokens, starts)
     return TokenWorld(dreamer, tokenizer, begin, **dials)
+
+
+def open_dreamer(run: PastRun, device: str) -> tuple[TokenDreamer, Tokenizer]:
+    """The model of a stage=token_world run and its tokenizer."""
+    dreamer = load_token_model(run.best, device)
+    tokenizer = load_tokenizer(run.input("tokenizer"), run.env, device)
+    require_tokens_of(dreamer, tokenizer, run.best)
+    return dreamer, tokenizer
 
 
 def open_latent_world(

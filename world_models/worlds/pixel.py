@@ -134,7 +134,7 @@ class PixelWorld:
     """A pixel model going on by itself: it reads what it predicts, and draws no noise."""
 
     def __init__(self, predictor: PixelPredictor, starts: PixelWindows | None) -> None:
-        """`starts` are windows of as many frames as the model reads; None: see `after`."""
+        """`starts` are windows of as many frames as the model reads; None: see `after_frames`."""
         self.model = predictor.model
         self.view = predictor.view
         self.starts = starts
@@ -161,7 +161,12 @@ class PixelWorld:
         window = self.starts.load(starts, str(self._device))
         return PixelState(window.context, window.actions[:, : self.model.context - 1])
 
-    def after(self, frames: np.ndarray, actions: np.ndarray) -> PixelState:
+    @property
+    def context(self) -> int:
+        """Frames that it reads before it begins."""
+        return self.model.context
+
+    def after_frames(self, frames: np.ndarray, actions: np.ndarray) -> PixelState:
         """The state (1, ...) of an episode whose newest frames are these.
 
         frames (k, H, W, C) uint8 as the environment gives them, and the actions (k-1, ...) done at

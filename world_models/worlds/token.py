@@ -1,7 +1,6 @@
 """A trained token world model, as its checkpoint holds it and as a world that goes on by itself."""
 
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,7 +15,7 @@ from world_models.data.tokens import TokenStore
 from world_models.data.windows import spread
 from world_models.envs.spec import EnvSpec
 from world_models.models.draws import Draws
-from world_models.models.token_choice import draw_counted, draw_tokens
+from world_models.models.token_choice import DRAWINGS
 from world_models.models.token_world import TokenState, TokenWorldModel
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs.checkpoint import Trained, load_checkpoint
@@ -27,27 +26,6 @@ from world_models.runs.weights import model_of
 from world_models.worlds.starts import MOST_STARTS, Starts
 from world_models.worlds.tokenizing import token_encoder
 from world_models.worlds.world import Advance
-
-
-class Drawing(Enum):
-    """How the tokens of a frame are drawn."""
-
-    # each by itself, as published: a thing that may be here or there may be at both places
-    independent = "independent"
-    # as many of each as are expected
-    counted = "counted"
-
-
-def _drawing(name: str) -> Drawing:
-    """The way of that name; another one is a ValueError."""
-    try:
-        return Drawing(name)
-    except ValueError:
-        names = " or ".join(one.value for one in Drawing)
-        raise ValueError(f"a dream's drawing is {name}; it must be {names}") from None
-
-
-DRAW = {Drawing.independent: draw_tokens, Drawing.counted: draw_counted}
 
 
 @dataclass(frozen=True)
@@ -147,23 +125,29 @@ def beginnings(
     return TokenBeginnings.of(windows, opening=starts is Starts.episode)
 
 
+@dataclass(frozen=True)
 class TokenWorld:
     """A token world model going on by itself; what it shows are decoded frames."""
 
-    def __init__(
-        self,
-        dreamer: TokenDreamer,
-        tokenizer: Tokenizer,
-        starts: TokenBeginnings | None,
-        temperature: float = 1.0,
-        drawing: str = Drawing.independent.value,
-    ) -> None:
-        """`starts` None: see `after_frames`. A `temperature` of 0 takes the likeliest tokens."""
-        self.dreamer, self.tokenizer, self.starts = dreamer, tokenizer, starts
-        self.model = dreamer.model
-        self.temperature, self.drawing = temperature, _drawing(drawing)
+    dreamer: TokenDreamer
+    tokenizer: Tokenizer
+    # None: see `after_frames`
+    starts: TokenBeginnings | None
+    # 0: the likeliest tokens
+    temperature: float = 1.0
+    # how the tokens of a frame are drawn: see `models/token_choice.py`
+    drawing: str = "independent"
+
+    def __post_init__(self) -> None:
         require_finite("dream.", self, "temperature")
         require_not_negative("dream", self, "temperature")
+        if self.drawing not in DRAWINGS:
+            raise ValueError(f"dream.drawing is {self.drawing}; it must be {' or '.join(DRAWINGS)}")
+
+    @property
+    def model(self) -> TokenWorldModel:
+        """What foresees."""
+        return self.dreamer.model
 
     @property
     def device(self) -> torch.device:
@@ -204,20 +188,27 @@ class TokenWorld:
         all of them but the last.
         """
         assert len(frames) == len(actions) + 1, (len(frames), len(actions))
-        given = torch.from_numpy(np.require(frames, requirements="W"))
-        tokens = token_encoder(self.tokenizer, str(self.device))(given)
-        done = torch.from_numpy(self.env.action_space.to_model(actions)).to(self.device)
-        return self.after(tokens[None], done.view(1, len(actions), self.env.action_space.size))
+        tokens = self.encode(frames)
+        space = self.env.action_space
+        done = torch.zeros(1, len(actions), space.size, device=self.device)
+        if len(actions):
+            done[0] = torch.from_numpy(space.to_model(actions))
+        return self.after(tokens[None], done)
 
     @torch.no_grad()
     def advance(self, state: TokenState, actions: Tensor, draws: Draws) -> Advance[TokenState]:
         """One step of all rows: the actions (B, A), done at the newest frames, lead to the next."""
-        draw = DRAW[self.drawing]
+        draw = DRAWINGS[self.drawing]
         state, found = self.model.step(
             state, actions, lambda logits: draw(logits, draws, self.temperature)
         )
         reward = self.model.reward_code.decode(found.reward[:, 0])
         return Advance(state, reward, found.done[:, 0])
+
+    def encode(self, frames: np.ndarray) -> Tensor:
+        """Frames (n, H, W, C) uint8 as the environment gives them -> tokens (n, gh, gw)."""
+        given = torch.from_numpy(np.require(frames, requirements="W"))
+        return token_encoder(self.tokenizer, str(self.device))(given)
 
     def tokens(self, state: TokenState) -> Tensor:
         """The newest frames as tokens, (B, gh, gw) int64."""

@@ -12,7 +12,6 @@ from world_models.play.imagined import DIALS
 from world_models.play.recorder import RECORD, Recorder
 from world_models.play.session import Session
 from world_models.play.show import Show
-from world_models.play.showing import NAMES
 from world_models.play.web.messages import Came, Hands, Hold, Left, Mail, Press, Turn
 from world_models.play.web.moment import Encoder, written
 
@@ -104,7 +103,7 @@ def choices_of(session: Session) -> dict[str, Any]:
     has_dials = cast.latent is not None
     return {
         "drivers": [driver.value for driver in cast.drivers],
-        "places": [[place.value, NAMES[place]] for place in cast.places],
+        "places": [[place.value, cast.name(place)] for place in cast.places],
         "dials": [vars(dial) for dial in DIALS] if has_dials else [],
         "horizons": list(HORIZONS) if len(cast.places) > 1 else [],
     }

@@ -1,0 +1,64 @@
+"""Playing in a world of tokens, which goes on from what the game showed."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from commands import small
+
+from world_models.main import main
+from world_models.play.cast import Cast, Driver, Place
+from world_models.play.imagined import dials_of
+from world_models.play.opening import open_pixel, resolve_pixel
+from world_models.play.showing import scene_of
+from world_models.runs.past import PastRun
+from world_models.worlds.token import TokenWorld
+
+
+@pytest.fixture(scope="module")
+def token_cast(token_world_run: Path, cast: Cast) -> Cast:
+    """The agent of V, M and C beside a world of tokens."""
+    return replace(cast, pixel=open_pixel(PastRun(token_world_run), "cpu"))
+
+
+def test_it_takes_over_where_the_game_stands(make: Any, token_cast: Cast) -> None:
+    session = make(cast=token_cast, driver=Driver.random, temperature=0.0)
+    session.step()
+    session.turn(place=Place.pixel)
+    assert isinstance(token_cast.pixel, TokenWorld) and session.dream is not None
+    frame = session.game.tape.frames[-1]
+    begun = token_cast.pixel.after_frames(frame[None], np.zeros(0, np.int64))
+    assert torch.equal(session.dream.state.tokens, begun.tokens)
+    session.step()
+    action = token_cast.env.action_space.to_model(np.array([session.done.action]))
+    after, _ = token_cast.pixel.model.step(
+        begun, torch.from_numpy(action), lambda logits: logits.argmax(-1)
+    )
+    assert torch.equal(session.dream.state.tokens, after.tokens)
+    scene = scene_of(session)
+    assert scene.panels[0].label == "the token world, 1 steps old"
+    assert scene.header["world"] == "the token world" and scene.header["reward"]
+
+
+def test_its_temperature_can_be_turned(token_cast: Cast) -> None:
+    assert token_cast.pixel is not None
+    assert [dial.name for dial in dials_of(token_cast.pixel)] == ["temperature"]
+
+
+def test_it_can_be_named_beside_an_agent(token_world_run: Path, cast: Cast) -> None:
+    assert resolve_pixel(str(token_world_run), cast.env) == str(token_world_run)
+    with pytest.raises(ValueError, match=r"is no finished run of stage=pixel or stage=token_world"):
+        resolve_pixel(str(PastRun(token_world_run).input("tokenizer").parents[1]), cast.env)
+
+
+def test_stage_play_opens_it(
+    token_world_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    record = tmp_path / "film"
+    keys = [f"stage.record={record}", "stage.driver=random", "stage.world=pixel", "stage.steps=4"]
+    begin = ["stage=play", *small("rollout")[1:3], f"upstream={token_world_run}"]
+    assert main([*begin, *keys, f"outputs={tmp_path / 'outputs'}"]) == 0, capsys.readouterr().err
+    assert record.with_suffix(".mp4").stat().st_size > 1000
