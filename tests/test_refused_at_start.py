@@ -40,6 +40,8 @@ CASES = [
     ("autoencoder", "stage.data.pin_memory=true", "stage.data.pin_memory=true is for device=cuda"),
     ("tokenizer", "stage.downsamplings=9", "stage.downsamplings is 9"),
     ("tokenizer", "stage.perceptual=lpips", "needs stage.perceptual_weights, a folder"),
+    ("actor_critic", "stage.trace=2", "stage.trace is 2.0; it must lie in"),
+    ("rem", "stage.schedule.world.first=0", "stage.first is 0"),
     ("token_world", "stage.seq_len=1", "stage.seq_len is 1; it must be at least 2"),
     ("token_world", "stage.heads=5", "stage.width is 96; it must be a multiple of .* 10"),
     ("play", "stage.height=20", "stage.height is 20"),

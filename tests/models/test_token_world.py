@@ -25,6 +25,8 @@ def model_of(**options: object) -> TokenWorldModel:
     model = TokenWorldModel(V, K, A, **{**sizes, **options})  # type: ignore[arg-type]
     if model.config["code_size"]:
         model.read_tokens.use(torch.randn(V, model.config["code_size"]))
+    # it begins at 0, where it would say the same of everything
+    torch.nn.init.normal_(model.reward_head[-1].weight)
     return model.double().eval()
 
 
@@ -113,6 +115,12 @@ def test_an_action_reaches_what_it_leads_to() -> None:
     for ours, theirs in zip(model(tokens, actions), model(tokens, other), strict=True):
         same = (ours == theirs).view(B, T, -1).all(-1).all(0)
         assert same[:2].all() and not same[2:].any()
+
+
+def test_an_untrained_model_foresees_no_reward() -> None:
+    tokens, actions = episodes()
+    model = TokenWorldModel(V, K, A, width=16, heads=2, layers=1)
+    assert (model.reward_code.decode(model(tokens, actions.float()).reward) == 0).all()
 
 
 def test_codes_are_read_wherever_they_lie_and_not_trained() -> None:

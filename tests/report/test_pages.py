@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from commands import newest, small
@@ -13,12 +14,14 @@ from report.fabricated import Page
 from world_models.main import main
 from world_models.measures.rows import QUANTITIES, CalibrationBin
 from world_models.report import (
+    actor_critic,
     autoencoder,
     controller,
     evaluate,
     mdrnn,
     pixel,
     rare,
+    rem,
     rollout,
     token_world,
     tokenizer,
@@ -141,6 +144,14 @@ def test_the_page_of_a_tokenizer_shows_all_it_can(tokenized: Path) -> None:
 
 def test_the_page_of_a_token_world_shows_all_it_can(token_world_run: Path) -> None:
     check_page(token_world_run, token_world.CAPTIONS)
+
+
+@pytest.mark.parametrize(("stage", "module"), [("actor_critic", actor_critic), ("rem", rem)])
+def test_the_page_of_behaviour_shows_all_it_can(
+    token_world_run: Path, tmp_path: Path, stage: str, module: Any
+) -> None:
+    fed = [f"upstream={token_world_run}"] if stage == "actor_critic" else []
+    check_page(run_stage(tmp_path, *small(stage, *fed)), module.CAPTIONS)
 
 
 def test_the_page_of_converted_episodes_shows_all_it_can(converted: Path) -> None:

@@ -104,7 +104,18 @@ def test_a_table_that_lacks_a_column_is_said(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "stage", [*PARTS, "pixel", "autoencoder", "tokenizer", "token_world", "convert", "other"]
+    "stage",
+    [
+        *PARTS,
+        "pixel",
+        "autoencoder",
+        "tokenizer",
+        "token_world",
+        "rem",
+        "actor_critic",
+        "convert",
+        "other",
+    ],
 )
 @pytest.mark.parametrize("status", ["running", "failed", "interrupted"])
 def test_a_run_without_files_says_so(tmp_path: Path, stage: str, status: str) -> None:

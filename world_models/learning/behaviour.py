@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
 from world_models.data.token_episodes import TokenEpisodes
+from world_models.envs.spec import EnvSpec
 from world_models.learning.rollouts import Imagination, Rollout, imagined, real
 from world_models.losses import actor_critic_loss, lambda_returns, standardised
 from world_models.models.actor_critic import ActorCritic
@@ -78,7 +79,7 @@ class BehaviourLearner:
         log_interval: int = 50,
         part: str = "",
     ) -> None:
-        require_discrete(run)
+        require_discrete(run.env)
         self.cfg, self.run = cfg, run
         with seeding.seeded_weights(run.seed, KIND, "weights"):
             model = make_actor_critic(cfg, grid, code_size, run.env.action_space.size)
@@ -205,11 +206,11 @@ def make_actor_critic(
     )
 
 
-def require_discrete(run: Run) -> None:
+def require_discrete(env: EnvSpec) -> None:
     """Actions that cannot be chosen one by one are a ValueError."""
-    if run.env.action_space.kind != "discrete":
+    if env.action_space.kind != "discrete":
         raise ValueError(
-            f"the actor-critic chooses among numbered actions, and those of {run.env.id} are a "
+            f"the actor-critic chooses among numbered actions, and those of {env.id} are a "
             "Box: choose another environment"
         )
 

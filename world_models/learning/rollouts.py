@@ -10,6 +10,8 @@ from world_models.data.token_episodes import History, Stretch
 from world_models.losses import before_ends
 from world_models.models.actor_critic import ActorCritic, ActorState, draw_actions
 from world_models.models.draws import Draws
+from world_models.models.token_choice import draw_tokens
+from world_models.models.token_world import TokenState, TokenWorldModel
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.worlds.dreaming import ends as drawn_ends
 from world_models.worlds.world import Advance
@@ -29,6 +31,27 @@ class Imagination(Protocol):
 
     def tokens(self, state: Any) -> Tensor:
         """What is seen: (B, gh, gw) int64."""
+
+
+class ModelImagination:
+    """A token world model as it is now, each token drawn by itself."""
+
+    def __init__(self, model: TokenWorldModel, grid: tuple[int, int], context: int) -> None:
+        self.model, self.grid, self.context = model, grid, context
+
+    def after(self, tokens: Tensor, actions: Tensor) -> TokenState:
+        """See Imagination."""
+        return self.model.begin(tokens.flatten(2), actions)
+
+    def advance(self, state: TokenState, actions: Tensor, draws: Draws) -> Advance[TokenState]:
+        """See Imagination; the reward is the mean of what is foreseen."""
+        state, found = self.model.step(state, actions, lambda logits: draw_tokens(logits, draws))
+        reward = self.model.reward_code.decode(found.reward[:, 0])
+        return Advance(state, reward, found.done[:, 0])
+
+    def tokens(self, state: TokenState) -> Tensor:
+        """See Imagination."""
+        return state.tokens.unflatten(1, self.grid)
 
 
 class Rollout(NamedTuple):

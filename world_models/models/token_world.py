@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from world_models.models.block_attention import BlockAttention
+from world_models.models.pixel_heads import start_at_zero
 from world_models.models.retention import Retention
 from world_models.models.token_stack import NORM_EPSILON, Sequence, TokenStack
 from world_models.models.two_hot import TwoHot
@@ -105,6 +106,11 @@ class TokenWorldModel(nn.Module):
         self.reward_code: TwoHot | Signs = Signs() if parity else TwoHot()
         self.token_head = head(width, vocabulary)
         self.reward_head = head(width, self.reward_code.bins)
+        if not parity:
+            # bins that no reward is near stay equal for ever, so those of thousands cancel out
+            last = self.reward_head[-1]
+            assert isinstance(last, nn.Linear), last
+            start_at_zero(last)
         self.done_head = head(width, 1)
 
     def _mix(self, sequence: Sequence) -> Retention | BlockAttention:

@@ -11,6 +11,8 @@ STAGES = [
     "autoencoder",
     "tokenizer",
     "token_world",
+    "actor_critic",
+    "rem",
     "play",
     "export",
     "runs",

@@ -302,7 +302,7 @@ STAGE = Stage(
     "evaluate",
     EvaluateConfig,
     execute,
-    needs=("controller", "pixel"),
+    needs=("controller", "pixel", "actor_critic", "rem"),
     gives=Product("scores", "scores.json"),
     resolve=resolve,
     on_own_backend=True,

@@ -245,7 +245,7 @@ STAGE = Stage(
     "play",
     PlayConfig,
     execute,
-    needs=("controller", "mdrnn", "pixel", "token_world", "rollout"),
+    needs=("controller", "mdrnn", "pixel", "token_world", "actor_critic", "rem", "rollout"),
     gives=Product("episodes", "episodes/manifest.json"),
     stands_for="rollout",
     resolve=resolve,

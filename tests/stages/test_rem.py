@@ -1,0 +1,121 @@
+"""Stage rem: the schedule, exact resumption wherever it was cut off, what is left behind."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from commands import newest, small
+from equality import assert_equal_runs, fails_at
+
+import world_models
+from world_models.agents.token_agent import TokenAgent
+from world_models.data.store import EpisodeStore
+from world_models.learning.behaviour import BehaviourLearner
+from world_models.learning.token_world import TokenWorldLearner
+from world_models.learning.tokenizer import PatchLearner
+from world_models.main import main
+from world_models.runs.files import read_json
+from world_models.runs.metrics import read_csv
+from world_models.stages import rem
+from world_models.stages.rem import replay, turns
+from world_models.stages.rem.config import Collecting, Turn
+
+DYNA = ["stage.real_steps=true"]
+
+
+def run_rem(outputs: Path, *more: str) -> int:
+    return main(small("rem", f"outputs={outputs}", *more))
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run."""
+    outputs = tmp_path_factory.mktemp("rem")
+    assert run_rem(outputs, *DYNA) == 0
+    return newest(outputs)
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "call"),
+    [
+        (replay, "collect", 4),
+        (BehaviourLearner, "learn", 5),
+        pytest.param(PatchLearner, "learn", 3, marks=pytest.mark.slow),
+        pytest.param(turns, "write_tokens", 2, marks=pytest.mark.slow),
+        pytest.param(TokenWorldLearner, "learn", 3, marks=pytest.mark.slow),
+        pytest.param(TokenWorldLearner, "keep", 1, marks=pytest.mark.slow),
+        pytest.param(BehaviourLearner, "learn_real", 2, marks=pytest.mark.slow),
+        pytest.param(rem, "judge_agent", 2, marks=pytest.mark.slow),
+    ],
+)
+def test_ctrl_c_then_resume_equals_uninterrupted(
+    owner: Any, name: str, call: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(owner, name, fails_at(call, getattr(owner, name)))
+        assert run_rem(tmp_path, *DYNA) == 130
+    run = newest(tmp_path)
+    assert main([f"resume={run}"]) == 0
+    assert_equal_runs(whole, run)
+
+
+@pytest.mark.slow
+def test_more_epochs_go_on_from_a_finished_run(whole: Path, tmp_path: Path) -> None:
+    assert run_rem(tmp_path, *DYNA, "stage.epochs=2") == 0
+    run = newest(tmp_path)
+    assert main([f"resume={run}", "stage.epochs=4"]) == 0
+    assert_equal_runs(whole, run)
+
+
+def test_everybody_learns_when_it_is_due(whole: Path) -> None:
+    """Of the small schedule: tokenizer from epoch 1, world from 2, behaviour from 3; of 4."""
+    assert int(read_csv(whole / "world_metrics.csv")[-1]["step"]) == 3 * 4
+    epochs = read_csv(whole / "behaviour_epochs.csv")
+    assert [int(row["epoch"]) for row in epochs] == [1, 2, 3, 4]
+    store = EpisodeStore.open(whole / "episodes")
+    steps = [row.length for row in store.episodes("train")]
+    assert int(epochs[-1]["env_steps"]) == sum(steps) >= 4 * 40
+    assert store.episodes("validation") and store.manifest["policy"] == "rem"
+    played = read_csv(whole / "behaviour_played.csv")
+    assert [row["player"] for row in played] == ["random", "agent", "agent"]
+
+
+def test_real_steps_are_learned_from_in_the_epoch_in_which_they_were_done(whole: Path) -> None:
+    """One batch in the first two epochs; then some for imagined steps, too, three an epoch."""
+    store = EpisodeStore.open(whole / "episodes")
+    stretches = sum(-(-row.length // 3) for row in store.episodes("train"))
+    updates = int(read_csv(whole / "behaviour_played.csv")[-1]["step"]) - 2 * 3
+    assert stretches / 8 <= updates < stretches / 8 + 4
+
+
+def test_the_run_leaves_an_agent_that_is_played_and_a_page(whole: Path, tmp_path: Path) -> None:
+    agent = world_models.load(whole)
+    assert isinstance(agent, TokenAgent)
+    assert main(small("evaluate", f"upstream={whole}", f"outputs={tmp_path / 'scores'}")) == 0
+    assert read_json(newest(tmp_path / "scores") / "scores.json")["episodes"] == 5
+    page = (whole / "report.html").read_text()
+    assert "Learning in a world of tokens" in page and "by chance" in page
+    assert (whole / "eval.sh").is_file() and (whole / "play.sh").is_file()
+
+
+@pytest.mark.slow
+def test_a_tokenizer_that_learns_takes_its_turns(tmp_path: Path) -> None:
+    keys = ["kind=vq", "base_channels=8", "downsamplings=4", "vocabulary=32", "code_size=8"]
+    assert run_rem(tmp_path, *(f"stage.tokenizer.{key}" for key in keys), "stage.epochs=3") == 0
+    assert int(read_csv(newest(tmp_path) / "tokenizer_metrics.csv")[-1]["step"]) == 3 * 4
+    assert len(read_csv(newest(tmp_path) / "world_metrics.csv"))
+
+
+def test_a_turn_is_due_from_its_first_epoch_to_its_last() -> None:
+    turn = Turn(first=3, last=5, updates=10)
+    assert [turn.done_by(epoch) for epoch in range(1, 8)] == [0, 0, 10, 20, 30, 30, 30]
+    assert Turn(first=2, updates=7).done_by(4) == 21
+    assert [Collecting(steps=100, last=2).steps_by(epoch) for epoch in (1, 2, 3)] == [100, 200, 200]
+
+
+def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    box = ["env=car_racing", "threads=1", f"outputs={tmp_path}"]
+    assert main(["stage=rem", *box]) == 1
+    assert "chooses among numbered actions" in capsys.readouterr().err
+    assert run_rem(tmp_path, "stage.collect.val_every=1") == 1
+    assert "stage.collect.val_every is 1" in capsys.readouterr().err

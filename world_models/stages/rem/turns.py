@@ -1,0 +1,213 @@
+"""The turns of an epoch: tokenizer, world model and behaviour learn one after the other."""
+
+import hashlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import torch
+from torch import nn
+
+from world_models.agents.token_policy import TokenPolicy
+from world_models.data.datasets import ObservationDataset
+from world_models.data.loading import watched_split
+from world_models.data.store import EpisodeStore
+from world_models.data.token_episodes import TokenEpisodes
+from world_models.data.token_windows import TokenSegments, TokenWindows
+from world_models.data.tokens import TokenStore, write_tokens
+from world_models.learning.behaviour import BehaviourLearner
+from world_models.learning.rollouts import ModelImagination
+from world_models.learning.token_world import TokenWorldLearner
+from world_models.learning.tokenizer_learner import TokenizerLearner
+from world_models.measures.tokens import TokenStatistics
+from world_models.measures.vision import HeldOut
+from world_models.runs import seeding
+from world_models.runs.metrics import MetricsLog, read_csv
+from world_models.runs.progress import ProgressBar
+from world_models.runs.run import Run
+from world_models.stages.rem.config import RemConfig
+from world_models.worlds.tokenizing import token_encoder
+
+log = logging.getLogger(__name__)
+
+MOST_JUDGED = 128
+"""Held-out windows on which the world model is judged."""
+TOKENIZER_TABLE, WORLD_TABLE = "tokenizer_val_metrics", "world_val_metrics"
+
+
+@dataclass
+class Learners:
+    """All that learns in a run, and its tables."""
+
+    cfg: RemConfig
+    run: Run
+    tokenizer: TokenizerLearner
+    world: TokenWorldLearner
+    behaviour: BehaviourLearner
+    metrics: MetricsLog
+    # updates of the behaviour before this epoch
+    turn_began: int = 0
+
+    def explorer(self) -> TokenPolicy:
+        """The agent as it collects."""
+        self.tokenizer.model.eval()
+        self.behaviour.model.eval()
+        space, noise = self.run.env.action_space, self.cfg.collect.noise
+        return TokenPolicy(self.tokenizer.model, self.behaviour.model, space, 1.0, noise)
+
+
+def teach_tokenizer(all_: Learners, store: EpisodeStore, epoch: int, judged: bool) -> None:
+    """Its updates of an epoch that are left."""
+    learner, turn = all_.tokenizer, all_.cfg.schedule.tokenizer
+    data = ObservationDataset(store, "train")
+    if learner.cfg.learns:
+        due = turn.done_by(epoch)
+    else:
+        # a book of patches takes in what it has not seen, whatever the number of updates
+        takes = turn.first <= epoch <= (turn.last or epoch)
+        due = learner.updates_in(1, data) if takes else learner.step
+
+    def teach(updates: int, bar: ProgressBar) -> None:
+        learner.learn(data, updates, all_.metrics, bar)
+
+    teaches = _teach(all_, f"epoch {epoch}: tokenizer", learner, due, teach)
+    judged = judged and not is_judged(all_.run, TOKENIZER_TABLE, epoch)
+    if judged:
+        row = learner.judge(HeldOut(store, learner.cfg.val_frames)).row()
+        all_.metrics.write(TOKENIZER_TABLE, replace(row, step=learner.step, epoch=epoch))
+    if teaches or judged:
+        learner.save(all_.metrics)
+
+
+def encode(all_: Learners, store: EpisodeStore) -> TokenStore:
+    """The tokens of all frames, by the tokenizer as it is now; what it encoded before is kept."""
+    run, model = all_.run, all_.tokenizer.model.eval()
+    digest, folder = digest_of(model), run.path / "tokens"
+    rows = sum(store.rows_by_shard().values())
+    with ProgressBar("tokens", rows, 0, "frames") as bar:
+        encoder = token_encoder(model, run.device.value)
+        write_tokens(encoder, model.vocabulary, store, folder, digest, progress=bar.advance)
+    return TokenStore.open(folder, digest, store)
+
+
+def digest_of(model: nn.Module) -> str:
+    """SHA-256 of weights: a tokenizer that has not changed need not encode again."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
+
+
+def teach_world(
+    all_: Learners, store: EpisodeStore, tokens: TokenStore, epoch: int, judged: bool
+) -> None:
+    """Its updates of an epoch that are left."""
+    learner, due = all_.world, all_.cfg.schedule.world.done_by(epoch)
+    learner.take_codes(all_.tokenizer.model)
+    to_model, cfg = all_.run.env.action_space.to_model, learner.cfg
+    data = TokenSegments(
+        store, tokens, "train", cfg.seq_len, context=cfg.context, to_model=to_model
+    )
+
+    def teach(updates: int, bar: ProgressBar) -> None:
+        learner.learn(data, updates, all_.metrics, bar)
+
+    teaches = _teach(all_, f"epoch {epoch}: world model", learner, due, teach)
+    judged = judged and learner.step > 0 and not is_judged(all_.run, WORLD_TABLE, epoch)
+    if judged:
+        statistics = TokenStatistics.of(store, tokens, "train").to(all_.run.device.value)
+        row = learner.judge(judged_windows(all_, store, tokens), statistics)
+        all_.metrics.write(WORLD_TABLE, replace(row, epoch=epoch))
+        learner.keep(row)
+        log.info("epoch %d: %.0f %% of changed tokens foreseen", epoch, 100 * row.accuracy_changed)
+    if teaches or judged:
+        learner.save(all_.metrics)
+
+
+def is_judged(run: Run, table: str, epoch: int) -> bool:
+    """Whether a run that was cut off later has a row of this epoch already."""
+    path = run.path / f"{table}.csv"
+    return path.is_file() and any(row["epoch"] == str(epoch) for row in read_csv(path))
+
+
+def judged_windows(all_: Learners, store: EpisodeStore, tokens: TokenStore) -> TokenWindows:
+    """Windows of held-out episodes, as far apart as there may be MOST_JUDGED of them."""
+    split = watched_split(store, "windows")
+    to_model, cfg = all_.run.env.action_space.to_model, all_.world.cfg
+    steps = sum(row.length for row in store.episodes(split))
+    stride = max(cfg.seq_len, steps // MOST_JUDGED)
+    return TokenWindows(
+        store, tokens, split, cfg.seq_len, stride, context=cfg.context, to_model=to_model
+    )
+
+
+def teach_behaviour(
+    all_: Learners,
+    store: EpisodeStore,
+    tokens: TokenStore,
+    epoch: int,
+    collected: int | None,
+) -> None:
+    """Its updates of an epoch that are left; `collected`: the first episode that is new in it."""
+    learner, cfg = all_.behaviour, all_.cfg
+    model = all_.tokenizer.model.eval()
+    real = _real_batches(all_, store, tokens, epoch, collected) if cfg.real_steps else []
+    turn = cfg.schedule.behaviour
+    imagined = turn.done_by(epoch) - turn.done_by(epoch - 1)
+    began = all_.turn_began
+    all_.world.model.eval()
+    world = ModelImagination(all_.world.model, model.grid, all_.world.cfg.context)
+    episodes = TokenEpisodes.of(store, tokens, "train")
+
+    def teach(updates: int, bar: ProgressBar) -> None:
+        for _ in range(updates):
+            done = learner.step - began
+            if done < len(real):
+                fresh, rows = real[done]
+                learner.learn_real(model, fresh, rows, all_.metrics, bar)
+            else:
+                learner.learn(model, world, episodes, 1, all_.metrics, bar)
+
+    due = began + len(real) + imagined
+    _teach(all_, f"epoch {epoch}: behaviour", learner, due, teach)
+
+
+RealBatch = tuple[TokenEpisodes, torch.Tensor]
+"""Episodes, and rows of theirs from which steps are learned from."""
+
+
+def _real_batches(
+    all_: Learners, store: EpisodeStore, tokens: TokenStore, epoch: int, collected: int | None
+) -> list[RealBatch]:
+    """Every step that was collected in this epoch, once, in batches of stretches."""
+    if collected is None:
+        return []
+    learner = all_.behaviour
+    fresh = TokenEpisodes.of(store, tokens, "train", first=collected)
+    tiles = fresh.tiles(learner.cfg.horizon)
+    draw = seeding.torch_generator(all_.run.seed, "rem", "real", epoch)
+    order = tiles[torch.randperm(len(tiles), generator=draw)]
+    return [(fresh, rows) for rows in order.split(learner.cfg.batch_size)]
+
+
+Learner = TokenizerLearner | TokenWorldLearner | BehaviourLearner
+
+
+def _teach(
+    all_: Learners,
+    label: str,
+    learner: Learner,
+    due: int,
+    teach: Callable[[int, ProgressBar], None],
+) -> bool:
+    """Updates up to the step `due`, saved now and then; whether there were any."""
+    if learner.step >= due:
+        return False
+    every = all_.cfg.checkpoint_interval
+    with ProgressBar(label, due, learner.step) as bar:
+        while learner.step < due:
+            teach(min(due, learner.step + every) - learner.step, bar)
+            if learner.step < due:
+                learner.save(all_.metrics)
+    return True
