@@ -39,3 +39,4 @@ benchmark: setup
 	$(BIN)/python -m benchmarks.pixel
 	$(BIN)/python -m benchmarks.dream
 	$(BIN)/python -m benchmarks.rem
+	$(BIN)/python -m benchmarks.spawn

@@ -21,7 +21,7 @@ class TokenWorldLearning:
     dropout: float = 0.1
     # how a token reads those before it
     sequence: Sequence = Sequence.retention
-    # read the tokenizer's vectors of codes; false: learn an embedding
+    # read the tokenizer's vectors of codes beside an embedding; false: the embedding alone
     shared_codes: bool = True
     # all tokens of a frame at once; false: one by one, each knowing those before it
     pop: bool = True

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from world_models.models.block_attention import BlockAttention
 from world_models.models.pixel_heads import start_at_zero
 from world_models.models.retention import Retention
+from world_models.models.token_input import TokenInput
 from world_models.models.token_stack import NORM_EPSILON, Sequence, TokenStack
 from world_models.models.two_hot import TwoHot
 
@@ -20,6 +20,9 @@ NEAREST_BLOCKS, FARTHEST_BLOCKS = 0.5, 8.0
 """What the first and the last head of retention remember, about, in frames."""
 PUBLISHED_NEAREST, PUBLISHED_FARTHEST = 32.0, 512.0
 """The same in tokens, as published for 65 tokens to a block."""
+
+REWARD_BINS = 129
+"""Odd, so that a reward of 0 is one bin, and not half of two."""
 
 Choose = Callable[[Tensor], Tensor]
 """Draws tokens (B, n) from logits (B, n, V)."""
@@ -75,8 +78,8 @@ class TokenWorldModel(nn.Module):
         """`places` is K. `code_size`: of the tokenizer's vectors that are read; 0: its own.
 
         `blocks`: frames that attention reads back. `parity`: as published, where we do otherwise:
-        code vectors go in as they are, nothing is normed behind the last layer, retention fades
-        alike for any K, and of a reward only the sign is foreseen.
+        code vectors go in as they are, without their place in the frame, nothing is normed behind
+        the last layer, retention fades alike for any K, and of a reward only the sign is foreseen.
         """
         super().__init__()
         self.config: dict[str, Any] = {
@@ -100,10 +103,12 @@ class TokenWorldModel(nn.Module):
         self.read_action = nn.Linear(action_size, width, bias=False)
         nn.init.normal_(self.read_action.weight)
         self.ahead = nn.Parameter(torch.randn(places, width))
+        # of a frame: so that what stands at a place finds what stood there
+        self.place = None if parity else nn.Parameter(torch.randn(places, width))
         mixes = [self._mix(Sequence(sequence)) for _ in range(layers)]
         self.stack = TokenStack(mixes, width, dropout)
         self.norm = nn.Identity() if parity else nn.LayerNorm(width, eps=NORM_EPSILON)
-        self.reward_code: TwoHot | Signs = Signs() if parity else TwoHot()
+        self.reward_code: TwoHot | Signs = Signs() if parity else TwoHot(REWARD_BINS)
         self.token_head = head(width, vocabulary)
         self.reward_head = head(width, self.reward_code.bins)
         if not parity:
@@ -163,7 +168,12 @@ class TokenWorldModel(nn.Module):
 
     def _blocks(self, tokens: Tensor, actions: Tensor) -> Tensor:
         """tokens (B, T, K), actions (B, T, A) -> (B, T, P, D)."""
-        return torch.cat([self.read_tokens(tokens), self.read_action(actions)[:, :, None]], dim=2)
+        return torch.cat([self._read(tokens), self.read_action(actions)[:, :, None]], dim=2)
+
+    def _read(self, tokens: Tensor) -> Tensor:
+        """Frames (..., K) -> (..., K, D)."""
+        read = self.read_tokens(tokens)
+        return read if self.place is None else read + self.place
 
     def _foresee(self, blocks: Tensor, memory: Tensor, seen: Tensor) -> tuple[Foreseen, Tensor]:
         """What blocks (B, T, P, D) lead to, and the memory after them."""
@@ -179,7 +189,7 @@ class TokenWorldModel(nn.Module):
     def _first_frame(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """The memory of rows that begin with a frame (B, 1, K)."""
         rows = len(tokens)
-        x = self.read_tokens(tokens)
+        x = self._read(tokens)
         _, memory = self.stack(x, self.places, self.stack.empty(rows), self._nothing(rows))
         return memory, self._nothing(rows) + self.places
 
@@ -190,7 +200,7 @@ class TokenWorldModel(nn.Module):
 
         What comes out at a token foresees the one after it.
         """
-        steps = torch.cat([self.read_action(actions)[:, :, None], self.read_tokens(tokens)], dim=2)
+        steps = torch.cat([self.read_action(actions)[:, :, None], self._read(tokens)], dim=2)
         x, memory = self.stack(steps, self.block, memory, seen)
         x = self.norm(x[:, :, : self.places])
         return self._heads(x, x[:, :, 0]), memory, seen + actions.shape[1] * self.block
@@ -202,54 +212,17 @@ class TokenWorldModel(nn.Module):
         memory, seen, _ = state
         given = self.read_action(actions)
         tokens, said = [], []
-        for _ in range(self.places):
+        for place in range(self.places):
             x, memory = self.stack(given[:, None, None], 1, memory, seen)
             seen = seen + 1
             said.append(self.norm(x[:, :, 0]))
             tokens.append(choose(self.token_head(said[-1]))[:, 0])
             given = self.read_tokens(tokens[-1])
+            if self.place is not None:
+                given = given + self.place[place]
         _, memory = self.stack(given[:, None, None], 1, memory, seen)
         found = self._heads(torch.stack(said, dim=2), said[0])
         return TokenState(memory, seen + 1, torch.stack(tokens, dim=1)), found
-
-
-class TokenInput(nn.Module):
-    """Tokens as vectors: the tokenizer's codes, read by a linear map, or an own embedding."""
-
-    def __init__(self, vocabulary: int, code_size: int, width: int, as_they_are: bool) -> None:
-        super().__init__()
-        if code_size and as_they_are and code_size != width:
-            raise ValueError(
-                f"codes of {code_size} numbers go in as they are only at a width of {code_size}, "
-                f"not {width}"
-            )
-        shape = (vocabulary, code_size or width)
-        self.codes: Tensor | nn.Parameter
-        if code_size:
-            self.register_buffer("codes", torch.zeros(shape))
-        else:
-            self.codes = nn.Parameter(torch.randn(shape))
-        self.map = (
-            nn.Linear(code_size, width, bias=False) if code_size and not as_they_are else None
-        )
-        if self.map is not None:
-            nn.init.normal_(self.map.weight, std=code_size**-0.5)
-
-    def use(self, codes: Tensor) -> None:
-        """Read these vectors (V, D) of the tokenizer from now on."""
-        assert not isinstance(self.codes, nn.Parameter), "it has an embedding of its own"
-        assert codes.shape == self.codes.shape, (codes.shape, self.codes.shape)
-        with torch.no_grad():
-            self.codes.copy_(codes)
-
-    def forward(self, tokens: Tensor) -> Tensor:
-        """tokens (...) -> (..., D)."""
-        table = self.codes
-        if self.map is not None:
-            # wherever the codes lie, they come in as large as actions and prediction tokens
-            table = table - table.mean(0)
-            table = self.map(table / table.square().mean().sqrt().clamp(min=1e-12))
-        return functional.embedding(tokens, table)
 
 
 class Signs(nn.Module):
