@@ -2,14 +2,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow check format benchmark
+.PHONY: setup demo test test-slow check format benchmark screenshots
 
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fast,data,doom,atari,minatar,sweeps,cluster,web,wandb,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fast,data,doom,atari,minatar,sweeps,cluster,web,export,wandb,dev]"
 	touch $@
 
 demo: setup
@@ -38,5 +38,9 @@ benchmark: setup
 	$(BIN)/python -m benchmarks.memory
 	$(BIN)/python -m benchmarks.pixel
 	$(BIN)/python -m benchmarks.dream
+	$(BIN)/python -m benchmarks.play
 	$(BIN)/python -m benchmarks.rem
 	$(BIN)/python -m benchmarks.spawn
+
+screenshots: setup
+	$(BIN)/python -m benchmarks.screenshots

@@ -26,7 +26,7 @@ FLAGS = [
     "--hide-scrollbars",
     "--remote-debugging-port=0",
 ]
-PATIENCE = 60.0
+PATIENCE = 120.0
 CODES = {"left": ("ArrowLeft", 37), "up": ("ArrowUp", 38), "right": ("ArrowRight", 39)}
 
 
@@ -95,12 +95,14 @@ def ask(
 
 
 @contextmanager
-def browser(*flags: str) -> Iterator[ClientConnection]:
+def browser(cores: tuple[int, ...]) -> Iterator[ClientConnection]:
     """Chromium with an empty profile, and the socket at which it is told what to do."""
     if shutil.which(PROGRAM) is None:
         raise ValueError(f"{PROGRAM} is not installed")
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        command = [PROGRAM, *FLAGS, *flags, f"--user-data-dir={profile}", "about:blank"]
+        command = [PROGRAM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        if cores:
+            command = ["taskset", "--cpu-list", ",".join(map(str, cores)), *command]
         started = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         try:
             with connect(_endpoint(Path(profile)), max_size=1 << 28) as socket:
@@ -120,9 +122,9 @@ def _endpoint(profile: Path) -> str:
 
 
 @contextmanager
-def tab(address: str, *flags: str) -> Iterator[Tab]:
-    """A page at an address, in a browser of its own."""
-    with browser(*flags) as socket:
+def tab(address: str, cores: tuple[int, ...] = ()) -> Iterator[Tab]:
+    """A page at an address, in a browser of its own, perhaps on some cores alone."""
+    with browser(cores) as socket:
         numbers = itertools.count(1)
         target = ask(socket, next(numbers), "Target.createTarget", {"url": "about:blank"})
         joined = {"targetId": target["targetId"], "flatten": True}

@@ -57,3 +57,37 @@ def test_an_agent_plays_to_find_places_to_begin(
     assert len(np.unique(z, axis=0)) == 5
     again = exported(tmp_path / "b.html", agent)[1]
     np.testing.assert_array_equal(z, again)
+
+
+def test_a_run_gives_onnx_files(finished: Path, tmp_path: Path) -> None:
+    networks = tmp_path / "networks"
+    keys = ["stage.to=onnx", f"stage.file={networks}", f"upstream={finished / 'mdrnn'}"]
+    assert main(["stage=export", *ENV, *keys]) == 0
+    assert {path.name for path in networks.iterdir()} == {
+        "about.json",
+        "decoder.onnx",
+        "encoder.onnx",
+        "memory.onnx",
+    }
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        (["stage.file=dream"], "must end in .html"),
+        (["stage.to=onnx", "stage.file=dream.html"], "it is a folder"),
+        (["stage.to=onnx"], 'the extra "export"'),
+    ],
+)
+def test_what_cannot_be_exported_is_one_sentence(
+    finished: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    keys: list[str],
+    words: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("world_models.play.networks.find_spec", lambda name: None)
+    assert main(["stage=export", *ENV, f"upstream={finished}", *keys]) == 1
+    assert words in capsys.readouterr().err and list(tmp_path.iterdir()) == []

@@ -1,0 +1,30 @@
+"""Programs that run while a benchmark looks at them: ours, and a screen that nobody sees."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def program(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+    """world_models with these arguments, ended afterwards."""
+    command = [sys.executable, "-m", "world_models.main", *arguments]
+    with subprocess.Popen(
+        command, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
+    ) as started:
+        yield started
+        started.terminate()
+
+
+@contextmanager
+def screen() -> Iterator[str]:
+    """A display that nobody sees."""
+    command = ["Xvfb", "-displayfd", "1", "-screen", "0", "1000x520x24"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as server:
+        assert server.stdout is not None
+        yield f":{server.stdout.readline().strip()}"
+        server.terminate()
