@@ -179,7 +179,9 @@ def read_all(
 ) -> EpisodeStore:
     """What is at `path` as a native store."""
     spec = spec_of(space, **env)
-    source = open_source(path, detect(path), alignment, image_key, step_limit(spec))
+    source = open_source(
+        path, detect(path), alignment, image_key, step_limit(spec), spec.preprocessing
+    )
     facts = {"backend": "unknown", "policy": "unknown", "seed": 0, "versions": {}, **source.origin}
     facts |= {"env": spec.to_dict(), "has_final_frame": source.has_final_frame}
     writer = StoreWriter(folder, {key: facts[key] for key in META_KEYS})
@@ -789,7 +791,7 @@ def test_what_is_no_source_is_one_sentence(tmp_path: Path) -> None:
         ("empty", r"stage.source=.*empty holds no episodes: name a run folder"),
         (
             "notes.hdf5",
-            r"stage.source=.*notes.hdf5 is neither an HDF5 nor an .npz file: "
+            r"stage.source=.*notes.hdf5 is neither a video nor an HDF5 or .npz file: "
             r"its first bytes are b'states a'",
         ),
     ):

@@ -20,6 +20,7 @@ class Backend(Enum):
     vizdoom = "vizdoom"
     minatar = "minatar"
     ale = "ale"
+    recorded = "recorded"  # nothing: recordings are read, not played
 
 
 @dataclass

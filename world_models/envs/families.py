@@ -6,7 +6,7 @@ A new family is a file, a row of `FAMILIES` and a choice in conf/env.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 
-from world_models.envs import atari, doom, gymnasium_family, minatar, procgen
+from world_models.envs import atari, doom, gymnasium_family, minatar, procgen, recorded
 from world_models.envs.actions import Noise
 from world_models.envs.config import Backend, EnvConfig
 from world_models.envs.keys import Keyboard, any_keys
@@ -84,6 +84,8 @@ class Family:
     keys: Callable[[EnvSpec], Keyboard] = _any_keys
     # whether all depends on small bright things that move, so that V is judged on them
     bright_movers: bool = False
+    # False where there are recordings alone, and nothing to step
+    is_played: bool = True
     # how the brownian policy moves
     brownian_noise: Callable[[EnvSpec], Noise] = _standard_normal
 
@@ -142,6 +144,14 @@ FAMILIES: tuple[Family, ...] = (
         keys=atari.keys,
         require=atari.require_atari,
         packages=("ale-py",),
+    ),
+    Family(
+        name="data",
+        config=recorded.RecordedConfig,
+        fits=recorded.fits,
+        make_spec=recorded.make_spec,
+        engines={Backend.recorded: Engine(recorded.refuse_slots)},
+        is_played=False,
     ),
     Family(
         name="gymnasium",

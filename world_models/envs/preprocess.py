@@ -1,7 +1,7 @@
 """The one function between an environment's picture and a frame: crop, resize, grayscale."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import cv2
@@ -64,6 +64,17 @@ class Preprocessing:
                 f"env.crop={list(self.crop)} leaves nothing of a picture of {height}x{width}: "
                 "cut less"
             )
+
+    def of_picture_size(self, height: int, width: int) -> "Preprocessing":
+        """What makes frames of pictures of this size that somebody recorded.
+
+        Those of a frame's size were cropped by whoever recorded them, and keep their content.
+        ValueError as in `check`.
+        """
+        if (height, width) == (self.size, self.size):
+            return replace(self, crop=(0, 0, 0, 0))
+        self.check(height, width)
+        return self
 
     def apply(self, pictures: np.ndarray | Sequence[np.ndarray]) -> np.ndarray:
         """Frames of pictures, a new array uint8 (B, size, size, channels).

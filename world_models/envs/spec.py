@@ -69,6 +69,14 @@ class EnvSpec:
         levels = self.family.levels
         return () if levels is None else levels.kwargs
 
+    def require_environment(self) -> None:
+        """Where there are recordings alone, and nothing to play in, it is a ValueError."""
+        if not self.family.is_played:
+            # which imports this module
+            from world_models.envs.recorded import no_environment
+
+            raise ValueError(no_environment(self))
+
     def level_of(self, seed: int) -> int:
         """The level of an episode of this seed; the seed itself where there are no levels."""
         levels = self.family.levels

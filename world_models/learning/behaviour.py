@@ -40,15 +40,15 @@ class BehaviourLearning:
     channels: int = 48  # after the first convolution; the second has half of them
     hidden: int = 128  # units of the LSTM
     action_inputs: bool = True  # whether it is told what was done
-    batch_size: int = 64
-    horizon: int = 8
-    burn_in: int = 8
-    discount: float = 0.97
+    batch_size: int = 64  # rows of an update
+    horizon: int = 8  # steps that a row goes on for
+    burn_in: int = 8  # frames before them, from which only memory is taken
+    discount: float = 0.97  # of a reward, for each step until it comes
     trace: float = 0.95  # lambda of the returns
-    entropy_weight: float = 0.01
-    learning_rate: float = 3e-4
-    weight_decay: float = 0.01
-    grad_clip: float = 3.0
+    entropy_weight: float = 0.01  # of the entropy of the actions in the loss
+    learning_rate: float = 3e-4  # of AdamW
+    weight_decay: float = 0.01  # of AdamW
+    grad_clip: float = 3.0  # largest norm of a gradient; 0: any
     # as published: values are one number, advantages are as they are, and steps after an imagined
     # end are learned from
     parity: bool = False

@@ -15,28 +15,28 @@ from world_models.runs.numbers import require_below_one, require_not_negative, r
 class TokenWorldLearning:
     """A step is on `batch_size` windows of `seq_len` transitions, each from an empty memory."""
 
-    width: int = 96
-    heads: int = 4
-    layers: int = 2
-    dropout: float = 0.1
+    width: int = 96  # numbers of a token inside the model
+    heads: int = 4  # of each layer
+    layers: int = 2  # blocks, one after the other
+    dropout: float = 0.1  # probability that a number inside is left out in training
     # how a token reads those before it
     sequence: Sequence = Sequence.retention
     # read the tokenizer's vectors of codes beside an embedding; false: the embedding alone
     shared_codes: bool = True
     # all tokens of a frame at once; false: one by one, each knowing those before it
     pop: bool = True
-    seq_len: int = 8
+    seq_len: int = 8  # transitions of a window
     # frames that a dream has seen when it begins, and that a step has at least that is learned
     context: int = 1
-    batch_size: int = 32
-    learning_rate: float = 5e-4
-    weight_decay: float = 0.05
-    grad_clip: float = 10.0
-    reward_weight: float = 1.0
+    batch_size: int = 32  # windows of an update
+    learning_rate: float = 5e-4  # of AdamW
+    weight_decay: float = 0.05  # of AdamW
+    grad_clip: float = 10.0  # largest norm of a gradient; 0: any
+    reward_weight: float = 1.0  # of the reward in the loss
     done_weight: float = 1.0  # of a step that ends its episode; any other has 1
     # as published, where we do otherwise: see docs/tokens.md
     parity: bool = False
-    precision: Precision = Precision.auto
+    precision: Precision = Precision.auto  # arithmetic of an update
 
     def __post_init__(self) -> None:
         require_positive("stage", self, "width", "heads", "layers", "context", "batch_size")

@@ -9,11 +9,16 @@ from world_models.runs.folder import display_path
 FEEDS = {
     "rollout": ("vae", "pixel"),
     "convert": ("vae", "pixel"),
+    "data": ("vae", "pixel"),
     "play": ("vae", "pixel"),
     "vae": ("mdrnn",),
     "mdrnn": ("controller", "export"),
     "controller": ("evaluate", "export"),
     "pixel": ("evaluate",),
+    "tokenizer": ("token_world",),
+    "token_world": ("actor_critic",),
+    "actor_critic": ("evaluate",),
+    "rem": ("evaluate",),
     "pipeline": ("export",),
 }
 """Stage -> what a run of it can feed."""
@@ -23,6 +28,8 @@ PURPOSES = {
     "controller": "Search C on this M",
     "evaluate": "Score it",
     "pixel": "Train a next-frame model on these episodes",
+    "token_world": "Train a token world on this tokenizer",
+    "actor_critic": "Let an agent learn in this token world",
     "export": "Send the dream as one page",
 }
 SCRIPTS = {"play.sh": "Play it", "eval.sh": "Score it again"}

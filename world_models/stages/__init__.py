@@ -3,6 +3,7 @@
 STAGES = [
     "rollout",
     "convert",
+    "data",
     "vae",
     "mdrnn",
     "controller",

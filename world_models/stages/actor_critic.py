@@ -35,12 +35,12 @@ log = logging.getLogger(__name__)
 class ActorCriticConfig(BehaviourLearning):
     """Training lasts `max_steps` updates; what scores best in the environment is the agent."""
 
-    max_steps: int = field(default=2000, metadata=BUDGET)
-    log_every: int = 50
-    val_every_steps: int = 500
-    # episodes on the selection seeds, played for real, side by side in `num_envs` environments
-    episodes: int = 32
-    num_envs: int = 8
+    max_steps: int = field(default=2000, metadata=BUDGET)  # updates
+    log_every: int = 50  # updates between two rows of metrics.csv
+    val_every_steps: int = 500  # updates between two tests
+    episodes: int = 32  # of a test, played for real on the selection seeds
+    num_envs: int = 8  # environments in which these are played side by side
+    # updates between two checkpoints
     checkpoint_interval: int = field(default=200, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
@@ -51,6 +51,7 @@ class ActorCriticConfig(BehaviourLearning):
 
 def resolve(cfg: ActorCriticConfig, setting: Setting) -> ActorCriticConfig:
     """The same; actions that are not numbered are refused."""
+    setting.env.require_environment()
     require_discrete(setting.env)
     return cfg
 

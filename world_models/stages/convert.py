@@ -43,13 +43,14 @@ log = logging.getLogger(__name__)
 class ConvertConfig:
     """`source` is a run folder or its episodes/, or somebody else's data.
 
-    That is a folder of .npz rollouts, an HDF5 file, or a Minari data set.
+    That is a folder of videos with a CSV file of actions beside each, a folder of .npz rollouts, an
+    HDF5 file, or a Minari data set.
     """
 
     # run folder or its episodes/, or a folder or file of somebody else's
     source: str | None = field(default=None, metadata=PATH)
     to: Format = Format.native  # the format that is written
-    # .npz and HDF5: frames saved before their steps (pre) or after (post)
+    # .npz, HDF5 and videos: frames saved before their steps (pre) or after (post)
     alignment: Alignment | None = None
     image_key: str | None = None  # the picture in a Minari data set whose observations are a Dict
     val_fraction: float = 0.1  # share of the episodes held out, where the source has no split
@@ -97,9 +98,9 @@ def resolve(cfg: ConvertConfig, setting: Setting) -> ConvertConfig:
 def _source_path(cfg: ConvertConfig) -> Path:
     if cfg.source is None:
         raise ValueError(
-            "stage.source is missing: name a run folder or its episodes/, a folder of .npz "
-            "rollouts, an HDF5 file, or the "
-            "folder of a Minari data set"
+            "stage.source is missing: name a run folder or its episodes/, a folder of videos with "
+            "their actions, a folder of .npz rollouts, an HDF5 file, or the folder of a Minari "
+            "data set"
         )
     return Path(cfg.source).absolute()
 
@@ -113,7 +114,9 @@ def _open_source(cfg: ConvertConfig, spec: EnvSpec) -> Source:
             "stage.to=npz, hdf5 or minari, or "
             "check it with stage.verify=true"
         )
-    return open_source(path, found, cfg.alignment, cfg.image_key, step_limit(spec))
+    return open_source(
+        path, found, cfg.alignment, cfg.image_key, step_limit(spec), spec.preprocessing
+    )
 
 
 def _open_store(cfg: ConvertConfig) -> EpisodeStore:
@@ -179,7 +182,7 @@ def _read(source: Source, index: int, spec: EnvSpec, split: str) -> tuple[Episod
 
 def _frames_of(recording: Recording, spec: EnvSpec) -> str:
     """What happens to the frames, for the log."""
-    height, width = recording.frames.shape[1:3]
+    height, width = recording.picture_size
     size, crop = spec.preprocessing.size, spec.preprocessing.crop
     cut = f"env.crop={list(crop)}"
     if (height, width) != (size, size):

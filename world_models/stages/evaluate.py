@@ -92,6 +92,8 @@ def resolve(cfg: EvaluateConfig, setting: Setting) -> EvaluateConfig:
 
     Episodes of another environment, and an agent that cannot plan where it should, are ValueErrors.
     """
+    if setting.fed_by != "pixel":
+        setting.env.require_environment()
     if cfg.plan.method is not None:
         require_planner(setting)
     if cfg.source is None:

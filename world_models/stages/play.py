@@ -135,6 +135,8 @@ class PlayConfig:
 
 def resolve(cfg: PlayConfig, setting: Setting) -> PlayConfig:
     """A copy with absolute paths; what cannot be shown or played here is refused."""
+    if cfg.mode is Mode.play:
+        setting.env.require_environment()
     source = resolve_source(cfg.source, setting.env)
     pixel = resolve_pixel(cfg.pixel, setting.env)
     if cfg.ui is Ui.web:

@@ -190,6 +190,7 @@ def resolve(cfg: RolloutConfig, setting: Setting) -> RolloutConfig:
     refused.
     """
     spec = setting.env
+    spec.require_environment()
     agent = None if cfg.agent is None else resolve_agent(cfg.agent, spec)
     if cfg.val_fraction and spec.has_one_level:
         raise ValueError(

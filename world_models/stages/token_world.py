@@ -34,12 +34,12 @@ SHOWN = 4
 class TokenWorldConfig(TokenWorldLearning):
     """Training lasts `max_steps`; the model with the least loss on held-out steps is kept."""
 
-    max_steps: int = field(default=2000, metadata=BUDGET)
-    log_every: int = 50
-    val_every_steps: int = 500
-    # held-out windows from which it dreams on, so many frames far
-    val_windows: int = 256
-    horizon: int = 8
+    max_steps: int = field(default=2000, metadata=BUDGET)  # updates
+    log_every: int = 50  # updates between two rows of metrics.csv
+    val_every_steps: int = 500  # updates between two validations
+    val_windows: int = 256  # held-out windows from which it dreams on
+    horizon: int = 8  # frames that it dreams on from each
+    # updates between two checkpoints
     checkpoint_interval: int = field(default=200, metadata=RUNTIME)
 
     def __post_init__(self) -> None:

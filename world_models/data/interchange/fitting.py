@@ -3,8 +3,6 @@
 Its frames become what the preprocessing makes, its actions what the action space has.
 """
 
-from dataclasses import replace
-
 import numpy as np
 
 from world_models.data.arrays import Array
@@ -69,13 +67,10 @@ def _preprocessing_for(recording: Recording, preprocessing: Preprocessing) -> Pr
             f"{recording.place}: its frames are grey and the environment's are not: "
             "add env.grayscale=true"
         )
-    if (height, width) == (preprocessing.size, preprocessing.size):
-        return replace(preprocessing, crop=(0, 0, 0, 0))
     try:
-        preprocessing.check(height, width)
+        return preprocessing.of_picture_size(height, width)
     except ValueError as error:
         raise ValueError(f"{recording.place}: {error}") from None
-    return preprocessing
 
 
 def fit_actions(recording: Recording, spec: EnvSpec) -> Array:

@@ -6,9 +6,10 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, Protocol
 
-from world_models.data.interchange import hdf5, minari, npz
+from world_models.data.interchange import hdf5, minari, npz, videos
 from world_models.data.interchange.recording import Alignment, Recording, refuse_alignment
 from world_models.data.store import STORE_KIND, EpisodeRow, EpisodeStore
+from world_models.envs.preprocess import Preprocessing
 from world_models.runs.files import read_json
 
 FORMAT_PACKAGES = {"hdf5": ("h5py",), "minari": ("minari", "h5py")}
@@ -20,13 +21,14 @@ ZIP_SIGNATURE = b"PK"
 class Format(Enum):
     """How episodes are kept.
 
-    In our store, a folder of .npz files, one HDF5 file, or a Minari data set.
+    In our store, a folder of .npz files, one HDF5 file, a Minari data set, or videos.
     """
 
     native = "native"  # the store
     npz = "npz"  # a folder of .npz files
     hdf5 = "hdf5"  # one file
     minari = "minari"  # a data set
+    video = "video"  # files with a CSV of actions beside each; they are read, not written
 
 
 class Source(Protocol):
@@ -66,13 +68,17 @@ def detect(path: Path) -> Format:
         return Format.minari
     if npz.find_npz(path).files:
         return Format.npz
+    if videos.find_videos(path):
+        return Format.video
     raise ValueError(
         f"stage.source={path} holds no episodes: name a run folder or its episodes/, "
-        "a folder of .npz rollouts, an HDF5 file, or the folder of a Minari data set"
+        "a folder of videos or of .npz rollouts, an HDF5 file, or the folder of a Minari data set"
     )
 
 
 def _detect_file(path: Path) -> Format:
+    if path.suffix.lower() in videos.SUFFIXES:
+        return Format.video
     with path.open("rb") as file:
         start = file.read(len(HDF5_SIGNATURE))
     if start == HDF5_SIGNATURE:
@@ -80,7 +86,8 @@ def _detect_file(path: Path) -> Format:
     if start.startswith(ZIP_SIGNATURE):
         return Format.npz
     raise ValueError(
-        f"stage.source={path} is neither an HDF5 nor an .npz file: its first bytes are {start!r}"
+        f"stage.source={path} is neither a video nor an HDF5 or .npz file: its first bytes are "
+        f"{start!r}"
     )
 
 
@@ -110,7 +117,12 @@ def require_packages(*formats: Format) -> None:
 
 
 def open_source(
-    path: Path, found: Format, alignment: Alignment | None, image_key: str | None, limit: int | None
+    path: Path,
+    found: Format,
+    alignment: Alignment | None,
+    image_key: str | None,
+    limit: int | None,
+    preprocessing: Preprocessing,
 ) -> Source:
     """A reader of what lies at `path`; `limit` is the environment's step limit.
 
@@ -122,6 +134,8 @@ def open_source(
         return minari.MinariSource(path, image_key)
     if image_key is not None:
         raise ValueError(f"{path} is no Minari data set: leave out stage.image_key={image_key}")
+    if found is Format.video:
+        return videos.VideoSource(path, alignment, limit, preprocessing)
     reader = npz.NpzSource if found is Format.npz else hdf5.Hdf5Source
     return reader(path, alignment, limit)
 
@@ -129,6 +143,8 @@ def open_source(
 def check_export(store: EpisodeStore, target: Format, alignment: Alignment | None) -> None:
     """What a format cannot hold is a ValueError."""
     require_packages(target)
+    if target is Format.video:
+        raise ValueError("stage.to=video would lose detail: videos are read, take stage.to=npz")
     if alignment is Alignment.post and not store.has_final_frame:
         raise ValueError(
             f"{store.folder} has no final frames, "

@@ -12,7 +12,12 @@ from world_models.data.store import SPLITS
 from world_models.envs.pictures import CHANNELS, as_picture
 
 
-def in_order(rows: Rows, alignment: Alignment | None, limit: int | None) -> Recording:
+def in_order(
+    rows: Rows,
+    alignment: Alignment | None,
+    limit: int | None,
+    made_of: tuple[int, int] | None = None,
+) -> Recording:
     """Frames and actions paired as they happened.
 
     No `alignment` means that `rows` holds all T+1 frames.
@@ -22,6 +27,7 @@ def in_order(rows: Rows, alignment: Alignment | None, limit: int | None) -> Reco
     reward.
     `limit` is the step limit. Where a file knows only "terminal", an episode of that length was
     truncated.
+    `made_of` is the size of the pictures that `rows` has frames of.
     Rows that do not fit together are a ValueError.
     """
     rows = _as_columns(_as_pictures(rows))
@@ -43,6 +49,7 @@ def in_order(rows: Rows, alignment: Alignment | None, limit: int | None) -> Reco
         seed=rows.seed,
         split=rows.split,
         surplus=surplus,
+        made_of=made_of,
     )
 
 

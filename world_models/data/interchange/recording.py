@@ -73,6 +73,14 @@ class Recording:
     split: str | None
     # actions that the file holds beyond its last row, which were planned and never taken
     surplus: int = 0
+    # height and width of the pictures, where `frames` were made of them already
+    made_of: tuple[int, int] | None = None
+
+    @property
+    def picture_size(self) -> tuple[int, int]:
+        """Height and width of the pictures as they were recorded."""
+        height, width = self.frames.shape[1:3]
+        return self.made_of or (height, width)
 
 
 def settle_alignment(place: str, stated: str | None, asked: Alignment | None) -> Alignment:

@@ -62,7 +62,7 @@ def _look_at_all(source: Source, spec: EnvSpec, skip_bad: bool) -> dict[str, str
             try:
                 recording = source.read(index)
                 check(recording, spec)
-                first = first or (recording.place, recording.frames.shape[1:3])
+                first = first or (recording.place, recording.picture_size)
                 _require_size(recording, *first)
                 cut += recording.surplus > 0
             except ValueError as error:
@@ -82,7 +82,7 @@ def _look_at_all(source: Source, spec: EnvSpec, skip_bad: bool) -> dict[str, str
 
 def _require_size(recording: Recording, first: str, size: tuple[int, ...]) -> None:
     """Pictures of another size than the first ones are a ValueError: one kind may be cropped."""
-    found = recording.frames.shape[1:3]
+    found = recording.picture_size
     if found != size:
         raise ValueError(
             f"{recording.place}: its frames are {found[0]}x{found[1]}, and those of {first} "

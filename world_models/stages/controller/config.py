@@ -159,6 +159,7 @@ def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
 
     A search that cannot go on here is refused.
     """
+    setting.env.require_environment()
     if cfg.dream.source is not None:
         source = part_folder(Path(cfg.dream.source).absolute(), "pixel")
         cfg = replace(cfg, dream=replace(cfg.dream, source=str(source)))

@@ -38,6 +38,7 @@ PLAYED = "behaviour_played"
 
 def resolve(cfg: RemConfig, setting: Setting) -> RemConfig:
     """A copy with absolute paths; frames and actions that cannot be used are refused."""
+    setting.env.require_environment()
     require_discrete(setting.env)
     cfg.tokenizer.check(setting.env.preprocessing)
     given = cfg.tokenizer.perceptual_weights

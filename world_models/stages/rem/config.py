@@ -13,10 +13,9 @@ from world_models.runs.run import BUDGET, RUNTIME
 class Turn:
     """In which epochs something learns, and how much in each of them."""
 
-    # the first epoch, from 1, and the last; null: up to the end
-    first: int = 1
-    last: int | None = None
-    updates: int = 100
+    first: int = 1  # epoch from which on it learns; they count from 1
+    last: int | None = None  # epoch up to which it learns; null: to the end
+    updates: int = 100  # in each of these epochs
 
     def __post_init__(self) -> None:
         require_positive("stage", self, "first", "last")
@@ -32,7 +31,7 @@ class Turn:
 class Collecting:
     """How episodes come in: whole ones, until `steps` of each epoch are there."""
 
-    steps: int = 200
+    steps: int = 200  # real ones of an epoch, at least
     # the last epoch in which any are collected; null: all
     last: int | None = None
     # most steps of an episode; null: the environment's own limit
@@ -76,13 +75,14 @@ class RemConfig:
     behaviour: BehaviourLearning = field(default_factory=BehaviourLearning)
     collect: Collecting = field(default_factory=Collecting)
     schedule: Schedule = field(default_factory=Schedule)
-    epochs: int = field(default=40, metadata=BUDGET)
-    real_steps: bool = False
+    epochs: int = field(default=40, metadata=BUDGET)  # turns of the loop
+    real_steps: bool = False  # learn from the steps that were just really done, too
     # epochs from one evaluation to the next; the last epoch has one, too
     evaluate_every: int = 5
-    episodes: int = 32
-    num_envs: int = 8
-    log_every: int = 20
+    episodes: int = 32  # of an evaluation
+    num_envs: int = 8  # environments in which these are played side by side
+    log_every: int = 20  # updates between two rows of metrics.csv
+    # updates between two checkpoints
     checkpoint_interval: int = field(default=100, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
