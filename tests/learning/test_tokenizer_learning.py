@@ -172,32 +172,6 @@ def test_the_terms_add_up_to_the_loss(store: EpisodeStore, tmp_path: Path) -> No
     assert set(plain.loss_terms(torch.rand(2, 3, 16, 16))[1]) == {"reconstruction", "codebook"}
 
 
-def test_codes_that_no_token_has_for_long_begin_anew(store: EpisodeStore, tmp_path: Path) -> None:
-    learner = build(networks(restart_after=3), a_run(tmp_path / "run"))
-    assert isinstance(learner, GradientLearner)
-    book = learner.model.quantiser.table
-    features = torch.ones(1, 4, 2, 2)
-    counts = torch.tensor([5, 0, 1, 1, 1, 1, 1, 1])
-    for _ in range(2):
-        learner.restart_dead(counts, features)
-    assert learner.training.carried[0].tolist() == [0, 2, 0, 0, 0, 0, 0, 0]
-    assert not book[1].eq(1).any()
-    learner.restart_dead(counts, features)
-    assert learner.training.carried[0].tolist() == [0] * 8
-    assert book[1].eq(1).all() and not book[0].eq(1).any()
-
-
-def test_where_dead_codes_stay_dead_nothing_begins_anew(
-    store: EpisodeStore, tmp_path: Path
-) -> None:
-    learner = build(networks(restart_after=None), a_run(tmp_path / "run"))
-    assert isinstance(learner, GradientLearner)
-    before = learner.model.quantiser.table.clone()
-    for _ in range(30):
-        learner.restart_dead(torch.zeros(8, dtype=torch.long), torch.ones(1, 4, 2, 2))
-    assert torch.equal(learner.model.quantiser.table, before)
-
-
 def test_what_is_far_from_the_mean_weighs_more(store: EpisodeStore, tmp_path: Path) -> None:
     plain = build(networks(), a_run(tmp_path / "plain"))
     weighed = build(networks(motion_weight=2.0), a_run(tmp_path / "weighed"))

@@ -4,7 +4,6 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
@@ -18,7 +17,7 @@ from world_models.measures.codebook import count_codes, perplexity
 from world_models.models.perceptual import Perceptual, PerceptualKind, multiscale, no_difference
 from world_models.models.tokenizers.convolutional import ConvTokenizer, Reconstruction
 from world_models.models.tokenizers.patch import PatchTokenizer
-from world_models.models.tokenizers.vq import VectorQuantiser, VQTokenizer
+from world_models.models.tokenizers.vq import VQTokenizer
 from world_models.runs import seeding
 from world_models.runs.checkpoint import Trained, load_checkpoint, save_checkpoint
 from world_models.runs.device import autocast, place
@@ -74,8 +73,6 @@ class GradientLearner(TokenizerLearner):
             LambdaLR(optimizer, lambda step: 1.0),
             Best(),
             log_interval,
-            # for how many updates no token had each code
-            carried=(torch.zeros(model.vocabulary, dtype=torch.long),),
             facts=facts_of(cfg, run),
             part=part,
         )
@@ -112,21 +109,7 @@ class GradientLearner(TokenizerLearner):
             values = {"loss": loss, **terms, "perplexity": loss.new_tensor(perplexity(counts))}
             self.training.epoch = self.step // self.updates_in(1, data)
             self.training.update(loss, values, metrics, self.cfg.grad_clip)
-            self.restart_dead(counts, found.features)
             bar.advance(1, len(indices), f"epoch {self.training.epoch + 1}")
-
-    def restart_dead(self, counts: Tensor, features: Tensor) -> None:
-        """Let codes begin anew that no token had for long; counts (V,) are those of an update."""
-        quantiser, after = self.model.quantiser, self.cfg.restart_after
-        if not isinstance(quantiser, VectorQuantiser) or after is None:
-            return
-        idle = torch.where(counts > 0, 0, self.training.carried[0].cpu() + 1)
-        dead = idle >= after
-        if dead.any():
-            device = self.run.device.value
-            draw = seeding.torch_generator(self.run.seed, KIND, "codes", self.step, device=device)
-            quantiser.restart(dead.to(device), features, draw)
-        self.training.carried = (idle.masked_fill(dead, 0),)
 
     def loss_terms(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor], Reconstruction]:
         """x (B, C, S, S) in [0, 1] -> the loss; its terms; what came back."""

@@ -37,8 +37,6 @@ class TokenizerLearning:
     vocabulary: int = 512  # codes of vq, patches of patch at most
     code_size: int = 128  # of vq: numbers of a code
     commitment: float = 1.0  # of vq: weight with which features are drawn to their codes
-    # of vq: a code that no token has had for so many updates begins anew; null: it stays dead
-    restart_after: int | None = 20
     levels: list[int] = field(default_factory=lambda: [8, 8, 8])  # of fsq: of each number of a code
     base_channels: int = 16  # of vq and fsq: channels of the first block
     downsamplings: int = 3  # of vq and fsq: a token for 2^n x 2^n pixels
@@ -62,7 +60,7 @@ class TokenizerLearning:
     def __post_init__(self) -> None:
         require_positive("stage", self, "vocabulary", "code_size", "base_channels", "patch_size")
         require_positive("stage", self, "downsamplings", "batch_size", "learning_rate")
-        require_positive("stage", self, "val_frames", "restart_after")
+        require_positive("stage", self, "val_frames")
         require_not_negative("stage", self, "commitment", "threshold", "perceptual_scale")
         require_not_negative("stage", self, "motion_weight")
         require_not_negative("stage", self, "weight_decay", "grad_clip")

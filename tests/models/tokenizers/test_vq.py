@@ -127,28 +127,6 @@ def test_frames_all_alike_make_no_code_nan() -> None:
     assert all(bool(torch.isfinite(value).all()) for value in model.parameters())
 
 
-def test_dead_codes_begin_anew_where_no_code_is_near() -> None:
-    quantiser = VectorQuantiser(4, 2)
-    quantiser.codebook.data = torch.tensor([[0.0, 0.0], [9.0, 9.0], [0.0, 1.0], [9.0, 8.0]])
-    # nine features on their code, one far away
-    z = torch.zeros(1, 2, 2, 5)
-    z[0, :, 1, 2] = torch.tensor([0.0, -5.0])
-    dead = torch.tensor([False, True, False, False])
-    quantiser.restart(dead, z, torch.Generator().manual_seed(0))
-    expected = torch.tensor([[0.0, 0.0], [0.0, -5.0], [0.0, 1.0], [9.0, 8.0]])
-    assert torch.equal(quantiser.table, expected)
-
-
-def test_more_dead_codes_than_features_begin_as_far_as_these_go() -> None:
-    quantiser = spread()
-    z = draws(1, 5, 1, 2, seed=4)
-    before = quantiser.table.clone()
-    quantiser.restart(torch.ones(7, dtype=torch.bool), z, torch.Generator().manual_seed(0))
-    assert torch.equal(quantiser.table[2:], before[2:])
-    flat = {tuple(row) for row in z[0, :, 0].T.tolist()}
-    assert {tuple(row) for row in quantiser.table[:2].tolist()} == flat
-
-
 def test_half_precision_around_it_changes_no_token() -> None:
     quantiser = spread(64, 8)
     z = draws(8, 8, 6, 6, seed=5)

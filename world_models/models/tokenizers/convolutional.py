@@ -58,8 +58,6 @@ class Reconstruction(NamedTuple):
     tokens: Tensor
     # scalar, see Quantised
     loss: Tensor
-    # (B, D, gh, gw): what was quantised, without gradient
-    features: Tensor
 
 
 class ConvTokenizer(Tokenizer):
@@ -113,9 +111,8 @@ class ConvTokenizer(Tokenizer):
 
     def forward(self, frames: Tensor) -> Reconstruction:
         """frames (B, C, S, S) in [0, 1] -> what comes back of them, for a loss."""
-        features = self.features(frames)
-        z, tokens, loss = self.quantiser(features)
-        return Reconstruction(self.draw(z), tokens, loss, features.detach())
+        z, tokens, loss = self.quantiser(self.features(frames))
+        return Reconstruction(self.draw(z), tokens, loss)
 
     def encode(self, frames: Tensor) -> Tensor:
         """See Tokenizer."""

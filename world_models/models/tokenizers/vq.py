@@ -12,9 +12,6 @@ from world_models.models.tokenizers.convolutional import (
 )
 from world_models.models.tokenizers.tokenizer import require_vocabulary
 
-LEAST_CHANCE = 1e-9
-"""Of a feature that lies on its code to be drawn, as a squared distance."""
-
 
 class VectorQuantiser(Quantiser):
     """The nearest of `vocabulary` vectors, which begin as uniform noise of 1 / vocabulary."""
@@ -51,19 +48,6 @@ class VectorQuantiser(Quantiser):
         committed = (z - code.detach()).square().mean()
         loss = pulled + self.commitment * committed
         return Quantised(passed_through(z, code.detach()), tokens, loss)
-
-    @torch.no_grad()
-    def restart(self, codes: Tensor, z: Tensor, draw: torch.Generator) -> None:
-        """Let codes (V,) bool begin anew as some of the features z (B, D, gh, gw).
-
-        Those far from their codes are drawn more often, by their squared distance, as the seeds of
-        k-means++ are (Arthur & Vassilvitskii 2007): what is rare gets a code of its own.
-        """
-        flat = z.movedim(1, -1).flatten(0, 2)
-        distance = (flat - self.table[self.nearest(z).flatten()]).square().sum(1)
-        count = min(int(codes.sum()), len(flat))
-        chosen = torch.multinomial(distance + LEAST_CHANCE, count, generator=draw)
-        self.codebook[codes.nonzero().flatten()[:count]] = flat[chosen]
 
 
 class VQTokenizer(ConvTokenizer):
