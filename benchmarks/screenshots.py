@@ -76,6 +76,7 @@ def show_page_of_session(folder: Path) -> None:
                     click(page, "#ghost")
                 time.sleep(LONG_ENOUGH)
                 show_sizes(page, folder, f"web_{place}")
+            page.resize(*SIZES["desktop"][:2])
             click(page, "#knows summary")
             slide = "(it => { it.value = 3; it.oninput(); })"
             page.evaluate(f"{slide}(document.querySelector('#latents input'))")

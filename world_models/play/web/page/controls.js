@@ -49,7 +49,7 @@ function makeButtons(buttons) {
   at("buttons").replaceChildren(...buttons.map(([name, words]) => {
     const button = make("button", { textContent: words });
     button.dataset.press = name;
-    button.append(make("kbd", { textContent: ARROWS[name] ?? { return: "Enter" }[name] ?? name }));
+    button.append(make("kbd", { textContent: ARROWS[name] ?? { return: "↵" }[name] ?? name }));
     return button;
   }));
 }
