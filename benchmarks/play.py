@@ -29,6 +29,8 @@ from world_models.envs.make import make_vector_env
 from world_models.play.cast import Driver, Place, cast_of_agent
 from world_models.play.controls import Controls
 from world_models.play.drawing import Look
+from world_models.play.export import page_of
+from world_models.play.eyes import Eyes
 from world_models.play.game import Game
 from world_models.play.session import Session
 from world_models.play.show import Playing
@@ -108,11 +110,13 @@ def of_export(file: Path) -> float:
 
 
 def exported(folder: Path) -> Path:
-    """The page that `stage=export` makes."""
-    file = folder / "dream.html"
-    with program("stage=export", "agent=car_racing", f"stage.file={file}") as exporting:
-        if exporting.wait() != 0:
-            raise RuntimeError("stage=export failed")
+    """The page of the packaged agent, whose dreams begin at one place."""
+    session, file = session_of(MODES[0]), folder / "dream.html"
+    for _ in range(WARM_UP):
+        session.step()
+    assert isinstance(session.eyes, Eyes)
+    file.write_text(page_of(session.cast, session.eyes.state))
+    session.close()
     return file
 
 
