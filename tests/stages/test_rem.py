@@ -19,6 +19,7 @@ from world_models.runs.metrics import read_csv
 from world_models.stages import rem
 from world_models.stages.rem import replay, turns
 from world_models.stages.rem.config import Collecting, Turn
+from world_models.worlds.dream_env import open_dream
 
 DYNA = ["stage.real_steps=true"]
 
@@ -119,3 +120,13 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "chooses among numbered actions" in capsys.readouterr().err
     assert run_rem(tmp_path, "stage.collect.val_every=1") == 1
     assert "stage.collect.val_every is 1" in capsys.readouterr().err
+
+
+def test_its_world_dreams_and_is_played_in(whole: Path, tmp_path: Path) -> None:
+    dream = open_dream(whole, 2, max_steps=3, drawing="counted")
+    frames, _ = dream.reset(seed=[1, 2])
+    assert frames.shape == (2, 64, 64, 3) and dream.world.num_starts > 0
+    film = tmp_path / "film"
+    keys = ["stage.driver=agent", "stage.world=pixel", "stage.steps=4", f"stage.record={film}"]
+    begin = ["stage=play", "env=pellet", "threads=1", f"upstream={whole}", f"outputs={tmp_path}"]
+    assert main([*begin, *keys]) == 0 and film.with_suffix(".mp4").stat().st_size > 1000

@@ -326,7 +326,7 @@ def test_a_model_without_heads_says_what_it_lacks(
 
 def test_only_models_that_go_on_can_dream(finished: Path) -> None:
     with pytest.raises(
-        ValueError, match="is a vae run: only pixel, mdrnn and token_world runs dream"
+        ValueError, match="is a vae run: only pixel, mdrnn, token_world and rem runs dream"
     ):
         open_dream(finished / "vae", 1)
 

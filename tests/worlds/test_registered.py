@@ -155,7 +155,7 @@ def test_what_cannot_be_is_refused_in_a_sentence(finished: Path, tmp_path: Path)
     with pytest.raises(ValueError, match=r"agent\.pt is no run folder: it has no manifest"):
         made(finished / "controller/agent.pt")
     with pytest.raises(
-        ValueError, match="is a vae run: only pixel, mdrnn and token_world runs dream"
+        ValueError, match="is a vae run: only pixel, mdrnn, token_world and rem runs dream"
     ):
         made(finished / "vae")
     with pytest.raises(ValueError, match="is no run folder"):

@@ -9,7 +9,7 @@ from world_models.play.cast import Cast, cast_of_player, dreamer
 from world_models.runs.past import PastRun, last_begun, part_folder
 from world_models.runs.run import Run
 from world_models.worlds.latent import load_world_model
-from world_models.worlds.opening import open_dreamer, trained_on_rewards
+from world_models.worlds.opening import OF_TOKENS, open_dreamer, trained_on_rewards
 from world_models.worlds.pixel import PixelWorld, load_pixel_predictor
 from world_models.worlds.token import TokenWorld
 
@@ -30,6 +30,7 @@ def open_cast(run: Run, pixel: str | None) -> Cast:
     if agent is None and upstream is not None and upstream.stage in AGENT_STAGES:
         agent = upstream.path / "agent.pt"
     if agent is not None:
+        beside = beside or world_behind(upstream, device)
         return cast_of_player(load_player(agent, device=device), run.backend, beside)
     if upstream is None or upstream.stage not in (*OF_FRAMES, "mdrnn"):
         return Cast(run.env, run.backend, pixel=beside)
@@ -76,9 +77,18 @@ def resolve_source(source: str | None, spec: EnvSpec) -> str | None:
 
 def open_pixel(run: PastRun, device: str) -> PixelWorld | TokenWorld:
     """The model of a run of OF_FRAMES, to begin after frames of the game."""
-    if run.stage == "token_world":
+    if run.stage in OF_TOKENS:
         return TokenWorld(*open_dreamer(run, device), None)
     return PixelWorld(load_pixel_predictor(run.best, device), None)
+
+
+def world_behind(run: PastRun | None, device: str) -> TokenWorld | None:
+    """The world of tokens in which the agent of a run has learned; None where there is none."""
+    if run is None or run.stage not in ("actor_critic", "rem"):
+        return None
+    if run.stage == "actor_critic":
+        run = PastRun(run.input("token_world").parents[1], run.below)
+    return TokenWorld(*open_dreamer(run, device), None)
 
 
 def resolve_pixel(pixel: str | None, spec: EnvSpec) -> str | None:

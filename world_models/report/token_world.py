@@ -148,10 +148,13 @@ def _add_horizons(section: Section, rows: Sequence[TokenHorizonRow]) -> None:
     lines = [
         *line("dream", BLUE, rows, "accuracy_changed", "horizon", marked=True),
         *line("unigram", GREY, rows, "unigram_accuracy_changed", "horizon"),
-        *line("whole frames", GREEN, rows, "exact", "horizon", marked=True),
-        *line("whole frames, copied", ORANGE, rows, "copy_exact", "horizon"),
+        *line("exact", GREEN, rows, "exact", "horizon", marked=True),
+        *line("copied", ORANGE, rows, "copy_exact", "horizon"),
     ]
-    note = "Changed: other than in the last frame that was seen"
+    note = (
+        "Changed: other than in the last frame that was seen. Exact: frames without an error; "
+        "copied: those that the last frame has right"
+    )
     section.plot(plots.curves(lines, "frames ahead", WIDE, HORIZONS), HORIZONS, WIDE, note)
 
 

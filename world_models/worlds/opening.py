@@ -27,10 +27,10 @@ from world_models.worlds.token import (
     load_token_model,
     require_tokens_of,
 )
-from world_models.worlds.tokenizing import load_tokenizer
+from world_models.worlds.tokenizing import digest_of, load_tokenizer
 from world_models.worlds.world import World
 
-DREAMERS = ("pixel", "mdrnn", "token_world")
+DREAMERS = ("pixel", "mdrnn", "token_world", "rem")
 """Stages whose models go on by themselves."""
 
 
@@ -53,10 +53,13 @@ class WorldDials(Dials, TokenDials, total=False):
     """How some world dreams."""
 
 
+OF_TOKENS = ("token_world", "rem")
+"""Those of them whose models dream tokens."""
 OWN_DIALS = {
     "pixel": (),
     "mdrnn": tuple(Dials.__annotations__),
     "token_world": tuple(TokenDials.__annotations__),
+    "rem": tuple(TokenDials.__annotations__),
 }
 """Those that each kind of world has."""
 
@@ -82,7 +85,7 @@ def open_world(
             raise ValueError(f"{past.name} is a {past.stage} run, whose dreams have no {name}")
     if past.stage == "mdrnn":
         return open_latent_world(past, device, inputs, starts, **cast(Dials, dials))
-    if past.stage == "token_world":
+    if past.stage in OF_TOKENS:
         return open_token_world(past, device, starts, **cast(TokenDials, dials))
     return open_pixel_world(past, device, starts)
 
@@ -112,20 +115,29 @@ def open_token_world(
     starts: Starts = Starts.anywhere,
     **dials: Unpack[TokenDials],
 ) -> TokenWorld:
-    """The world of a stage=token_world run, and the tokenizer on whose tokens it was trained."""
+    """The world of a run of OF_TOKENS, and the tokenizer on whose tokens it was trained."""
     dreamer, tokenizer = open_dreamer(run, device)
-    place = run.input("tokenizer")
-    store = EpisodeStore.at(run.input("episodes"))
-    tokens = TokenStore.open(place.parents[1] / "tokens", sha256(place), store)
+    if run.stage == "rem":
+        store = EpisodeStore.open(run.path / "episodes")
+        tokens = TokenStore.open(run.path / "tokens", digest_of(tokenizer), store)
+    else:
+        place = run.input("tokenizer")
+        store = EpisodeStore.at(run.input("episodes"))
+        tokens = TokenStore.open(place.parents[1] / "tokens", sha256(place), store)
     begin = beginnings(dreamer, store, tokens, starts)
     return TokenWorld(dreamer, tokenizer, begin, **dials)
 
 
 def open_dreamer(run: PastRun, device: str) -> tuple[TokenDreamer, Tokenizer]:
-    """The model of a stage=token_world run and its tokenizer."""
-    dreamer = load_token_model(run.best, device)
-    tokenizer = load_tokenizer(run.input("tokenizer"), run.env, device)
-    require_tokens_of(dreamer, tokenizer, run.best)
+    """The model of a run of OF_TOKENS and its tokenizer."""
+    if run.stage == "rem":
+        best = run.path / "checkpoints" / "world" / "best.pt"
+        place = run.path / "checkpoints" / "tokenizer" / "last.pt"
+    else:
+        best, place = run.best, run.input("tokenizer")
+    dreamer = load_token_model(best, device)
+    tokenizer = load_tokenizer(place, run.env, device)
+    require_tokens_of(dreamer, tokenizer, best)
     return dreamer, tokenizer
 
 

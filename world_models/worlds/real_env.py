@@ -15,7 +15,7 @@ from world_models.worlds.dream_env import observed
 from world_models.worlds.inference import padded
 from world_models.worlds.latent import WorldModel, load_world_model
 from world_models.worlds.memory import LatentState
-from world_models.worlds.opening import dreaming_run
+from world_models.worlds.opening import OF_TOKENS, dreaming_run
 from world_models.worlds.pixel import load_pixel_predictor
 from world_models.worlds.world import place, select
 
@@ -129,7 +129,7 @@ def open_real(run: str | Path, num_envs: int, device: str = "cpu", threads: int 
     observes has the shape and the meaning that it has in the dream.
     """
     past = dreaming_run(run)
-    if past.stage == "token_world":
+    if past.stage in OF_TOKENS:
         envs = make_vector_env(past.env, Backend.auto, num_envs, threads)
         return RealEnv(envs, Pictures(View(None, False)))
     if past.stage == "pixel":

@@ -1,5 +1,6 @@
 """A trained tokenizer, as its checkpoint holds it."""
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -79,3 +80,12 @@ def token_encoder(tokenizer: Tokenizer, device: str) -> Callable[[torch.Tensor],
         return tokenizer.encode(to_float(frames, device))
 
     return encode
+
+
+def digest_of(model: Tokenizer) -> str:
+    """SHA-256 of weights: a tokenizer that has not changed need not encode again."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()

@@ -1,12 +1,10 @@
 """The turns of an epoch: tokenizer, world model and behaviour learn one after the other."""
 
-import hashlib
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from torch import nn
 
 from world_models.agents.token_policy import TokenPolicy
 from world_models.data.datasets import ObservationDataset
@@ -26,7 +24,7 @@ from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.progress import ProgressBar
 from world_models.runs.run import Run
 from world_models.stages.rem.config import RemConfig
-from world_models.worlds.tokenizing import token_encoder
+from world_models.worlds.tokenizing import digest_of, token_encoder
 
 log = logging.getLogger(__name__)
 
@@ -88,15 +86,6 @@ def encode(all_: Learners, store: EpisodeStore) -> TokenStore:
         encoder = token_encoder(model, run.device.value)
         write_tokens(encoder, model.vocabulary, store, folder, digest, progress=bar.advance)
     return TokenStore.open(folder, digest, store)
-
-
-def digest_of(model: nn.Module) -> str:
-    """SHA-256 of weights: a tokenizer that has not changed need not encode again."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        digest.update(name.encode())
-        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def teach_world(
