@@ -45,7 +45,7 @@ class BehaviourLearning:
     burn_in: int = 8  # frames before them, from which only memory is taken
     discount: float = 0.97  # of a reward, for each step until it comes
     trace: float = 0.95  # lambda of the returns
-    entropy_weight: float = 0.01  # of the entropy of the actions in the loss
+    entropy_weight: float = 0.03  # of the entropy of the actions in the loss
     learning_rate: float = 3e-4  # of AdamW
     weight_decay: float = 0.01  # of AdamW
     grad_clip: float = 3.0  # largest norm of a gradient; 0: any
