@@ -27,12 +27,13 @@ LEAD = "Each frame becomes a small map of tokens, numbers of codes, and is drawn
 ELSEWHERE = ("psnr", "psnr_moving", "exact", "used", "dead")
 """Columns of val_metrics.csv that are no terms of the loss."""
 DRAWN = (
-    ("psnr", WIDE, "PCA has as many numbers as a frame has tokens"),
+    ("psnr", WIDE, "PCA has as many numbers as a frame has tokens; copy is the frame before"),
     ("psnr_moving", HALF, "Those that differ from the frame before"),
 )
 DEEDS = {"draws held-out frames": "psnr", "draws what moves in them": "psnr_moving"}
 BESIDE = {"PCA": "PCA of as many numbers", "mean image": "the mean image", COPY: "the frame before"}
-LEVELS = {"PCA": ORANGE, "mean image": GREY, COPY: GREEN}
+LEVELS = {"PCA": ("PCA", ORANGE), "mean image": ("mean", GREY), COPY: ("copy", GREEN)}
+"""What the level lines of baselines are called on a plot, and their colours."""
 USAGE = "How often held-out frames use each code"
 PICTURES = {
     "reconstructions": "Frames that were held out, what comes back of their tokens, and the error",
@@ -144,7 +145,7 @@ def _levels(val: Sequence[TokenizerRow], baselines: Sequence[BaselineRow], name:
         return []
     ends = np.array([0.0, finite(val, "step").max(initial=0.0)])
     known = [row for row in baselines if row.name in LEVELS]
-    return [Line(row.name, LEVELS[row.name], ends, np.full(2, getattr(row, name))) for row in known]
+    return [Line(*LEVELS[row.name], ends, np.full(2, getattr(row, name))) for row in known]
 
 
 def _add_quality(section: Section) -> None:
