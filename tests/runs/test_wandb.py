@@ -190,3 +190,25 @@ def test_the_package_itself_keeps_a_run_per_job_offline(tmp_path: Path) -> None:
             mirror("metrics", {"loss": 0.5})
     ids = [path.name.partition("-run-")[2] for path in run.glob("wandb/offline-run-*")]
     assert len(set(ids)) == len(ids) == 3
+
+
+def test_the_configuration_goes_there_too(tmp_path: Path, wandb: FakeWandb) -> None:
+    (tmp_path / "config.yaml").write_text("stage:\n  latent_size: 8\nseed: 3\n")
+    with wandb_mirror("online", "any", tmp_path):
+        pass
+    assert wandb.runs[0].given["config"] == {"stage": {"latent_size": 8}, "seed": 3}
+
+
+@pytest.mark.parametrize("error", [WandbError("503"), ConnectionResetError("reset")])
+def test_a_server_that_is_lost_later_ends_no_run(
+    tmp_path: Path, wandb: FakeWandb, caplog: pytest.LogCaptureFixture, error: Exception
+) -> None:
+    def fails(*_: Any, **__: Any) -> None:
+        raise error
+
+    with wandb_mirror("online", "any", tmp_path) as mirror:
+        wandb.runs[0].log = wandb.runs[0].finish = fails  # type: ignore[method-assign]
+        metrics = MetricsLog(tmp_path, mirror=mirror)
+        metrics.write("metrics", {"loss": 0.5})
+    assert (tmp_path / "metrics.csv").read_text() == "loss\n0.5\n"
+    assert caplog.text.count("is lost") == 2

@@ -34,12 +34,14 @@ from world_models.envs.make import Backend, EnvSpec, resolve_backend
 from world_models.envs.trust import require_trust
 from world_models.runs.device import Workers, resolve_device
 from world_models.runs.folder import dated_folder, require_own_files
+from world_models.runs.metrics import together
 from world_models.runs.numbers import num_cores
 from world_models.runs.past import PastRun, time_after, top_runs
 from world_models.runs.places import seen_from
 from world_models.runs.provenance import provenance
 from world_models.runs.run import Run, begin
 from world_models.runs.scripts import Scripts
+from world_models.runs.tensorboard import require_tensorboard, tensorboard_mirror
 from world_models.runs.times import now
 from world_models.runs.wandb import require_wandb, wandb_mirror
 
@@ -159,6 +161,8 @@ def check_root_keys(config: Config, row: Row, env: EnvSpec) -> None:
 def _require_mirror(config: Config) -> None:
     if config.wandb.mode is not WandbMode.disabled:
         require_wandb(config.wandb.mode.value)
+    if config.tensorboard:
+        require_tensorboard()
 
 
 def resolve(config: Config, row: Row, env: EnvSpec, upstream: Upstream | None) -> Config:
@@ -219,10 +223,14 @@ def _agent_file(config: Config) -> Path | None:
 @contextlib.contextmanager
 def _mirrored(config: Config, run: Run) -> Iterator[None]:
     """Inside, the run's metrics also go where the configuration says."""
-    if config.wandb.mode is WandbMode.disabled:
-        yield
-        return
-    with wandb_mirror(config.wandb.mode.value, config.wandb.project, run.path) as run.mirror:
+    with contextlib.ExitStack() as stack:
+        mirrors = []
+        if config.wandb.mode is not WandbMode.disabled:
+            given = (config.wandb.mode.value, config.wandb.project, run.path)
+            mirrors.append(stack.enter_context(wandb_mirror(*given)))
+        if config.tensorboard:
+            mirrors.append(stack.enter_context(tensorboard_mirror(run.path)))
+        run.mirror = together(mirrors) if mirrors else None
         yield
 
 

@@ -69,6 +69,8 @@ class Config:
     # what the console shows; log.txt holds everything anyway
     verbosity: Verbosity = field(default=Verbosity.info, metadata=RUNTIME)
     wandb: WandbConfig = field(default_factory=WandbConfig, metadata=RUNTIME)
+    # whether metrics are written as TensorBoard's event files, too (extra `tensorboard`)
+    tensorboard: bool = field(default=False, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
         if self.threads < 0:

@@ -3,7 +3,7 @@
 import csv
 import io
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -30,6 +30,16 @@ T = TypeVar("T")
 Value = int | float | str
 Mirror = Callable[[str, dict[str, Value | Path]], None]
 """Takes the name of a table and a row of it; a Path among the values is a picture."""
+
+
+def together(mirrors: Sequence[Mirror]) -> Mirror:
+    """One mirror that hands everything on to several."""
+
+    def mirror(name: str, row: dict[str, Value | Path]) -> None:
+        for one in mirrors:
+            one(name, row)
+
+    return mirror
 
 
 @dataclass(frozen=True)

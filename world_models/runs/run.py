@@ -1,6 +1,7 @@
 """A run as its stage sees it, and how its folder is filled."""
 
 import logging
+import re
 import shlex
 import sys
 import time
@@ -49,6 +50,8 @@ PATH = {"path": True}
 """Metadata of a config field that holds the path of a file or folder (or a name, or null)."""
 
 SCHEMA = 1
+MIRRORS = ("wandb", "tensorboard")
+"""Folders in a run folder in which metrics are mirrored."""
 
 
 @dataclass
@@ -90,6 +93,15 @@ class Run:
         if mirror is None:
             return None
         return lambda name, row: mirror(f"{stage}/{name}", row)
+
+    def show(self, path: Path) -> None:
+        """Hand a picture that was just written on to the mirror, where there is one.
+
+        Those whose names differ in a number at the end have one name there.
+        """
+        mirror = self._prefixed_mirror()
+        if mirror is not None:
+            mirror("images", {re.sub(r"_\d+$", "", path.stem): path})
 
     @property
     def checkpoints(self) -> Path:
@@ -215,11 +227,11 @@ class _Finished:
 def _files(folder: Path) -> dict[Path, int]:
     """When each file that a stage made was last written.
 
-    Logs, locks, pages and what Weights & Biases keeps are not its own.
+    Logs, locks, pages and what Weights & Biases and TensorBoard keep are not its own.
     """
     own = ("manifest.json", "log.txt", ".lock", "report.html")
     paths = (path for path in folder.rglob("*") if path.is_file())
-    made = (path for path in paths if path.relative_to(folder).parts[0] != "wandb")
+    made = (path for path in paths if path.relative_to(folder).parts[0] not in MIRRORS)
     return {path: path.stat().st_mtime_ns for path in made if path.name not in own}
 
 

@@ -11,12 +11,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from world_models.runs.metrics import Mirror, Value
 
 log = logging.getLogger(__name__)
 
 SECONDS_TO_ANSWER = 10
 """That the server has, before it counts as out of reach."""
+SECONDS_TO_FINISH = 600.0
+"""Of waiting at the end of a run for a server that does not answer."""
 OFFLINE_INSTEAD = "or set wandb.mode=offline"
 
 
@@ -77,14 +81,38 @@ def wandb_mirror(mode: str, project: str, folder: Path) -> Iterator[Mirror]:
             key: wandb.Image(str(value)) if isinstance(value, Path) else value
             for key, value in row.items()
         }
-        run.log({f"{name}/{key}": value for key, value in shown.items()})
+        with _losing_nothing(wandb):
+            run.log({f"{name}/{key}": value for key, value in shown.items()})
 
+    code = 1
     try:
         yield mirror
-    except BaseException:
-        run.finish(exit_code=1)
-        raise
-    run.finish(exit_code=0)
+        code = 0
+    finally:
+        with _losing_nothing(wandb):
+            run.finish(exit_code=code)
+
+
+@contextmanager
+def _losing_nothing(wandb: Any) -> Iterator[None]:
+    """Inside, a server or a helper process that is lost is said, and ends no run."""
+    try:
+        yield
+    except (wandb.errors.Error, OSError, RuntimeError) as error:
+        log.warning("Weights & Biases is lost (%s): the run goes on without it", error)
+
+
+def _config(folder: Path) -> dict[str, Any]:
+    """The run's keys."""
+    path = folder / "config.yaml"
+    found = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    return dict(found or {})
+
+
+def _patience(wandb: Any) -> dict[str, float]:
+    """How long the end waits for the server; versions before 0.20 know no such setting."""
+    known = getattr(wandb.Settings, "model_fields", {})
+    return {"finish_timeout": SECONDS_TO_FINISH} if "finish_timeout" in known else {}
 
 
 def _begin(wandb: Any, mode: str, project: str, folder: Path) -> Any:
@@ -101,7 +129,8 @@ def _begin(wandb: Any, mode: str, project: str, folder: Path) -> Any:
             group=name,
             id=identity + part,
             resume="allow",
-            settings=wandb.Settings(silent=True),
+            config=_config(folder),
+            settings=wandb.Settings(silent=True, **_patience(wandb)),
         )
     except wandb.errors.Error as error:
         raise ValueError(f"Weights & Biases (wandb.mode={mode}): {error}") from None

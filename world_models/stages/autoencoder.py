@@ -279,9 +279,9 @@ def save_reconstructions(
     """Some held-out frames, what the model draws of them, and its errors."""
     shown = frames[evenly_spaced(len(frames), SHOWN)]
     *_, found = loss_terms(cfg, run.device, model, shown)
-    save_png(
-        run.path / "images" / f"{name}.png", labelled_rows(compared(found["x"], found["recon"]))
-    )
+    path = run.path / "images" / f"{name}.png"
+    save_png(path, labelled_rows(compared(found["x"], found["recon"])))
+    run.show(path)
 
 
 STAGE = Stage(

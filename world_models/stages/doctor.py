@@ -50,6 +50,7 @@ PURPOSES = {
     "pylance": "make benchmark",
     "pyarrow": "make benchmark",
     "wandb": "wandb.mode",
+    "tensorboard": "tensorboard=true",
     "starlette": "stage=play stage.ui=web",
     "uvicorn": "stage=play stage.ui=web",
     "websockets": "stage=play stage.ui=web",

@@ -35,4 +35,6 @@ def save_strip(run: Run, name: str, panels: Panels) -> None:
     """Ten frames of every panel, from the first to the last."""
     picks = np.unique(evenly_spaced(len(panels["truth"]), 10, rounded=False))
     strip = labelled_rows({label: frames[picks] for label, frames in panels.items()})
-    save_png(run.path / "images" / f"{name}.png", strip)
+    path = run.path / "images" / f"{name}.png"
+    save_png(path, strip)
+    run.show(path)

@@ -75,4 +75,6 @@ def save_reconstructions(run: Run, model: ConvVAE, held_out: HeldOut, name: str)
     """Ten held-out frames, what V draws of them, and its errors."""
     model.eval()
     frames = held_out.data.__getitems__(evenly_spaced(len(held_out), 10, rounded=False))
-    save_png(run.path / "images" / f"{name}.png", labelled_rows(reconstructions(model, frames)))
+    path = run.path / "images" / f"{name}.png"
+    save_png(path, labelled_rows(reconstructions(model, frames)))
+    run.show(path)
