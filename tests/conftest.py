@@ -8,23 +8,23 @@ from pathlib import Path
 
 import gymnasium
 import pytest
-import torch
 from commands import newest, recorded_bars, small, small_pipeline
 from strangers import Stranger
 
 from world_models.envs import trust
 from world_models.main import main
+from world_models.runs.threads import use_threads
 
-torch.set_num_threads(1)  # for files of tests run side by side
+use_threads(1)  # for files of tests run side by side
 
 
 @pytest.fixture(autouse=True)
 def nothing_of_another_test() -> Iterator[None]:
-    """A run sets torch's threads; jobs of a sweep log to the stderr of their time,
+    """A run sets the threads; jobs of a sweep log to the stderr of their time,
     which pytest closes after each test.
     """
     yield
-    torch.set_num_threads(1)
+    use_threads(1)
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
         root.removeHandler(handler)

@@ -28,8 +28,8 @@ from world_models.models.controller import (
 )
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN
-from world_models.pools.pool import one_thread
 from world_models.runs import seeding
+from world_models.runs.threads import one_thread
 from world_models.worlds.latent import WorldModel
 
 CAR = ActionSpace("box", 3, (-1.0, 0.0, 0.0), (1.0, 1.0, 1.0), ("affine", "affine", "positive"))

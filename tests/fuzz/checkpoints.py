@@ -26,6 +26,7 @@ from world_models.runs.schedule import EarlyStopping, plateau, warmup_cosine
 from world_models.runs.training import Average, Training
 from world_models.runs.weights import model_of
 from world_models.search.evolution import Evolution
+from world_models.search.noise import next_samples
 from world_models.search.search import Search
 from world_models.search.stored import load_search, require_replayed
 from world_models.worlds.latent import world_of
@@ -175,7 +176,16 @@ def seen_of_search(path: Path) -> Any:
         raise ValueError(f"{path} is a search of other options")
     found.restore(state)
     require_replayed(found.evolution.mean, state, path)
-    return plain([found.state(), state["csv_offsets"]])
+    return plain([used_of(found), state["csv_offsets"]])
+
+
+def used_of(found: Search) -> dict[str, Any]:
+    """What a search goes on with: of returns their order, of reliability what follows from it."""
+    state = found.state()
+    for segment in state["segments"]:
+        segment["history"] = [np.argsort(returns).tolist() for returns in segment["history"]]
+    state["reliability"] = next_samples(found.samples, found.reliability, 16, 0.5, 1)
+    return state
 
 
 def agent(folder: Path) -> Path:

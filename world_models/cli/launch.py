@@ -184,10 +184,10 @@ def resolve(config: Config, row: Row, env: EnvSpec, upstream: Upstream | None) -
 
 
 def open_run(config: Config, path: Path, env: EnvSpec, upstream: PastRun | None) -> Run:
-    """The run as stages see it; sets torch's threads."""
-    import torch
+    """The run as stages see it; sets the threads."""
+    from world_models.runs.threads import use_threads
 
-    torch.set_num_threads(config.threads or num_cores())
+    use_threads(config.threads or num_cores())
     if not config.threads:
         say_if_busy(os.getloadavg()[0])
     return Run(

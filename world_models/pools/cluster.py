@@ -19,11 +19,11 @@ from world_models.pools.pool import (
     WorkerError,
     heartbeat,
     heartbeat_count,
-    one_thread,
     raised,
 )
 from world_models.pools.supervision import SupervisedPool, Worker
 from world_models.runs.progress import ProgressBar
+from world_models.runs.threads import one_thread
 
 LOOK_EVERY = 5.0
 """Seconds between two looks at the signs of life of actors at work."""

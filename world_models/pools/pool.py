@@ -1,6 +1,5 @@
 """What a pool of workers is: jobs, signs of life, failures, how often a job is tried."""
 
-import contextlib
 import errno
 import logging
 import traceback
@@ -15,6 +14,7 @@ from typing import Any
 import torch
 
 from world_models.runs.signals import check
+from world_models.runs.threads import one_thread
 
 log = logging.getLogger(__name__)
 
@@ -191,17 +191,6 @@ def _out_of_memory(error: BaseException) -> bool:
         return True
     by_the_system = isinstance(error, OSError) and error.errno == errno.ENOMEM
     return by_the_system or "can't allocate memory" in str(error)
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, torch computes as a worker does: other thread counts give other last bits."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 class InProcessPool(Pool):

@@ -26,6 +26,7 @@ from world_models.pools.pool import (
 )
 from world_models.pools.supervision import SupervisedPool, Worker
 from world_models.pools.unguarded import ADVICE, EXIT_CODE
+from world_models.runs.threads import use_threads
 
 
 @dataclass(eq=False)
@@ -147,7 +148,7 @@ def _serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    torch.set_num_threads(1)
+    use_threads(1)
     # the master has closed the pipe
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         pipe.send(None)

@@ -5,8 +5,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-import torch
-
 from world_models.config.stage import Setting, Stage
 from world_models.play.beginnings import beginnings_of
 from world_models.play.cast import Cast
@@ -16,6 +14,7 @@ from world_models.play.opening import open_cast
 from world_models.runs.files import replacing
 from world_models.runs.folder import display_path
 from world_models.runs.run import PATH, RUNTIME, Run
+from world_models.runs.threads import use_threads
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +55,7 @@ def resolve(cfg: ExportConfig, setting: Setting) -> ExportConfig:
 def execute(cfg: ExportConfig, run: Run) -> None:
     """Write the page, or the networks."""
     # a batch of one row is no work to share
-    torch.set_num_threads(1)
+    use_threads(1)
     assert cfg.file is not None, cfg
     path, cast = Path(cfg.file), open_cast(run, None)
     if cast.tokens is not None:

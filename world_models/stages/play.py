@@ -6,8 +6,6 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 
-import torch
-
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.overview import write_overview
 from world_models.data.store import EpisodeStore, StoreWriter
@@ -28,6 +26,7 @@ from world_models.runs.folder import display_path
 from world_models.runs.numbers import require_positive
 from world_models.runs.provenance import versions
 from world_models.runs.run import PATH, RUNTIME, Run
+from world_models.runs.threads import use_threads
 
 log = logging.getLogger(__name__)
 
@@ -150,7 +149,7 @@ def resolve(cfg: PlayConfig, setting: Setting) -> PlayConfig:
 def execute(cfg: PlayConfig, run: Run) -> None:
     """Play until the window is closed or the page ended, or for `steps` steps of a recording."""
     # a batch of one row is no work to share
-    torch.set_num_threads(1)
+    use_threads(1)
     cast = open_cast(run, cfg.pixel)
     if cfg.mode is Mode.episodes:
         show(cfg, run, Browsing(reel_of(cfg, run, cast)))
