@@ -9,7 +9,7 @@ setup: .venv/.ready
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fast,data,doom,atari,minatar,sweeps,cluster,web,export,wandb,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fast,data,doom,atari,minatar,sweeps,cluster,web,export,wandb,tensorboard,dev]"
 	touch $@
 
 demo: setup

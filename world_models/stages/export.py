@@ -32,7 +32,7 @@ class To(Enum):
 class ExportConfig:
     """What is made, and where it goes."""
 
-    to: To = field(default=To.html, metadata=RUNTIME)
+    to: To = field(default=To.html, metadata=RUNTIME)  # what is made
     # an .html file, of to=onnx a folder; what is there is replaced. null: dream.html, or onnx
     file: str | None = field(default=None, metadata={**RUNTIME, **PATH})
 
