@@ -5,6 +5,7 @@ and that resuming changes none of it.
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from world_models.runs.files import read_json, sha256
 from world_models.runs.metrics import read_csv
 from world_models.runs.past import PastRun
 from world_models.runs.run import Run
+from world_models.runs.threads import use_threads
 from world_models.runs.training import Training
 from world_models.stages.vae import pace, watching
 from world_models.stages.vae.config import VAEConfig, resolve
@@ -328,6 +330,36 @@ def test_compiled_weights_keep_their_plain_names(tmp_path: Path) -> None:
     plain.load_state_dict(state["model"])
     assert list(state["model"]) == names
     torch.testing.assert_close(plain(x, noise=noise)[0], recon)
+
+
+def test_one_thread_trains_where_several_wait_for_each_other(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A resumed run keeps to it, whatever would be measured then."""
+    seen = []
+
+    def update(self: Training[ConvVAE], *given: Any) -> None:
+        seen.append(torch.get_num_threads())
+        real(self, *given)
+
+    real = Training.update
+    monkeypatch.setattr(pace, "seconds_per_step", lambda *_: float(torch.get_num_threads()))
+    keys = ["stage.minutes=0.1", "stage.checkpoint_interval=1", "threads=2"]
+    upstream = f"upstream={finished / 'rollout'}"
+    with monkeypatch.context() as patch:
+        patch.setattr(Training, "update", fails_at(3, update))
+        assert main(small("vae", upstream, *keys, f"outputs={tmp_path}")) == 130
+    monkeypatch.setattr(pace, "seconds_per_step", lambda *_: 1e-9)
+    monkeypatch.setattr(Training, "update", update)
+    assert main([f"resume={newest(tmp_path)}"]) == 0
+    assert set(seen) == {1} and torch.get_num_threads() == 2
+
+
+@pytest.mark.parametrize(("alone", "chosen"), [(1.0, 2), (0.9, 2), (0.5, 1)])
+def test_several_threads_train_unless_one_is_clearly_quicker(alone: float, chosen: int) -> None:
+    use_threads(2)
+    found = pace.quickest(lambda: alone if torch.get_num_threads() == 1 else 1.0, 2)
+    assert found == (chosen, alone if chosen == 1 else 1.0)
 
 
 def test_minutes_become_frames_once(

@@ -5,6 +5,7 @@ Another number gives other last bits, so both follow from the run, and not from 
 
 import contextlib
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from functools import cache
 
 import numpy  # noqa: F401  # its linear algebra must be loaded, to be found
@@ -19,15 +20,20 @@ def use_threads(count: int) -> None:
 
 
 @contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Inside, this process computes as a worker does."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def computing_with(count: int) -> Iterator[None]:
+    """Inside, this process computes with so many, and behind it with as many as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
     try:
-        with _libraries().limit(limits=1, user_api="blas"):
+        with _libraries().limit(limits=count, user_api="blas"):
             yield
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
+
+
+def one_thread() -> AbstractContextManager[None]:
+    """Inside, this process computes as a worker does."""
+    return computing_with(1)
 
 
 @cache

@@ -17,11 +17,12 @@ from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
 from world_models.runs.run import Run
 from world_models.runs.schedule import Every
+from world_models.runs.threads import computing_with
 from world_models.runs.training import Training
 from world_models.stages.vae.best import best_model, describe, describe_blobs, encode_episodes
 from world_models.stages.vae.config import VAEConfig, resolve
 from world_models.stages.vae.learning import build, flipped, loss_terms, scene
-from world_models.stages.vae.pace import frames_per_epoch
+from world_models.stages.vae.pace import pace_of
 from world_models.stages.vae.watching import (
     judge_baselines,
     judge_rare,
@@ -43,8 +44,26 @@ def execute(cfg: VAEConfig, run: Run) -> None:
     table = judge_baselines(cfg, run, train, held_out)
     mean = scene(cfg, run, train)
     training = build(cfg, run)
+    threads = torch.get_num_threads()
     if cfg.minutes is not None:
-        training.facts["frames_per_epoch"] = frames_per_epoch(cfg, run, train, mean)
+        pace = pace_of(cfg, run, train, mean)
+        training.facts.update(frames_per_epoch=pace.frames, threads=pace.threads)
+        threads = pace.threads
+    with computing_with(threads):
+        train_and_show(cfg, run, training, train, held_out, mean, table)
+
+
+def train_and_show(
+    cfg: VAEConfig,
+    run: Run,
+    training: Training[ConvVAE],
+    train: ObservationDataset,
+    held_out: HeldOut,
+    mean: torch.Tensor | None,
+    table: list[BaselineRow],
+) -> None:
+    """All epochs that are left, and then what the best V is like and makes of the episodes."""
+    store = train.store
     metrics = run.metrics(training.resume(run))
     if "baselines" not in metrics.offsets:
         for row in table:

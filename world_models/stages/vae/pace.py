@@ -2,6 +2,8 @@
 
 import logging
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,6 +14,7 @@ from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import place
 from world_models.runs.run import Run
+from world_models.runs.threads import one_thread
 from world_models.stages.vae.config import VAEConfig
 from world_models.stages.vae.learning import loss_terms
 
@@ -20,23 +23,49 @@ log = logging.getLogger(__name__)
 
 TIMED = 8
 """Steps that are timed, after two that are not, to turn minutes into frames."""
+WORTH_IT = 1.2
+"""Times as fast that one thread must be, to be taken in place of several."""
 
 
-def frames_per_epoch(
-    cfg: VAEConfig, run: Run, data: ObservationDataset, mean: torch.Tensor | None
-) -> int:
+@dataclass(frozen=True)
+class Pace:
+    """What `minutes` come to: frames of an epoch, and the threads that train."""
+
+    frames: int
+    threads: int
+
+
+def pace_of(cfg: VAEConfig, run: Run, data: ObservationDataset, mean: torch.Tensor | None) -> Pace:
     """All frames, or as many as an epoch can read in its share of `cfg.minutes`.
 
-    That is measured once, and a resumed run keeps to it.
+    That is measured once, and a resumed run keeps to it. Where other work keeps a core busy,
+    threads wait for each other, and one alone may be several times as fast: then one trains.
     """
+    threads = torch.get_num_threads()
     if run.last.is_file():
-        return int(load_checkpoint(run.last, "vae")["frames_per_epoch"])
+        state = load_checkpoint(run.last, "vae")
+        return Pace(int(state["frames_per_epoch"]), int(state.get("threads", threads)))
     assert cfg.minutes is not None
-    seconds = seconds_per_step(cfg, run, data, mean)
+    threads, seconds = quickest(lambda: seconds_per_step(cfg, run, data, mean), threads)
     steps = max(1, round(60 * cfg.minutes / cfg.num_epochs / seconds))
     frames = min(len(data), steps * cfg.train_batch_size)
-    log.info("%.0f frames/s: an epoch has %d frames", cfg.train_batch_size / seconds, frames)
-    return frames
+    log.info(
+        "%.0f frames/s with threads=%d: an epoch has %d frames",
+        cfg.train_batch_size / seconds,
+        threads,
+        frames,
+    )
+    return Pace(frames, threads)
+
+
+def quickest(measure: Callable[[], float], threads: int) -> tuple[int, float]:
+    """Whether `threads` or one alone should work, and the seconds that `measure` says of it."""
+    seconds = measure()
+    if threads == 1:
+        return threads, seconds
+    with one_thread():
+        alone = measure()
+    return (1, alone) if WORTH_IT * alone < seconds else (threads, seconds)
 
 
 def seconds_per_step(
