@@ -130,6 +130,8 @@ def main() -> None:
     seconds = options.seconds
     with tempfile.TemporaryDirectory() as folder, screen() as display:
         os.environ["DISPLAY"] = display
+        # chosen where there was no screen
+        os.environ.pop("SDL_VIDEODRIVER", None)
         file = exported(Path(folder))
         ways: dict[str, Callable[[], float]] = {}
         for mode in MODES:

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 def program(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
     """world_models with these arguments, ended afterwards."""
     command = [sys.executable, "-m", "world_models.main", *arguments]
+    # without a screen of its own, whoever starts it has chosen pygame's dummy one for itself
+    own = {name: value for name, value in os.environ.items() if name != "SDL_VIDEODRIVER"}
     with subprocess.Popen(
-        command, env={**os.environ, **environment}, stderr=subprocess.PIPE, text=True
+        command, env={**own, **environment}, stderr=subprocess.PIPE, text=True
     ) as started:
         yield started
         started.terminate()
