@@ -39,6 +39,7 @@ PURPOSES = {
     "jinja2": "pages",
     "rich": "tables and progress bars",
     "torchmetrics": "SSIM",
+    "threadpoolctl": "threads of numpy's linear algebra",
     "envpool": "CarRacing, several times as fast",
     "h5py": "HDF5 files in stage=convert",
     "minari": "Minari data sets in stage=convert",
@@ -133,7 +134,7 @@ def of_packages() -> Iterator[Finding]:
         # one that two extras need is said once
         known.setdefault(package.name, package)
     for package in known.values():
-        purpose = PURPOSES[package.name]
+        purpose = PURPOSES.get(package.name, "")
         if package.fits:
             yield Finding(State.good, package.name, str(package.version), purpose)
         else:
