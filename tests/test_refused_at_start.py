@@ -52,6 +52,7 @@ CASES = [
     ("results", "stage.scores=nowhere", "stage.scores=nowhere has no JSON files of scores"),
     ("report", "stage.typo=1", "stage.typo"),
     ("doctor", "stage.typo=1", "stage.typo"),
+    ("data", "stage.episodes=0", "stage.episodes is 0"),
     ("pipeline", "stage.rollout.policy=car_racing", "stage.policy=car_racing drives CarRacing"),
     ("pipeline", "env.size=32", "stage=vae takes 64x64 frames and these are 32x32"),
     ("pipeline", "stage.vae.scheduler_factor=2", "stage.scheduler_factor is 2"),

@@ -108,6 +108,7 @@ def test_v_and_m_are_judged_before_and_after_on_usual_and_rare_frames(iterated: 
     assert sum(mse) / len(held_out) == pytest.approx(errors.mse, rel=1e-4)
 
 
+@pytest.mark.slow
 def test_it_goes_on_bit_for_bit_wherever_it_was_cut_off(
     finished: Path, iterated: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

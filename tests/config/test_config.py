@@ -28,7 +28,16 @@ from world_models.stages.controller.config import ControllerConfig
 from world_models.stages.mdrnn.config import MDRNNConfig
 from world_models.stages.vae.config import VAEConfig
 
-ENVIRONMENTS = ["car_racing", "coinrun", "gymnasium", "pellet", "take_cover"]
+ENVIRONMENTS = [
+    "atari",
+    "car_racing",
+    "coinrun",
+    "data",
+    "gymnasium",
+    "minatar",
+    "pellet",
+    "take_cover",
+]
 
 
 @pytest.fixture(autouse=True)
@@ -164,7 +173,7 @@ MISTAKES = [
     (["stage=vae", "stage.kl_tolerance=nan"], r"stage\.kl_tolerance is nan; it must be 0 or more"),
     (["stage=vae", "device=tpu"], r"device: .*'tpu'.*auto.*cpu.*cuda"),
     (["stage=vea"], r"stage=vea does not exist; choose one of: .*vae"),
-    (["stage=vae", "env=mario"], r"env=mario does not exist; choose one of: car_racing"),
+    (["stage=vae", "env=mario"], r"env=mario does not exist; choose one of: atari, car_racing"),
     (["env=pellet"], r"stage is missing; choose one: .*stage=vae"),
     (["stage=rollout", "env=gymnasium"], r"env\.id is missing: name a Gymnasium environment"),
     (["stage=rollout", "stage.policy=drunk"], r"stage\.policy: .*'drunk'.*brownian"),

@@ -127,6 +127,7 @@ def test_no_family_has_two_keys_of_one_name() -> None:
     ids |= {"take_cover": ("VizdoomTakeCover-v1", numbers(3)), "gymnasium": ("CarRacing-v3", CAR)}
     ids |= {"minatar": ("WorldModels/MinAtar-breakout-v0", numbers(6))}
     ids |= {"atari": ("WorldModels/Atari-Breakout-v0", numbers(4))}
+    ids |= {"data": ("Data/my_game", numbers(5))}
     for family in FAMILIES:
         keys = keys_of(*ids[family.name], actions=BREAKOUT)
         names = [key.name for key in keys.keys]

@@ -155,6 +155,7 @@ def test_a_job_may_raise_three_times_hang_twice_and_lose_six_workers(fates: str)
     assert not attempts.waiting and not attempts.missing
 
 
+@pytest.mark.slow
 def test_a_job_outlives_five_workers_that_others_kill(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

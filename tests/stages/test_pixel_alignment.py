@@ -125,7 +125,8 @@ def test_so_does_a_model_that_begins_as_a_copy(rollout: Path, tmp_path: Path, he
     assert found < 1e-3 < copy / 10
 
 
-@pytest.mark.parametrize("shift", [1, pytest.param(-1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("shift", [1, -1])
+@pytest.mark.slow
 def test_with_actions_shifted_by_one_it_does_not(rollout: Path, tmp_path: Path, shift: int) -> None:
     """One too late, the action says what the last frame shows; one too early,
     what the frame after the next will.

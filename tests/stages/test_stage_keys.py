@@ -157,6 +157,7 @@ def test_the_mean_vector_can_be_evaluated_too(finished: Path, tmp_path: Path) ->
     assert read_json(newest(tmp_path) / "scores.json")["which"] == "mean"
 
 
+@pytest.mark.slow
 def test_quiet_says_nothing_and_debug_says_more(tmp_path: Path) -> None:
     def output(verbosity: str) -> str:
         command = [

@@ -169,6 +169,7 @@ def test_flipped_frames_are_mirrored_left_to_right() -> None:
     assert all(torch.equal(found[i], frames[i].flip(1)) for i in range(200) if mirrored[i])
 
 
+@pytest.mark.slow
 def test_flips_change_training_and_survive_a_cut(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

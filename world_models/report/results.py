@@ -19,7 +19,7 @@ from world_models.measures.aggregates import (
     profile,
 )
 from world_models.report.page import Listing, Section
-from world_models.report.report import Page, write_page
+from world_models.report.report import REPORT, Page, write_page
 from world_models.runs.files import write_json
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def write_results(folder: Path, algorithms: Algorithms, tables: Sequence[Listing
         versions=[],
         configs=[],
     )
-    return write_page(folder, page)
+    return write_page(folder / REPORT, page)
 
 
 def as_numbers(algorithms: Algorithms) -> dict[str, dict[str, list[float | None]]]:
