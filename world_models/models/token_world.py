@@ -57,8 +57,6 @@ class TokenWorldModel(nn.Module):
     the token before it, one by one.
     """
 
-    codes: Tensor
-
     def __init__(
         self,
         vocabulary: int,
@@ -110,13 +108,17 @@ class TokenWorldModel(nn.Module):
         self.norm = nn.Identity() if parity else nn.LayerNorm(width, eps=NORM_EPSILON)
         self.reward_code: TwoHot | Signs = Signs() if parity else TwoHot(REWARD_BINS)
         self.token_head = head(width, vocabulary)
-        self.reward_head = head(width, self.reward_code.bins)
+        self.reward_head = self._head_of_rewards(width, parity)
+        self.done_head = head(width, 1)
+
+    def _head_of_rewards(self, width: int, parity: bool) -> nn.Sequential:
+        """Bins that no reward is near stay equal for ever, so those of thousands cancel out."""
+        made = head(width, self.reward_code.bins)
         if not parity:
-            # bins that no reward is near stay equal for ever, so those of thousands cancel out
-            last = self.reward_head[-1]
+            last = made[-1]
             assert isinstance(last, nn.Linear), last
             start_at_zero(last)
-        self.done_head = head(width, 1)
+        return made
 
     def _mix(self, sequence: Sequence) -> Retention | BlockAttention:
         config = self.config

@@ -22,6 +22,11 @@ class Every:
         return step % self.steps == 0 or step == self.last
 
 
+def until_next(step: int, last: int, *intervals: int) -> int:
+    """Steps from `step` to the next one at which one of the intervals is full, or to the last."""
+    return min(last - step, *(every - step % every for every in intervals))
+
+
 @dataclass
 class Best:
     """Keeps the lowest of the values that are watched."""

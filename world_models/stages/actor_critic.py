@@ -24,6 +24,7 @@ from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import cells
 from world_models.runs.run import BUDGET, RUNTIME, Run
+from world_models.runs.schedule import until_next
 from world_models.runs.weights import model_of
 from world_models.worlds.token import load_token_model, require_tokens_of
 from world_models.worlds.tokenizing import load_tokenizer
@@ -66,9 +67,10 @@ def execute(cfg: ActorCriticConfig, run: Run) -> None:
     if "played" not in metrics.offsets:
         metrics.write("played", judge_chance(run, cfg.episodes, cfg.num_envs))
         learner.save(metrics)
+    stops = cfg.val_every_steps, cfg.checkpoint_interval
     with ProgressBar("actor-critic", cfg.max_steps, learner.step, "frames") as bar:
         while learner.step < cfg.max_steps:
-            updates = until_next(cfg, learner.step)
+            updates = until_next(learner.step, cfg.max_steps, *stops)
             learner.learn(tokenizer, world, episodes, updates, metrics, bar)
             if learner.step % cfg.val_every_steps == 0 or learner.step == cfg.max_steps:
                 validate(cfg, run, learner, tokenizer, episodes.num_steps, metrics)
@@ -101,12 +103,6 @@ def open_episodes(run: Run) -> TokenEpisodes:
     if not store.episodes("train"):
         raise ValueError(f"{display_path(store.folder)} has no training episodes: collect some")
     return TokenEpisodes.of(store, tokens, "train")
-
-
-def until_next(cfg: ActorCriticConfig, step: int) -> int:
-    """How many updates there are from `step` to the next validation or checkpoint, or the end."""
-    ahead = (every - step % every for every in (cfg.val_every_steps, cfg.checkpoint_interval))
-    return min(*ahead, cfg.max_steps - step)
 
 
 def validate(

@@ -22,6 +22,7 @@ from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.run import BUDGET, RUNTIME, Run
+from world_models.runs.schedule import until_next
 from world_models.worlds.tokenizing import load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -81,9 +82,11 @@ def execute(cfg: TokenWorldConfig, run: Run) -> None:
     if not run.last.is_file():
         learner.save(metrics)
     learner.training.start_clock()
+    stops = cfg.val_every_steps, cfg.checkpoint_interval
     with ProgressBar("token world", cfg.max_steps, learner.step, "windows") as bar:
         while learner.step < cfg.max_steps:
-            learner.learn(data.train, until_next(cfg, learner.step), metrics, bar)
+            updates = until_next(learner.step, cfg.max_steps, *stops)
+            learner.learn(data.train, updates, metrics, bar)
             if learner.step % cfg.val_every_steps == 0 or learner.step == cfg.max_steps:
                 validate(cfg, run, learner, data, tokenizer, metrics)
             learner.save(metrics)
@@ -108,12 +111,6 @@ def open_data(cfg: TokenWorldConfig, run: Run, store: EpisodeStore, tokens: Toke
         TokenStatistics.of(store, tokens, "train").to(run.device.value),
         split,
     )
-
-
-def until_next(cfg: TokenWorldConfig, step: int) -> int:
-    """How many updates there are from `step` to the next validation or checkpoint, or the end."""
-    ahead = (every - step % every for every in (cfg.val_every_steps, cfg.checkpoint_interval))
-    return min(*ahead, cfg.max_steps - step)
 
 
 def validate(

@@ -31,6 +31,7 @@ from world_models.runs.progress import ProgressBar
 from world_models.runs.resuming import Progress
 from world_models.runs.rows import cells
 from world_models.runs.run import BUDGET, RUNTIME, Run
+from world_models.runs.schedule import until_next
 
 log = logging.getLogger(__name__)
 
@@ -96,21 +97,17 @@ def execute(cfg: TokenizerConfig, run: Run) -> None:
             metrics.write("baselines", row)
         learner.save(metrics)
     learner.start_clock()
+    stops = cfg.val_every_steps, cfg.checkpoint_interval
     with ProgressBar("tokenizer", steps, learner.step, "frames") as bar:
         while learner.step < steps:
-            learner.learn(train, until_next(cfg, learner.step, steps), metrics, bar)
+            updates = until_next(learner.step, steps, *stops)
+            learner.learn(train, updates, metrics, bar)
             if learner.step % cfg.val_every_steps == 0 or learner.step == steps:
                 validate(learner, held_out, metrics)
             learner.save(metrics)
     learner.take_best()
     describe(run, learner, held_out, table)
     encode_episodes(learner.model, learner.best, store, run.path / "tokens", run.device.value)
-
-
-def until_next(cfg: TokenizerConfig, step: int, steps: int) -> int:
-    """How many updates there are from `step` to the next validation or checkpoint, or the end."""
-    ahead = (every - step % every for every in (cfg.val_every_steps, cfg.checkpoint_interval))
-    return min(*ahead, steps - step)
 
 
 def judge_baselines(
