@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from commands import SMALL, STAGES, newest, small
+from commands import ENV, SMALL, STAGES, newest, small
 
 from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
@@ -187,6 +187,7 @@ def leaves_what_it_promises(run: Path, stage: str) -> None:
         assert len(table.read_text().splitlines()) > 1, f"{stage}: {table.name} has no row"
 
 
+@pytest.mark.slow
 def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
     """The stage commands as README gives them, on Pellet and small."""
     named = [
@@ -209,7 +210,7 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
             main(
                 [
                     *kept,
-                    "env=pellet",
+                    *ENV,
                     *(f"stage.{item}" for item in SMALL[stage]),
                     f"outputs={tmp_path}",
                 ]

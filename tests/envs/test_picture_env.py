@@ -254,6 +254,10 @@ def test_want_of_memory_is_not_their_mistake(register: Register) -> None:
         ("no_such_module:Mine-v0", "type env.trust=no_such_module"),
     ],
 )
-def test_an_unknown_id_says_where_environments_come_from(env_id: str, words: str) -> None:
+def test_an_unknown_id_says_where_environments_come_from(
+    env_id: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # another test may have imported the package that registers it
+    monkeypatch.delitem(gymnasium.registry, env_id, raising=False)
     with pytest.raises(ValueError, match=words):
         make_spec(EnvConfig(id=env_id))

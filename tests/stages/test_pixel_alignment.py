@@ -19,6 +19,7 @@ from world_models.runs.files import read_json
 from world_models.runs.metrics import read_csv
 
 ID = "WorldModelsTests/Echo-v0"
+ENV = ["env=gymnasium", f"env.id={ID}", "env.size=16", "threads=1"]
 
 
 class Echo(gymnasium.Env[np.ndarray, int]):
@@ -59,9 +60,7 @@ def rollout(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         main(
             [
                 "stage=rollout",
-                "env=gymnasium",
-                f"env.id={ID}",
-                "env.size=16",
+                *ENV,
                 *keys,
                 f"outputs={outputs}",
             ]
@@ -98,7 +97,7 @@ def error(
         "stage.reward_weight=0.1",
         "stage.end_weight=0.1",
     ]
-    command = ["stage=pixel", "env=gymnasium", f"env.id={ID}", "env.size=16", *model, *training]
+    command = ["stage=pixel", *ENV, *model, *training]
     assert (
         main([*command, "stage.val_rollout_horizon=4", f"upstream={rollout}", f"outputs={outputs}"])
         == 0

@@ -22,7 +22,10 @@ class Stored(BaseModel):
     Types are exact: no text is taken for a number, and no number is NaN or infinite.
     """
 
-    model_config = ConfigDict(strict=True, arbitrary_types_allowed=True, allow_inf_nan=False)
+    # built when first used: a command that reads no such file does not wait for it
+    model_config = ConfigDict(
+        strict=True, arbitrary_types_allowed=True, allow_inf_nan=False, defer_build=True
+    )
 
 
 class Input(Stored):

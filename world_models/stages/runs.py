@@ -3,9 +3,7 @@
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-
-from rich.console import Console
-from rich.table import Table
+from typing import TYPE_CHECKING
 
 from world_models.config.stage import Look, Stage
 from world_models.figures.wording import plain_console
@@ -13,6 +11,9 @@ from world_models.report.headline import QUALITY_OF_PICTURES, SKILL, headline
 from world_models.runs.past import PastRun, all_runs
 from world_models.runs.places import led_to, seen_from
 from world_models.runs.quotes import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +25,11 @@ class RunsConfig:
     """Nothing to set: the folder is the root key `outputs`."""
 
 
-def list_runs(outputs: Path, console: Console | None = None) -> None:
+def list_runs(outputs: Path, console: "Console | None" = None) -> None:
     """Print a table, oldest run first: folder, stage, status, score, size, what it was built on."""
+    # every command knows this stage; only the table waits for what draws it
+    from rich.table import Table
+
     table = Table(box=None, pad_edge=False)
     for column in ("run", "stage", "status", SCORE, "minutes", "MB", "built on"):
         table.add_column(
