@@ -238,16 +238,13 @@ def test_readme_notebook_lines_run(finished: Path, tmp_path: Path) -> None:
         )
         == 0
     )
-    for block, (called, path) in zip(
-        blocks,
-        (("load", finished / "controller" / "agent.pt"), ("open_dream", newest(tmp_path))),
-        strict=True,
-    ):
-        lines, changed = re.subn(rf'{called}\("[^"]*"', f'{called}("{path}"', block)
+    places = [finished, finished / "controller" / "agent.pt", newest(tmp_path)]
+    for block, path in zip(blocks, places, strict=True):
+        lines = re.sub(r'"(outputs/[^"]*|car_racing)"', f'"{path}"', block)
         names: dict[str, object] = {}
         exec(lines, names)
-        assert changed == 1
-        assert names["frames"].shape == (4, 64, 64, 3)  # type: ignore[attr-defined]
+        assert str(path) in lines
+        assert len(names.get("frames", names.get("pictures"))) == 4  # type: ignore[arg-type]
 
 
 def test_readme_conversions_run(finished: Path, tmp_path: Path) -> None:

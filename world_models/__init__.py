@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING
 from world_models import envs as envs
 
 if TYPE_CHECKING:
-    from world_models.agents.agent import Agent
-    from world_models.agents.token_agent import TokenAgent
+    from world_models.agents.opened import OpenedRun
 
 __version__ = "0.1.0"
 
 
-def load(name: str | Path, which: str = "best", device: str = "cpu") -> "Agent | TokenAgent":
-    """An agent that comes with the package, by its name, or that of an agent.pt or of a run folder.
+def load(name: str | Path, which: str = "best", device: str = "cpu") -> "OpenedRun":
+    """A run by its folder, or an agent: by its agent.pt, or by its name if it is packaged.
 
-    `which` is "best" or "mean".
+    It has `path`, `config`, `metrics`, `parts`, `agent`, `world`, and the environments `dream()`
+    and `real()`. `which` controller of the agent plays, "best" or "mean".
     """
-    from world_models.agents.trained import find_agent, load_player
+    from world_models.agents.opened import open_run
 
-    return load_player(find_agent(str(name)), which, device)
+    return open_run(str(name), which, device)

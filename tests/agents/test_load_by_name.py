@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 
 import world_models
-from world_models.agents.agent import Agent
+from world_models.agents.opened import OpenedRun
 
 
 @pytest.fixture(scope="module")
-def agent() -> Agent:
+def agent() -> OpenedRun:
     return world_models.load("car_racing")
 
 
@@ -19,7 +19,7 @@ def frames(count: int) -> np.ndarray:
     return np.zeros((count, 64, 64, 3), np.uint8)
 
 
-def test_a_packaged_agent_goes_by_its_name(agent: Agent, tmp_path: Path) -> None:
+def test_a_packaged_agent_goes_by_its_name(agent: OpenedRun, tmp_path: Path) -> None:
     assert agent.env.id == "CarRacing-v3"
     agent.save(tmp_path / "agent.pt")
     assert world_models.load(tmp_path).env == agent.env, "the folder of a run, too"
@@ -39,19 +39,19 @@ def test_the_package_says_its_types() -> None:
         (frames(2) / 255, r"float64 \(2, 64, 64, 3\); it takes "),
     ],
 )
-def test_other_arrays_are_refused(agent: Agent, given: np.ndarray, said: str) -> None:
+def test_other_arrays_are_refused(agent: OpenedRun, given: np.ndarray, said: str) -> None:
     for deed in (agent.reconstruct, lambda array: agent.dream(array, [], 2)):
         with pytest.raises(ValueError, match=said):
             deed(given)
 
 
-def test_what_a_dream_of_m_shows_is_not_for_the_whole_agent(agent: Agent) -> None:
+def test_what_a_dream_of_m_shows_is_not_for_the_whole_agent(agent: OpenedRun) -> None:
     agent.reset(2)
     with pytest.raises(ValueError, match="is played by ControllerPolicy"):
         agent.act(np.zeros((2, 288), np.float32))
 
 
-def test_a_dream_is_of_one_episode_with_all_its_actions(agent: Agent) -> None:
+def test_a_dream_is_of_one_episode_with_all_its_actions(agent: OpenedRun) -> None:
     assert agent.dream(frames(3), np.zeros((5, 3), np.float32), horizon=2).shape == (2, 64, 64, 3)
     with pytest.raises(ValueError, match="has 3 actions; it takes one for each of the 3 frames"):
         agent.dream(frames(3), np.zeros((3, 3), np.float32), horizon=2)

@@ -135,7 +135,7 @@ def test_a_search_begins_at_what_was_done_in_the_episodes(finished: Path, tmp_pa
         finished, tmp_path, "stage.imitate=true", "stage.generations=1", "stage.sigma0=1e-9"
     )
     state = torch.load(run / "checkpoints/last.pt")
-    world = world_models.load(finished / "controller/agent.pt").world
+    world = world_models.load(finished / "controller/agent.pt").agent.world
     observed = observe(world, EpisodeStore.open(finished / "rollout/episodes"))
     inputs, space = observed.features, world.env.action_space
     np.testing.assert_allclose(state["start"], imitate(inputs, observed.actions, space), atol=1e-6)

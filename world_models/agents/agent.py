@@ -97,6 +97,20 @@ class Agent(Playing):
         """The agent as a policy for `interact`."""
         return WorldModelPolicy(self.world, self.controllers[self.which][None], noise, bursts)
 
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """Actions (n, ...) for what n episodes show: frames, or what V and M make of them.
+
+        Features (n, F) are what a dream of M shows, and the environment behind V and M. They hold
+        all that C knows, so `reset` is for frames alone.
+        """
+        if np.ndim(observations) != 2:
+            return self.act(observations)
+        world = self.world
+        inputs, space = world.controller_inputs, world.env.action_space
+        policy = ControllerPolicy(inputs, space, self.vector[None], device=world.device)
+        policy.reset(range(len(observations)))
+        return policy.act(observations, np.arange(len(observations)))
+
     @property
     def vector(self) -> np.ndarray:
         """The parameters (n,) of the controller that plays."""

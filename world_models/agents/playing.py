@@ -55,6 +55,10 @@ class Playing:
         self._require_frames(frames)
         return self._policy.act(frames, np.arange(len(frames)))
 
+    def __call__(self, observations: np.ndarray) -> np.ndarray:
+        """Actions (n, ...) for what n episodes show, here frames: see `act`."""
+        return self.act(observations)
+
     def _require_frames(self, frames: np.ndarray) -> None:
         pre = self.env.preprocessing
         expected = (self._episodes, pre.size, pre.size, pre.channels)

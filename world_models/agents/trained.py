@@ -47,7 +47,7 @@ def find_agent(name: str) -> Path:
     is a ValueError.
     """
     path = PACKAGED_AGENTS / f"{name}.pt" if name in names() else Path(name)
-    path = next((file for file in _agents_in(path) if file.is_file()), path)
+    path = agent_in(path) or path
     if path.is_dir():
         raise ValueError(
             f"agent={name} holds no agent.pt: finish its controller stage, or resume it"
@@ -59,6 +59,11 @@ def find_agent(name: str) -> Path:
             f"give {known}an agent.pt, or the run folder that holds one"
         )
     return path
+
+
+def agent_in(path: Path) -> Path | None:
+    """The last agent that the run of a folder has made; None where it has made none."""
+    return next((file for file in _agents_in(path) if file.is_file()), None)
 
 
 def _agents_in(path: Path) -> list[Path]:

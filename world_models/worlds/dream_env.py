@@ -111,12 +111,12 @@ def open_dream(
     model lacks are named in a warning.
     """
     dream = Dream(open_world(run, device, starts=starts, **dials), Rules(reward, end, max_steps))
-    _warn_of_missing_heads(dream, run)
+    warn_of_missing_heads(dream, run)
     return DreamEnv(dream, num_envs)
 
 
 @torch.inference_mode()
-def _warn_of_missing_heads(dream: Dream, run: str | Path) -> None:
+def warn_of_missing_heads(dream: Dream, run: str | Path) -> None:
     """Say what a dream lacks, after one step of it."""
     world, past = dream.world, dreaming_run(run)
     number = torch.zeros(1, dtype=torch.int64, device=world.device)

@@ -90,9 +90,18 @@ def open_world(
     return open_pixel_world(past, device, starts)
 
 
+LEARNT_IN = {"controller": "mdrnn", "actor_critic": "token_world"}
+"""Stages whose agents have learned behind the model of another run, and which stage's that is."""
+
+
 def dreaming_run(run: str | Path) -> PastRun:
-    """The run whose model goes on by itself: `run`, or the last such part of a chain."""
+    """The run whose model goes on by itself.
+
+    It is `run`, the last such part of a chain, or the one on which an agent's run was built.
+    """
     past = PastRun(last_begun(PastRun(Path(run)), DREAMERS))
+    if past.stage in LEARNT_IN:
+        return PastRun(past.input(LEARNT_IN[past.stage]).parents[1])
     if past.stage not in DREAMERS:
         wanted = f"{', '.join(DREAMERS[:-1])} and {DREAMERS[-1]}"
         raise ValueError(f"{past.name} is a {past.stage} run: only {wanted} runs dream")

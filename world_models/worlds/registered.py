@@ -66,10 +66,18 @@ def _dreams(
         raise ValueError(f"{unknown[0]} is no option of a dream: it has {', '.join(OPTIONS)}")
     if num_envs < 1:
         raise ValueError(f"{num_envs} dreams asked for: at least one is needed")
-    rule = reward if callable(reward) else _choice(Reward, "reward", reward, ", or a function")
-    return open_dream(
-        run, num_envs, reward=rule, starts=_choice(Starts, "starts", starts), **options
-    )
+    rule = reward_of(reward)
+    return open_dream(run, num_envs, reward=rule, starts=starts_of(starts), **options)
+
+
+def reward_of(word: str | Reward | RewardFunction) -> Reward | RewardFunction:
+    """What is rewarded, by its word; another word is a ValueError."""
+    return word if callable(word) else _choice(Reward, "reward", word, ", or a function")
+
+
+def starts_of(word: str | Starts) -> Starts:
+    """Where dreams begin, by its word; another word is a ValueError."""
+    return _choice(Starts, "starts", word)
 
 
 def _choice(kind: type[Choice], key: str, value: str | Choice, more: str = "") -> Choice:
