@@ -36,7 +36,7 @@ WINDOWS = {
     "window_game": ([], ()),
     "window_dream": (DREAM, ()),
     "window_plain": (["stage.panels=false", "stage.header=false"], ()),
-    "window_person": (["stage.driver=person"], ("up",)),
+    "window_person": (["stage.driver=person"], ("Up",)),
     "window_help": ([], ("F1",)),
 }
 """Name of a picture -> keys of the stage, and keys that are pressed."""
@@ -52,7 +52,7 @@ def show_window(path: Path, arguments: list[str], keys: tuple[str, ...]) -> None
     """What the window of a session shows after a while."""
     with screen() as display, program(*arguments, DISPLAY=display):
         began = time.monotonic()
-        while not np.any(ImageGrab.grab(xdisplay=display)):
+        while not np.asarray(ImageGrab.grab(xdisplay=display)).any():
             if time.monotonic() - began > 120:
                 raise RuntimeError(f"no window of {' '.join(arguments)} opens")
             time.sleep(0.5)

@@ -34,10 +34,12 @@ Root keys: seed, device=auto|cpu|cuda, threads, verbosity=debug|info|quiet,
            agent=<name, agent.pt or run folder> (of stage=play, evaluate and export).
 env.trust=<module> lets a stored environment import that module; an id that is typed needs no word.
 A sweep's jobs run side by side with hydra/launcher=joblib hydra.launcher.n_jobs=2 (extra "sweeps").
+Bash completes stages, environments and keys after   eval "$(world-models -sc install=bash)"
 """
 
 TAKE_A_WORD = ("-c", "--cfg", "-p", "--package", "-i", "--info")
-FLAGS = ("-h", "--help", "--version", "-m", "--multirun", *TAKE_A_WORD, "--resolve")
+COMPLETION = ("-sc", "--shell-completion")
+FLAGS = ("-h", "--help", "--version", "-m", "--multirun", *TAKE_A_WORD, "--resolve", *COMPLETION)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

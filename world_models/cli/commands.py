@@ -21,7 +21,7 @@ from world_models.config.compose import (
     explain,
     quoted,
 )
-from world_models.config.groups import config_folder, stage_of
+from world_models.config.groups import config_folder, options, stage_of
 from world_models.config.schema import register
 from world_models.envs.trust import modules_of, trust
 from world_models.runs.files import typed_path
@@ -34,7 +34,8 @@ HELP_FLAGS = ("-h", "--help")
 # what --info can be about
 ABOUT = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
 WORD = "env.trust="
-HYDRA_FLAGS = ("-c", "--cfg", "-p", "--package", "-i", "--info", "--resolve")
+COMPLETION = ("-sc", "--shell-completion")
+HYDRA_FLAGS = ("-c", "--cfg", "-p", "--package", "-i", "--info", "--resolve", *COMPLETION)
 
 
 def dispatch(arguments: list[str]) -> None:
@@ -47,7 +48,8 @@ def dispatch(arguments: list[str]) -> None:
 def _dispatch(arguments: list[str]) -> None:
     trust(modules_typed(arguments))
     arguments = [item for item in arguments if not item.startswith(WORD)]
-    register(_schemas_for(arguments))
+    completes = bool(set(arguments) & set(COMPLETION))
+    register(_schemas_to_complete(arguments) if completes else _schemas_for(arguments))
     typed = [item.partition("=")[2] for item in arguments if item.startswith("resume=")]
     if "" in typed:
         raise ValueError("resume= names no folder: give that of a run or a sweep")
@@ -149,3 +151,14 @@ def _schemas_for(arguments: list[str]) -> dict[str, type]:
     if free or len(typed) != 1:
         return catalogue.schemas()
     return catalogue.schemas(["runs", stage_of(typed[0])])
+
+
+def _schemas_to_complete(arguments: list[str]) -> dict[str, type]:
+    """That of the stage which stands on the line before the word that the shell completes."""
+    if Path(sys.argv[0]).suffix == ".py":
+        raise ValueError(
+            'the shell completes the command world-models: eval "$(world-models -sc install=bash)"'
+        )
+    before = os.environ.get("COMP_LINE", "").rpartition(" ")[0].split()
+    typed = [item.partition("=")[2] for item in before if item.startswith("stage=")]
+    return catalogue.schemas([stage_of(item) for item in typed[-1:] if item in options("stage")])
