@@ -2,14 +2,14 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 
-.PHONY: setup demo test test-slow check format benchmark screenshots
+.PHONY: setup demo test test-slow check docs format benchmark screenshots
 
 setup: .venv/.ready
 
 .venv/.ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fast,data,doom,atari,minatar,sweeps,cluster,web,export,wandb,tensorboard,dev]"
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[fast,data,doom,atari,minatar,sweeps,cluster,web,export,wandb,tensorboard,docs,dev]"
 	touch $@
 
 demo: setup
@@ -21,11 +21,14 @@ test: setup
 test-slow: setup
 	$(BIN)/python -m pytest -m slow
 
-check: setup
+check: setup docs
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+docs: setup
+	$(BIN)/sphinx-build -W --keep-going -n -q -j auto -c docs . docs/_build/html
 
 format: setup
 	$(BIN)/ruff format .

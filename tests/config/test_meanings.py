@@ -1,14 +1,16 @@
-"""Every key has a meaning, and it is the comment that stands with its field."""
+"""Every key and column has a meaning, and it is the comment that stands with its field."""
 
 from dataclasses import dataclass, field
 from enum import Enum
 
 import pytest
 
+from world_models import stages
 from world_models.chains import catalogue
-from world_models.config.meanings import keys_of, meanings
+from world_models.config.meanings import Column, columns_of, keys_of, meanings
 from world_models.config.schema import Config
 from world_models.envs.families import FAMILIES
+from world_models.runs.rows import column
 
 
 class Colour(Enum):
@@ -93,3 +95,30 @@ def test_every_key_of_environments_and_of_the_root_has_a_meaning() -> None:
     keys = [key for family in FAMILIES for key in keys_of(family.config())]
     keys += [key for key in keys_of(Config()) if key.name not in ("stage", "env")]
     assert [key.name for key in keys if not key.meaning] == []
+
+
+@dataclass
+class Sampled:
+    """Rows of a table."""
+
+    # frames that were judged
+    count: int
+    # of them [dB]
+    psnr: float | None = None
+    loss: float = column("Loss", "the loss", 0.0)
+
+
+def test_a_column_has_its_comment_or_caption_and_the_unit_in_brackets() -> None:
+    assert list(columns_of(Sampled)) == [
+        Column("count", "int", "frames that were judged", ""),
+        Column("psnr", "float", "of them", "dB"),
+        Column("the loss", "float", "Loss", ""),
+    ]
+
+
+@pytest.mark.parametrize("name", stages.STAGES)
+def test_every_column_of_every_table_has_a_meaning_and_each_number_a_unit(name: str) -> None:
+    for table, kind in catalogue.stage(name).tables.items():
+        for one in columns_of(kind):
+            assert one.meaning, (table, one)
+            assert one.kind != "float" or one.unit, (table, one)

@@ -54,7 +54,7 @@ def _listed(config: Any, prefix: str) -> str:
 
 def _entry(key: Key) -> str:
     """The lines of a key."""
-    head = f"{key.name}={_written(key.value)}"
+    head = f"{key.name}={written(key.value)}"
     lines = textwrap.wrap(f"{key.meaning} ({key.kind})", WIDTH - INDENT, break_on_hyphens=False)
     lines += [line for choice in key.choices.items() for line in _choice(*choice)]
     first = [head.ljust(INDENT) + lines[0]] if len(head) < INDENT else [head, _moved(lines[0])]
@@ -71,12 +71,12 @@ def _moved(line: str) -> str:
     return " " * INDENT + line
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """A value as it is typed."""
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, bool) or value is None:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, list):
-        return f"[{','.join(map(_written, value))}]"
+        return f"[{','.join(map(written, value))}]"
     return "???" if value == MISSING else str(value)

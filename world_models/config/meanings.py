@@ -1,7 +1,9 @@
-"""What a key means: the comments beside the fields of the dataclasses, read from their source."""
+"""What keys and columns mean: the comments beside the fields of the dataclasses, read from their
+source."""
 
 import ast
 import inspect
+import re
 import textwrap
 import tokenize
 from collections.abc import Iterator
@@ -10,6 +12,8 @@ from enum import Enum
 from functools import cache
 from io import StringIO
 from typing import Any, get_args, get_type_hints
+
+from world_models.runs.rows import columns
 
 
 @dataclass(frozen=True)
@@ -38,6 +42,32 @@ def keys_of(config: Any, prefix: str = "") -> Iterator[Key]:
             choices = {key: text for kind in kinds for key, text in _choices(kind).items()}
             taken = dict.fromkeys(map(_word, kinds))
             yield Key(name, value, " or ".join(taken), said.get(item.name, ""), choices)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table: its name, what its cells hold, what they mean, and in which unit."""
+
+    name: str
+    # int, float or text
+    kind: str
+    meaning: str
+    # empty for texts, and for what is counted by its meaning
+    unit: str
+
+
+def columns_of(kind: type) -> Iterator[Column]:
+    """The columns of a kind of rows, in their order.
+
+    The comment of a field ends with its unit in brackets. A field without one means its caption.
+    """
+    hints, said = get_type_hints(kind), meanings(kind)
+    for name, entry in columns(kind).items():
+        text = said.get(entry.name) or entry.metadata.get("caption", "")
+        cell = _word(_alternatives(hints[entry.name])[0])
+        unit = re.search(r" \[([^]]+)]$", text)
+        meaning = text[: unit.start()] if unit else text
+        yield Column(name, cell, meaning, unit[1] if unit else "")
 
 
 def _alternatives(hint: Any) -> list[Any]:

@@ -1,6 +1,6 @@
 """A stage as one row, and a chain of stages as another: all that others must know of them."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -64,6 +64,8 @@ class Stage:
     # it also works where none is named and none is there
     needs_none: bool = False
     gives: Product | None = None
+    # the tables that it may write, name of the CSV file -> kind of its rows
+    tables: Mapping[str, type] = field(default_factory=dict)
     # its run takes the place of a run of that stage where it has the same product
     stands_for: str | None = None
     # decides what depends on the setting and refuses what cannot work, before anything is written

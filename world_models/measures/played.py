@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from world_models.measures.rows import StepRow
 from world_models.runs.rows import column
 from world_models.runs.statistics import summarize
 
@@ -10,19 +11,42 @@ AGENT, RANDOM = "agent", "random"
 
 
 @dataclass(frozen=True, kw_only=True)
+class BehaviourStepRow(StepRow):
+    """metrics.csv of an actor-critic: the terms of its loss, and what it learned from."""
+
+    # loss of the actor: -log p(action) times the advantage [1]
+    actor: float
+    # loss of the critic [1]
+    critic: float
+    # of the policy [nats]
+    entropy: float
+    # of a dreamt step, mean [reward]
+    reward: float
+    # what follows a dreamt step, discounted, mean [reward]
+    total_return: float = column(name="return")
+    # what the critic expects to follow, mean [reward]
+    value: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class PlayedRow:
     """played.csv: returns on the selection seeds, with the 95 % interval of their mean."""
 
-    # agent or random
+    # agent, or random
     player: str
-    # updates of the actor-critic, and steps of the environment that all learned from
+    # updates of the actor-critic
     step: int
+    # of the environment, that all learned from [steps]
     env_steps: int
+    # that were played for this row [episodes]
     episodes: int
+    # of these, mean return [reward]
     mean: float = column("Return in the environment")
+    # lower end of its 95 % interval [reward]
     low: float
+    # upper end of it [reward]
     high: float
-    # steps of an episode, mean
+    # of an episode, mean [steps]
     length: float = column("Steps per episode")
 
 
@@ -47,11 +71,15 @@ def played_row(
 class EpochRow:
     """epochs.csv of stage=rem: the training episodes that were collected in an epoch."""
 
+    # from 1
     epoch: int
-    # of all training episodes so far
+    # of all training episodes so far [steps]
     env_steps: int
+    # that were collected in this epoch [episodes]
     episodes: int
+    # of these, mean return [reward]
     mean: float = column("Return of collected episodes")
+    # of an episode, mean [steps]
     length: float = column("Steps of a collected episode")
 
     @classmethod

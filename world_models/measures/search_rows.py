@@ -11,19 +11,29 @@ from world_models.runs.rows import column
 class GenerationRow:
     """metrics.csv: fitness in a generation, and what was played up to its end."""
 
+    # from 1
     generation: int
+    # played by candidates up to its end [episodes]
     episodes: int
+    # steps of the environment by then [steps]
     env_steps: int
+    # fitness of the best candidate [reward]
     best: float
+    # fitness of all, mean [reward]
     mean: float
+    # of their fitness [reward]
     median: float
+    # fitness of the worst candidate [reward]
     worst: float
+    # standard deviation of the candidates' fitness [reward]
     std: float
+    # of the normal distribution that candidates are drawn from [weight of C]
     sigma: float = column("Step size σ of the search")
-    # of an episode, mean
+    # of an episode, mean [steps]
     length: float = column("Steps per episode")
-    # episodes of a candidate; what they say of its rank (runs of an earlier version have neither)
+    # of each candidate (runs of an earlier version do not say) [episodes]
     n_samples: int | None = None
+    # how well these rank the candidates: 0 says noise, 1 perfectly [correlation]
     reliability: float | None = None
 
 
@@ -34,14 +44,19 @@ class SelectionRow:
     Beside it stands a generation's best candidate.
     """
 
+    # after which the test was
     generation: int
+    # return of the mean vector [reward]
     mean: float
+    # its standard deviation over episodes [reward]
     std: float
+    # lower end of the mean's 95 % interval [reward]
     low: float
+    # upper end of it [reward]
     high: float
-    # runs of an earlier version have none
+    # return of the generation's best candidate (runs of an earlier version have none) [reward]
     candidate: float | None = None
-    # of all that was tested so far
+    # of all that was tested so far [reward]
     best: float
 
 
@@ -52,11 +67,17 @@ class DreamtRow:
     The gap is what the dream promises the mean vector beyond what it gets.
     """
 
+    # after which the test was
     generation: int
+    # return of the mean vector in the environment [reward]
     real: float
+    # and in the dream [reward]
     dream: float
+    # what the dream promises too much [reward]
     gap: float = column("Gap: dream less real")
+    # return of the best candidate in the environment [reward]
     candidate_real: float
+    # and in the dream [reward]
     candidate_dream: float
 
 
@@ -70,10 +91,15 @@ def grown(rows: Sequence[DreamtRow]) -> bool:
 class FinalistRow:
     """finalists.csv: a finalist's score in its test, on further tracks, and over both."""
 
+    # in which it was tested
     generation: int
+    # by its score over both, from 1
     place: int
+    # return in its test [reward]
     test: float
+    # return on further tracks [reward]
     further: float
+    # return over both [reward]
     overall: float
 
 
@@ -81,9 +107,13 @@ class FinalistRow:
 class QuarantineRow:
     """quarantine.csv: an episode that could not be played."""
 
+    # in which it was to be played
     generation: int
+    # candidate, mean vector or best candidate
     player: str
+    # of the episode
     seed: int
+    # why it could not be played
     cause: str
 
 
@@ -91,6 +121,9 @@ class QuarantineRow:
 class PublishedRow:
     """reference.csv: a published search's tests of its mean vector, and its cost by then."""
 
+    # played by candidates by then [episodes]
     episodes: int = column("Score by episodes")
+    # that the search had taken [h]
     hours: float = column("Score by hours")
+    # return of the mean vector [reward]
     mean_vector: float

@@ -27,13 +27,19 @@ class TimingRow:
     """timing.csv: how fast a stage was since its last row. Which counter there is depends on the
     stage."""
 
+    # updates of the weights so far
     step: int | None = None
+    # of a search
     generation: int | None = None
+    # steps of the environment that were played [steps]
+    steps: int | None = None
+    # since the row before, without judging and drawing [s]
     seconds: float
-    # steps per second, of training or of the environment
+    # steps of training or of the environment [steps/s]
     rate: float
+    # that were learned from [frames/s]
     frames_per_s: float | None = None
-    # what a search's tests of its mean vector took
+    # that a search's tests of its mean vector took [s]
     test_seconds: float | None = None
 
 

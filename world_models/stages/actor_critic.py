@@ -15,6 +15,7 @@ from world_models.learning.behaviour import (
 )
 from world_models.learning.judging import judge_agent, judge_chance
 from world_models.learning.rollouts import ModelImagination
+from world_models.measures.played import BehaviourStepRow, PlayedRow
 from world_models.models.actor_critic import ActorCritic
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs.checkpoint import Trained, load_checkpoint
@@ -22,7 +23,7 @@ from world_models.runs.folder import display_path
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
-from world_models.runs.rows import cells
+from world_models.runs.rows import TimingRow, cells
 from world_models.runs.run import BUDGET, RUNTIME, Run
 from world_models.runs.schedule import until_next
 from world_models.runs.weights import model_of
@@ -136,6 +137,11 @@ STAGE = Stage(
     execute,
     needs=("token_world",),
     gives=Product("agent", "agent.pt"),
+    tables={
+        "metrics": BehaviourStepRow,
+        "played": PlayedRow,
+        "timing": TimingRow,
+    },
     resolve=resolve,
     evaluated_by="evaluate",
     played_in="game",

@@ -24,7 +24,7 @@ from world_models.data.view import View
 from world_models.figures.media import labelled_rows, save_png
 from world_models.losses import VarianceForm, autoencoder_loss, variance_terms
 from world_models.measures.pixel import similarity
-from world_models.measures.rows import AutoencoderRow
+from world_models.measures.rows import AutoencoderRow, AutoencoderStepRow
 from world_models.measures.vision import psnr
 from world_models.measures.vision_baselines import Sample, mean_picture
 from world_models.measures.vision_pictures import compared
@@ -39,7 +39,7 @@ from world_models.runs.numbers import (
     require_positive,
 )
 from world_models.runs.progress import ProgressBar, tracked
-from world_models.runs.rows import cells
+from world_models.runs.rows import TimingRow, cells
 from world_models.runs.run import RUNTIME, Run
 from world_models.runs.schedule import Best, Every, warmup_cosine
 from world_models.runs.training import Training, adamw
@@ -290,5 +290,10 @@ STAGE = Stage(
     execute,
     needs=("rollout",),
     gives=Product("autoencoder", "checkpoints/best.pt"),
+    tables={
+        "metrics": AutoencoderStepRow,
+        "val_metrics": AutoencoderRow,
+        "timing": TimingRow,
+    },
     resolve=resolve,
 )

@@ -26,6 +26,7 @@ from world_models.data.interchange.recording import Alignment, Recording
 from world_models.data.interchange.survey import probe, survey
 from world_models.data.overview import write_overview
 from world_models.data.store import META_KEYS, SPLITS, EpisodeStore, StoreWriter, split_episodes
+from world_models.data.tables import EpisodeLine
 from world_models.data.verify import Verdict, check_store
 from world_models.envs.spec import EnvSpec, difference
 from world_models.figures.wording import plain_console
@@ -34,6 +35,7 @@ from world_models.runs.metrics import Value
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
+from world_models.runs.rows import TimingRow
 from world_models.runs.run import PATH, RUNTIME, Run
 
 log = logging.getLogger(__name__)
@@ -260,6 +262,10 @@ STAGE = Stage(
     ConvertConfig,
     execute,
     gives=Product("episodes", "episodes/manifest.json"),
+    tables={
+        "episodes": EpisodeLine,
+        "timing": TimingRow,
+    },
     stands_for="rollout",
     resolve=resolve,
     look=look,

@@ -17,6 +17,7 @@ from world_models.data.interchange.formats import native_folder
 from world_models.data.overview import write_overview
 from world_models.data.preview import Histogram, Part, actions_of, chosen, film, parts_of, sheet
 from world_models.data.store import META_KEYS, EpisodeStore
+from world_models.data.tables import EpisodeLine
 from world_models.envs.spec import EnvSpec, difference
 from world_models.figures.media import save_png, save_video
 from world_models.figures.wording import plain_console
@@ -26,6 +27,7 @@ from world_models.runs.metrics import Value
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
+from world_models.runs.rows import TimingRow
 from world_models.runs.run import PATH, RUNTIME, Run
 
 log = logging.getLogger(__name__)
@@ -196,6 +198,10 @@ STAGE = Stage(
     LookConfig,
     execute,
     gives=Product("episodes", "episodes/manifest.json"),
+    tables={
+        "episodes": EpisodeLine,
+        "timing": TimingRow,
+    },
     stands_for="rollout",
     resolve=resolve,
     look=look,

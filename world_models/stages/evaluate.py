@@ -16,9 +16,11 @@ from world_models.agents.token_agent import TokenAgent
 from world_models.agents.trained import load_player
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
+from world_models.data.tables import SetAsideRow
 from world_models.envs.spec import EnvSpec
 from world_models.figures.media import save_video, side_by_side
 from world_models.measures.pixel_evaluation import evaluate_pixel_world
+from world_models.measures.rows import CalibrationBin, HeadScore, HorizonRow
 from world_models.pools.choose import open_pool
 from world_models.pools.pool import DEADLINE, Pool
 from world_models.runs.files import write_json
@@ -306,6 +308,13 @@ STAGE = Stage(
     execute,
     needs=("controller", "pixel", "actor_critic", "rem"),
     gives=Product("scores", "scores.json"),
+    tables={
+        "rollout_metrics": HorizonRow,
+        "calibration": CalibrationBin,
+        "calibration_scores": HeadScore,
+        "quarantine": SetAsideRow,
+        "timing": TimingRow,
+    },
     resolve=resolve,
     on_own_backend=True,
     plays_agents=True,

@@ -9,6 +9,7 @@ from pathlib import Path
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.overview import write_overview
 from world_models.data.store import EpisodeStore, StoreWriter
+from world_models.data.tables import EpisodeLine
 from world_models.envs.make import make_vector_env
 from world_models.play.cast import Cast, Driver, Place
 from world_models.play.controls import LONGEST_HORIZON, Controls, require
@@ -25,6 +26,7 @@ from world_models.play.window import Window, require_screen
 from world_models.runs.folder import display_path
 from world_models.runs.numbers import require_positive
 from world_models.runs.provenance import versions
+from world_models.runs.rows import TimingRow
 from world_models.runs.run import PATH, RUNTIME, Run
 from world_models.runs.threads import use_threads
 
@@ -248,6 +250,10 @@ STAGE = Stage(
     execute,
     needs=("controller", "mdrnn", "pixel", "token_world", "actor_critic", "rem", "rollout"),
     gives=Product("episodes", "episodes/manifest.json"),
+    tables={
+        "episodes": EpisodeLine,
+        "timing": TimingRow,
+    },
     stands_for="rollout",
     resolve=resolve,
     on_own_backend=True,

@@ -30,6 +30,7 @@ from world_models.data.store import (
     split_episodes,
     write_shard,
 )
+from world_models.data.tables import EpisodeLine, SetAsideRow
 from world_models.envs.actions import ActionSpace
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.envs.spec import difference
@@ -41,6 +42,7 @@ from world_models.runs.past import part_folder
 from world_models.runs.places import led_to
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
+from world_models.runs.rows import TimingRow
 from world_models.runs.run import PATH, RUNTIME, Run
 from world_models.runs.seeding import Purpose, fresh_seeds
 
@@ -290,5 +292,10 @@ STAGE = Stage(
     RolloutConfig,
     execute,
     gives=Product("episodes", "episodes/manifest.json"),
+    tables={
+        "episodes": EpisodeLine,
+        "timing": TimingRow,
+        "quarantine": SetAsideRow,
+    },
     resolve=resolve,
 )

@@ -15,12 +15,13 @@ from world_models.learning.token_world import TokenWorldLearner
 from world_models.learning.token_world_config import TokenWorldLearning
 from world_models.measures.token_dreams import DreamWindows, count_rows, dreamt, horizon_rows
 from world_models.measures.token_pictures import dream_strip
-from world_models.measures.token_rows import CountRow, TokenWorldRow
+from world_models.measures.token_rows import CountRow, TokenHorizonRow, TokenStepRow, TokenWorldRow
 from world_models.measures.tokens import TokenStatistics
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
+from world_models.runs.rows import TimingRow
 from world_models.runs.run import BUDGET, RUNTIME, Run
 from world_models.runs.schedule import until_next
 from world_models.worlds.tokenizing import load_tokenizer
@@ -184,6 +185,13 @@ STAGE = Stage(
     execute,
     needs=("tokenizer",),
     gives=Product("token_world", "checkpoints/best.pt"),
+    tables={
+        "metrics": TokenStepRow,
+        "val_metrics": TokenWorldRow,
+        "open_loop": TokenHorizonRow,
+        "counts": CountRow,
+        "timing": TimingRow,
+    },
     resolve=resolve,
     played_in="pixel",
 )

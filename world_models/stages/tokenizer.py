@@ -18,7 +18,7 @@ from world_models.learning.tokenizer_learner import KIND, TokenizerLearner, enco
 from world_models.measures.codebook import copy_row, tokenizer_quality
 from world_models.measures.codebook_pictures import codes_in_use
 from world_models.measures.rows import BaselineRow
-from world_models.measures.tokenizer_rows import TokenizerRow
+from world_models.measures.tokenizer_rows import TokenizerRow, TokenizerStepRow
 from world_models.measures.vision import HeldOut
 from world_models.measures.vision_baselines import Sample, baselines
 from world_models.measures.vision_pictures import compared
@@ -29,7 +29,7 @@ from world_models.runs.metrics import MetricsLog, read_rows
 from world_models.runs.numbers import evenly_spaced, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.resuming import Progress
-from world_models.runs.rows import cells
+from world_models.runs.rows import TimingRow, cells
 from world_models.runs.run import BUDGET, RUNTIME, Run
 from world_models.runs.schedule import until_next
 
@@ -213,5 +213,11 @@ STAGE = Stage(
     execute,
     needs=("rollout",),
     gives=Product("tokenizer", "checkpoints/best.pt"),
+    tables={
+        "metrics": TokenizerStepRow,
+        "val_metrics": TokenizerRow,
+        "baselines": BaselineRow,
+        "timing": TimingRow,
+    },
     resolve=resolve,
 )

@@ -7,9 +7,17 @@ import numpy as np
 
 from world_models.agents.agent import Agent
 from world_models.config.stage import Product, Stage
+from world_models.measures.search_rows import (
+    DreamtRow,
+    GenerationRow,
+    PublishedRow,
+    QuarantineRow,
+    SelectionRow,
+)
 from world_models.runs.checkpoint import save_checkpoint
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.progress import ProgressBar
+from world_models.runs.rows import TimingRow
 from world_models.runs.run import Run
 from world_models.search.layout import layout_for
 from world_models.search.search import RATE_KNOWN_AFTER, Search
@@ -116,6 +124,14 @@ STAGE = Stage(
     execute,
     needs=("mdrnn",),
     gives=Product("agent", "agent.pt"),
+    tables={
+        "metrics": GenerationRow,
+        "selection": SelectionRow,
+        "dreamt": DreamtRow,
+        "reference": PublishedRow,
+        "quarantine": QuarantineRow,
+        "timing": TimingRow,
+    },
     resolve=resolve,
     evaluated_by="evaluate",
     played_in="dream",

@@ -6,12 +6,22 @@ from dataclasses import replace
 from world_models.config.stage import Product, Stage
 from world_models.data.chunks import read_chunks
 from world_models.data.datasets import LatentSequenceDataset
+from world_models.measures.rows import (
+    CalibrationBin,
+    EndRow,
+    HeadScore,
+    LikelihoodRow,
+    MemoryRow,
+    MemoryStepRow,
+    OpenLoopRow,
+    RareMemoryRow,
+)
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN, MDRNNCell
 from world_models.runs import seeding
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.progress import ProgressBar
-from world_models.runs.rows import cells
+from world_models.runs.rows import TimingRow, cells
 from world_models.runs.run import Run
 from world_models.runs.schedule import Every
 from world_models.runs.training import Training
@@ -144,6 +154,17 @@ STAGE = Stage(
     execute,
     needs=("vae",),
     gives=Product("mdrnn", "checkpoints/best.pt"),
+    tables={
+        "metrics": MemoryStepRow,
+        "val_metrics": MemoryRow,
+        "likelihood": LikelihoodRow,
+        "open_loop": OpenLoopRow,
+        "calibration": CalibrationBin,
+        "calibration_scores": HeadScore,
+        "ends": EndRow,
+        "rare": RareMemoryRow,
+        "timing": TimingRow,
+    },
     resolve=resolve,
     played_in="dream",
 )

@@ -7,11 +7,13 @@ from world_models.data.loading import (
     upstream_episodes,
 )
 from world_models.data.store import EpisodeStore
+from world_models.measures.rows import HeadScore, HorizonRow, PixelRow, PixelStepRow
 from world_models.models.pixel import (
     PixelModel,
 )
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.progress import ProgressBar
+from world_models.runs.rows import TimingRow
 from world_models.runs.run import Run
 from world_models.runs.schedule import Every, Phase, phases
 from world_models.runs.training import Training
@@ -87,6 +89,13 @@ STAGE = Stage(
     execute,
     needs=("rollout",),
     gives=Product("pixel", "checkpoints/best.pt"),
+    tables={
+        "metrics": PixelStepRow,
+        "val_metrics": PixelRow,
+        "val_rollout_metrics": HorizonRow,
+        "val_head_scores": HeadScore,
+        "timing": TimingRow,
+    },
     resolve=resolve,
     evaluated_by="evaluate",
     played_in="pixel",

@@ -14,11 +14,14 @@ from world_models.learning.behaviour import BehaviourLearner, require_discrete
 from world_models.learning.judging import judge_agent, judge_chance
 from world_models.learning.token_world import TokenWorldLearner
 from world_models.learning.tokenizer import build as build_tokenizer
-from world_models.measures.played import EpochRow
+from world_models.measures.played import BehaviourStepRow, EpochRow, PlayedRow
+from world_models.measures.token_rows import TokenStepRow, TokenWorldRow
+from world_models.measures.tokenizer_rows import TokenizerRow, TokenizerStepRow
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.parsing import Count
 from world_models.runs.resuming import Progress
+from world_models.runs.rows import TimingRow
 from world_models.runs.run import Run
 from world_models.stages.rem.config import RemConfig
 from world_models.stages.rem.replay import Replay
@@ -151,6 +154,18 @@ STAGE = Stage(
     RemConfig,
     execute,
     gives=Product("agent", "agent.pt"),
+    tables={
+        "tokenizer_metrics": TokenizerStepRow,
+        "tokenizer_val_metrics": TokenizerRow,
+        "tokenizer_timing": TimingRow,
+        "world_metrics": TokenStepRow,
+        "world_val_metrics": TokenWorldRow,
+        "world_timing": TimingRow,
+        "behaviour_metrics": BehaviourStepRow,
+        "behaviour_epochs": EpochRow,
+        "behaviour_played": PlayedRow,
+        "behaviour_timing": TimingRow,
+    },
     resolve=resolve,
     evaluated_by="evaluate",
     played_in="game",

@@ -8,13 +8,13 @@ import torch
 from world_models.config.stage import Product, Stage
 from world_models.data.datasets import ObservationDataset, batches, to_float
 from world_models.data.loading import upstream_episodes
-from world_models.measures.rows import BaselineRow
+from world_models.measures.rows import BaselineRow, BlobRow, RareVisionRow, VisionRow, VisionStepRow
 from world_models.measures.vision import HeldOut, log_line
 from world_models.models.convvae import ConvVAE
 from world_models.runs import seeding
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.progress import ProgressBar
-from world_models.runs.rows import cells
+from world_models.runs.rows import TimingRow, cells
 from world_models.runs.run import Run
 from world_models.runs.schedule import Every
 from world_models.runs.threads import computing_with
@@ -153,5 +153,13 @@ STAGE = Stage(
     execute,
     needs=("rollout",),
     gives=Product("vae", "checkpoints/best.pt"),
+    tables={
+        "metrics": VisionStepRow,
+        "val_metrics": VisionRow,
+        "baselines": BaselineRow,
+        "blobs": BlobRow,
+        "rare": RareVisionRow,
+        "timing": TimingRow,
+    },
     resolve=resolve,
 )
