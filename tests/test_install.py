@@ -21,14 +21,20 @@ ROOT = Path(__file__).parents[1]
 PAGES = [
     "README.md",
     "docs/running.md",
-    "docs/controller.md",
-    "docs/next_frames.md",
-    "docs/tokens.md",
+    "docs/stages/controller.md",
+    "docs/stages/pixel.md",
+    "docs/stages/tokenizer.md",
     "docs/data.md",
-    "docs/play.md",
+    "docs/sweeps.md",
+    "docs/stages/rollout.md",
+    "docs/stages/convert.md",
+    "docs/stages/export.md",
+    "docs/stages/pipeline.md",
+    "docs/stages/report.md",
+    "docs/stages/play.md",
 ]
 """The pages whose commands work."""
-WALK = ["README.md", "docs/next_frames.md"]
+WALK = ["README.md", "docs/stages/pixel.md"]
 """Those whose stages feed each other in the order in which they are typed."""
 
 
@@ -225,7 +231,7 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
 
 def test_readme_notebook_lines_run(finished: Path, tmp_path: Path) -> None:
     blocks = re.findall(
-        r"```python\n(.*?)```", text_of(["docs/running.md", "docs/next_frames.md"]), re.DOTALL
+        r"```python\n(.*?)```", text_of(["docs/running.md", "docs/stages/pixel.md"]), re.DOTALL
     )
     assert (
         main(

@@ -34,7 +34,7 @@ class TokenWorldLearning:
     grad_clip: float = 10.0  # largest norm of a gradient; 0: any
     reward_weight: float = 1.0  # of the reward in the loss
     done_weight: float = 1.0  # of a step that ends its episode; any other has 1
-    # as published, where we do otherwise: see docs/tokens.md
+    # as published, where we do otherwise: see docs/stages/token_world.md
     parity: bool = False
     precision: Precision = Precision.auto  # arithmetic of an update
 

@@ -9,7 +9,7 @@ Its transitions lie end to end, and a table says where each episode begins.
     attributes  N_TRANSITIONS, N_GAMES, CHUNK_SIZE, STATE_SHAPE, ACTION_DIM
 
 The arrays may be longer than the attributes say: HumbleRL grows them ahead of need.
-docs/interchange.md names what we add.
+docs/stages/convert.md names what we add.
 """
 
 import importlib
