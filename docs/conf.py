@@ -12,18 +12,19 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
 
 project = "world_models"
 copyright = "world_models contributors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "tables", "listings"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "tables", "listings", "formulas"]
 
 root_doc = "docs/index"
 include_patterns = ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**.md"]
 exclude_patterns = [".*", "*.egg-info", "build", "dist", "docs/_build", "outputs", "tests"]
 
-myst_enable_extensions = ["attrs_inline", "colon_fence"]
+myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 4
 
 nitpicky = True
 
 templates_path = ["_templates"]
+html_math_renderer = "mathml"
 html_theme = "furo"
 html_title = "world_models"
 html_static_path = ["_static"]
