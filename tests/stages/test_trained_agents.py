@@ -42,7 +42,7 @@ def test_an_agent_is_played_by_name_and_by_file(
 def test_half_precision_is_half_as_large_and_plays_alike(finished: Path, catcher: Path) -> None:
     whole = finished / "controller/agent.pt"
     assert catcher.stat().st_size < 0.55 * whole.stat().st_size
-    ours, theirs = world_models.load(catcher), world_models.load(whole)
+    ours, theirs = (world_models.load(path).agent for path in (catcher, whole))
     assert ours.inputs == theirs.inputs and ours.world.device.type == "cpu"
     frames = np.random.default_rng(0).integers(0, 255, (4, 64, 64, 3), np.uint8)
     latents = [agent.world.encode(frames) for agent in (ours, theirs)]
