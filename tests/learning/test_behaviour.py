@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from learning.toys import LampWorld, TwoCodes, lamp_episodes
+from learning.toys import Corridor, DarkCodes, LampWorld, TwoCodes, lamp_episodes
 
 from world_models.envs.actions import ActionSpace
 from world_models.envs.config import Backend
@@ -122,6 +122,20 @@ def test_it_learns_from_what_was_really_done(tmp_path: Path, bar: ProgressBar) -
         rows = tiles[(torch.arange(32) + 32 * number) % len(tiles)]
         learner.learn_real(TwoCodes(), episodes, rows, metrics, bar)
     assert share_of_right(learner) > 0.9
+
+
+def test_it_finds_its_way_by_where_things_are(tmp_path: Path, bar: ProgressBar) -> None:
+    """From all 20 places of a corridor the likelier step is the one towards the goal."""
+    world, tokenizer = Corridor(5), DarkCodes(5)
+    cfg = replace(CFG, burn_in=0, horizon=4, discount=0.9)
+    learner = BehaviourLearner(cfg, run_in(tmp_path), tokenizer.grid, tokenizer.code_size)
+    learner.learn(tokenizer, world, world.episodes(), 80, log_of(learner), bar)
+    places = world.everywhere()
+    with torch.no_grad():
+        codes = tokenizer.codes(world.tokens(places))
+        logits = learner.model.see(codes, learner.model.begin(len(codes))).logits
+    right = logits.argmax(1) == (places.goal > places.walker).long()
+    assert right.float().mean() > 0.95
 
 
 def share_of_right(learner: BehaviourLearner) -> float:

@@ -1,4 +1,4 @@
-"""A world of two tokens that is known by heart, and a tokenizer of its frames."""
+"""Worlds of tokens that are known by heart, and tokenizers of their frames."""
 
 from typing import NamedTuple
 
@@ -82,3 +82,68 @@ def lamp_episodes(lengths: list[int], seed: int = 0, right: bool = True) -> Toke
         lengths=counts,
         has_final_frame=True,
     )
+
+
+class DarkCodes(Tokenizer):
+    """Ground, walker and goal on a row of tiles; most of each vector is the dark around it."""
+
+    def __init__(self, tiles: int) -> None:
+        super().__init__()
+        self.vocabulary, self.code_size, self.grid = 3, 12, (1, tiles)
+        book = torch.full((3, 12), -0.8)
+        book[1, :4], book[2, 4:6] = 0.5, 0.9
+        self.book = book
+
+    @property
+    def table(self) -> Tensor:
+        return self.book
+
+
+class Walk(NamedTuple):
+    # (B,) int64: the tile of each
+    walker: Tensor
+    goal: Tensor
+
+
+class Corridor:
+    """Action 0 goes left, 1 right; to come to the goal brings 1 and the end."""
+
+    context = 1
+
+    def __init__(self, tiles: int) -> None:
+        self.tiles = tiles
+
+    def everywhere(self) -> Walk:
+        """Walker and goal on any two tiles."""
+        pairs = torch.cartesian_prod(torch.arange(self.tiles), torch.arange(self.tiles))
+        return Walk(*pairs[pairs[:, 0] != pairs[:, 1]].T)
+
+    def after(self, tokens: Tensor, actions: Tensor) -> Walk:
+        row = tokens[:, -1, 0]
+        return Walk((row == 1).int().argmax(1), (row == 2).int().argmax(1))
+
+    def advance(self, state: Walk, actions: Tensor, draws: Draws) -> Advance[Walk]:
+        walker = (state.walker + 2 * actions.argmax(1) - 1).clamp(0, self.tiles - 1)
+        there = walker == state.goal
+        return Advance(Walk(walker, state.goal), there.float(), torch.where(there, -NEVER, NEVER))
+
+    def tokens(self, state: Walk) -> Tensor:
+        rows = torch.arange(len(state.walker))
+        tokens = torch.zeros(len(rows), self.tiles, dtype=torch.int64)
+        tokens[rows, state.goal] = 2
+        tokens[rows, state.walker] = 1
+        return tokens[:, None]
+
+    def episodes(self) -> TokenEpisodes:
+        """One of a step from everywhere."""
+        tokens = self.tokens(self.everywhere()).repeat_interleave(2, 0)
+        count = len(tokens) // 2
+        return TokenEpisodes(
+            tokens=tokens.short(),
+            actions=torch.eye(2).repeat(count, 1),
+            rewards=torch.zeros(2 * count),
+            done=torch.tensor([TRUNCATED, RUNNING], dtype=torch.uint8).repeat(count),
+            starts=2 * torch.arange(count),
+            lengths=torch.ones(count, dtype=torch.int64),
+            has_final_frame=True,
+        )

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from world_models.models.actor_critic import ActorCritic, ActorState, draw_actions
+from world_models.models.actor_critic import ActorCritic, ActorState, Usual, draw_actions
 from world_models.models.draws import StreamDraws
 
 SIZES = (6, (2, 3), 4)
@@ -73,6 +73,37 @@ def test_a_row_depends_on_no_row_beside_it() -> None:
     state = model.burn_in(codes, actions, valid)
     turned = model.burn_in(codes.flip(0), actions.flip(0), valid)
     torch.testing.assert_close(turned.h.flip(0), state.h)
+
+
+def test_what_is_usual_is_the_mean_of_what_was_seen() -> None:
+    """Of all batches alike at first, and later mostly of the newest."""
+    usual = Usual((6, 2, 3), decay=0.75)
+    batches = torch.randn(10, 5, 6, 2, 3, generator=torch.Generator().manual_seed(2))
+    expected = torch.zeros(6, 2, 3)
+    for number, batch in enumerate(batches):
+        kept = min(0.75, number / (number + 1))
+        expected = kept * expected + (1 - kept) * batch.mean(0)
+        usual.take_in(batch)
+        torch.testing.assert_close(usual.mean, expected)
+        if number < 4:
+            torch.testing.assert_close(usual.mean, batches[: number + 1].mean((0, 1)))
+    torch.testing.assert_close(usual(batches[0]), batches[0] - expected)
+
+
+def test_what_all_frames_share_changes_nothing() -> None:
+    """The LSTM reads the same, of mean 0 and deviation 1, whatever is added to every frame."""
+    codes, _ = history(32, 1)
+    codes = codes[:, 0]
+    ground = 5 * torch.randn(6, 2, 3, generator=torch.Generator().manual_seed(3))
+    read = []
+    for shared in (0, ground):
+        model = model_of(centred=True)
+        model.get_used_to(codes + shared)
+        read.append(model.features(codes + shared))
+    torch.testing.assert_close(*read, atol=1e-4, rtol=0)
+    scaled = model.convs[:-1](1e-3 * codes)
+    torch.testing.assert_close(scaled.mean(1), torch.zeros(32), atol=1e-5, rtol=0)
+    torch.testing.assert_close(scaled.var(1, correction=0), torch.ones(32), atol=1e-2, rtol=0)
 
 
 @pytest.mark.parametrize("value_bins", [128, 0])

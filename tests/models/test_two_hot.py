@@ -73,3 +73,11 @@ def test_the_best_distribution_has_the_mean_of_the_targets() -> None:
 def test_bins_that_cannot_be_are_refused() -> None:
     with pytest.raises(ValueError, match="two-hot has 1 bins"):
         TwoHot(bins=1)
+
+
+def test_it_begins_near_nothing() -> None:
+    two_hot = TwoHot(bins=5, limit=2.0)
+    chances = two_hot.near_nothing().softmax(0)
+    wanted = torch.tensor([math.exp(-4), math.exp(-2), 1, math.exp(-2), math.exp(-4)])
+    torch.testing.assert_close(chances, wanted / wanted.sum())
+    assert two_hot.decode(two_hot.near_nothing()) == 0

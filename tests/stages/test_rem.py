@@ -4,15 +4,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from commands import newest, small
 from equality import assert_equal_runs, fails_at
 
 import world_models
 from world_models.agents.token_agent import TokenAgent
+from world_models.chains.catalogue import schemas
+from world_models.config.compose import compose_config
+from world_models.config.schema import register
 from world_models.data.store import EpisodeStore
+from world_models.envs.preprocess import Preprocessing
 from world_models.learning.behaviour import BehaviourLearner
 from world_models.learning.token_world import TokenWorldLearner
 from world_models.learning.tokenizer import PatchLearner
+from world_models.learning.tokenizer_config import make_tokenizer
 from world_models.main import main
 from world_models.runs.files import read_json
 from world_models.runs.metrics import read_csv
@@ -105,6 +111,23 @@ def test_a_tokenizer_that_learns_takes_its_turns(tmp_path: Path) -> None:
     assert run_rem(tmp_path, *(f"stage.tokenizer.{key}" for key in keys), "stage.epochs=3") == 0
     assert int(read_csv(newest(tmp_path) / "tokenizer_metrics.csv")[-1]["step"]) == 3 * 4
     assert len(read_csv(newest(tmp_path) / "world_metrics.csv"))
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [("rem_pellet", 9), ("rem_minatar", 25), ("rem_atari", 64), ("rem_coinrun_world", 64)],
+)
+def test_an_experiment_begins_with_one_word(name: str, tokens: int) -> None:
+    """Its models can be made of its frames, and nobody learns before what they learn from."""
+    register(schemas())
+    config = compose_config([f"experiment={name}"]).config
+    frames = Preprocessing((0, 0, 0, 0), config.env.size, False)
+    with torch.device("meta"):
+        tokenizer = make_tokenizer(config.stage.tokenizer, frames)
+    config.stage.world.check(tokenizer, 5)
+    assert tokenizer.grid[0] * tokenizer.grid[1] == tokens
+    turns = config.stage.schedule
+    assert turns.tokenizer.first <= turns.world.first <= turns.behaviour.first
 
 
 def test_a_turn_is_due_from_its_first_epoch_to_its_last() -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 
-from world_models.data.token_episodes import TokenEpisodes
+from world_models.data.token_episodes import History, TokenEpisodes
 from world_models.envs.spec import EnvSpec
 from world_models.learning.rollouts import Imagination, Rollout, imagined, real
 from world_models.losses import actor_critic_loss, lambda_returns, standardised
@@ -46,7 +46,7 @@ class BehaviourLearning:
     discount: float = 0.97  # of a reward, for each step until it comes
     trace: float = 0.95  # lambda of the returns
     entropy_weight: float = 0.03  # of the entropy of the actions in the loss
-    learning_rate: float = 3e-4  # of AdamW
+    learning_rate: float = 1e-3  # of AdamW
     weight_decay: float = 0.01  # of AdamW
     grad_clip: float = 3.0  # largest norm of a gradient; 0: any
     # as published: values are one number, advantages are as they are, and steps after an imagined
@@ -139,7 +139,7 @@ class BehaviourLearner:
         device = self.run.device.value
         for _ in range(updates):
             rows = places[self._chosen(len(places))]
-            history = on_device(episodes.history(rows, max(self.cfg.burn_in + 1, context)), device)
+            history = self._before(tokenizer, episodes, rows, max(self.cfg.burn_in + 1, context))
             draws = StreamDraws(self._generator("draws", device))
             rollout = imagined(
                 self.model,
@@ -167,10 +167,18 @@ class BehaviourLearner:
         """
         self.model.train()
         device = self.run.device.value
-        history = on_device(episodes.history(rows, self.cfg.burn_in + 1), device)
+        history = self._before(tokenizer, episodes, rows, self.cfg.burn_in + 1)
         stretch = on_device(episodes.stretch(rows, self.cfg.horizon), device)
         self._update(real(self.model, tokenizer, history, stretch), metrics)
         bar.advance(1, len(rows) * self.cfg.horizon)
+
+    def _before(
+        self, tokenizer: Tokenizer, episodes: TokenEpisodes, rows: Tensor, steps: int
+    ) -> History:
+        """The `steps` frames up to those of the rows (B,), which the model takes for usual."""
+        history = on_device(episodes.history(rows, steps), self.run.device.value)
+        self.model.get_used_to(tokenizer.codes(history.tokens[:, -1]))
+        return history
 
     def _chosen(self, count: int) -> Tensor:
         """The items of this step's batch, uniform among `count`."""
@@ -203,6 +211,7 @@ def make_actor_critic(
         hidden=cfg.hidden,
         action_inputs=cfg.action_inputs,
         value_bins=0 if cfg.parity else 128,
+        centred=not cfg.parity,
     )
 
 

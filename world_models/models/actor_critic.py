@@ -29,12 +29,43 @@ class Opinion(NamedTuple):
     state: ActorState
 
 
+class Usual(nn.Module):
+    """A running mean of maps of codes, which are read as differences from it."""
+
+    # (D, gh, gw)
+    mean: Tensor
+    # how many batches it was told of
+    batches: Tensor
+
+    def __init__(self, shape: Sequence[int], decay: float = 0.99) -> None:
+        """It keeps min(decay, n / (n+1)) of itself, n batches so far: at first all count alike."""
+        super().__init__()
+        self.decay = decay
+        self.register_buffer("mean", torch.zeros(*shape))
+        self.register_buffer("batches", torch.zeros((), dtype=torch.int64))
+
+    def forward(self, codes: Tensor) -> Tensor:
+        """codes (B, D, gh, gw) -> the same shape."""
+        return codes - self.mean
+
+    @torch.no_grad()
+    def take_in(self, codes: Tensor) -> None:
+        """Take in a batch of maps (B, D, gh, gw)."""
+        kept = (self.batches / (self.batches + 1)).clamp(max=self.decay)
+        self.mean.lerp_(codes.mean(0), 1 - kept)
+        self.batches += 1
+
+
 class ActorCritic(nn.Module):
     """Two convolutions over a map of codes, an LSTM cell, a linear actor and a linear critic.
 
     Actor and critic share all before them. What was done is another step of the LSTM, if
     `action_inputs`: an agent whose actions are drawn cannot know them otherwise. `value_bins` 0:
     values are one number, as published, and else two-hot.
+
+    `centred`: it reads how codes differ from what is usual at their place, and what the LSTM reads
+    has mean 0 and deviation 1 (Ba et al. 2016). Without, as published, frames that share most of
+    their codes look alike to the LSTM, and a policy leans to one action before it sees them apart.
     """
 
     def __init__(
@@ -47,6 +78,7 @@ class ActorCritic(nn.Module):
         hidden: int = 512,
         action_inputs: bool = True,
         value_bins: int = 128,
+        centred: bool = False,
     ) -> None:
         """`grid`: rows and columns of a map.
 
@@ -61,9 +93,11 @@ class ActorCritic(nn.Module):
             "hidden": hidden,
             "action_inputs": action_inputs,
             "value_bins": value_bins,
+            "centred": centred,
         }
         self.hidden = hidden
         half = max(1, channels // 2)
+        self.usual = Usual((code_size, *grid)) if centred else None
         self.convs = nn.Sequential(
             nn.Conv2d(code_size, channels, 3, padding=1),
             nn.SiLU(),
@@ -71,6 +105,7 @@ class ActorCritic(nn.Module):
             nn.SiLU(),
             nn.Flatten(),
             nn.Linear(half * grid[0] * grid[1], hidden),
+            *([nn.LayerNorm(hidden)] if centred else []),
             nn.SiLU(),
         )
         self.cell = nn.LSTMCell(hidden, hidden)
@@ -78,19 +113,29 @@ class ActorCritic(nn.Module):
         self.actor = nn.Linear(hidden, actions)
         self.critic = nn.Linear(hidden, value_bins or 1)
         self.two_hot = TwoHot(value_bins) if value_bins else None
-        if value_bins:
-            # the outermost bins stand for thousands: at first nothing may lean towards them
+        if self.two_hot is not None:
             nn.init.zeros_(self.critic.weight)
-            nn.init.zeros_(self.critic.bias)
+            with torch.no_grad():
+                self.critic.bias.copy_(self.two_hot.near_nothing())
 
     def begin(self, rows: int) -> ActorState:
         """The memory of `rows` episodes of which nothing was seen."""
         empty = self.actor.weight.new_zeros(rows, self.hidden)
         return ActorState(empty, empty)
 
+    def get_used_to(self, codes: Tensor) -> None:
+        """Take in what is usual: codes (B, D, gh, gw) of frames that were really seen."""
+        if self.usual is not None:
+            self.usual.take_in(codes)
+
+    def features(self, codes: Tensor) -> Tensor:
+        """codes (B, D, gh, gw) -> what the LSTM reads of them (B, H)."""
+        found: Tensor = self.convs(codes if self.usual is None else self.usual(codes))
+        return found
+
     def see(self, codes: Tensor, state: ActorState) -> Opinion:
         """One step: codes (B, D, gh, gw) of the newest frame."""
-        state = ActorState(*self.cell(self.convs(codes), state))
+        state = ActorState(*self.cell(self.features(codes), state))
         return Opinion(self.actor(state.h), self.critic(state.h), state)
 
     def remember(self, actions: Tensor, state: ActorState) -> ActorState:
@@ -105,7 +150,7 @@ class ActorCritic(nn.Module):
         codes (B, T, D, gh, gw), actions (B, T, A); steps where `valid` (B, T) is False, the first
         ones of a row, did not happen.
         """
-        seen = self.convs(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
+        seen = self.features(codes.flatten(0, 1)).unflatten(0, codes.shape[:2])
         state = self.begin(len(codes))
         for t in range(codes.shape[1]):
             after = self.remember(actions[:, t], ActorState(*self.cell(seen[:, t], state)))

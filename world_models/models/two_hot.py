@@ -27,6 +27,14 @@ class TwoHot(nn.Module):
         places = (places - places.flip(0)) / 2
         self.register_buffer("values", symexp(places).float(), persistent=False)
 
+    def near_nothing(self) -> Tensor:
+        """Logits (bins,) to begin with: a bin at x has a chance as 1 / (1 + |x|)^2; the mean is 0.
+
+        Were all bins alike, what is learned first would be that most of them are empty, and what
+        a head shares with others would be bent to that.
+        """
+        return -2 * symlog(self.values).abs()
+
     def encode(self, numbers: Tensor) -> Tensor:
         """numbers (...) -> shares (..., bins), which are 0 but in two neighbours and sum to 1.
 
