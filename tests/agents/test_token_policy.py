@@ -74,7 +74,7 @@ def test_temperature_0_takes_the_likeliest(agent: TokenAgent) -> None:
 
 def test_an_agent_is_saved_and_loaded(agent: TokenAgent, tmp_path: Path) -> None:
     agent.save(tmp_path / "agent.pt")
-    loaded = world_models.load(tmp_path / "agent.pt")
+    loaded = world_models.load(tmp_path / "agent.pt").agent
     assert isinstance(loaded, TokenAgent)
     assert loaded.env == agent.env and loaded.temperature == 0.5
     envs = pellet(2)

@@ -71,7 +71,7 @@ def test_the_second_iteration_goes_on_from_the_first(iterated: Path, finished: P
     ]
     assert [len(item["history"]) for item in states[1]["segments"]] == [3, 2]
     assert states[1]["segments"][0] == states[0]["segments"][0]
-    agent = world_models.load(iterated)
+    agent = world_models.load(iterated).agent
     assert {item["sha256"] for item in agent.inputs} >= {sha256(iterated / "vae_2" / best)}
     for stage in STAGES:
         assert_equal_runs(finished / stage, iterated / stage)

@@ -34,7 +34,7 @@ def test_ctrl_c_then_resume_equals_uninterrupted(
 
 
 def test_it_leaves_an_agent_and_says_what_it_rests_on(whole: Path) -> None:
-    agent = world_models.load(whole)
+    agent = world_models.load(whole).agent
     assert isinstance(agent, TokenAgent)
     kinds = {item["kind"] for item in read_json(whole / "manifest.json")["inputs"]}
     assert kinds == {"token_world", "tokenizer", "episodes"}

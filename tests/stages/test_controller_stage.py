@@ -50,7 +50,7 @@ def test_the_agent_remembers_how_it_sees(
     finished: Path, tmp_path: Path, keys: list[str], parameters: int
 ) -> None:
     run = search(finished, tmp_path, *keys)
-    agent = world_models.load(run / "agent.pt")
+    agent = world_models.load(run / "agent.pt").agent
     assert agent.controllers["best"].shape == (parameters,)
     wanted = {"features": "zh", "hidden_units": 0, "latent": "mean"}
     given = dict(key.removeprefix("stage.").split("=") for key in keys)
@@ -68,7 +68,7 @@ def test_the_better_of_mean_and_best_candidate_is_the_agent(finished: Path, tmp_
     assert any(float(row["mean"]) != float(row["candidate"]) for row in table)
     told = headline(run)
     assert told is not None and told.value == max(scores)
-    agent = world_models.load(run / "agent.pt")
+    agent = world_models.load(run / "agent.pt").agent
     at_mean = float(table[-1]["mean"]) == max(scores)
     assert np.array_equal(agent.controllers["best"], agent.controllers["mean"]) <= at_mean
 
@@ -140,7 +140,7 @@ def test_a_search_begins_at_what_was_done_in_the_episodes(finished: Path, tmp_pa
     inputs, space = observed.features, world.env.action_space
     np.testing.assert_allclose(state["start"], imitate(inputs, observed.actions, space), atol=1e-6)
     np.testing.assert_allclose(state["mean"], state["start"], atol=1e-6)
-    agent = world_models.load(run / "agent.pt").controllers["mean"]
+    agent = world_models.load(run / "agent.pt").agent.controllers["mean"]
     weight = agent[:-5].reshape(5, -1)
     expected = explained(state["start"].numpy(), inputs, observed.actions, space)
     np.testing.assert_allclose(
@@ -232,7 +232,7 @@ def test_the_best_tested_controller_is_the_agent(finished: Path, tmp_path: Path)
     state = torch.load(run / "checkpoints/last.pt")["best"]
     told = headline(run)
     assert told is not None and told.value == state["score"] == pytest.approx(best)
-    controllers = world_models.load(run / "agent.pt").controllers
+    controllers = world_models.load(run / "agent.pt").agent.controllers
     assert np.array_equal(controllers["best"], state["vector"].numpy().astype(np.float32))
 
 

@@ -37,7 +37,7 @@ def dreamt(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_fitness_is_dreamt_and_the_agent_is_chosen_for_real(dreamt: Path, finished: Path) -> None:
-    agent = world_models.load(dreamt / "agent.pt")
+    agent = world_models.load(dreamt / "agent.pt").agent
     last = agent.controllers["mean"]
     envs = make_vector_env(agent.env, Backend.auto, 4)
     real = play(envs, WorldModelPolicy(agent.world, last[None]), fixed_seeds(Purpose.selection, 4))
@@ -137,7 +137,7 @@ def test_candidates_dream_the_frames_of_a_pixel_model(finished: Path, tmp_path: 
     run = search(finished, tmp_path, *keys)
     state = torch.load(run / "checkpoints/last.pt")
     told = np.array(state["segments"][0]["history"][0])
-    agent = world_models.load(run / "agent.pt")
+    agent = world_models.load(run / "agent.pt").agent
     env = open_dream(pixel, 3, 4)
     seeds = fresh_seeds(Purpose.search, 2, 0, "generation", 0)
     for vector, fitness in zip(first_candidates(state), told, strict=True):

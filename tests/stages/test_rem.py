@@ -96,7 +96,7 @@ def test_real_steps_are_learned_from_in_the_epoch_in_which_they_were_done(whole:
 
 
 def test_the_run_leaves_an_agent_that_is_played_and_a_page(whole: Path, tmp_path: Path) -> None:
-    agent = world_models.load(whole)
+    agent = world_models.load(whole).agent
     assert isinstance(agent, TokenAgent)
     assert main(small("evaluate", f"upstream={whole}", f"outputs={tmp_path / 'scores'}")) == 0
     assert read_json(newest(tmp_path / "scores") / "scores.json")["episodes"] == 5
