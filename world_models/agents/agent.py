@@ -14,6 +14,7 @@ from world_models.agents.planning import PlanningPolicy, planner
 from world_models.agents.playing import Playing
 from world_models.agents.sequences import PlanConfig
 from world_models.models.controller import ControllerInputs, num_parameters
+from world_models.models.convvae import VAES, ConvVAE
 from world_models.runs.checkpoint import Weights, load_checkpoint, save_checkpoint
 from world_models.runs.parsing import Count, Input, Stored, Text, damaged
 from world_models.runs.provenance import versions
@@ -186,7 +187,11 @@ class Agent(Playing):
         """Write agent.pt; `half`: V and M in half precision, which takes half the space."""
         content = {
             "env": self.env.to_dict(),
-            "vae": {"config": self.world.vae.config, "model": _weights(self.world.vae, half)},
+            "vae": {
+                **_kind(self.world.vae),
+                "config": self.world.vae.config,
+                "model": _weights(self.world.vae, half),
+            },
             "mdrnn": {"config": self.world.mdrnn.config, "model": _weights(self.world.mdrnn, half)},
             "controller": {
                 "config": self.world.controller_config,
@@ -225,6 +230,12 @@ class AgentFile(Stored):
     # whether M was trained on them; files of earlier versions do not say
     rewards: bool | None = None
     versions: dict[str, Any]
+
+
+def _kind(vae: ConvVAE) -> dict[str, str]:
+    """The name of a V that is not ours."""
+    name = next(name for name, kind in VAES.items() if type(vae) is kind)
+    return {} if name == "conv" else {"architecture": name}
 
 
 def _weights(module: torch.nn.Module, half: bool) -> dict[str, torch.Tensor]:

@@ -3,7 +3,7 @@
 Here are scripted explorers; the trained agent's is `WorldModelPolicy`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -186,3 +186,12 @@ class CarRacingExplorer:
         if step % 5 == 0:
             return self.moves[generator.choice(5, p=self.weights)]
         return self.held[row]
+
+
+POLICIES: dict[str, Callable[[ActionSpace], Policy]] = {
+    "random": RandomPolicy,
+    "sticky": StickyPolicy,
+    "rightward": RightwardPolicy,
+    "car_racing": CarRacingExplorer,
+}
+"""Policies that need only the space of their actions, by the names that stage=rollout has."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,11 +14,11 @@ from world_models.envs.spec import EnvSpec
 from world_models.models.actor_critic import ActorCritic
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs.checkpoint import Weights, save_checkpoint
-from world_models.runs.parsing import Input, Stored, damaged
+from world_models.runs.parsing import Input, Stored, Text, damaged
 from world_models.runs.provenance import versions
 from world_models.runs.stored_env import spec_of
 from world_models.runs.weights import model_of
-from world_models.worlds.tokenizing import TOKENIZERS
+from world_models.worlds.tokenizing import TOKENIZERS, kind_of
 
 TOKEN_AGENT = "token_agent"
 """The kind of its file."""
@@ -92,7 +92,7 @@ def architecture_of(tokenizer: Tokenizer) -> str:
 
 
 class _Tokenizer(Weights):
-    architecture: Literal["vq", "fsq", "patch"]
+    architecture: Text
 
 
 class TokenAgentFile(Stored):
@@ -108,7 +108,7 @@ class TokenAgentFile(Stored):
 
 def token_agent_of(state: dict[str, Any], path: Path, device: str) -> TokenAgent:
     """The agent in the content of a file of its kind; parts that do not fit are a ValueError."""
-    kind = TOKENIZERS[state["tokenizer"]["architecture"]]
+    kind = kind_of(state["tokenizer"]["architecture"], path)
     tokenizer = model_of(kind, state["tokenizer"], f"{path}, tokenizer").to(device)
     model = model_of(ActorCritic, state["actor_critic"], f"{path}, actor_critic").to(device)
     env = spec_of(state["env"], path)

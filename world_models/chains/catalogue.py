@@ -4,6 +4,7 @@ from importlib import import_module
 from types import ModuleType
 
 from world_models import chains, stages
+from world_models.config.groups import OWN_STAGES
 from world_models.config.stage import Chain, Stage
 
 Row = Stage | Chain
@@ -11,13 +12,13 @@ Row = Stage | Chain
 
 def names() -> list[str]:
     """All stages and chains."""
-    return [*stages.STAGES, *chains.CHAINS]
+    return [*stages.STAGES, *OWN_STAGES, *chains.CHAINS]
 
 
 def row(name: str) -> Row:
     """The row of a stage or chain; a name that is none is a ValueError."""
     module = _file(name)
-    found = module.STAGE if name in stages.STAGES else module.CHAIN
+    found = module.CHAIN if name in chains.CHAINS else module.STAGE
     assert isinstance(found, Row) and found.name == name, found
     return found
 
@@ -30,7 +31,12 @@ def about(name: str) -> str:
 
 def _file(name: str) -> ModuleType:
     if name not in names():
-        raise ValueError(f"stage {name} does not exist in this version")
+        raise ValueError(
+            f"stage {name} does not exist in this version: where it is of your own, run the script "
+            "that adds it"
+        )
+    if name in OWN_STAGES:
+        return OWN_STAGES[name]
     package = "stages" if name in stages.STAGES else "chains"
     return import_module(f"world_models.{package}.{name}")
 

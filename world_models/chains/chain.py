@@ -13,6 +13,7 @@ from world_models.config.schema import Config, check_resumable, flatten, to_yaml
 from world_models.config.stage import Chain, ChainPart, Stage, feeder_of
 from world_models.config.stored import stored_config
 from world_models.envs.make import Backend
+from world_models.measures.own import write_own
 from world_models.report.report import write_report
 from world_models.report.telling import only_telling
 from world_models.runs.past import PastRun
@@ -169,6 +170,7 @@ def run_stage(stage: Stage, config: Config, run: Run) -> None:
     try:
         with run.recording():
             stage.execute(config.stage, run)
+            write_own(stage.name, run.path)
             say_verdict(run)
     finally:
         report(run)

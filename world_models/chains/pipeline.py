@@ -120,7 +120,7 @@ def carried_on(stage: Stage, number: int, cfg: PipelineConfig) -> dict[str, Any]
     suffix = "" if number == 1 else f"_{number}"
     if stage is rollout.STAGE:
         return {
-            "policy": PolicyName.agent,
+            "policy": PolicyName.agent.value,
             "agent": f"../controller{suffix}/agent.pt",
             "extends": f"../rollout{suffix}/episodes/manifest.json",
         }

@@ -253,7 +253,8 @@ def resume(path: Path, overrides: list[str], base: Path | None = None) -> None:
     past = PastRun(path.absolute())
     if past.stage not in catalogue.names():
         raise ValueError(
-            f"{past.name} is a run of stage {past.stage}, which this version does not have"
+            f"{past.name} is a run of stage {past.stage}, which this version does not have: "
+            "where the stage is of your own, run the script that adds it"
         )
     row = catalogue.row(past.stage)
     old = stored_config(past, row.config)

@@ -5,9 +5,14 @@ Hydra is not needed for it.
 
 import re
 from pathlib import Path
+from types import ModuleType
 
 GROUPS = ("stage", "env", "experiment")
 CONFIG_FOLDERS = (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf")
+
+
+OWN_STAGES: dict[str, ModuleType] = {}
+"""Stages that other people's code has added, by name: see `add_stage`."""
 
 
 def config_folder() -> Path:
@@ -21,7 +26,8 @@ def config_folder() -> Path:
 
 def options(group: str) -> list[str]:
     """The choices of a config group."""
-    return sorted(path.stem for path in (config_folder() / group).glob("*.yaml"))
+    own = OWN_STAGES if group == "stage" else ()
+    return sorted([*(path.stem for path in (config_folder() / group).glob("*.yaml")), *own])
 
 
 def no_such_choice(group: str, choice: str) -> str:
@@ -37,6 +43,8 @@ RENAMED = {"pixel_seed84": "pixel_gray84"}
 
 def stage_of(choice: str) -> str:
     """The stage or chain that a file of conf/stage is of: the schema that its defaults name."""
+    if choice in OWN_STAGES:
+        return choice
     path = config_folder() / "stage" / f"{choice}.yaml"
     if not path.is_file():
         raise ValueError(no_such_choice("stage", choice))

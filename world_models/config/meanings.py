@@ -6,13 +6,14 @@ import inspect
 import re
 import textwrap
 import tokenize
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from io import StringIO
 from typing import Any, get_args, get_type_hints
 
+from world_models.runs.choices import names_of
 from world_models.runs.rows import columns
 
 
@@ -41,6 +42,8 @@ def keys_of(config: Any, prefix: str = "") -> Iterator[Key]:
             kinds = _alternatives(hints[item.name])
             choices = {key: text for kind in kinds for key, text in _choices(kind).items()}
             taken = dict.fromkeys(map(_word, kinds))
+            if "table" in item.metadata:
+                choices, taken = _entries(item.metadata), dict.fromkeys(["choice"])
             yield Key(name, value, " or ".join(taken), said.get(item.name, ""), choices)
 
 
@@ -81,6 +84,20 @@ def _choices(kind: Any) -> dict[str, str]:
     inner = [*get_args(kind), kind]
     enums = [item for item in inner if isinstance(item, type) and issubclass(item, Enum)]
     return {member.name: meanings(item).get(member.name, "") for item in enums for member in item}
+
+
+def _entries(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Name -> meaning, of a field that names an entry of a table."""
+    words: list[Enum] = [*metadata["words"]]
+    said = {word.value: meanings(type(word)).get(word.name, "") for word in words}
+    return {
+        name: said.get(name) or _first_line(metadata["table"].get(name))
+        for name in names_of(metadata)
+    }
+
+
+def _first_line(entry: Any) -> str:
+    return (inspect.getdoc(entry) or "").partition("\n")[0].rstrip(".")
 
 
 def _word(kind: Any) -> str:

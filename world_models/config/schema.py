@@ -10,6 +10,7 @@ from typing import Any, cast, get_type_hints
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING, DictConfig, OmegaConf
 
+from world_models.config.groups import OWN_STAGES
 from world_models.envs import families
 from world_models.runs.bounds import require_bounds
 from world_models.runs.device import Device, Precision, Workers, resolve_precision
@@ -88,6 +89,8 @@ def register(stages: dict[str, type]) -> None:
     store.store(group="schema", name="root", node=Config)
     for name, node in stages.items():
         store.store(group="schema/stage", name=name, node=node)
+        if name in OWN_STAGES:
+            store.store(group="stage", name=name, node=node)
     for family in families.FAMILIES:
         store.store(group="schema/env", name=family.name, node=family.config)
     _registered.update(stages)

@@ -1,7 +1,8 @@
 """What a tokenizer is and how it learns, as a user sets it."""
 
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
+from typing import Any
 
 import torch
 
@@ -11,13 +12,14 @@ from world_models.models.perceptual import PerceptualKind
 from world_models.models.tokenizers.fsq import FSQTokenizer
 from world_models.models.tokenizers.patch import PatchTokenizer
 from world_models.models.tokenizers.tokenizer import Tokenizer
-from world_models.models.tokenizers.vq import VQTokenizer
+from world_models.runs.choices import one_of, require_known
 from world_models.runs.device import Precision
 from world_models.runs.numbers import require_not_negative, require_positive
 from world_models.runs.run import PATH, RUNTIME
+from world_models.worlds.tokenizing import TOKENIZERS
 
 
-class TokenizerKind(Enum):
+class TokenizerKind(StrEnum):
     """How frames become tokens."""
 
     vq = "vq"  # a VQ-VAE
@@ -33,7 +35,8 @@ class TokenizerLearning:
     times how different they look, plus, of vq, (features - codes)^2 from both sides.
     """
 
-    kind: TokenizerKind = TokenizerKind.vq  # how frames become tokens
+    # how frames become tokens
+    kind: str = field(default="vq", metadata=one_of(TOKENIZERS, TokenizerKind))
     vocabulary: int = 512  # codes of vq, patches of patch at most
     code_size: int = 128  # of vq: numbers of a code
     commitment: float = 1.0  # of vq: weight with which features are drawn to their codes
@@ -58,6 +61,7 @@ class TokenizerLearning:
     compile: bool = field(default=True, metadata=RUNTIME)  # torch.compile, on cuda only
 
     def __post_init__(self) -> None:
+        require_known("stage", self)
         require_positive("stage", self, "vocabulary", "code_size", "base_channels", "patch_size")
         require_positive("stage", self, "downsamplings", "batch_size", "learning_rate")
         require_positive("stage", self, "val_frames")
@@ -75,16 +79,24 @@ class TokenizerLearning:
     @property
     def learns(self) -> bool:
         """Whether it has weights; `patch` only looks."""
-        return self.kind is not TokenizerKind.patch
+        return not issubclass(TOKENIZERS[self.kind], PatchTokenizer)
 
 
 def make_tokenizer(cfg: TokenizerLearning, frames: Preprocessing) -> Tokenizer:
-    """A new tokenizer of the kind and size that the keys say; its weights are torch's to draw."""
+    """A new tokenizer of the kind and size that the keys say; its weights are torch's to draw.
+
+    A kind that was added takes the keys of the one that it extends.
+    """
+    kind: Any = TOKENIZERS[cfg.kind]
     channels, size = frames.channels, frames.size
-    if cfg.kind is TokenizerKind.patch:
-        return PatchTokenizer(channels, size, cfg.patch_size, cfg.vocabulary, cfg.threshold)
+    made: Tokenizer
+    if issubclass(kind, PatchTokenizer):
+        made = kind(channels, size, cfg.patch_size, cfg.vocabulary, cfg.threshold)
+        return made
     layers = {"base_channels": cfg.base_channels, "downsamplings": cfg.downsamplings}
-    if cfg.kind is TokenizerKind.fsq:
-        return FSQTokenizer(channels, size, list(cfg.levels), **layers)
+    if issubclass(kind, FSQTokenizer):
+        made = kind(channels, size, list(cfg.levels), **layers)
+        return made
     codes = {"vocabulary": cfg.vocabulary, "code_size": cfg.code_size}
-    return VQTokenizer(channels, size, **layers, **codes, commitment=cfg.commitment)
+    made = kind(channels, size, **layers, **codes, commitment=cfg.commitment)
+    return made

@@ -104,7 +104,7 @@ class TokenizerLearner:
 
 def facts_of(cfg: TokenizerLearning, run: Run) -> dict[str, Any]:
     """What checkpoints say beside weights."""
-    facts: dict[str, Any] = {"architecture": cfg.kind.value, "env": run.env.to_dict()}
+    facts: dict[str, Any] = {"architecture": str(cfg.kind), "env": run.env.to_dict()}
     return facts | ({"perceptual": cfg.perceptual.value} if cfg.learns else {})
 
 

@@ -89,3 +89,8 @@ class ConvVAE(nn.Module):
         if noise is None:
             noise = torch.randn(mu.shape, generator=generator, device=mu.device, dtype=mu.dtype)
         return self.decoder(mu + logsigma.exp() * noise), mu, logsigma
+
+
+VAES: dict[str, type[ConvVAE]] = {"conv": ConvVAE}
+"""V by name. One of yours extends `ConvVAE`, takes the same arguments, and has an `encoder` and a
+`decoder`."""

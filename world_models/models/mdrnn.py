@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from world_models.models.cells import CELLS, Unrolled, of_cell
 from world_models.models.draws import Draws
 
 MAX_LOG_SIGMA = 7.0
@@ -44,8 +45,6 @@ class Mixture(Enum):
 class _Predictor(nn.Module):
     """What MDRNN and MDRNNCell share: the sizes, the linear head, the initial state."""
 
-    _network: type[nn.LSTM] | type[nn.LSTMCell]
-
     def __init__(
         self,
         latents: int,
@@ -55,8 +54,9 @@ class _Predictor(nn.Module):
         *,
         mixture: str = "joint",
         sigma_floor: float = 1e-3,
+        cell: str = "lstm",
     ) -> None:
-        """`mixture` is a value of Mixture.
+        """`mixture` is a value of Mixture, `cell` a name in CELLS.
 
         `sigma_floor` is the lowest standard deviation that is ever predicted.
         """
@@ -71,6 +71,9 @@ class _Predictor(nn.Module):
             "mixture": mixture,
             "sigma_floor": sigma_floor,
         }
+        if cell != "lstm":
+            # what was always so is not said
+            self.config["cell"] = cell
         self.latents = latents
         self.actions = actions
         self.hiddens = hiddens
@@ -78,7 +81,11 @@ class _Predictor(nn.Module):
         self.mixture = Mixture(mixture)
         self.sigma_floor = sigma_floor
         self.gmm_linear = nn.Linear(hiddens, (2 * latents + self._choices) * gaussians + 2)
-        self.rnn = self._network(actions + latents, hiddens)
+        self.rnn = self._network(cell, actions + latents, hiddens)
+
+    def _network(self, cell: str, inputs: int, hiddens: int) -> nn.Module:
+        """What remembers."""
+        raise NotImplementedError
 
     @property
     def _choices(self) -> int:
@@ -138,8 +145,11 @@ class _Predictor(nn.Module):
 class MDRNN(_Predictor):
     """M over whole sequences, for training (Ha & Schmidhuber 2018, appendix A.2)."""
 
-    rnn: nn.LSTM
-    _network = nn.LSTM
+    def _network(self, cell: str, inputs: int, hiddens: int) -> nn.Module:
+        """See _Predictor."""
+        return (
+            nn.LSTM(inputs, hiddens) if cell == "lstm" else Unrolled(CELLS[cell](inputs, hiddens))
+        )
 
     def forward(self, actions: Tensor, latents: Tensor) -> Prediction:
         """actions (T, B, A), latents (T, B, L) -> what follows each step.
@@ -173,9 +183,17 @@ class MDRNN(_Predictor):
         h, c = hidden
         outputs = []
         for given in torch.cat([actions, latents * masks.z], dim=-1):
-            h, c = torch.lstm_cell(given, (h * masks.h, c), *self.rnn.all_weights[0])
+            h, c = self._step(given, (h * masks.h, c))
             outputs.append(h)
         return torch.stack(outputs), (h, c)
+
+    def _step(self, given: Tensor, hidden: Hidden) -> Hidden:
+        """One step: what is read (B, A+L) and the state -> the next state."""
+        if isinstance(self.rnn, Unrolled):
+            after: Hidden = self.rnn.cell(given, hidden)
+            return after
+        weights: Any = self.rnn.all_weights
+        return torch.lstm_cell(given, hidden, *weights[0])
 
     def carry_on(
         self,
@@ -204,17 +222,18 @@ class MDRNN(_Predictor):
 class MDRNNCell(_Predictor):
     """M one step at a time, for acting and dreaming; the same weights as an MDRNN."""
 
-    rnn: nn.LSTMCell
-    _network = nn.LSTMCell
+    rnn: Any
+
+    def _network(self, cell: str, inputs: int, hiddens: int) -> nn.Module:
+        """See _Predictor."""
+        return CELLS[cell](inputs, hiddens)
 
     @classmethod
     def from_mdrnn(cls, mdrnn: MDRNN) -> "MDRNNCell":
         """A cell with a copy of the sequence model's weights, on its device and in its dtype."""
         weight = mdrnn.gmm_linear.weight
         cell = cls(**mdrnn.config).to(device=weight.device, dtype=weight.dtype)
-        cell.load_state_dict(
-            {name.removesuffix("_l0"): value for name, value in mdrnn.state_dict().items()}
-        )
+        cell.load_state_dict({of_cell(name): value for name, value in mdrnn.state_dict().items()})
         return cell
 
     def advance(

@@ -1,7 +1,7 @@
 """Next-frame pixel models: what they share. Frames and actions in, the next frame out."""
 
 from dataclasses import dataclass
-from enum import Enum
+from enum import StrEnum
 from typing import Any
 
 import torch
@@ -14,7 +14,7 @@ With one, the norm would cancel what an action does to a channel.
 """
 
 
-class Head(Enum):
+class Head(StrEnum):
     """How the next frame is made."""
 
     advect = "advect"  # what was there is moved, and then corrected

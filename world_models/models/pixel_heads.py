@@ -17,7 +17,30 @@ UNSEEN_PROBABILITY = 1e-3
 """Probability that is added to each measured shift before its logarithm is taken."""
 
 
-class Advect(nn.Module):
+class PixelHead(nn.Module):
+    """What makes the next frame of what a model computes from the last ones.
+
+    The constructor takes the channels of a frame, and how many numbers a summary has.
+    """
+
+    # planes (B, planes, H, W) that it is given
+    planes: int
+
+    def start_as_copy(self, last: nn.Conv2d, repeats: int) -> None:
+        """Set the layer that gives the planes, each `repeats` times, so that the copy prevails."""
+
+    def forward(
+        self, frame: Tensor, planes: Tensor, summary: Tensor, moved: Tensor
+    ) -> tuple[Tensor, Tensor | None]:
+        """Make the next frame (B, C, H, W); also returns logits of shifts (B, K, S), or None.
+
+        `frame` is the last one (B, C, H, W), `summary` is (B, D), `moved` is `motion` of the
+        frames, (B, k-1, S).
+        """
+        raise NotImplementedError
+
+
+class Advect(PixelHead):
     """Moves pixels: K separable kernels move the whole frame, and each pixel chooses among them.
 
     Like CDNA (Finn et al. 2016, section 3.1), with kernels of one dimension each way. Each pixel
@@ -105,7 +128,7 @@ def start_at_zero(layer: nn.Linear | nn.Conv2d) -> Tensor:
     return layer.bias.detach()
 
 
-class Residual(nn.Module):
+class Residual(PixelHead):
     """Corrects the last frame, and cuts off what leaves [0, 1]."""
 
     def __init__(self, img_channels: int, summary: int) -> None:
@@ -123,7 +146,7 @@ class Residual(nn.Module):
         return (frame + planes.float()).clamp(0, 1), None
 
 
-class Direct(nn.Module):
+class Direct(PixelHead):
     """Draws the next frame anew."""
 
     def __init__(self, img_channels: int, summary: int) -> None:
@@ -140,8 +163,9 @@ class Direct(nn.Module):
         return torch.sigmoid(planes.float()), None
 
 
-HEAD_MODULES: dict[Head, type[Advect | Residual | Direct]] = {
+HEAD_MODULES: dict[str, type[PixelHead]] = {
     Head.advect: Advect,
     Head.residual: Residual,
     Head.direct: Direct,
 }
+"""By name; a head of yours joins it under a name of its own."""

@@ -14,7 +14,6 @@ from world_models.models.motion import motion, shifts
 from world_models.models.pixel import (
     ActionCondition,
     FiLM,
-    Head,
     PixelModel,
     PixelPrediction,
     group_norm,
@@ -97,7 +96,7 @@ class PixelUNet(PixelModel):
         )
         self.up = nn.ModuleList([Block(2 * width, width, condition) for width in widths[:-1]])
         summary = SUMMARY_GRID**2 * widths[-1] + condition + moved
-        self.head = HEAD_MODULES[Head(head)](img_channels, summary)
+        self.head = HEAD_MODULES[head](img_channels, summary)
         self.leave_norm = group_norm(widths[0])
         self.leave_film = FiLM(condition, widths[0])
         self.leave = nn.Conv2d(widths[0], self.head.planes * FOLD_FACTOR**2, 3, padding=1)

@@ -2,8 +2,11 @@
 
 import importlib
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, cast
+
+from world_models.config.groups import OWN_STAGES
 
 if TYPE_CHECKING:
     from world_models.report.headline import Headline
@@ -32,6 +35,8 @@ class StageReport(Protocol):
 
 def report_of(stage: str) -> StageReport | None:
     """The report module of a stage; None for a stage without one, and for a chain."""
+    if stage in OWN_STAGES:
+        return cast(StageReport, OWN_STAGES[stage])
     name = f"{__package__}.{stage}"
     if not stage.isidentifier() or importlib.util.find_spec(name) is None:
         return None
@@ -42,3 +47,7 @@ def report_of(stage: str) -> StageReport | None:
 def heads_a_chain(stage: str) -> bool:
     """Whether the headline of this stage may head the page of a chain."""
     return bool(getattr(report_of(stage), "HEADS_A_CHAIN", False))
+
+
+EXTRAS: "dict[str, list[Callable[[Section], None]]]" = {}
+"""Stage -> what other people's code adds to the sections of its runs, after `fill`."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from world_models.figures.wording import number
-from world_models.report.modules import StageReport, report_of
+from world_models.report.modules import EXTRAS, StageReport, report_of
 from world_models.report.page import Section
 from world_models.report.training import fill_training, finite_cells
 from world_models.report.verdict import verdict
@@ -26,6 +26,8 @@ def make_section(
     section = Section(stage, title, lead, folder, status, manifest, key=key or stage)
     fill = report.fill if report else fill_training
     fill(section)
+    for add in EXTRAS.get(stage, []):
+        add(section)
     if report is not None and status == "finished":
         _add_verdict(section, report)
     rates = finite_cells(section.table("timing.csv"), "rate")

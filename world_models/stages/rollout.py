@@ -2,17 +2,16 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from enum import Enum
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 from world_models.agents.agent import load_agent
 from world_models.agents.policy import (
+    POLICIES,
     BrownianPolicy,
-    CarRacingExplorer,
     MixedPolicy,
     Policy,
-    RandomPolicy,
     RightwardPolicy,
     StickyPolicy,
 )
@@ -31,11 +30,11 @@ from world_models.data.store import (
     write_shard,
 )
 from world_models.data.tables import EpisodeLine, SetAsideRow
-from world_models.envs.actions import ActionSpace
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.envs.spec import difference
 from world_models.pools.choose import open_pool
 from world_models.pools.pool import DEADLINE
+from world_models.runs.choices import one_of, require_known
 from world_models.runs.metrics import Value
 from world_models.runs.numbers import num_workers, require_positive
 from world_models.runs.past import part_folder
@@ -47,7 +46,7 @@ from world_models.runs.run import PATH, RUNTIME, Run
 from world_models.runs.seeding import Purpose, fresh_seeds
 
 
-class PolicyName(Enum):
+class PolicyName(StrEnum):
     """Who acts while episodes are collected.
 
     `auto` is brownian for Box actions and sticky for Discrete ones.
@@ -78,7 +77,7 @@ class RolloutConfig:
     # seconds without a step, then a worker is replaced
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)
     shard_size: int = 8  # episodes of a file, which one worker plays side by side
-    policy: PolicyName = PolicyName.auto  # who plays
+    policy: str = field(default="auto", metadata=one_of(POLICIES, PolicyName))  # who plays
     val_fraction: float = 0.1  # share of the episodes that is held out, the last ones
     # who plays, for policy=agent or plan: a name, an agent.pt or the run folder that holds one
     agent: str | None = field(default=None, metadata=PATH)
@@ -99,6 +98,7 @@ class RolloutConfig:
             )
         if not 0 <= self.bursts < 1:
             raise ValueError(f"stage.bursts is {self.bursts}; it must be at least 0 and below 1")
+        require_known("stage", self)
         if (self.policy in (PolicyName.agent, PolicyName.plan)) != (self.agent is not None):
             raise ValueError(
                 "stage.policy=agent (or plan) and stage.agent=<its name or path> (in a pipeline: "
@@ -200,7 +200,7 @@ def resolve(cfg: RolloutConfig, setting: Setting) -> RolloutConfig:
             "set stage.val_fraction=0"
         )
     by_default = PolicyName.brownian if spec.action_space.kind == "box" else PolicyName.sticky
-    policy = by_default if cfg.policy is PolicyName.auto else cfg.policy
+    policy = by_default.value if cfg.policy == PolicyName.auto else cfg.policy
     cfg = replace(cfg, policy=policy, agent=agent, extends=resolve_extended(cfg.extends, spec))
     build_policy(cfg, spec)
     return cfg
@@ -259,28 +259,22 @@ def build_collector(
 def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
     """The policy that `cfg.policy` names; one that does not fit the actions is a ValueError."""
     space, name = spec.action_space, cfg.policy
-    if name is PolicyName.agent:
+    if name == PolicyName.agent:
         assert cfg.agent is not None
         return load_player(find_agent(cfg.agent)).policy(cfg.noise, cfg.bursts)
-    if name is PolicyName.plan:
+    if name == PolicyName.plan:
         assert cfg.agent is not None
         return load_agent(find_agent(cfg.agent)).planner(cfg.plan)
-    if name is PolicyName.brownian:
+    if name == PolicyName.brownian:
         return BrownianPolicy(space, spec.family.brownian_noise(spec))
-    if name is PolicyName.mixed:
+    if name == PolicyName.mixed:
         return MixedPolicy([StickyPolicy(space), RightwardPolicy(space)])
-    scripted: dict[PolicyName, Callable[[ActionSpace], Policy]] = {
-        PolicyName.random: RandomPolicy,
-        PolicyName.sticky: StickyPolicy,
-        PolicyName.rightward: RightwardPolicy,
-        PolicyName.car_racing: CarRacingExplorer,
-    }
-    return scripted[name](space)
+    return POLICIES[name](space)
 
 
 def _meta(cfg: RolloutConfig, run: Run, spec: EnvSpec) -> dict[str, Any]:
     facts = {
-        "policy": cfg.policy.value,
+        "policy": cfg.policy,
         "seed": run.seed,
         "has_final_frame": spec.family.has_final_frame,
     }

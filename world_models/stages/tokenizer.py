@@ -193,7 +193,7 @@ def describe(
     """How good the best tokenizer is: `quality.json`, reconstructions and codes in use."""
     model = learner.model
     rows, columns = model.grid
-    kind, found = learner.cfg.kind.value, learner.judge(held_out)
+    kind, found = str(learner.cfg.kind), learner.judge(held_out)
     facts = tokenizer_quality(kind, found, table, rows * columns)
     write_json(run.path / "quality.json", {"split": held_out.split, **facts})
     some = held_out.data.__getitems__(evenly_spaced(len(held_out), SHOWN, rounded=False))

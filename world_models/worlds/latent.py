@@ -18,7 +18,7 @@ from world_models.models.controller import (
     controller_features,
     num_features,
 )
-from world_models.models.convvae import ConvVAE
+from world_models.models.convvae import VAES, ConvVAE
 from world_models.models.draws import Draws, StreamDraws
 from world_models.models.mdrnn import MDRNN, MDRNNCell, mixture_mean, sample_latent
 from world_models.runs import seeding
@@ -274,8 +274,19 @@ def load_vae(path: Path, device: str = "cpu") -> ConvVAE:
 
 def vae_of(state: dict[str, Any], place: str | Path, device: str, half: bool = False) -> ConvVAE:
     """V from its config and weights in the checkpoint at `place`."""
-    vae = model_of(ConvVAE, state, place, half)
+    vae = model_of(vae_kind(state, place), state, place, half)
     return vae.eval().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def vae_kind(state: dict[str, Any], place: str | Path) -> type[ConvVAE]:
+    """The kind of the V in a checkpoint; one that is not known here is a ValueError."""
+    name = state.get("architecture", "conv")
+    if name not in VAES:
+        raise ValueError(
+            f"{place} holds a V of the kind {name!r:.40}, and known are {', '.join(VAES)}: "
+            "import the module that adds it"
+        )
+    return VAES[name]
 
 
 def mdrnn_of(state: dict[str, Any], place: str | Path, device: str, half: bool = False) -> MDRNN:

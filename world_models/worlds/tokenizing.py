@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -14,7 +14,7 @@ from world_models.models.tokenizers.patch import PatchTokenizer
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.models.tokenizers.vq import VQTokenizer
 from world_models.runs.checkpoint import Trained, load_checkpoint
-from world_models.runs.parsing import damaged
+from world_models.runs.parsing import Text, damaged
 from world_models.runs.stored_env import spec_of
 from world_models.runs.weights import model_of
 
@@ -28,7 +28,7 @@ TOKENIZERS: dict[str, type[Tokenizer]] = {
 class TrainedTokenizer(Trained):
     """best.pt of a tokenizer."""
 
-    architecture: Literal["vq", "fsq", "patch"]
+    architecture: Text
     env: dict[str, Any]
 
 
@@ -38,13 +38,23 @@ def load_tokenizer(path: Path, env: EnvSpec | None = None, device: str = "cpu") 
     So is one whose frames are not those of `env`, where that is given.
     """
     state = load_checkpoint(path, "tokenizer", device, TrainedTokenizer)
-    tokenizer = model_of(TOKENIZERS[state["architecture"]], state, path)
+    tokenizer = model_of(kind_of(state["architecture"], path), state, path)
     _require_fit(tokenizer, spec_of(state["env"], path), path)
     if env is not None:
         require_same_frames(tokenizer, env, path)
     if isinstance(tokenizer, PatchTokenizer):
         _require_filled(tokenizer, path)
     return tokenizer.eval().to(device)
+
+
+def kind_of(name: str, path: Path) -> type[Tokenizer]:
+    """The kind of a stored tokenizer; one that is not known here is a ValueError."""
+    if name not in TOKENIZERS:
+        raise ValueError(
+            f"{path} holds a tokenizer of the kind {name!r:.40}, and known are "
+            f"{', '.join(TOKENIZERS)}: import the module that adds it"
+        )
+    return TOKENIZERS[name]
 
 
 def require_same_frames(tokenizer: Tokenizer, env: EnvSpec, path: Path) -> None:

@@ -4,7 +4,9 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from world_models.config.stage import Setting
+from world_models.models.cells import CELLS
 from world_models.models.mdrnn import Mixture
+from world_models.runs.choices import one_of, require_known
 from world_models.runs.numbers import require_below_one, require_not_negative, require_positive
 from world_models.runs.run import BUDGET, PATH, RUNTIME
 from world_models.runs.schedule import check_factor
@@ -58,6 +60,7 @@ class MDRNNConfig:
     scheduler_patience: int = 5  # epochs without a better loss after which the rate falls
     scheduler_factor: float = 0.5  # by which the learning rate is multiplied then
     early_stopping_patience: int = 30  # epochs without a better loss after which training ends
+    cell: str = field(default="lstm", metadata=one_of(CELLS))  # what M remembers with
     untrained: bool = False  # a control: M as it was initialised
     temperature: float = field(default=1.0, metadata=RUNTIME)  # of the dreams that are shown
     sample_interval: int = field(default=5, metadata=RUNTIME)  # epochs between two dreams
@@ -65,6 +68,7 @@ class MDRNNConfig:
     checkpoint_interval: int = field(default=500, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
+        require_known("stage", self)
         require_positive(
             "stage", self, "hidden_size", "gmm_components", "sigma_floor", "batch_size", "seq_len"
         )
@@ -107,5 +111,7 @@ def resolve(cfg: MDRNNConfig, setting: Setting) -> MDRNNConfig:
         "gaussians": cfg.gmm_components,
         "mixture": cfg.mixture.value,
     }
+    if cfg.cell != "lstm":
+        needed["cell"] = cfg.cell
     keys = "stage.hidden_size, stage.gmm_components and stage.mixture"
     return replace(cfg, start_from=str(starting_checkpoint(cfg.start_from, "mdrnn", needed, keys)))

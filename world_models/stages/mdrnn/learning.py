@@ -20,7 +20,8 @@ def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training[MDRNN]:
     actions = run.env.action_space.size
     sizes = (latent_size, actions, cfg.hidden_size, cfg.gmm_components)
     with seeding.seeded_weights(run.seed, "mdrnn", "weights"):
-        model = MDRNN(*sizes, mixture=cfg.mixture.value, sigma_floor=cfg.sigma_floor)
+        mixture, floor = cfg.mixture.value, cfg.sigma_floor
+        model = MDRNN(*sizes, mixture=mixture, sigma_floor=floor, cell=cfg.cell)
     if cfg.start_from is not None:
         begin_with(model, "mdrnn", cfg.start_from, run)
     model = model.to(run.device.value)

@@ -98,7 +98,7 @@ def make_model(cfg: PixelConfig, spec: EnvSpec) -> PixelModel:
         return PixelWorldModel(
             **given, action_embed_dim=cfg.action_embed_dim, width_mult=cfg.width_mult
         )
-    given |= {"head": cfg.head.value, "rewards": cfg.rewards, "ends": cfg.ends}
+    given |= {"head": cfg.head, "rewards": cfg.rewards, "ends": cfg.ends}
     return PixelUNet(**given, widths=cfg.widths, condition=cfg.condition)
 
 

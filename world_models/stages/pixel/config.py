@@ -14,8 +14,10 @@ from world_models.models.pixel import (
     LEAST_GROUP_CHANNELS,
     Head,
 )
+from world_models.models.pixel_heads import HEAD_MODULES
 from world_models.models.pixel_unet import FOLD_FACTOR
 from world_models.models.pixel_world_model import SMALLEST_PICTURE, narrowest
+from world_models.runs.choices import one_of, require_known
 from world_models.runs.device import Precision
 from world_models.runs.numbers import require_below_one, require_not_negative, require_positive
 from world_models.runs.run import RUNTIME
@@ -38,7 +40,8 @@ class PixelConfig:
     """
 
     model: Architecture = Architecture.pixel_unet  # which model is trained
-    head: Head = Head.advect  # of pixel_unet: how it makes the next frame
+    # of pixel_unet: how it makes the next frame
+    head: str = field(default="advect", metadata=one_of(HEAD_MODULES, Head))
     # of pixel_unet: channels at each resolution, the finest first
     widths: list[int] = field(default_factory=lambda: [24, 48, 64])
     condition: int = 128  # of pixel_unet: numbers that the actions become
@@ -81,6 +84,7 @@ class PixelConfig:
     checkpoint_interval: int = field(default=200, metadata=RUNTIME)
 
     def __post_init__(self) -> None:
+        require_known("stage", self)
         require_positive(
             "stage",
             self,

@@ -30,6 +30,7 @@ from world_models.runs.run import Run
 from world_models.runs.weights import model_of
 from world_models.stages.vae.config import VAEConfig
 from world_models.stages.vae.watching import save_reconstructions, validate
+from world_models.worlds.latent import vae_kind
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +42,7 @@ FRAMES_LOOKED_AT = 64
 def best_model(run: Run) -> ConvVAE:
     """V with the weights of the best epoch."""
     state = load_checkpoint(run.best, "vae", run.device.value, Trained)
-    return place(model_of(ConvVAE, state, run.best), run.device).eval()
+    return place(model_of(vae_kind(state, run.best), state, run.best), run.device).eval()
 
 
 def describe(

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field, replace
 
 from world_models.config.stage import Setting
-from world_models.models.convvae import IMAGE_SIZE
+from world_models.models.convvae import IMAGE_SIZE, VAES
+from world_models.runs.choices import one_of, require_known
 from world_models.runs.device import Precision
 from world_models.runs.numbers import require_not_negative, require_positive
 from world_models.runs.run import BUDGET, PATH, RUNTIME
@@ -39,10 +40,12 @@ class VAEConfig:
     sample_interval: int = field(default=5, metadata=RUNTIME)  # epochs between two pictures
     # training steps between two checkpoints
     checkpoint_interval: int = field(default=500, metadata=RUNTIME)
+    model: str = field(default="conv", metadata=one_of(VAES))  # which V is trained
     precision: Precision = Precision.auto  # arithmetic of a training step
     compile: bool = field(default=True, metadata=RUNTIME)  # torch.compile, on cuda only
 
     def __post_init__(self) -> None:
+        require_known("stage", self)
         require_positive(
             "stage",
             self,

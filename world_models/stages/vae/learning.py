@@ -5,7 +5,7 @@ import torch
 from world_models.data.datasets import ObservationDataset
 from world_models.losses import rarity, vae_loss
 from world_models.measures.vision_baselines import Sample, mean_picture
-from world_models.models.convvae import ConvVAE
+from world_models.models.convvae import VAES, ConvVAE
 from world_models.runs import seeding
 from world_models.runs.device import Device, autocast, place
 from world_models.runs.run import Run
@@ -19,13 +19,16 @@ def build(cfg: VAEConfig, run: Run) -> Training[ConvVAE]:
     """Model, optimizer and schedules at step 0."""
     channels = run.env.preprocessing.channels
     with seeding.seeded_weights(run.seed, "vae", "weights"):
-        model = ConvVAE(channels, cfg.latent_size)
+        model = VAES[cfg.model](channels, cfg.latent_size)
     if cfg.start_from is not None:
         begin_with(model, "vae", cfg.start_from, run)
     model = place(model, run.device, cfg.compile)
     optimizer = torch.optim.Adam(model.parameters(), lr=cfg.learning_rate, fused=True)
     scheduler = plateau(optimizer, cfg.scheduler_factor, cfg.scheduler_patience)
-    return Training("vae", model, optimizer, scheduler, EarlyStopping(cfg.early_stopping_patience))
+    stopper = EarlyStopping(cfg.early_stopping_patience)
+    # what was always so is not said
+    facts = {} if cfg.model == "conv" else {"architecture": cfg.model}
+    return Training("vae", model, optimizer, scheduler, stopper, facts=facts)
 
 
 def scene(cfg: VAEConfig, run: Run, train: ObservationDataset) -> torch.Tensor | None:

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from world_models.data.datasets import ObservationDataset, to_float
-from world_models.models.convvae import ConvVAE
+from world_models.models.convvae import VAES
 from world_models.runs import seeding
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import place
@@ -73,7 +73,7 @@ def seconds_per_step(
 ) -> float:
     """Of a V that is trained for TIMED batches, after two that are not timed, and thrown away."""
     with seeding.seeded_weights(run.seed, "vae", "trial"):
-        trial = ConvVAE(run.env.preprocessing.channels, cfg.latent_size)
+        trial = VAES[cfg.model](run.env.preprocessing.channels, cfg.latent_size)
     trial = place(trial, run.device, cfg.compile)
     optimizer = torch.optim.Adam(trial.parameters(), fused=True)
     draw = seeding.torch_generator(run.seed, "vae", "trial", device=run.device.value)

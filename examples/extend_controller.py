@@ -1,0 +1,51 @@
+"""A controller of your own, searched in the dream of a run: <run folder> [generations]."""
+
+import sys
+
+import cma
+import numpy as np
+
+import world_models
+
+
+class MLP:
+    """Two layers of 8 tanh units between what the dream shows and the numbered actions."""
+
+    def __init__(self, inputs, actions):
+        self.shapes = [(inputs + 1, 8), (8 + 1, 8), (8 + 1, actions)]
+        self.size = sum(rows * columns for rows, columns in self.shapes)
+
+    def act(self, vector, seen):
+        """Actions (n,) of the parameters (size,) for features (n, F)."""
+        for rows, columns in self.shapes:
+            weights, vector = np.split(vector, [rows * columns])
+            weights = weights.reshape(rows, columns)
+            seen = np.tanh(seen @ weights[:-1] + weights[-1])
+        return seen.argmax(1)
+
+
+def score(controller, vector, envs, seed):
+    """The mean return of one episode in each of these environments."""
+    seen, _ = envs.reset(seed=seed)
+    total, running = np.zeros(envs.num_envs), np.ones(envs.num_envs, bool)
+    while running.any():
+        seen, rewards, terminated, truncated, _ = envs.step(controller.act(vector, seen))
+        total += running * rewards
+        running &= ~(terminated | truncated)
+    return total.mean()
+
+
+def main(run, generations=10):
+    """The best one, and the scores in the environment of parameters of zeros and of its own."""
+    dream, real = world_models.load(run).dream(8, max_steps=20), world_models.load(run).real(8)
+    controller = MLP(dream.single_observation_space.shape[0], dream.single_action_space.n)
+    search = cma.CMAEvolutionStrategy(controller.size * [0], 1.0, {"seed": 1, "verbose": -9})
+    for generation in range(generations):
+        found = search.ask()
+        search.tell(found, [-score(controller, each, dream, generation) for each in found])
+    vectors = [np.zeros(controller.size), search.result.xfavorite]
+    return controller, [score(controller, each, real, 1000) for each in vectors]
+
+
+if __name__ == "__main__":
+    print(main(sys.argv[1], *map(int, sys.argv[2:]))[1])
