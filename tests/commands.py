@@ -6,7 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from world_models.chains import catalogue
+from world_models.runs.files import read_json
 from world_models.runs.progress import ProgressBar
+from world_models.runs.rows import columns, required_columns
 
 ENV = ["env=pellet", "threads=1"]
 SMALL = {
@@ -147,6 +150,18 @@ def small_pipeline(*more: str) -> list[str]:
 def newest(outputs: Path) -> Path:
     """The run folder that was made last."""
     return max(outputs.glob("*/*/*/manifest.json"), key=lambda path: path.stat().st_mtime_ns).parent
+
+
+def misfits(run: Path) -> list[str]:
+    """What a run's tables have that the row of its stage does not name, and what they lack."""
+    tables = catalogue.stage(read_json(run / "manifest.json")["stage"]).tables
+    found = []
+    for path in run.glob("*.csv"):
+        have = path.read_text().partition("\n")[0].split(",")
+        kind = tables[path.stem]
+        odd = {*have} - {*columns(kind)} | {*required_columns(kind)} - {*have}
+        found += [f"{path.name}: {name}" for name in sorted(odd)]
+    return found
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import STAGES, newest
+from commands import STAGES, misfits, newest
 from equality import assert_equal_runs, fails_at
 
 import world_models
@@ -88,6 +88,7 @@ def test_the_agent_plays_new_tracks_and_the_first_store_stays(iterated: Path) ->
 
 
 def test_v_and_m_are_judged_before_and_after_on_usual_and_rare_frames(iterated: Path) -> None:
+    assert [misfits(iterated / part.folder) for part in PastRun(iterated).parts] == [[]] * 10
     for stage, number in (("vae_2", "psnr"), ("mdrnn_2", "bits")):
         rows = read_csv(iterated / stage / "rare.csv")
         kinds = [row["kind"] for row in rows if row["model"] == "before"]

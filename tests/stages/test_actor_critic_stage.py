@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from commands import newest, small
+from commands import misfits, newest, small
 from equality import assert_equal_runs, fails_at
 
 import world_models
@@ -34,6 +34,7 @@ def test_ctrl_c_then_resume_equals_uninterrupted(
 
 
 def test_it_leaves_an_agent_and_says_what_it_rests_on(whole: Path) -> None:
+    assert misfits(whole) == []
     agent = world_models.load(whole).agent
     assert isinstance(agent, TokenAgent)
     kinds = {item["kind"] for item in read_json(whole / "manifest.json")["inputs"]}

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import newest, small
+from commands import misfits, newest, small
 from equality import assert_equal_runs, fails_at
 
 from world_models.main import main
@@ -31,6 +31,7 @@ def run(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_leaves_what_it_promises(run: Path) -> None:
+    assert misfits(run) == []
     assert [int(row["step"]) for row in read_csv(run / "metrics.csv")] == [2, 3, 4, 5]
     assert {"loss", "recon_loss", "var_reg_loss", "latent_var", "grad_norm"} <= set(
         read_csv(run / "metrics.csv")[0]

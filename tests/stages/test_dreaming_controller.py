@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import newest, small, small_pipeline
+from commands import misfits, newest, small, small_pipeline
 
 import world_models
 from world_models.agents.agent import WorldModelPolicy
@@ -37,6 +37,7 @@ def dreamt(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_fitness_is_dreamt_and_the_agent_is_chosen_for_real(dreamt: Path, finished: Path) -> None:
+    assert misfits(dreamt) == []
     agent = world_models.load(dreamt / "agent.pt").agent
     last = agent.controllers["mean"]
     envs = make_vector_env(agent.env, Backend.auto, 4)

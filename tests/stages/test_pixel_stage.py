@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from commands import SMALL, newest, small
+from commands import SMALL, misfits, newest, small
 from equality import assert_equal_runs, fails_at
 
 from world_models.agents.policy import RandomPolicy
@@ -43,6 +43,7 @@ def run(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_leaves_what_it_promises(run: Path) -> None:
+    assert misfits(run) == []
     assert [int(row["step"]) for row in read_csv(run / "metrics.csv")] == [2, 4, 6, 7]
     assert [float(row["unroll"]) for row in read_csv(run / "metrics.csv")] == [1, 1, 1.5, 2]
     assert [int(row["step"]) for row in read_csv(run / "val_metrics.csv")] == [3, 6, 7]
@@ -189,6 +190,7 @@ def test_it_is_evaluated_from_its_checkpoint_without_naming_the_env(
     keys = ["stage.windows=12", "stage.horizon=4", f"outputs={tmp_path}"]
     assert main(["stage=evaluate", f"upstream={run}", *keys]) == 0
     judged = newest(tmp_path)
+    assert misfits(judged) == []
     for name in (
         "videos/rollout.mp4",
         "videos/rollout.gif",

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import torch
-from commands import newest, small
+from commands import misfits, newest, small
 from equality import assert_equal_runs, fails_at
 
 import world_models
@@ -76,6 +76,7 @@ def test_more_epochs_go_on_from_a_finished_run(whole: Path, tmp_path: Path) -> N
 
 def test_everybody_learns_when_it_is_due(whole: Path) -> None:
     """Of the small schedule: tokenizer from epoch 1, world from 2, behaviour from 3; of 4."""
+    assert misfits(whole) == []
     assert int(read_csv(whole / "world_metrics.csv")[-1]["step"]) == 3 * 4
     epochs = read_csv(whole / "behaviour_epochs.csv")
     assert [int(row["epoch"]) for row in epochs] == [1, 2, 3, 4]

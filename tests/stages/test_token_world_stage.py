@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from commands import newest, small
+from commands import misfits, newest, small
 from equality import assert_equal_runs, fails_at
 
 from world_models.main import main
@@ -15,6 +15,7 @@ from world_models.worlds.token import load_token_model
 
 def test_a_run_leaves_what_it_promises(token_world_run: Path) -> None:
     run = token_world_run
+    assert misfits(run) == []
     assert [int(row["step"]) for row in read_csv(run / "metrics.csv")] == [2, 4, 6, 7]
     assert {"loss", "tokens", "reward", "end"} <= set(read_csv(run / "metrics.csv")[0])
     assert [int(row["step"]) for row in read_csv(run / "val_metrics.csv")] == [3, 6, 7]

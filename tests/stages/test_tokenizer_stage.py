@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import newest, small
+from commands import misfits, newest, small
 from equality import assert_equal_runs, fails_at
 
 from world_models.data.store import EpisodeStore
@@ -40,6 +40,7 @@ def patched(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_a_run_leaves_what_it_promises(run: Path) -> None:
+    assert misfits(run) == []
     assert [int(row["step"]) for row in read_csv(run / "metrics.csv")] == [2, 3, 4, 6, 7]
     terms = {"loss", "reconstruction", "perceptual", "codebook", "perplexity", "grad_norm"}
     assert terms <= set(read_csv(run / "metrics.csv")[0])

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from commands import newest, small
+from commands import misfits, newest, small
 from equality import assert_equal_runs, fails_at
 
 from world_models.config.stage import Setting
@@ -201,6 +201,7 @@ def test_what_moves_weighs_more_and_is_counted_and_survives_a_cut(
     assert main([f"resume={newest(tmp_path / 'cut')}"]) == 0
     assert_equal_runs(whole, newest(tmp_path / "cut"))
     sizes = ["1 to 3", "4 to 9", "10 to 29", "30 or more", "all"]
+    assert misfits(whole) == []
     table = read_csv(whole / "blobs.csv")
     assert [(row["name"], row["pixels"]) for row in table] == [
         (name, pixels) for name in ("V", "PCA") for pixels in sizes
