@@ -21,7 +21,16 @@ exclude_patterns = [".*", "*.egg-info", "build", "dist", "docs/_build", "outputs
 myst_enable_extensions = ["attrs_inline", "colon_fence", "dollarmath"]
 myst_heading_anchors = 4
 
+# docstrings name code in single backticks, as Markdown does
+default_role = "literal"
+autodoc_member_order = "bysource"
+autodoc_preserve_defaults = True
+python_use_unqualified_type_names = True
+maximum_signature_line_length = 88
+
 nitpicky = True
+# types of signatures that have no page here, most of them of other libraries
+nitpick_ignore_regex = [("py:.*", ".*")]
 
 templates_path = ["_templates"]
 html_math_renderer = "mathml"

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from benchmarks.package_map import PICTURE, ROOMS, drawn, imports, shortest
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +28,6 @@ def test_an_arrow_is_drawn_where_no_longer_way_leads_and_all_imports_follow_from
     assert edges <= ways
 
 
-@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([a-z_/]+\.py)`", PAGE))))
+@pytest.mark.parametrize("name", sorted(set(re.findall(r"`([a-z_]+/[a-z_/]+\.py)`", PAGE))))
 def test_the_page_of_the_architecture_names_files_that_exist(name: str) -> None:
     assert (ROOT / "world_models" / name).is_file() or (ROOT / name).is_file()

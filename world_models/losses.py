@@ -217,8 +217,8 @@ class PixelLoss(Enum):
 def pixel_error(frames: Tensor, truth: Tensor, kind: PixelLoss, delta: float = 0.05) -> Tensor:
     """frames, truth (B, T, C, H, W) in [0, 1] -> the mean over each frame's values, (B, T).
 
-    huber: e^2/2 where |e| <= delta, else delta (|e| - delta/2) (Huber 1964). With delta 1 it would
-    be mse/2 on [0, 1].
+    huber: e^2/2 up to delta, beyond it delta (abs(e) - delta/2) (Huber 1964). With delta 1 it
+    would be mse/2 on [0, 1].
     """
     assert frames.shape == truth.shape and frames.ndim == 5, (frames.shape, truth.shape)
     if kind is PixelLoss.huber:
