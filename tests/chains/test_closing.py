@@ -2,6 +2,7 @@
 
 import logging
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,6 +59,13 @@ def test_a_run_that_gave_nothing_feeds_nothing(finished: Path, tmp_path: Path) -
     run = run_of(finished / "vae")
     run.path = tmp_path
     assert fed_by(row("vae"), run) == []
+
+
+def test_v_is_named_only_where_frames_have_its_size(finished: Path) -> None:
+    run = run_of(finished / "rollout")
+    small = replace(run.env.preprocessing, size=40)
+    run.env = replace(run.env, preprocessing=small)
+    assert fed_by(row("rollout"), run) == ["pixel", "autoencoder", "tokenizer", "play"]
 
 
 def test_a_chain_names_its_script_and_a_job_of_a_sweep_nothing(

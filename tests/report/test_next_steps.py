@@ -46,6 +46,13 @@ def test_the_commands_can_be_typed(finished: Path, stage: str) -> None:
         assert compose_config(words[3:]).config.env.id == "WorldModels/Pellet-v0"
 
 
+def test_v_is_named_only_where_frames_have_its_size(finished: Path) -> None:
+    manifest = read_json(finished / "rollout/manifest.json")
+    manifest["env"]["preprocessing"]["size"] = 40
+    steps = dict(next_steps(finished / "rollout", "rollout", "finished", manifest))
+    assert PURPOSES["vae"] not in steps and PURPOSES["tokenizer"] in steps
+
+
 def test_scripts_that_are_there_are_named(finished: Path) -> None:
     steps = steps_of(finished)
     assert shlex.split(steps["Play it"])[0].endswith("play.sh")

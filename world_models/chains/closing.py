@@ -6,6 +6,7 @@ import shlex
 from world_models import stages
 from world_models.chains.catalogue import Row, stage
 from world_models.config.stage import Stage
+from world_models.report.next_steps import takes
 from world_models.report.telling import only_telling
 from world_models.report.verdict import verdict_of
 from world_models.runs.folder import display_path
@@ -52,5 +53,6 @@ def fed_by(row: Stage, run: Run) -> list[str]:
     """The stages that this run can feed."""
     if row.gives is None or not (run.path / row.gives.file).is_file():
         return []
-    names = {row.name, row.stands_for}
-    return [name for name in stages.STAGES if names & set(stage(name).needs)]
+    names, env = {row.name, row.stands_for}, run.env.to_dict()
+    fed = [name for name in stages.STAGES if names & set(stage(name).needs)]
+    return [name for name in fed if takes(name, env)]

@@ -4,13 +4,14 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+from world_models.models.convvae import IMAGE_SIZE
 from world_models.runs.folder import display_path
 
 FEEDS = {
-    "rollout": ("vae", "pixel"),
-    "convert": ("vae", "pixel"),
-    "data": ("vae", "pixel"),
-    "play": ("vae", "pixel"),
+    "rollout": ("vae", "pixel", "tokenizer"),
+    "convert": ("vae", "pixel", "tokenizer"),
+    "data": ("vae", "pixel", "tokenizer"),
+    "play": ("vae", "pixel", "tokenizer"),
     "vae": ("mdrnn",),
     "mdrnn": ("controller", "export"),
     "controller": ("evaluate", "export"),
@@ -28,11 +29,17 @@ PURPOSES = {
     "controller": "Search C on this M",
     "evaluate": "Score it",
     "pixel": "Train a next-frame model on these episodes",
+    "tokenizer": "Turn these frames into tokens",
     "token_world": "Train a token world on this tokenizer",
     "actor_critic": "Let an agent learn in this token world",
     "export": "Send the dream as one page",
 }
 SCRIPTS = {"play.sh": "Play it", "eval.sh": "Score it again"}
+
+
+def takes(stage: str, env: dict[str, Any]) -> bool:
+    """Whether a stage takes frames of an environment, as a manifest describes it."""
+    return stage != "vae" or env["preprocessing"]["size"] == IMAGE_SIZE
 
 
 def next_steps(
@@ -46,7 +53,9 @@ def next_steps(
         for name, purpose in SCRIPTS.items()
         if (folder / name).is_file()
     ]
-    feeds = [(PURPOSES[name], _command(name, folder, manifest)) for name in FEEDS.get(stage, ())]
+    env = manifest.get("env")
+    names = [name for name in FEEDS.get(stage, ()) if env is None or takes(name, env)]
+    feeds = [(PURPOSES[name], _command(name, folder, manifest)) for name in names]
     beside = f"stage.runs=[{display_path(folder)},<another run>]"
     compare = ("Compare it with another run", _typed("stage=report", beside))
     return [*feeds, *scripts, compare]
