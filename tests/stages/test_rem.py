@@ -3,29 +3,37 @@
 from pathlib import Path
 from typing import Any
 
+import av
 import pytest
 import torch
 from commands import misfits, newest, small
 from equality import assert_equal_runs, fails_at
 
 import world_models
+from world_models.agents.rollout import play
 from world_models.agents.token_agent import TokenAgent
 from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
 from world_models.config.schema import register
 from world_models.data.store import EpisodeStore
+from world_models.envs.config import Backend
+from world_models.envs.make import make_vector_env
 from world_models.envs.preprocess import Preprocessing
 from world_models.learning.behaviour import BehaviourLearner
 from world_models.learning.token_world import TokenWorldLearner
 from world_models.learning.tokenizer import PatchLearner
 from world_models.learning.tokenizer_config import make_tokenizer
 from world_models.main import main
+from world_models.report.rem import FILMS
 from world_models.runs.files import read_json
 from world_models.runs.metrics import read_csv
+from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.stages import rem
 from world_models.stages.rem import replay, turns
 from world_models.stages.rem.config import Collecting, Turn
+from world_models.stages.rem.films import FILMED, MOST_STEPS
 from world_models.worlds.dream_env import open_dream
+from world_models.worlds.starts import Starts
 
 DYNA = ["stage.real_steps=true"]
 
@@ -104,6 +112,30 @@ def test_the_run_leaves_an_agent_that_is_played_and_a_page(whole: Path, tmp_path
     page = (whole / "report.html").read_text()
     assert "Learning in a world of tokens" in page and "by chance" in page
     assert (whole / "eval.sh").is_file() and (whole / "play.sh").is_file()
+
+
+def test_its_films_show_what_was_collected_played_and_imagined(whole: Path) -> None:
+    """Each lasts as long as the longest of its episodes."""
+    seeds = fixed_seeds(Purpose.selection, FILMED)
+    agent = world_models.load(whole).agent
+    assert isinstance(agent, TokenAgent)
+    spec, backend = agent.env, Backend.gymnasium
+    envs = make_vector_env(spec, backend, FILMED)
+    dream = open_dream(whole, FILMED, MOST_STEPS, starts=Starts.episode)
+    newest = EpisodeStore.open(whole / "episodes").episodes("train")[-FILMED:]
+    longest = {
+        "collected": max(row.length for row in newest),
+        "played": max(score.length for score in play(envs, agent.policy(), seeds)),
+        "imagined": max(score.length for score in play(dream, agent.policy(), seeds)),
+    }
+    assert {name: frames_of(whole / "videos" / f"{name}.mp4") for name in longest} == longest
+    page = (whole / "report.html").read_text()
+    assert all(caption in page for caption in FILMS.values())
+
+
+def frames_of(path: Path) -> int:
+    with av.open(path) as container:
+        return sum(1 for _ in container.decode(video=0))
 
 
 @pytest.mark.slow

@@ -39,7 +39,13 @@ TOKENIZER, WORLD = "tokenizer_val_metrics.csv", "world_val_metrics.csv"
 CHANGED = "Changed tokens that are foreseen, held-out"
 PSNR = captions(TokenizerRow)["psnr"]
 COLLECTED = captions(EpochRow)["mean"]
-CAPTIONS = (RETURNS, LENGTHS, COLLECTED, PSNR, CHANGED, *WORDS.values())
+FILMS = {
+    "collected": "Episodes as they were collected",
+    "played": "The agent in the environment",
+    "imagined": "The agent in the world model",
+}
+"""Videos, and what is said above them."""
+CAPTIONS = (RETURNS, LENGTHS, COLLECTED, PSNR, CHANGED, *WORDS.values(), *FILMS.values())
 
 
 def headline(folder: Path) -> Headline | None:
@@ -78,6 +84,8 @@ def fill(section: Section) -> None:
     section.plot(plots.curves(pictures, "epoch", HALF, PSNR), PSNR, HALF)
     _add_world(section, section.rows(WORLD, TokenWorldRow))
     add_updates(section, section.table("behaviour_metrics.csv"))
+    for name, caption in FILMS.items():
+        section.show(section.folder / "videos" / f"{name}.mp4", caption, section.videos)
 
 
 def _add_world(section: Section, rows: Sequence[Any]) -> None:

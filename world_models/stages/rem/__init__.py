@@ -24,6 +24,7 @@ from world_models.runs.resuming import Progress
 from world_models.runs.rows import TimingRow
 from world_models.runs.run import Run
 from world_models.stages.rem.config import RemConfig
+from world_models.stages.rem.films import film
 from world_models.stages.rem.replay import Replay
 from world_models.stages.rem.turns import (
     Learners,
@@ -94,10 +95,13 @@ def run_epoch(learners: Learners, replay: Replay, epoch: int) -> None:
     cfg, store = learners.cfg, replay.store
     judged = epoch % cfg.evaluate_every == 0 or epoch == cfg.epochs
     teach_tokenizer(learners, store, epoch, judged)
+    tokens = None
     if cfg.real_steps or epoch >= min(cfg.schedule.world.first, cfg.schedule.behaviour.first):
         tokens = encode(learners, store)
         teach_world(learners, store, tokens, epoch, judged)
         teach_behaviour(learners, store, tokens, epoch, replay.first_of(epoch))
+    if judged:
+        film(learners, store, tokens)
     end_epoch(learners, store, replay, epoch, judged)
 
 
