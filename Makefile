@@ -44,6 +44,7 @@ benchmark: setup
 	$(BIN)/python -m benchmarks.play
 	$(BIN)/python -m benchmarks.rem
 	$(BIN)/python -m benchmarks.spawn
+	$(BIN)/python -m benchmarks.torchrun
 
 screenshots: setup
 	$(BIN)/python -m benchmarks.screenshots

@@ -1,6 +1,7 @@
 """What the models minimise: pure functions of tensors, each with its formula."""
 
 import math
+from collections.abc import Sequence
 from enum import Enum
 from typing import TypeVar
 
@@ -11,6 +12,7 @@ from torch import Tensor
 LOG_2PI = math.log(2 * math.pi)
 
 Number = TypeVar("Number", float, Tensor)
+Counts = Sequence[Tensor | None]
 
 
 def vae_terms(recon: Tensor, x: Tensor, mu: Tensor, logsigma: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,12 +138,14 @@ def mdrnn_loss(
     next_mask: Tensor,
     include_reward: bool,
     done_weight: float = 1.0,
+    counts: Counts = (None, None),
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """M's loss over a batch of sequences: `mdrnn_total` of its terms, and these.
 
     outputs: mus, sigmas (T, B, K, L), logpi, rewards (T, B), done logits (T, B), as MDRNN gives
     them. target_latents (T, B, L) are the latents one step on, read where next_mask (T, B) is 1.
     target_rewards and target_dones (0 or 1), both (T, B), are read where mask (T, B) is 1.
+    counts are of mask and next_mask, for `masked_mean`.
 
     Returns the scalar loss and its detached terms: "gmm" in nats, "bce" in nats (those of ends
     times `done_weight`), "mse" of the reward, which is there even where it is not in the loss.
@@ -156,9 +160,9 @@ def mdrnn_loss(
     )
     errors = (rewards - target_rewards).square()
     terms = {
-        "gmm": masked_mean(nll, next_mask),
-        "bce": masked_mean(ends, mask),
-        "mse": masked_mean(errors, mask),
+        "gmm": masked_mean(nll, next_mask, counts[1]),
+        "bce": masked_mean(ends, mask, counts[0]),
+        "mse": masked_mean(errors, mask, counts[0]),
     }
     loss = mdrnn_total(**terms, latents=target_latents.shape[-1], include_reward=include_reward)
     return loss, {name: term.detach() for name, term in terms.items()}
@@ -181,12 +185,14 @@ def token_world_loss(
     next_mask: Tensor,
     reward_weight: float = 1.0,
     done_weight: float = 1.0,
+    counts: Counts = (None, None),
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of a token world model, tokens + reward_weight * reward + end, in nats.
 
     logits (B, T, K, V), tokens (B, T, K) of the next frames are read where next_mask (B, T) is 1;
     the rewards' cross-entropies (B, T), and logits and truth of the ends (B, T), where mask is.
     Each term is the mean over what is read. A step that ends its episode weighs `done_weight`.
+    counts are of mask and next_mask, for `masked_mean`.
 
     Returns the scalar loss and its detached terms "tokens", "reward" and "end".
     """
@@ -198,9 +204,9 @@ def token_world_loss(
         pos_weight=terminated.new_tensor(done_weight),
     )
     terms = {
-        "tokens": masked_mean(nats.view(tokens.shape).mean(-1), next_mask),
-        "reward": masked_mean(reward_nats, mask),
-        "end": masked_mean(ends, mask),
+        "tokens": masked_mean(nats.view(tokens.shape).mean(-1), next_mask, counts[1]),
+        "reward": masked_mean(reward_nats, mask, counts[0]),
+        "end": masked_mean(ends, mask, counts[0]),
     }
     loss = terms["tokens"] + reward_weight * terms["reward"] + terms["end"]
     return loss, {name: term.detach() for name, term in terms.items()}
@@ -294,13 +300,15 @@ def variance_terms(
     return var_reg_lambda * (variance - var_target).square().mean(), variance.mean()
 
 
-def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
+def masked_mean(values: Tensor, mask: Tensor, count: Tensor | None = None) -> Tensor:
     """The mean of values (T, B) where mask is 1; an empty mask gives 0.
 
-    What lies elsewhere is not read.
+    What lies elsewhere is not read. Where these are a part of a larger batch, their sum is divided
+    by `count` in place of the number of ones.
     """
     assert values.shape == mask.shape, (values.shape, mask.shape)
-    return torch.where(mask > 0, values, 0).sum() / mask.sum().clamp(min=1)
+    total = mask.sum().clamp(min=1) if count is None else count
+    return torch.where(mask > 0, values, 0).sum() / total
 
 
 def _widen(values: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ from pathlib import Path
 from world_models import __version__
 from world_models.config.groups import GROUPS, no_such_choice, options
 from world_models.pools.unguarded import require_no_worker
+from world_models.runs import ranks
 from world_models.runs.quotes import printable
 
 HELP = """world-models: train, look at and extend world models.
@@ -50,7 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         _require_working_folder()
         _require_docstrings()
-        _run(arguments)
+        if not ranks.is_first():
+            return _follow()
+        with ranks.leading():
+            _run(arguments)
     except KeyboardInterrupt:
         return 130
     except (ValueError, OSError, RuntimeError) as error:
@@ -58,6 +62,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         logging.getLogger("world_models").debug("where it happened", exc_info=True)
         return 1
     return 0
+
+
+def _follow() -> int:
+    from world_models.cli.following import follow
+
+    return follow()
 
 
 def open_streams() -> None:

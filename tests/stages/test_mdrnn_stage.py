@@ -21,7 +21,7 @@ from world_models.envs.make import Backend
 from world_models.envs.spec import EnvSpec
 from world_models.main import main
 from world_models.models.mdrnn import MDRNN, MDRNNCell
-from world_models.runs import seeding
+from world_models.runs import ranks, seeding
 from world_models.runs.device import Device
 from world_models.runs.files import read_json, sha256
 from world_models.runs.metrics import MetricsLog, read_csv
@@ -342,14 +342,14 @@ def test_what_is_dropped_is_a_function_of_the_step(
 def test_each_row_and_step_of_training_drops_another_part(finished: Path, tmp_path: Path) -> None:
     cfg, run = MDRNNConfig(hidden_size=12, dropout=0.5), run_in(finished, tmp_path)
     training = learning.build(cfg, run, 4)
-    first = learning.drawn_masks(cfg, run, training, 5)
-    again = learning.drawn_masks(cfg, run, training, 5)
+    first = learning.drawn_masks(cfg, run, training, ranks.whole(5))
+    again = learning.drawn_masks(cfg, run, training, ranks.whole(5))
     training.step = 1
-    other = learning.drawn_masks(cfg, run, training, 5)
+    other = learning.drawn_masks(cfg, run, training, ranks.whole(5))
     assert first is not None and again is not None and other is not None
     assert torch.equal(first.h, again.h) and not torch.equal(first.h, other.h)
     assert len(first.h.unique(dim=0)) == 5
-    assert learning.drawn_masks(replace(cfg, dropout=0.0), run, training, 5) is None
+    assert learning.drawn_masks(replace(cfg, dropout=0.0), run, training, ranks.whole(5)) is None
 
 
 def test_a_checkpoint_says_whether_m_was_trained_on_rewards(finished: Path, tmp_path: Path) -> None:

@@ -89,8 +89,10 @@ def _start(overrides: list[str]) -> None:
 
 
 def _resume(folder: Path, overrides: list[str]) -> None:
-    from world_models.cli import launch, sweep
+    from world_models.cli import following, launch, sweep
 
+    if is_sweep(folder):
+        following.require_no_sweep()
     (sweep.resume if is_sweep(folder) else launch.resume)(folder, overrides)
 
 
@@ -101,8 +103,9 @@ def _show_help(overrides: list[str]) -> None:
 
 
 def _sweep(arguments: list[str]) -> None:
-    from world_models.cli import sweep
+    from world_models.cli import following, sweep
 
+    following.require_no_sweep()
     overrides = [item for item in arguments if item not in MULTIRUN]
     for item in overrides:
         if item.startswith(("-", "resume=")):

@@ -18,6 +18,7 @@ from world_models.chains.closing import say_what_follows
 from world_models.chains.upstream import Upstream, find_upstream
 from world_models.cli.console import set_verbosity
 from world_models.cli.first_look import look_at
+from world_models.cli.following import require_processes, require_shared
 from world_models.cli.moved import feeder, with_moves
 from world_models.config.compose import Composed
 from world_models.config.schema import (
@@ -32,6 +33,7 @@ from world_models.config.stage import Chain, Look, Setting, Stage
 from world_models.config.stored import env_keys, merged, stored_config
 from world_models.envs.make import Backend, EnvSpec, resolve_backend
 from world_models.envs.trust import require_trust
+from world_models.runs import ranks
 from world_models.runs.device import Workers, resolve_device
 from world_models.runs.folder import dated_folder, require_own_files
 from world_models.runs.metrics import together
@@ -68,6 +70,7 @@ class Prepared:
 def start(composed: Composed) -> None:
     """A new run in a folder of its own, or a look at what is there."""
     set_verbosity(composed.config.verbosity.value)
+    require_shared(catalogue.row(composed.stage))
     outputs = Path(composed.config.outputs)
     look = _look(composed)
     if look is not None:
@@ -105,6 +108,7 @@ def _ready(composed: Composed, before: str) -> Prepared:
     check_root_keys(config, row, env)
     upstream = find_upstream(config, row, env, composed.choices["experiment"], before)
     config = resolve(config, row, env, upstream)
+    require_processes(row, config)
     return Prepared(config, row, env, None if upstream is None else upstream.run, before)
 
 
@@ -187,7 +191,7 @@ def open_run(config: Config, path: Path, env: EnvSpec, upstream: PastRun | None)
     """The run as stages see it; sets the threads."""
     from world_models.runs.threads import use_threads
 
-    use_threads(config.threads or num_cores())
+    use_threads(config.threads or max(1, num_cores() // ranks.on_this_machine()))
     if not config.threads:
         say_if_busy(os.getloadavg()[0])
     return Run(
@@ -236,6 +240,7 @@ def _mirrored(config: Config, run: Run) -> Iterator[None]:
 
 def execute(row: Row, config: Config, run: Run) -> None:
     """Do the work of a run folder that is filled, and say what follows."""
+    ranks.tell((row.name, config, run), run.device.value)
     with _mirrored(config, run):
         if isinstance(row, Chain):
             run_chain(row, config, run)
@@ -257,6 +262,7 @@ def resume(path: Path, overrides: list[str], base: Path | None = None) -> None:
             "where the stage is of your own, run the script that adds it"
         )
     row = catalogue.row(past.stage)
+    require_shared(row)
     old = stored_config(past, row.config)
     given = merged(old, overrides)
     check_resumable(old, given, past.path)
@@ -276,6 +282,7 @@ def resume(path: Path, overrides: list[str], base: Path | None = None) -> None:
     fed_by = feeder(past, config)
     config = with_base(config, base)
     config = replace(config, device=resolve_device(config.device))
+    require_processes(row, config)
     run = open_run(config, past.path, past.env, fed_by)
     resumed = [*past.manifest["resumed"], resumption(run, overrides)]
     run.manifest = {**past.manifest, "resumed": resumed}

@@ -76,6 +76,9 @@ class Stage:
     makes_run: Callable[[Any], bool] = always
     # scores count on the environment's own implementation: `env.backend=auto` means that one
     on_own_backend: bool = False
+    # batches that processes of torchrun share out, by the key that sets their size; refuses what
+    # they cannot do. None: one process does it all
+    shared_out: Callable[[Any], dict[str, int]] | None = None
     # it plays the agent that the root key `agent` names
     plays_agents: bool = False
     # the stage that eval.sh runs on what was made here

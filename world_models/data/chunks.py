@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from world_models.data.batch import LatentBatch
 from world_models.data.datasets import LatentSequenceDataset, batches
-from world_models.runs import seeding
+from world_models.runs import ranks, seeding
 
 Numbers = npt.NDArray[np.int64]
 
@@ -28,6 +28,24 @@ class Chunks:
     rows: Numbers
     # (R,) read from a zero state, not from the one that the row carries
     fresh: npt.NDArray[np.bool_]
+    # which of the step's windows these are, where processes share them out
+    own: ranks.Part | None = None
+
+    @property
+    def part(self) -> ranks.Part:
+        """Which of the step's windows these are."""
+        return self.own or ranks.whole(len(self.items))
+
+
+def own_chunks(order: Iterator[Chunks], num_rows: int) -> Iterator[Chunks]:
+    """The windows of each step that are read by the rows, of `num_rows`, of this process.
+
+    A row stays with its process, and so does the state that it carries.
+    """
+    for step in order:
+        first, last = np.searchsorted(step.rows, ranks.bounds(num_rows)).tolist()
+        part = ranks.between(first, last, len(step.items))
+        yield Chunks(step.items[part.rows], step.rows[part.rows], step.fresh[part.rows], part)
 
 
 def window_chunks(

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, Dataset
 from world_models.data.datasets import Batch, batches, identity
 from world_models.data.store import EpisodeStore, check_new_split, open_manifest
 from world_models.envs.spec import EnvSpec
+from world_models.runs import ranks
 from world_models.runs.device import Device
 from world_models.runs.numbers import require_positive
 from world_models.runs.run import RUNTIME, Run
@@ -76,7 +77,7 @@ class DataConfig:
 
 
 def upstream_episodes(run: Run, val_ratio: float | None = None) -> EpisodeStore:
-    """The upstream's episodes, every byte checked.
+    """The upstream's episodes, every byte checked, by the first process where there are several.
 
     They are split again where a `val_ratio` is given, and noted as an input of the run.
     """
@@ -84,7 +85,8 @@ def upstream_episodes(run: Run, val_ratio: float | None = None) -> EpisodeStore:
     # says what is to be done where there is none
     open_manifest(path)
     store = EpisodeStore.at(run.pin_input("episodes", path))
-    store.verify()
+    if ranks.is_first():
+        store.verify()
     store.require_layouts()
     return store if val_ratio is None else store.split_again(val_ratio)
 

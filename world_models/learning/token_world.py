@@ -12,12 +12,13 @@ from world_models.data.batch import TokenBatch
 from world_models.data.loading import endless_batches
 from world_models.data.token_windows import TokenSegments, TokenWindows
 from world_models.learning.token_world_config import TokenWorldLearning
-from world_models.losses import token_world_loss
+from world_models.losses import Counts, token_world_loss
 from world_models.measures.token_rows import TokenWorldRow
 from world_models.measures.tokens import TokenJudgement, TokenStatistics
+from world_models.models.row_dropout import drop_rows
 from world_models.models.token_world import TokenWorldModel
 from world_models.models.tokenizers.tokenizer import Tokenizer
-from world_models.runs import seeding
+from world_models.runs import ranks, seeding
 from world_models.runs.device import autocast
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.progress import ProgressBar, tracked
@@ -92,22 +93,29 @@ class TokenWorldLearner:
         """So many updates on windows of `data`, whose episodes may have become more."""
         self.model.train()
         per_pass = max(1, len(data) // self.cfg.batch_size)
-        for batch in islice(self._batches(data), updates):
+        for part, batch in islice(self._batches(data), updates):
             self.training.epoch = self.step // per_pass
             noise = (self.run.seed, KIND, "dropout", self.step)
             with seeding.seeded_dropout(self.run.device.value, *noise):
-                loss, terms = self.loss_terms(batch.to(self.run.device.value))
-            self.training.update(loss, {"loss": loss, **terms}, metrics, self.cfg.grad_clip)
-            bar.advance(1, len(batch.tokens), f"epoch {self.training.epoch + 1}")
+                counts = part.counts(batch.mask, batch.next_mask)
+                loss, terms = self.loss_terms(batch.to(self.run.device.value), counts)
+            values = {"loss": loss, **terms}
+            self.training.update(loss, values, metrics, self.cfg.grad_clip, part.share)
+            bar.advance(1, part.total, f"epoch {self.training.epoch + 1}")
 
-    def _batches(self, data: TokenSegments) -> Iterator[TokenBatch]:
-        """From the current step on."""
+    def _batches(self, data: TokenSegments) -> Iterator[tuple[ranks.Part, TokenBatch]]:
+        """From the current step on: the windows of this process, and which of a step's they are."""
         size, seed = self.cfg.batch_size, self.run.seed
         for indices in endless_batches(len(data), size, seed=seed, start=self.step):
-            yield data.__getitems__(indices)
+            part = ranks.part(len(indices))
+            if ranks.world() > 1:
+                drop_rows(self.model, part.rows, part.total)
+            yield part, data.__getitems__(indices[part.rows])
 
-    def loss_terms(self, batch: TokenBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch, and its terms."""
+    def loss_terms(
+        self, batch: TokenBatch, counts: Counts = (None, None)
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss of a batch, and its terms; `counts` as for `token_world_loss`."""
         with autocast(self.cfg.precision, self.run.device):
             found = self.model(batch.tokens, batch.actions)
         nats = self.model.reward_code.loss(found.reward, batch.rewards)
@@ -121,6 +129,7 @@ class TokenWorldLearner:
             batch.next_mask,
             self.cfg.reward_weight,
             self.cfg.done_weight,
+            counts,
         )
 
     @torch.inference_mode()

@@ -18,7 +18,7 @@ from world_models.models.perceptual import Perceptual, PerceptualKind, multiscal
 from world_models.models.tokenizers.convolutional import ConvTokenizer, Reconstruction
 from world_models.models.tokenizers.patch import PatchTokenizer
 from world_models.models.tokenizers.vq import VQTokenizer
-from world_models.runs import seeding
+from world_models.runs import ranks, seeding
 from world_models.runs.checkpoint import Trained, load_checkpoint, save_checkpoint
 from world_models.runs.device import autocast, place
 from world_models.runs.folder import display_path
@@ -103,16 +103,33 @@ class GradientLearner(TokenizerLearner):
         size = self.cfg.batch_size
         order = endless_batches(len(data), size, seed=self.run.seed, start=self.step)
         for indices in islice(order, updates):
-            x = to_float(data.__getitems__(indices), self.run.device.value)
-            loss, terms, found = self.loss_terms(x)
-            counts = count_codes(found.tokens, self.model.vocabulary)
+            part = ranks.part(len(indices))
+            x = to_float(data.__getitems__(indices[part.rows]), self.run.device.value)
+            loss, terms, found = self.loss_terms(x, self.scene(x, part))
+            counts = self.counted(found.tokens, part)
             values = {"loss": loss, **terms, "perplexity": loss.new_tensor(perplexity(counts))}
             self.training.epoch = self.step // self.updates_in(1, data)
-            self.training.update(loss, values, metrics, self.cfg.grad_clip)
+            self.training.update(loss, values, metrics, self.cfg.grad_clip, part.share)
             bar.advance(1, len(indices), f"epoch {self.training.epoch + 1}")
 
-    def loss_terms(self, x: Tensor) -> tuple[Tensor, dict[str, Tensor], Reconstruction]:
-        """x (B, C, S, S) in [0, 1] -> the loss; its terms; what came back."""
+    def scene(self, x: Tensor, part: ranks.Part) -> Tensor | None:
+        """The mean (C, S, S) of the batch that x is a part of, where errors are weighed by it."""
+        if not self.cfg.motion_weight:
+            return None
+        return x.mean(0) if ranks.world() == 1 else ranks.summed(part.share * x.mean(0))
+
+    def counted(self, tokens: Tensor, part: ranks.Part) -> Tensor:
+        """How often each code is among the tokens of the batch that these are a part of, (V,)."""
+        counts = count_codes(tokens, self.model.vocabulary)
+        return ranks.summed(counts * (part.share > 0))
+
+    def loss_terms(
+        self, x: Tensor, mean: Tensor | None = None
+    ) -> tuple[Tensor, dict[str, Tensor], Reconstruction]:
+        """x (B, C, S, S) in [0, 1] -> the loss; its terms; what came back.
+
+        `mean` is what `scene` gives; None: the mean of x.
+        """
         with autocast(self.cfg.precision, self.run.device):
             found: Reconstruction = self.model(x)
         truth = 2 * x - 1
@@ -120,7 +137,8 @@ class GradientLearner(TokenizerLearner):
         loss = squared.mean()
         terms = {"reconstruction": loss}
         if self.cfg.motion_weight:
-            loss = loss + self.cfg.motion_weight * (rarity(x, x.mean(0)) * squared).mean()
+            far = rarity(x, x.mean(0) if mean is None else mean)
+            loss = loss + self.cfg.motion_weight * (far * squared).mean()
         if self.cfg.perceptual is not PerceptualKind.none:
             terms["perceptual"] = self.perceptual(found.frames, truth).mean()
             loss = loss + self.cfg.perceptual_scale * terms["perceptual"]

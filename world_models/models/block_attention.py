@@ -14,6 +14,7 @@ from world_models.models.retention import (
     projections,
     turned,
 )
+from world_models.models.row_dropout import RowDropout
 
 
 def attend(
@@ -56,7 +57,7 @@ class BlockAttention(nn.Module):
         self.slots = slots
         self.project = projections(width, 3)
         self.out = projections(width, 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = RowDropout(dropout)
 
     def empty(self, rows: int) -> Tensor:
         """The memory (B, H, 2, N, E) of nothing."""

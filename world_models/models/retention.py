@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from world_models.models.row_dropout import RowDropout
+
 SLOWEST_TURN = 10000.0
 """Tokens in which the slowest pair of channels turns by one radian."""
 
@@ -113,7 +115,7 @@ class Retention(nn.Module):
         self.head_width = head_width(width, heads)
         self.project = projections(width, 4)
         self.out = projections(width, 1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = RowDropout(dropout)
         self.register_buffer("decay", decays(heads, nearest, farthest), persistent=False)
 
     def empty(self, rows: int) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from world_models.models.block_attention import BlockAttention
 from world_models.models.retention import Retention
+from world_models.models.row_dropout import RowDropout
 
 NORM_EPSILON = 1e-6
 WIDENING = 4
@@ -32,10 +33,10 @@ class Layer(nn.Module):
             nn.LayerNorm(width, eps=NORM_EPSILON),
             nn.Linear(width, WIDENING * width),
             nn.SiLU(),
-            nn.Dropout(dropout),
+            RowDropout(dropout),
             nn.Linear(WIDENING * width, width),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = RowDropout(dropout)
 
     def forward(self, x: Tensor, block: int, memory: Tensor, seen: Tensor) -> tuple[Tensor, Tensor]:
         """See `Retention.forward`."""

@@ -153,6 +153,19 @@ class MetricsLog:
             self._mirror("images", {name: path})
 
 
+class Unwritten(MetricsLog):
+    """The log of a process that writes nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(Path())
+
+    def write(self, name: str, row: "Row") -> None:
+        """See MetricsLog."""
+
+    def picture(self, name: str, path: Path) -> None:
+        """See MetricsLog."""
+
+
 def read_csv(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file as text; none when the file does not exist.
 

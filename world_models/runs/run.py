@@ -13,6 +13,7 @@ from typing import Any
 
 from world_models.envs.config import Backend
 from world_models.envs.spec import EnvSpec
+from world_models.runs import ranks
 from world_models.runs.device import Device, Workers
 from world_models.runs.files import (
     read_json,
@@ -28,7 +29,7 @@ from world_models.runs.folder import (
     locked,
     logging_to,
 )
-from world_models.runs.metrics import MetricsLog, Mirror, Tables
+from world_models.runs.metrics import MetricsLog, Mirror, Tables, Unwritten
 from world_models.runs.past import PastRun
 from world_models.runs.places import led_to, seen_from
 from world_models.runs.provenance import provenance, uncommitted_changes
@@ -83,6 +84,8 @@ class Run:
 
     def metrics(self, offsets: dict[str, int] | None) -> MetricsLog:
         """The run's CSV logs, cut to the `offsets` of the resumed checkpoint (None: begun anew)."""
+        if not ranks.is_first():
+            return Unwritten()
         tables = Tables()
         if "tables" in self.manifest:
             tables = Tables(self.manifest["tables"], noted=True, save=self.save_manifest)
@@ -155,7 +158,8 @@ class Run:
 
     def save_manifest(self) -> None:
         """Write manifest.json."""
-        write_json(self.path / "manifest.json", self.manifest)
+        if ranks.is_first():
+            write_json(self.path / "manifest.json", self.manifest)
 
     @contextmanager
     def recording(self) -> Iterator[None]:

@@ -11,6 +11,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from world_models.runs import ranks
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.folder import display_path
 from world_models.runs.metrics import MetricsLog, Value
@@ -160,6 +161,9 @@ class Training(Generic[M]):
     def save(self, run: Run, metrics: MetricsLog) -> None:
         """Write `last.pt`; the offsets that go into it are those of this training's own tables."""
         self._require_finite()
+        self.carried = tuple(map(ranks.joined, self.carried))
+        if not ranks.is_first():
+            return
         state = {
             "optimizer": self.optimizer.state_dict(),
             "scheduler": self.scheduler.state_dict(),
@@ -175,6 +179,8 @@ class Training(Generic[M]):
 
     def save_best(self, run: Run, validation: dict[str, Value]) -> None:
         """Write `best.pt`: weights and what they are, for the next stage."""
+        if not ranks.is_first():
+            return
         weights = {"model": self.judged.state_dict(), "validation": validation}
         save_checkpoint(self.best(run), self.kind, {**self._identity(run), **weights})
 
@@ -199,13 +205,16 @@ class Training(Generic[M]):
         values: dict[str, torch.Tensor],
         metrics: MetricsLog,
         clip: float = 0.0,
+        share: float = 1.0,
     ) -> None:
         """One step of the optimizer on `loss`, and its part in a row of metrics.csv.
 
-        The norm of the gradient is clipped to `clip`; 0: it is not.
+        The norm of the gradient is clipped to `clip`; 0: it is not. `share` of the batch is what
+        this process has seen of it.
         """
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
+        values = ranks.averaged(self.model, values, share)
         if clip > 0:
             norm = nn.utils.clip_grad_norm_(self.model.parameters(), clip)
             values = {**values, "grad_norm": norm}

@@ -18,6 +18,7 @@ from world_models.measures.token_pictures import dream_strip
 from world_models.measures.token_rows import CountRow, TokenHorizonRow, TokenStepRow, TokenWorldRow
 from world_models.measures.tokens import TokenStatistics
 from world_models.models.tokenizers.tokenizer import Tokenizer
+from world_models.runs import ranks
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_positive
 from world_models.runs.progress import ProgressBar
@@ -57,6 +58,11 @@ def resolve(cfg: TokenWorldConfig, setting: Setting) -> TokenWorldConfig:
     return cfg
 
 
+def shared_out(cfg: TokenWorldConfig) -> dict[str, int]:
+    """See Stage."""
+    return {"stage.batch_size": cfg.batch_size}
+
+
 @dataclass(frozen=True)
 class Data:
     """What is learned from, and what is judged on."""
@@ -75,8 +81,9 @@ def execute(cfg: TokenWorldConfig, run: Run) -> None:
     tokenizer = load_tokenizer(run.feeder.best, run.env, run.device.value)
     store = EpisodeStore.at(run.pin_input("episodes", run.feeder.input("episodes")))
     tokens = TokenStore.open(run.feeder.path / "tokens", digest, store)
-    store.verify()
-    tokens.verify()
+    if ranks.is_first():
+        store.verify()
+        tokens.verify()
     data = open_data(cfg, run, store, tokens)
     learner = TokenWorldLearner(cfg, run, tokenizer, cfg.log_every)
     metrics = run.metrics(learner.resume())
@@ -88,9 +95,12 @@ def execute(cfg: TokenWorldConfig, run: Run) -> None:
         while learner.step < cfg.max_steps:
             updates = until_next(learner.step, cfg.max_steps, *stops)
             learner.learn(data.train, updates, metrics, bar)
-            if learner.step % cfg.val_every_steps == 0 or learner.step == cfg.max_steps:
+            judged = learner.step % cfg.val_every_steps == 0 or learner.step == cfg.max_steps
+            if judged and ranks.is_first():
                 validate(cfg, run, learner, data, tokenizer, metrics)
             learner.save(metrics)
+    if not ranks.is_first():
+        return
     learner.take_best()
     describe(run, learner, data, metrics)
 
@@ -193,5 +203,6 @@ STAGE = Stage(
         "timing": TimingRow,
     },
     resolve=resolve,
+    shared_out=shared_out,
     played_in="pixel",
 )

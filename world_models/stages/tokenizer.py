@@ -23,6 +23,7 @@ from world_models.measures.vision import HeldOut
 from world_models.measures.vision_baselines import Sample, baselines
 from world_models.measures.vision_pictures import compared
 from world_models.models.tokenizers.tokenizer import Tokenizer
+from world_models.runs import ranks
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.files import write_json
 from world_models.runs.metrics import MetricsLog, read_rows
@@ -80,6 +81,13 @@ def resolve(cfg: TokenizerConfig, setting: Setting) -> TokenizerConfig:
     return replace(cfg, perceptual_weights=str(Path(cfg.perceptual_weights).absolute()))
 
 
+def shared_out(cfg: TokenizerConfig) -> dict[str, int]:
+    """See Stage."""
+    if not cfg.learns:
+        raise ValueError("stage.kind=patch looks at each frame once: start it without torchrun")
+    return {"stage.batch_size": cfg.batch_size}
+
+
 def execute(cfg: TokenizerConfig, run: Run) -> None:
     """Train on the upstream episodes' train split.
 
@@ -89,7 +97,7 @@ def execute(cfg: TokenizerConfig, run: Run) -> None:
     train = ObservationDataset(store, "train")
     held_out = HeldOut(store, cfg.val_frames)
     learner = build(cfg, run, cfg.log_every)
-    table = judge_baselines(run, learner.model, train, held_out)
+    table = judge_baselines(run, learner.model, train, held_out) if ranks.is_first() else []
     steps = total_steps(cfg, run, learner, train)
     metrics = run.metrics(learner.resume())
     if "baselines" not in metrics.offsets:
@@ -102,9 +110,12 @@ def execute(cfg: TokenizerConfig, run: Run) -> None:
         while learner.step < steps:
             updates = until_next(learner.step, steps, *stops)
             learner.learn(train, updates, metrics, bar)
-            if learner.step % cfg.val_every_steps == 0 or learner.step == steps:
+            judged = learner.step % cfg.val_every_steps == 0 or learner.step == steps
+            if judged and ranks.is_first():
                 validate(learner, held_out, metrics)
             learner.save(metrics)
+    if not ranks.is_first():
+        return
     learner.take_best()
     describe(run, learner, held_out, table)
     encode_episodes(learner.model, learner.best, store, run.path / "tokens", run.device.value)
@@ -141,7 +152,8 @@ def total_steps(
     if run.last.is_file():
         steps = int(load_checkpoint(run.last, KIND, fields=_Planned)["total_steps"])
     else:
-        seconds = seconds_per_step(cfg, run, data)
+        own_seconds = seconds_per_step(cfg, run, data)
+        seconds = ranks.from_first(lambda: own_seconds)
         steps = max(1, round(60 * cfg.minutes / seconds))
         log.info("%.0f frames/s: %d updates", cfg.batch_size / seconds, steps)
     learner.training.facts["total_steps"] = steps
@@ -155,9 +167,12 @@ def seconds_per_step(cfg: TokenizerConfig, run: Run, data: ObservationDataset) -
     clock = []
     for step in range(2 + TIMED):
         indices = torch.arange(step, step + cfg.batch_size).numpy() % len(data)
-        loss, _, _ = trial.loss_terms(to_float(data.__getitems__(indices), run.device.value))
+        part = ranks.part(len(indices))
+        x = to_float(data.__getitems__(indices[part.rows]), run.device.value)
+        loss, _, _ = trial.loss_terms(x)
         optimizer.zero_grad()
         loss.backward()
+        ranks.averaged(trial.model, {}, part.share)
         optimizer.step()
         # waits for a GPU
         loss.item()
@@ -220,4 +235,5 @@ STAGE = Stage(
         "timing": TimingRow,
     },
     resolve=resolve,
+    shared_out=shared_out,
 )

@@ -18,14 +18,14 @@ from world_models.measures.rows import (
 )
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN, MDRNNCell
-from world_models.runs import seeding
+from world_models.runs import ranks, seeding
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow, cells
 from world_models.runs.run import Run
 from world_models.runs.schedule import Every
 from world_models.runs.training import Training
-from world_models.stages.mdrnn.config import MDRNNConfig, resolve
+from world_models.stages.mdrnn.config import MDRNNConfig, resolve, shared_out
 from world_models.stages.mdrnn.learning import build, drawn_masks, loss_terms
 from world_models.stages.mdrnn.reading import data_sets, open_latents, training_order
 from world_models.stages.mdrnn.showing import show_dream, show_dreams
@@ -51,6 +51,8 @@ def execute(cfg: MDRNNConfig, run: Run) -> None:
         metrics = keep_untrained(cfg, run, training, validation)
     else:
         metrics = train_on(cfg, run, training, train, validation, vae)
+    if not ranks.is_first():
+        return
     world = load_world_model(run.feeder.best, run.best, run.env, device=run.device.value)
     judge_best(cfg, run, world, train, validation, metrics)
     show_dreams(cfg, run, world, store)
@@ -81,7 +83,7 @@ def train_on(
 ) -> MetricsLog:
     """All epochs that are left."""
     metrics = run.metrics(training.resume(run))
-    if goes_on(cfg, train.store) and training.step == 0:
+    if goes_on(cfg, train.store) and training.step == 0 and ranks.is_first():
         cell = MDRNNCell.from_mdrnn(training.model)
         judge_rare("before", cell, earlier_latents(run, train.store), run, validation, metrics)
     done = training.epoch * train.tiles + training.batch * cfg.batch_size
@@ -108,12 +110,13 @@ def train_epoch(
             run.seed, "mdrnn", "noise", training.step, device=run.device.value
         )
         given = batch.to(run.device.value)
-        masks = drawn_masks(cfg, run, training, len(chunks.items))
+        masks = drawn_masks(cfg, run, training, chunks.part)
         loss, terms, training.carried = loss_terms(
             cfg, training.model, given, chunks, training.carried, draw, masks
         )
-        training.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
-        bar.advance(len(chunks.items), note=f"epoch {training.epoch + 1}")
+        share = chunks.part.share
+        training.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip, share)
+        bar.advance(chunks.part.total, note=f"epoch {training.epoch + 1}")
         if save_now(training.step):
             training.save(run, metrics)
 
@@ -128,7 +131,7 @@ def finish_epoch(
 ) -> None:
     """Validate, keep the best, show a dream now and then, save."""
     training.write_timing(metrics)
-    validation = validate(cfg, run, training, data)
+    validation = ranks.from_first(lambda: validate(cfg, run, training, data))
     row = replace(validation, epoch=training.epoch + 1, step=training.step)
     metrics.write("val_metrics", row)
     log.info(
@@ -141,7 +144,7 @@ def finish_epoch(
     )
     if training.end_epoch(validation.loss):
         training.save_best(run, cells(validation))
-    if training.epoch % cfg.sample_interval == 0:
+    if training.epoch % cfg.sample_interval == 0 and ranks.is_first():
         world = WorldModel(vae, training.model, run.env)
         show_dream(cfg, run, world, data.store, f"dream_{training.epoch:04d}")
     training.save(run, metrics)
@@ -166,5 +169,6 @@ STAGE = Stage(
         "timing": TimingRow,
     },
     resolve=resolve,
+    shared_out=shared_out,
     played_in="dream",
 )

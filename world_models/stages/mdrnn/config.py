@@ -98,6 +98,13 @@ class MDRNNConfig:
         check_factor(self.scheduler_factor)
 
 
+def shared_out(cfg: MDRNNConfig) -> dict[str, int]:
+    """See Stage."""
+    if cfg.untrained:
+        raise ValueError("stage.untrained=true trains nothing: start it without torchrun")
+    return {"stage.batch_size": cfg.batch_size}
+
+
 def resolve(cfg: MDRNNConfig, setting: Setting) -> MDRNNConfig:
     """A copy in which `start_from` is the absolute path of a checkpoint.
 

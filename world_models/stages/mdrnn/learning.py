@@ -7,7 +7,7 @@ from world_models.data.chunks import Chunks
 from world_models.losses import mdrnn_loss
 from world_models.models.draws import StreamDraws
 from world_models.models.mdrnn import MDRNN, Masks
-from world_models.runs import seeding
+from world_models.runs import ranks, seeding
 from world_models.runs.run import Run
 from world_models.runs.schedule import EarlyStopping, plateau
 from world_models.runs.starting import begin_with
@@ -33,14 +33,17 @@ def build(cfg: MDRNNConfig, run: Run, latent_size: int) -> Training[MDRNN]:
     return Training("mdrnn", model, optimizer, scheduler, stopper, carried=carried, facts=facts)
 
 
-def drawn_masks(cfg: MDRNNConfig, run: Run, training: Training[MDRNN], rows: int) -> Masks | None:
-    """What M reads in the next step, another part for each row; None: all."""
+def drawn_masks(
+    cfg: MDRNNConfig, run: Run, training: Training[MDRNN], part: ranks.Part
+) -> Masks | None:
+    """What M reads in the next step, another share of it for each row; None: all."""
     if cfg.dropout == 0:
         return None
     generator = seeding.torch_generator(
         run.seed, "mdrnn", "dropout", training.step, device=run.device.value
     )
-    return training.model.masks(cfg.dropout, rows, StreamDraws(generator))
+    drawn = training.model.masks(cfg.dropout, part.total, StreamDraws(generator))
+    return Masks(*(mask[part.rows] for mask in drawn))
 
 
 def loss_terms(
@@ -54,14 +57,18 @@ def loss_terms(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor], tuple[torch.Tensor, ...]]:
     """M's loss on latents drawn from V's posterior, its terms, and the state (h, c) to carry on.
 
-    Pairs (z_t, a_t) -> z_{t+1}, reward_t, done_t.
+    Pairs (z_t, a_t) -> z_{t+1}, reward_t, done_t. `masks` are those of these chunks.
     """
-    noise = torch.randn(batch.mu.shape, generator=draw, device=batch.mu.device)
+    part = chunks.part
+    steps, _, size = batch.mu.shape
+    noise = torch.randn((steps, part.total, size), generator=draw, device=batch.mu.device)
+    noise = noise[:, part.rows]
     latents = batch.mu + batch.logsigma.exp() * noise
     rows, fresh = (
         torch.from_numpy(values).to(latents.device) for values in (chunks.rows, chunks.fresh)
     )
     outputs, carried = model.carry_on(batch.actions, latents[:-1], carried, rows, fresh, masks)
     targets = (latents[1:], batch.rewards, batch.terminated, batch.mask, batch.next_mask)
-    loss, terms = mdrnn_loss(outputs, *targets, cfg.include_reward, cfg.done_weight)
+    counts = part.counts(batch.mask, batch.next_mask) if chunks.own else (None, None)
+    loss, terms = mdrnn_loss(outputs, *targets, cfg.include_reward, cfg.done_weight, counts)
     return loss, terms, carried

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 import torch
 
-from world_models.data.chunks import Chunks, episode_chunks, window_chunks
+from world_models.data.chunks import Chunks, episode_chunks, own_chunks, window_chunks
 from world_models.data.datasets import LatentSequenceDataset, to_float
 from world_models.data.latents import LatentSource, LatentStore, OnlineLatents
 from world_models.data.loading import watched_split
 from world_models.data.store import EpisodeStore
 from world_models.models.convvae import ConvVAE
 from world_models.models.mdrnn import MDRNN
+from world_models.runs import ranks
 from world_models.runs.run import Run
 from world_models.runs.training import Training
 from world_models.stages.mdrnn.config import Latents, MDRNNConfig, Sequences
@@ -23,11 +24,13 @@ def open_latents(cfg: MDRNNConfig, run: Run, vae: ConvVAE) -> tuple[EpisodeStore
     vae_hash = run.add_input("vae", run.feeder.best)
     store = EpisodeStore.at(run.pin_input("episodes", run.feeder.input("episodes")))
     if cfg.latents is Latents.online:
-        store.verify()
+        if ranks.is_first():
+            store.verify()
         return store, online_latents(store, vae, run.device.value)
     latents = LatentStore.open(run.feeder.path / "latents", vae_hash, store)
-    store.verify()
-    latents.verify()
+    if ranks.is_first():
+        store.verify()
+        latents.verify()
     return store, latents
 
 
@@ -60,14 +63,16 @@ def data_sets(
 def training_order(
     cfg: MDRNNConfig, run: Run, training: Training[MDRNN], data: LatentSequenceDataset
 ) -> Iterator[Chunks]:
-    """What is left to read in the current epoch."""
+    """What is left to read in the current epoch, and for this process."""
     seed, epoch, start = run.seed, training.epoch, training.batch
     if cfg.sequences is Sequences.episodes:
-        return episode_chunks(data, cfg.batch_size, seed=seed, epoch=epoch, start=start)
+        order = episode_chunks(data, cfg.batch_size, seed=seed, epoch=epoch, start=start)
+        return own_chunks(order, cfg.batch_size)
     ends, count = cfg.terminal_prob, data.tiles
-    return window_chunks(
+    order = window_chunks(
         data, cfg.batch_size, seed=seed, epoch=epoch, start=start, count=count, terminal_prob=ends
     )
+    return own_chunks(order, cfg.batch_size)
 
 
 def validation_order(cfg: MDRNNConfig, data: LatentSequenceDataset) -> Iterator[Chunks]:

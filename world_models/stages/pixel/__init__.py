@@ -11,6 +11,7 @@ from world_models.measures.rows import HeadScore, HorizonRow, PixelRow, PixelSte
 from world_models.models.pixel import (
     PixelModel,
 )
+from world_models.runs import ranks
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow
@@ -18,7 +19,7 @@ from world_models.runs.run import Run
 from world_models.runs.schedule import Every, Phase, phases
 from world_models.runs.training import Training
 from world_models.stages.pixel.build import build
-from world_models.stages.pixel.config import PixelConfig, resolve
+from world_models.stages.pixel.config import PixelConfig, resolve, shared_out
 from world_models.stages.pixel.learning import loss_terms, noise_draw, phase_batches
 from world_models.stages.pixel.watching import Judged, open_judged, show, validate
 
@@ -58,20 +59,22 @@ def train_phase(
     save_now = Every(cfg.checkpoint_interval)
     model = training.model.train()
     space = run.env.action_space
-    for batch in phase_batches(cfg, run, store, phase, training.step - phase.first):
+    for part, batch in phase_batches(cfg, run, store, phase, training.step - phase.first):
         draw = noise_draw(run, training.step)
-        loss, terms = loss_terms(cfg, run.device, space, model, batch, draw)
+        loss, terms = loss_terms(cfg, run.device, space, model, batch, draw, part)
         unroll = loss.new_tensor(float(phase.unroll))
         training.epoch = training.step * cfg.data.batch_size // store.num_frames("train")
-        training.update(loss, {"loss": loss, **terms, "unroll": unroll}, metrics, cfg.grad_clip)
-        bar.advance(1, len(batch.frames) * phase.unroll, _frames_ahead(phase.unroll))
+        values = {"loss": loss, **terms, "unroll": unroll}
+        training.update(loss, values, metrics, cfg.grad_clip, part.share)
+        bar.advance(1, part.total * phase.unroll, _frames_ahead(phase.unroll))
         step = training.step
         if step == total:
             training.write_window(metrics)
         if log_now(step):
             training.write_timing(metrics, cfg.data.batch_size)
-            show(run, training, judged, metrics, "train")
-        if judge_now(step):
+            if ranks.is_first():
+                show(run, training, judged, metrics, "train")
+        if judge_now(step) and ranks.is_first():
             validate(cfg, run, training, judged, metrics)
         if judge_now(step) or save_now(step):
             training.save(run, metrics)
@@ -97,6 +100,7 @@ STAGE = Stage(
         "timing": TimingRow,
     },
     resolve=resolve,
+    shared_out=shared_out,
     evaluated_by="evaluate",
     played_in="pixel",
 )

@@ -17,7 +17,7 @@ from world_models.models.pixel import (
 )
 from world_models.models.pixel_unet import PixelUNet
 from world_models.models.pixel_world_model import PixelWorldModel
-from world_models.runs import seeding
+from world_models.runs import ranks, seeding
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import Device, compile_on_gpu, place
 from world_models.runs.parsing import damaged
@@ -115,13 +115,16 @@ def steps_in(cfg: PixelConfig, run: Run, model: PixelModel, store: EpisodeStore)
     for number, share in tracked("time a step", shares, len(cfg.unroll), "phases"):
         phase = Phase(cfg.unroll[number], 0, 2 + TIMED)
         clock = [time.monotonic()]
-        for step, batch in enumerate(phase_batches(cfg, run, store, phase, 0)):
-            loss, _ = loss_terms(cfg, run.device, space, trial, batch, noise_draw(run, step))
+        for step, (part, batch) in enumerate(phase_batches(cfg, run, store, phase, 0)):
+            draw = noise_draw(run, step)
+            loss, _ = loss_terms(cfg, run.device, space, trial, batch, draw, part)
             optimizer.zero_grad()
             loss.backward()
+            ranks.averaged(trial, {}, part.share)
             optimizer.step()
             if run.device is Device.cuda:
                 torch.cuda.synchronize()
             clock.append(time.monotonic())
         seconds += share / sum(cfg.unroll_shares) * (clock[-1] - clock[-1 - TIMED]) / TIMED
-    return max(1, round(60 * cfg.minutes / seconds))
+    found = max(1, round(60 * cfg.minutes / seconds))
+    return ranks.from_first(lambda: found)

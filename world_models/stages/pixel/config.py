@@ -164,6 +164,17 @@ class PixelConfig:
         return View(self.image_size, self.grayscale)
 
 
+def windows_of(cfg: PixelConfig, unroll: int) -> int:
+    """How many windows a step reads where the model is rolled on for so many frames."""
+    return max(1, cfg.data.batch_size // unroll)
+
+
+def shared_out(cfg: PixelConfig) -> dict[str, int]:
+    """See Stage."""
+    key = "stage.data.batch_size"
+    return {f"{key} (stage.unroll={frames})": windows_of(cfg, frames) for frames in cfg.unroll}
+
+
 def resolve(cfg: PixelConfig, setting: Setting) -> PixelConfig:
     """The same; keys for a GPU that is not there, and pictures of a wrong size, are refused."""
     cfg.data.check(setting.env, setting.device)

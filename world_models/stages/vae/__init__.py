@@ -11,7 +11,7 @@ from world_models.data.loading import upstream_episodes
 from world_models.measures.rows import BaselineRow, BlobRow, RareVisionRow, VisionRow, VisionStepRow
 from world_models.measures.vision import HeldOut, log_line
 from world_models.models.convvae import ConvVAE
-from world_models.runs import seeding
+from world_models.runs import ranks, seeding
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow, cells
@@ -20,7 +20,7 @@ from world_models.runs.schedule import Every
 from world_models.runs.threads import computing_with
 from world_models.runs.training import Training
 from world_models.stages.vae.best import best_model, describe, describe_blobs, encode_episodes
-from world_models.stages.vae.config import VAEConfig, resolve
+from world_models.stages.vae.config import VAEConfig, resolve, shared_out
 from world_models.stages.vae.learning import build, flipped, loss_terms, scene
 from world_models.stages.vae.pace import pace_of
 from world_models.stages.vae.watching import (
@@ -41,7 +41,7 @@ def execute(cfg: VAEConfig, run: Run) -> None:
     store = upstream_episodes(run)
     train = ObservationDataset(store, "train")
     held_out = HeldOut(store)
-    table = judge_baselines(cfg, run, train, held_out)
+    table = judge_baselines(cfg, run, train, held_out) if ranks.is_first() else []
     mean = scene(cfg, run, train)
     training = build(cfg, run)
     threads = torch.get_num_threads()
@@ -69,7 +69,7 @@ def train_and_show(
         for row in table:
             metrics.write("baselines", row)
     goes_on = cfg.start_from is not None and store.newest > 0
-    if goes_on and training.step == 0:
+    if goes_on and training.step == 0 and ranks.is_first():
         judge_rare("before", training.model, run, held_out, metrics)
     frames = training.facts.get("frames_per_epoch", len(train))
     batches_per_epoch = -(-frames // cfg.train_batch_size)
@@ -77,6 +77,8 @@ def train_and_show(
         while training.epoch < cfg.num_epochs and not training.stopper.should_stop:
             train_epoch(cfg, run, training, train, mean, metrics, bar)
             finish_epoch(cfg, run, training, held_out, mean, table, metrics)
+    if not ranks.is_first():
+        return
     model = best_model(run)
     describe(cfg, run, model, held_out, mean, table)
     if run.env.family.bright_movers:
@@ -107,17 +109,17 @@ def train_epoch(
         count=training.facts.get("frames_per_epoch"),
     )
     for indices in order:
-        frames = data.__getitems__(indices)
+        part = ranks.part(len(indices))
+        frames = data.__getitems__(indices[part.rows])
         if cfg.horizontal_flip:
-            frames = flipped(
-                frames, seeding.torch_generator(run.seed, "vae", "flip", training.step)
-            )
+            draw = seeding.torch_generator(run.seed, "vae", "flip", training.step)
+            frames = flipped(frames, draw, part)
         draw = seeding.torch_generator(
             run.seed, "vae", "noise", training.step, device=run.device.value
         )
         x = to_float(frames, run.device.value)
-        loss, terms, _ = loss_terms(cfg, run.device, training.model, x, draw, mean)
-        training.update(loss, {"loss": loss, **terms}, metrics)
+        loss, terms, _ = loss_terms(cfg, run.device, training.model, x, draw, mean, part)
+        training.update(loss, {"loss": loss, **terms}, metrics, share=part.share)
         bar.advance(1, len(indices), f"epoch {training.epoch + 1}")
         if save_now(training.step):
             training.save(run, metrics)
@@ -134,13 +136,15 @@ def finish_epoch(
 ) -> None:
     """Validate, keep the best, save."""
     training.write_timing(metrics)
-    validation = validate(cfg, run, training.model, held_out, mean).row(cfg.kl_tolerance)
+    validation = ranks.from_first(
+        lambda: validate(cfg, run, training.model, held_out, mean).row(cfg.kl_tolerance)
+    )
     row = replace(validation, epoch=training.epoch + 1, step=training.step)
     metrics.write("val_metrics", row)
     log.info("epoch %d: %s", training.epoch + 1, log_line(validation, table))
     if training.end_epoch(validation.loss):
         training.save_best(run, cells(validation))
-    if training.epoch % cfg.sample_interval == 0:
+    if training.epoch % cfg.sample_interval == 0 and ranks.is_first():
         name = f"reconstructions_{training.epoch:04d}"
         save_reconstructions(run, training.model, held_out, name)
     training.save(run, metrics)
@@ -162,4 +166,5 @@ STAGE = Stage(
         "timing": TimingRow,
     },
     resolve=resolve,
+    shared_out=shared_out,
 )

@@ -62,6 +62,11 @@ class VAEConfig:
         check_factor(self.scheduler_factor)
 
 
+def shared_out(cfg: VAEConfig) -> dict[str, int]:
+    """See Stage."""
+    return {"stage.train_batch_size": cfg.train_batch_size}
+
+
 def resolve(cfg: VAEConfig, setting: Setting) -> VAEConfig:
     """A copy in which `start_from` is the absolute path of a checkpoint.
 

@@ -6,7 +6,7 @@ from world_models.data.datasets import ObservationDataset
 from world_models.losses import rarity, vae_loss
 from world_models.measures.vision_baselines import Sample, mean_picture
 from world_models.models.convvae import VAES, ConvVAE
-from world_models.runs import seeding
+from world_models.runs import ranks, seeding
 from world_models.runs.device import Device, autocast, place
 from world_models.runs.run import Run
 from world_models.runs.schedule import EarlyStopping, plateau
@@ -41,9 +41,15 @@ def scene(cfg: VAEConfig, run: Run, train: ObservationDataset) -> torch.Tensor |
     return mean.permute(2, 0, 1).to(run.device.value)
 
 
-def flipped(frames: torch.Tensor, draw: torch.Generator) -> torch.Tensor:
-    """frames (B, H, W, C), each mirrored left to right with probability 1/2."""
-    mirrored = torch.rand(len(frames), generator=draw) < 0.5
+def flipped(
+    frames: torch.Tensor, draw: torch.Generator, part: ranks.Part | None = None
+) -> torch.Tensor:
+    """frames (B, H, W, C), each mirrored left to right with probability 1/2.
+
+    They are a `part` of a batch; None: all of it.
+    """
+    part = part or ranks.whole(len(frames))
+    mirrored = (torch.rand(part.total, generator=draw) < 0.5)[part.rows]
     return torch.where(mirrored[:, None, None, None], frames.flip(2), frames)
 
 
@@ -54,12 +60,14 @@ def loss_terms(
     x: torch.Tensor,
     draw: torch.Generator,
     mean: torch.Tensor | None = None,
+    part: ranks.Part | None = None,
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]:
     """x (B, C, H, W) -> the loss; its terms; mu and logsigma (B, L). See `vae_loss`.
 
-    `mean` is what `scene` gives.
+    `mean` is what `scene` gives; x is a `part` of a batch, None: all of it.
     """
-    noise = torch.randn(len(x), cfg.latent_size, generator=draw, device=x.device)
+    part = part or ranks.whole(len(x))
+    noise = torch.randn(part.total, cfg.latent_size, generator=draw, device=x.device)[part.rows]
     with autocast(cfg.precision, device):
         recon, mu, logsigma = model(x, noise=noise)
     mu, logsigma = mu.float(), logsigma.float()

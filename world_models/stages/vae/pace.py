@@ -10,7 +10,7 @@ import torch
 
 from world_models.data.datasets import ObservationDataset, to_float
 from world_models.models.convvae import VAES
-from world_models.runs import seeding
+from world_models.runs import ranks, seeding
 from world_models.runs.checkpoint import load_checkpoint
 from world_models.runs.device import place
 from world_models.runs.run import Run
@@ -38,24 +38,25 @@ class Pace:
 def pace_of(cfg: VAEConfig, run: Run, data: ObservationDataset, mean: torch.Tensor | None) -> Pace:
     """All frames, or as many as an epoch can read in its share of `cfg.minutes`.
 
-    That is measured once, and a resumed run keeps to it. Where other work keeps a core busy,
-    threads wait for each other, and one alone may be several times as fast: then one trains.
+    That is measured once, and a resumed run keeps to it, and so do all processes of a training.
+    Where other work keeps a core busy, threads wait for each other, and one alone may be several
+    times as fast: then one trains.
     """
-    threads = torch.get_num_threads()
+    threads = ranks.from_first(torch.get_num_threads)
     if run.last.is_file():
         state = load_checkpoint(run.last, "vae")
         return Pace(int(state["frames_per_epoch"]), int(state.get("threads", threads)))
     assert cfg.minutes is not None
     threads, seconds = quickest(lambda: seconds_per_step(cfg, run, data, mean), threads)
     steps = max(1, round(60 * cfg.minutes / cfg.num_epochs / seconds))
-    frames = min(len(data), steps * cfg.train_batch_size)
+    pace = Pace(min(len(data), steps * cfg.train_batch_size), threads)
     log.info(
         "%.0f frames/s with threads=%d: an epoch has %d frames",
         cfg.train_batch_size / seconds,
-        threads,
-        frames,
+        pace.threads,
+        pace.frames,
     )
-    return Pace(frames, threads)
+    return ranks.from_first(lambda: pace)
 
 
 def quickest(measure: Callable[[], float], threads: int) -> tuple[int, float]:
@@ -80,10 +81,12 @@ def seconds_per_step(
     clock = []
     for step in range(2 + TIMED):
         indices = np.arange(step, step + cfg.train_batch_size) % len(data)
-        x = to_float(data.__getitems__(indices), run.device.value)
-        loss, _, _ = loss_terms(cfg, run.device, trial, x, draw, mean)
+        part = ranks.part(len(indices))
+        x = to_float(data.__getitems__(indices[part.rows]), run.device.value)
+        loss, _, _ = loss_terms(cfg, run.device, trial, x, draw, mean, part)
         optimizer.zero_grad()
         loss.backward()
+        ranks.averaged(trial, {}, part.share)
         optimizer.step()
         # waits for a GPU
         loss.item()
