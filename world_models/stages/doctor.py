@@ -66,6 +66,8 @@ PURPOSES = {
     "psutil": "make test",
     "hatchling": "building the wheel",
     "stable-baselines3": "the example with PPO",
+    "sybil": "running what the pages show",
+    "pandas": "the example with curves",
 }
 """What each declared package is for."""
 

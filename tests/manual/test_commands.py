@@ -1,0 +1,37 @@
+"""Every command of every page is run as it stands, with the BUDGETS of its stage behind it."""
+
+import runpy
+import shlex
+import sys
+
+import pytest
+from manual.blocks import ROOT, Command, commands
+from manual.exceptions import NOT_RUN, of_a_record
+from manual.shell import RUN, Place
+
+pytestmark = pytest.mark.slow
+COMMANDS = [each for each in commands() if each.line not in NOT_RUN and not of_a_record(each)]
+OURS = [each for each in COMMANDS if each.is_ours]
+EXAMPLES = [each for each in COMMANDS if each.line.startswith("python examples/")]
+
+
+@pytest.mark.parametrize("page", sorted({each.page for each in OURS}))
+def test_commands_run(page: str, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.folder)
+    for command in (each for each in OURS if each.page == page):
+        assert place.run(command.arguments) == 0, command
+
+
+@pytest.mark.parametrize("command", EXAMPLES, ids=lambda each: each.line)
+def test_examples_run(command: Command, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The last number is a budget."""
+    monkeypatch.chdir(place.folder)
+    words = shlex.split(command.line.replace("<run folder>", RUN))
+    if words[-1].isdigit():
+        words[-1] = "64"
+    monkeypatch.setattr(sys, "argv", words[1:])
+    if "stage=" not in command.line and "resume=" not in command.line:
+        runpy.run_path(str(ROOT / words[1]), run_name="__main__")
+        return
+    runpy.run_path(str(ROOT / words[1]), run_name="example")
+    assert place.run(words[2:]) == 0
