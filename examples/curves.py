@@ -23,7 +23,7 @@ def main(folder, picture="curves.png"):
     }
     figure, axes = plt.subplots(len(losses), figsize=(7, 2.2 * len(losses)), squeeze=False)
     for axis, (name, loss) in zip(axes[:, 0], losses.items(), strict=True):
-        loss.plot(ax=axis, title=name)
+        loss.plot(ax=axis, title=name, marker=".")
         loss.rolling(5, min_periods=1).mean().plot(ax=axis)
     figure.tight_layout()
     figure.savefig(picture)

@@ -1,66 +1,23 @@
 """The project as others get it: a wheel that carries conf/, and pages whose commands run."""
 
 import os
-import re
-import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from commands import ENV, SMALL, STAGES, newest, small
+from commands import ENV, SMALL, STAGES, newest
+from manual.blocks import commands
+from manual.exceptions import of_a_record
 
-from world_models.chains.catalogue import schemas
-from world_models.config.compose import compose_config
-from world_models.config.schema import register
 from world_models.main import main
 from world_models.runs.files import read_json
 
 ROOT = Path(__file__).parents[1]
-PAGES = [
-    "README.md",
-    "docs/running.md",
-    "docs/stages/controller.md",
-    "docs/stages/pixel.md",
-    "docs/stages/tokenizer.md",
-    "docs/tour.md",
-    "docs/expect.md",
-    "docs/reproducibility.md",
-    "docs/gpu.md",
-    "docs/data.md",
-    "docs/sweeps.md",
-    "docs/stages/rollout.md",
-    "docs/stages/convert.md",
-    "docs/stages/export.md",
-    "docs/stages/pipeline.md",
-    "docs/stages/report.md",
-    "docs/stages/play.md",
-]
-"""The pages whose commands work."""
 WALK = ["README.md", "docs/stages/pixel.md"]
-"""Those whose stages feed each other in the order in which they are typed."""
-
-
-def text_of(pages: list[str]) -> str:
-    return "\n".join((ROOT / page).read_text() for page in pages)
-
-
-def commands_of(pages: list[str]) -> list[str]:
-    """The command lines of the pages, continued lines joined, comments left out."""
-    blocks = re.findall(r"```sh\n(.*?)```", text_of(pages), re.DOTALL)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    return [line.split("#")[0].strip() for line in lines if line.strip()]
-
-
-def ours(commands: list[str]) -> list[list[str]]:
-    """What follows the program's name in the commands that start it."""
-    own = [line for line in commands if line.startswith("python -m world_models.main")]
-    return [shlex.split(line)[3:] for line in own]
-
-
-COMMANDS = commands_of(PAGES)
-OURS = ours(COMMANDS)
+"""Pages whose stages feed each other in the order in which they are typed."""
+OURS = [each for each in commands() if each.is_ours and not of_a_record(each)]
 
 
 def run(command: list[str], cwd: Path, **environment: str) -> str:
@@ -118,37 +75,6 @@ def test_the_driver_that_comes_with_the_wheel_drives(site: Path, tmp_path: Path)
     assert scores["mean"] > 500 > 0 > scores["random"]["mean"]
 
 
-def test_readme_commands_are_make_or_ours() -> None:
-    assert OURS, "README shows how to run a stage"
-    others = {
-        line
-        for line in COMMANDS
-        if not line.startswith(("python -m", "make ", "pip install", "git clone", "cd "))
-    }
-    assert others == set()
-    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
-    assert all(line.split()[1] in targets for line in COMMANDS if line.startswith("make "))
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [item for item in OURS if not any(text.startswith(("resume=", "-")) for text in item)],
-    ids=" ".join,
-)
-def test_readme_commands_compose(arguments: list[str]) -> None:
-    register(schemas())
-    compose_config(arguments)
-
-
-@pytest.mark.parametrize(
-    "arguments", [item for item in OURS if set(item) & {"--help", "--cfg"}], ids=" ".join
-)
-def test_readme_commands_that_show_something(arguments: list[str], tmp_path: Path) -> None:
-    assert "stage" in run(
-        [sys.executable, "-m", "world_models.main", *arguments], tmp_path, PYTHONPATH=str(ROOT)
-    )
-
-
 PROMISED = {
     "rollout": ["episodes.csv", "images/*.png"],
     "vae": ["val_metrics.csv", "quality.json", "checkpoints/best.pt", "images/*.png"],
@@ -202,7 +128,8 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
     """The stage commands as README gives them, on Pellet and small."""
     named = [
         item
-        for item in ours(commands_of(WALK))
+        for page in WALK
+        for item in (each.arguments for each in OURS if each.page == page)
         if item[0].removeprefix("stage=") in SMALL
         and not any(text.startswith("-") for text in item)
     ]
@@ -233,36 +160,13 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
     assert main([f"resume={newest(tmp_path)}"]) == 0
 
 
-def test_readme_notebook_lines_run(finished: Path, tmp_path: Path) -> None:
-    blocks = re.findall(
-        r"```python\n(.*?)```", text_of(["docs/running.md", "docs/stages/pixel.md"]), re.DOTALL
-    )
-    assert (
-        main(
-            small(
-                "pixel",
-                f"upstream={finished / 'rollout'}",
-                f"outputs={tmp_path}",
-                "stage.max_steps=1",
-            )
-        )
-        == 0
-    )
-    places = [finished, finished / "controller" / "agent.pt", newest(tmp_path)]
-    for block, path in zip(blocks, places, strict=True):
-        lines = re.sub(r'"(outputs/[^"]*|car_racing)"', f'"{path}"', block)
-        names: dict[str, object] = {}
-        exec(lines, names)
-        assert str(path) in lines
-        assert len(names.get("frames", names.get("pictures"))) == 4  # type: ignore[arg-type]
-
-
 def test_readme_conversions_run(finished: Path, tmp_path: Path) -> None:
     """The convert commands as README gives them, on Pellet's episodes.
 
     Those of videos are in the tests of stage=data.
     """
-    named = [item for item in OURS if item[0] == "stage=convert" and "env=data" not in item]
+    ours = [each.arguments for each in OURS]
+    named = [item for item in ours if item[0] == "stage=convert" and "env=data" not in item]
     rollouts, store, outputs = (
         tmp_path / "rollouts",
         finished / "rollout",

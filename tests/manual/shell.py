@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import fields, is_dataclass
+from functools import cache
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -54,10 +55,16 @@ def _pair(item: str) -> tuple[str, str]:
 
 def composed(arguments: list[str]) -> Composed | None:
     """The configuration of a job; none where it is resumed, or no stage is named."""
-    register(schemas())
     if any(item.startswith("resume=") for item in arguments) or not arguments:
         return None
-    return compose_config(arguments)
+    return _composed(tuple(arguments))
+
+
+@cache
+def _composed(arguments: tuple[str, ...]) -> Composed:
+    """Pages have many commands in common."""
+    register(schemas())
+    return compose_config(list(arguments))
 
 
 def shrinking(arguments: list[str]) -> list[str]:

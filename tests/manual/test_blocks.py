@@ -15,7 +15,7 @@ from manual.shell import composed, jobs_of
 BLOCKS, COMMANDS = blocks(), commands()
 KINDS = ("sh", "python", "yaml", "")
 """Commands; code that is run; settings; pictures of files or of how things hang together."""
-DIRECTIVES = ("literalinclude", "toctree", "settings", "columns")
+DIRECTIVES = ("literalinclude", "toctree", "settings", "columns", "eval-rst")
 """What the site fills in."""
 OTHERS = ("git clone ", "cd ", "wandb sync ", "tensorboard --logdir ")
 """What other programs do."""

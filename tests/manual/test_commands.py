@@ -31,7 +31,15 @@ def test_examples_run(command: Command, place: Place, monkeypatch: pytest.Monkey
         words[-1] = "64"
     monkeypatch.setattr(sys, "argv", words[1:])
     if "stage=" not in command.line and "resume=" not in command.line:
-        runpy.run_path(str(ROOT / words[1]), run_name="__main__")
+        run_script(str(ROOT / words[1]))
         return
     runpy.run_path(str(ROOT / words[1]), run_name="example")
     assert place.run(words[2:]) == 0
+
+
+def run_script(path: str) -> None:
+    """Run it; where it ends with a status, that is 0."""
+    try:
+        runpy.run_path(path, run_name="__main__")
+    except SystemExit as done:
+        assert not done.code, path
