@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from commands import ENV, SMALL, STAGES, newest
 from manual.blocks import commands
-from manual.exceptions import of_a_record
+from manual.exceptions import of_a_script
 
 from world_models.main import main
 from world_models.runs.files import read_json
@@ -17,7 +17,7 @@ from world_models.runs.files import read_json
 ROOT = Path(__file__).parents[1]
 WALK = ["README.md", "docs/stages/pixel.md"]
 """Pages whose stages feed each other in the order in which they are typed."""
-OURS = [each for each in commands() if each.is_ours and not of_a_record(each)]
+OURS = [each for each in commands() if each.is_ours and not of_a_script(each)]
 
 
 def run(command: list[str], cwd: Path, **environment: str) -> str:

@@ -12,7 +12,13 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 """Every page, of which CHANGELOG.md tells of the past."""
 INFO = re.compile(r"[ \t]*(?P<info>[^\n]*)$\n", re.MULTILINE)
-PROGRAM = r"(?:\w+=\S+ )*(?:python -m world_models\.main|world-models)\b"
+SHELL = ("sh", "bash")
+"""Infos of blocks that hold commands."""
+PROGRAM = (
+    r"(?:\w+=\S+ |srun )*(?:python -m world_models\.main|world-models|"
+    r"torchrun (?:--[^\s<]*(?:<[^>]*>\S*)? )*-m world_models\.main)(?= |$)"
+)
+"""What starts this program."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,7 @@ class Command:
 
     page: str
     line: str
-    # of a script that the page includes
+    # of a script: one that the page includes, or a whole one in a block
     in_script: bool = False
 
     @property
@@ -66,19 +72,27 @@ class Command:
 
     @property
     def arguments(self) -> list[str]:
-        """What follows the program's name."""
-        return shlex.split(re.sub(PROGRAM, "", self.line, count=1))
+        """What follows the program's name; a variable of the shell is 1."""
+        typed = re.sub(r"\$\{?\w+\}?", "1", re.sub(PROGRAM, "", self.line, count=1))
+        return shlex.split(typed)
+
+
+def is_script(block: Block) -> bool:
+    """Whether a block holds a whole script, with what is no command of its own."""
+    return block.info in SHELL and block.source.startswith("#!")
 
 
 def commands() -> list[Command]:
-    """Those of all blocks, and of the scripts that pages include; continued lines are joined."""
+    """Those of all blocks, and those of this program in scripts; continued lines are joined."""
     found = []
     for block in blocks():
         path = included(block)
-        text = block.source if block.info == "sh" else ""
+        text = block.source if block.info in SHELL else ""
         if path is not None and path.suffix == ".sh":
             text = path.read_text()
         lines = [line.split(" #")[0] for line in text.replace("\\\n", " ").splitlines()]
         typed = [" ".join(line.split()) for line in lines if not line.lstrip().startswith("#")]
-        found += [Command(block.page, line, path is not None) for line in typed if line]
+        inside = path is not None or is_script(block)
+        whole = [Command(block.page, line, inside) for line in typed if line]
+        found += [each for each in whole if each.is_ours or not inside]
     return found

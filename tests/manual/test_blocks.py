@@ -1,6 +1,7 @@
 """Every block of every page is of a known kind, and every command has keys that are there."""
 
 import re
+import subprocess
 import sys
 import tomllib
 from collections import Counter
@@ -8,16 +9,16 @@ from pathlib import Path
 
 import pytest
 import yaml
-from manual.blocks import PAGES, ROOT, Command, blocks, commands, included
+from manual.blocks import PAGES, ROOT, SHELL, Command, blocks, commands, included, is_script
 from manual.exceptions import NOT_RUN
 from manual.shell import composed, jobs_of
 
 BLOCKS, COMMANDS = blocks(), commands()
-KINDS = ("sh", "python", "yaml", "")
+KINDS = (*SHELL, "python", "yaml", "")
 """Commands; code that is run; settings; pictures of files or of how things hang together."""
 DIRECTIVES = ("literalinclude", "toctree", "settings", "columns", "eval-rst")
 """What the site fills in."""
-OTHERS = ("git clone ", "cd ", "wandb sync ", "tensorboard --logdir ")
+OTHERS = ("git clone ", "cd ", "wandb sync ", "tensorboard --logdir ", "python -m venv ")
 """What other programs do."""
 
 
@@ -53,7 +54,7 @@ def check_other(command: Command) -> None:
         assert words[1] in targets, command
     elif words[:2] == ["pip", "install"]:
         check_extras(command)
-    elif words[0] == "python":
+    elif command.line.startswith("python examples/"):
         assert (ROOT / words[1]).is_file(), command
     else:
         assert command.line in NOT_RUN or command.line.startswith(OTHERS), command
@@ -66,6 +67,12 @@ def check_extras(command: Command) -> None:
         assert set(named.split(",")) <= set(project["optional-dependencies"]), command
     for path in re.findall(r"-[cr] (\S+)", command.line):
         assert (ROOT / path).is_file(), command
+
+
+def test_scripts_are_shell() -> None:
+    for block in BLOCKS:
+        if is_script(block):
+            subprocess.run(["bash", "-n"], input=block.source, text=True, check=True)
 
 
 def test_what_is_not_run_is_still_there() -> None:

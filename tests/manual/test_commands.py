@@ -6,11 +6,11 @@ import sys
 
 import pytest
 from manual.blocks import ROOT, Command, commands
-from manual.exceptions import NOT_RUN, of_a_record
+from manual.exceptions import NOT_RUN, of_a_script
 from manual.shell import RUN, Place
 
 pytestmark = pytest.mark.slow
-COMMANDS = [each for each in commands() if each.line not in NOT_RUN and not of_a_record(each)]
+COMMANDS = [each for each in commands() if each.line not in NOT_RUN and not of_a_script(each)]
 OURS = [each for each in COMMANDS if each.is_ours]
 EXAMPLES = [each for each in COMMANDS if each.line.startswith("python examples/")]
 
