@@ -34,10 +34,10 @@ def keys_named(name: str) -> Iterator[Key]:
     """The keys of a stage, an environment, or all stages, with the values of conf/."""
     register(catalogue.schemas())
     if name == "root":
-        config = compose_config([]).config
+        config = compose_config(["stage=runs"]).config
         yield from (key for key in keys_of(config) if key.name.partition(".")[0] not in PARTS)
     elif name.startswith("env="):
-        yield from keys_of(compose_config([name]).config.env, "env.")
+        yield from keys_of(compose_config(["stage=runs", name]).config.env, "env.")
     else:
         yield from keys_of(compose_config([f"stage={name}"]).config.stage, "stage.")
 
