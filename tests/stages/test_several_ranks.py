@@ -155,6 +155,26 @@ def test_two_processes_learn_what_one_does(
             assert float(right[name]) == pytest.approx(float(left[name]), rel=1e-6), name
 
 
+@pytest.mark.parametrize("stage", ["vae", "pixel", "tokenizer"])
+def test_minutes_become_the_same_work_for_all(stage: str, finished: Path, tmp_path: Path) -> None:
+    """Processes that planned otherwise would wait for each other for ever."""
+    longer = "num_epochs=2" if stage == "vae" else "max_steps=null"
+    keys = ["stage.minutes=0.005", f"stage.{longer}"]
+    given = command(stage, finished / "rollout", tmp_path / "outputs", *keys)
+    for status, said in in_ranks(2, given, tmp_path / "said", uneven):
+        assert status == 0, said
+    state = torch.load(newest(tmp_path / "outputs") / "checkpoints/last.pt")
+    assert state["frames_per_epoch" if stage == "vae" else "total_steps"] > 0
+
+
+def uneven() -> None:
+    """The second process has another clock."""
+    only_training()
+    if not ranks.is_first():
+        clock = time.monotonic
+        time.monotonic = lambda: 9 * clock()  # type: ignore[assignment]
+
+
 def cut_off() -> None:
     """A Ctrl-C that comes to the first process in the middle of an epoch."""
     only_training()
