@@ -28,7 +28,7 @@ check: setup docs
 	$(BIN)/lint-imports
 
 docs: setup
-	$(BIN)/sphinx-build -W --keep-going -n -q -j auto -d docs/_build/doctrees -c docs . docs/_build/html
+	$(BIN)/sphinx-build -W --keep-going -n -q -E -a -j auto -d docs/_build/doctrees -c docs . docs/_build/html
 
 format: setup
 	$(BIN)/ruff format .

@@ -47,9 +47,9 @@ PARTS = ("stage", "env")
 
 def key_row(key: Key) -> Row:
     """A key, its default, and what it means with its choices."""
-    meaning: list[nodes.Node] = [nodes.Text(f"{key.meaning} ({key.kind})")]
+    meaning = prose(f"{key.meaning} ({key.kind})")
     for name, told in key.choices.items():
-        meaning += [nodes.Text("; "), nodes.literal("", name), nodes.Text(f": {told}" * bool(told))]
+        meaning += prose(f"; `{name}`" + f": {told}" * bool(told))
     return [[nodes.literal("", key.name)], [nodes.literal("", written(key.value))], meaning]
 
 
@@ -75,9 +75,15 @@ def column_row(column: Column) -> Row:
     """A column, its unit, its meaning."""
     return [
         [nodes.literal("", column.name)],
-        [nodes.Text(column.unit)],
-        [nodes.Text(column.meaning)],
+        prose(column.unit),
+        prose(column.meaning),
     ]
+
+
+def prose(text: str) -> list[nodes.Node]:
+    """A sentence in which code stands in backticks."""
+    parts = enumerate(text.split("`"))
+    return [nodes.literal("", part) if place % 2 else nodes.Text(part) for place, part in parts]
 
 
 def table(heads: Iterable[str], rows: Iterable[Row], widths: tuple[int, ...]) -> nodes.table:
