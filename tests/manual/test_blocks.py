@@ -14,7 +14,7 @@ from manual.exceptions import NOT_RUN
 from manual.shell import composed, jobs_of
 
 BLOCKS, COMMANDS = blocks(), commands()
-KINDS = (*SHELL, "python", "yaml", "")
+KINDS = (*SHELL, "python", "yaml", "text", "")
 """Commands; code that is run; settings; pictures of files or of how things hang together."""
 DIRECTIVES = ("literalinclude", "toctree", "settings", "columns", "eval-rst")
 """What the site fills in."""
