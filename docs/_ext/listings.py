@@ -31,15 +31,19 @@ def pages(app: Sphinx) -> Iterator[tuple[str, dict[str, Any], str]]:
     for folder in sorted((Path(app.srcdir) / RESULTS).rglob("*/")):
         name = folder.relative_to(app.srcdir).as_posix()
         title = folder.relative_to(Path(app.srcdir) / RESULTS).as_posix()
-        body = (
-            f"<h1>{escape(title)}</h1>\n<ul>{''.join(map(_entry, sorted(folder.iterdir())))}</ul>"
-        )
+        back = "../" * (title.count("/") + 1) + "README.html"
+        entries = "".join(map(_entry, sorted(folder.iterdir())))
+        head = f'<h1>{escape(title)}</h1>\n<p>Files of <a href="{back}">Results</a></p>'
+        body = f"{head}\n<ul>{entries}</ul>"
         yield f"{name}/index", {"title": title, "body": body}, "page.html"
 
 
 def _entry(path: Path) -> str:
-    shown, target = (f"{path.name}/", "/index.html") if path.is_dir() else (path.name, "")
-    return f'<li><a href="{escape(path.name + target)}">{escape(shown)}</a></li>'
+    """A folder by its list, a page as the site has it, and any other file itself."""
+    if path.is_dir():
+        return f'<li><a href="{escape(path.name)}/index.html">{escape(path.name)}/</a></li>'
+    target = path.with_suffix(".html").name if path.suffix == ".md" else path.name
+    return f'<li><a href="{escape(target)}">{escape(path.name)}</a></li>'
 
 
 def copy_results(app: Sphinx, error: Exception | None) -> None:
