@@ -11,7 +11,7 @@ from world_models import envs as envs
 if TYPE_CHECKING:
     from world_models.agents.opened import OpenedRun
 
-__version__ = "0.1.0"
+__version__ = "1.0.0"
 
 
 def load(name: str | Path, which: str = "best", device: str = "cpu") -> "OpenedRun":
