@@ -164,7 +164,7 @@ def test_a_tokenizer(example: ModuleType, finished: Path, tmp_path: Path) -> Non
     lengths = tokenizer.features(torch.rand(2, 3, 64, 64)).norm(dim=1)
     torch.testing.assert_close(lengths, torch.ones_like(lengths))
     tokenizing.TOKENIZERS.pop("sphere")
-    with pytest.raises(ValueError, match="a tokenizer of the kind 'sphere'"):
+    with pytest.raises(ValueError, match="architecture is 'sphere', and known are vq"):
         tokenizing.load_tokenizer(made / "checkpoints" / "best.pt")
 
 

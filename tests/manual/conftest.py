@@ -25,8 +25,8 @@ def place(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
         shutil.copytree(source, folder / name)
     for letter in "abc":
         shutil.copytree(finished / "rollout", folder / "outputs" / letter)
-    keys = ["-m", *small("vae", f"upstream={finished / 'rollout'}", "stage.num_epochs=1")]
-    assert main([*keys, "seed=1,2", f"outputs={folder / 'swept'}"]) == 0
+    keys = ["-m", *small("rollout", "stage.episodes=4", "seed=1,2")]
+    assert main([*keys, f"outputs={folder / 'swept'}"]) == 0
     (sweep,) = (folder / "swept" / "sweeps").glob("*/*")
     shutil.copytree(sweep, folder / "outputs" / "sweeps" / "c")
     add_files(finished, folder)

@@ -138,6 +138,7 @@ class Place:
         if found is None or isinstance(row, Chain | None) or named:
             return
         env = [item for item in arguments if item.startswith(("env=", "env."))]
-        if row.needs and not row.needs_none and (row.needs[0], *env) not in self.made:
+        known = any((name, *env) in self.made for name in row.needs)
+        if row.needs and not row.needs_none and not known:
             assert self.run([f"stage={row.needs[0]}", *env]) == 0, row.needs
         self.made |= {(name, *env) for name in (row.name, row.stands_for) if name}

@@ -108,7 +108,7 @@ class TokenAgentFile(Stored):
 
 def token_agent_of(state: dict[str, Any], path: Path, device: str) -> TokenAgent:
     """The agent in the content of a file of its kind; parts that do not fit are a ValueError."""
-    kind = kind_of(state["tokenizer"]["architecture"], path)
+    kind = kind_of(state["tokenizer"]["architecture"], path, "tokenizer.architecture")
     tokenizer = model_of(kind, state["tokenizer"], f"{path}, tokenizer").to(device)
     model = model_of(ActorCritic, state["actor_critic"], f"{path}, actor_critic").to(device)
     env = spec_of(state["env"], path)

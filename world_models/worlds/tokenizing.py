@@ -47,12 +47,12 @@ def load_tokenizer(path: Path, env: EnvSpec | None = None, device: str = "cpu") 
     return tokenizer.eval().to(device)
 
 
-def kind_of(name: str, path: Path) -> type[Tokenizer]:
+def kind_of(name: str, path: Path, field: str = "architecture") -> type[Tokenizer]:
     """The kind of a stored tokenizer; one that is not known here is a ValueError."""
     if name not in TOKENIZERS:
         raise ValueError(
-            f"{path} holds a tokenizer of the kind {name!r:.40}, and known are "
-            f"{', '.join(TOKENIZERS)}: import the module that adds it"
+            f"{path} cannot be read: {field} is {name!r:.40}, and known are "
+            f"{', '.join(TOKENIZERS)}; import the module that adds it"
         )
     return TOKENIZERS[name]
 
