@@ -23,12 +23,14 @@ def place(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Place:
         kinds = {"coinrun": pixel, "2026-11-20": finished / "rollout"}
         source = next((run for word, run in kinds.items() if word in name), finished)
         shutil.copytree(source, folder / name)
-    for letter in "abc":
-        shutil.copytree(finished / "rollout", folder / "outputs" / letter)
+    shutil.copytree(finished / "rollout", folder / "outputs" / "a")
     keys = ["-m", *small("rollout", "stage.episodes=4", "seed=1,2")]
     assert main([*keys, f"outputs={folder / 'swept'}"]) == 0
     (sweep,) = (folder / "swept" / "sweeps").glob("*/*")
     shutil.copytree(sweep, folder / "outputs" / "sweeps" / "c")
+    jobs = sorted(path.parent for path in sweep.glob("*/manifest.json"))
+    for letter, job in zip("bc", jobs, strict=True):
+        shutil.copytree(job, folder / "outputs" / letter)
     add_files(finished, folder)
     return Place(folder)
 
