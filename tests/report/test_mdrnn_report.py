@@ -176,6 +176,20 @@ def test_without_ends_there_is_no_plot_of_them(folder: Path) -> None:
     assert "End of episode: how often it comes" not in text(folder)
 
 
+@pytest.mark.parametrize(
+    ("ended", "said"), [(10.0, "longer than episodes"), (20.0, None), (60.0, "sooner over than")]
+)
+def test_another_number_of_ends_than_there_are_is_told(
+    folder: Path, ended: float, said: str | None
+) -> None:
+    write_measures(folder)
+    write_rows(folder / "ends.csv", [end_row("0.5", 0.4), end_row("drawn", 0.3, ended=ended)])
+    words = text(folder)
+    assert ("stage.sequences=episodes" in words) is (said is not None)
+    if said is not None:
+        assert f"M expects {ended:.1f} ends in steps that had 25" in words and said in words
+
+
 def test_ends_stand_beside_chance(folder: Path) -> None:
     write_measures(folder)
     words = text(folder)

@@ -9,6 +9,9 @@ from world_models.report.verdict import Finding, Scale, Side, better
 
 USUAL = "0.5"
 """The rule of a dream of which nothing else is said."""
+DRAWN = "drawn"
+TOO_FAR = 1.5
+"""From this ratio on, either way, M expects another number of ends than there are."""
 ENDS = "Rules by which dreams may end, on held-out steps, and how long dreams last by them"
 HEADS = [
     "A step ends",
@@ -29,15 +32,33 @@ def add_ends(section: Section) -> None:
 
 
 def _cells(row: EndRow) -> list[str]:
-    what = "as drawn from its probability" if row.rule == "drawn" else f"above {row.rule}"
+    what = "as drawn from its probability" if row.rule == DRAWN else f"above {row.rule}"
     numbers = (row.recall, row.recall_chance, row.precision, row.precision_chance)
     return [what, *map(number, (*numbers, row.dream_length, row.real_length))]
 
 
 def end_findings(rows: Sequence[EndRow]) -> list[Finding]:
-    """Recall at the usual threshold beside chance; nothing where no episode ended."""
-    usual = [row for row in rows if row.rule == USUAL and row.ends > 0]
-    return [finding for row in usual for finding in _recalled(row)]
+    """Recall at the usual threshold beside chance, and whether M expects as many ends as there are.
+
+    Nothing where no episode ended.
+    """
+    there = [row for row in rows if row.ends > 0]
+    recalled = [finding for row in there if row.rule == USUAL for finding in _recalled(row)]
+    return [*recalled, *(_miscounted(row) for row in there if row.rule == DRAWN and _is_off(row))]
+
+
+def _is_off(row: EndRow) -> bool:
+    return not 1 / TOO_FAR < row.ended / row.ends < TOO_FAR
+
+
+def _miscounted(row: EndRow) -> Finding:
+    last = "longer" if row.ended < row.ends else "sooner over"
+    return Finding(
+        False,
+        f"M expects {number(row.ended)} ends in steps that had {row.ends:,}: dreams whose ends are "
+        f"drawn are {last} than episodes; stage.sequences=episodes reads ends as often as they "
+        "are.",
+    )
 
 
 def _recalled(row: EndRow) -> list[Finding]:

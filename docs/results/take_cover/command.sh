@@ -1,0 +1,1 @@
+python -m world_models.main stage=pipeline experiment=take_cover
