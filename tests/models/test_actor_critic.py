@@ -5,6 +5,7 @@ import torch
 
 from world_models.models.actor_critic import ActorCritic, ActorState, Usual, draw_actions
 from world_models.models.draws import StreamDraws
+from world_models.runs import weights
 
 SIZES = (6, (2, 3), 4)
 
@@ -118,6 +119,16 @@ def test_the_critic_learns_a_mean(value_bins: int) -> None:
         model.value_error(said.expand(3, -1), targets).sum().backward()
         optimizer.step()
     assert model.value_of(said.detach()).item() == pytest.approx(2, abs=0.1)
+
+
+def test_agents_of_before_are_read_as_they_were() -> None:
+    """Their configuration says nothing of `centred`."""
+    before = model_of()
+    config = {key: value for key, value in before.config.items() if key != "centred"}
+    stored = {"config": config, "model": before.state_dict()}
+    after = weights.model_of(ActorCritic, stored, "agent.pt")
+    codes, _ = history(2, 1)
+    assert torch.equal(after.features(codes[:, 0]), before.features(codes[:, 0]))
 
 
 def test_actions_are_drawn_as_often_as_their_chances_say() -> None:
