@@ -11,9 +11,7 @@ def test_the_version_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == f"world-models {world_models.__version__}\n"
 
 
-@pytest.mark.parametrize(
-    "flag", ["--hydra-help", "--shell-completion", "-sc", "--config-dir", "--verbose", "--cfg=job"]
-)
+@pytest.mark.parametrize("flag", ["--hydra-help", "--config-dir", "--verbose", "--cfg=job"])
 def test_other_flags_are_refused_in_a_sentence(
     flag: str, capsys: pytest.CaptureFixture[str]
 ) -> None:

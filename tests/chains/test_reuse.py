@@ -183,6 +183,7 @@ def test_stages_from_a_change_on_are_made(first_made: Callable[..., tuple[list[s
     assert first_made("reuse=true", "stage.evaluate.episodes=6") == (STAGES[:4], "evaluate")
 
 
+@pytest.mark.slow
 def test_a_sweep_makes_each_stage_once_per_seed(tmp_path: Path) -> None:
     """Standalone runs, parts of pipelines and parts of other
     jobs of the same sweep are all taken.

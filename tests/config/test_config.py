@@ -176,7 +176,7 @@ MISTAKES = [
     (["stage=vae", "env=mario"], r"env=mario does not exist; choose one of: atari, car_racing"),
     (["env=pellet"], r"stage is missing; choose one: .*stage=vae"),
     (["stage=rollout", "env=gymnasium"], r"env\.id is missing: name a Gymnasium environment"),
-    (["stage=rollout", "stage.policy=drunk"], r"stage\.policy: .*'drunk'.*brownian"),
+    (["stage=rollout", "stage.policy=drunk"], r"stage\.policy=drunk is none of .*brownian"),
     (
         ["stage=rollout", "stage.val_fraction=1.5"],
         r"stage\.val_fraction is 1\.5; it must be at least 0 and below 1",

@@ -83,6 +83,7 @@ def test_its_report_tells_the_skill_and_shows_film_and_table(run: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_a_chain_of_its_own_runs_and_resumes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,7 @@ def test_a_run_that_has_ended_is_followed_to_one_last_page(runs: list[Path]) -> 
     assert "data-again" not in page and "<script" not in page
 
 
+@pytest.mark.slow
 def test_a_sweep_stands_for_its_jobs(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

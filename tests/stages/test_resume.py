@@ -111,6 +111,7 @@ def test_kill_9_then_resume_equals_uninterrupted(
     assert_equal_runs(finished / stage, run)
 
 
+@pytest.mark.slow
 def test_a_longer_budget_goes_on_from_where_the_run_ended(finished: Path, tmp_path: Path) -> None:
     run = tmp_path / "longer"
     shutil.copytree(finished, run)

@@ -70,6 +70,7 @@ def test_validation_episodes_are_the_last_and_play_other_seeds(finished: Path) -
     assert all((row.seed >= 1 << 30) == (row.split == "validation") for row in rows)
 
 
+@pytest.mark.slow
 def test_no_validation_episodes_means_none_and_training_goes_on(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -178,6 +179,7 @@ def test_quiet_says_nothing_and_debug_says_more(tmp_path: Path) -> None:
     assert "24 episodes" in info and len(debug.splitlines()) > len(info.splitlines())
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_no_process_and_a_run_that_can_go_on(tmp_path: Path) -> None:
     arguments = small(
         "rollout",

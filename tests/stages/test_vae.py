@@ -188,6 +188,7 @@ def test_flips_change_training_and_survive_a_cut(
     assert plain != mirrored
 
 
+@pytest.mark.slow
 def test_what_moves_weighs_more_and_is_counted_and_survives_a_cut(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -340,9 +341,9 @@ def test_one_thread_trains_where_several_wait_for_each_other(
     """A resumed run keeps to it, whatever would be measured then."""
     seen = []
 
-    def update(self: Training[ConvVAE], *given: Any) -> None:
+    def update(self: Training[ConvVAE], *given: Any, **more: Any) -> None:
         seen.append(torch.get_num_threads())
-        real(self, *given)
+        real(self, *given, **more)
 
     real = Training.update
     monkeypatch.setattr(pace, "seconds_per_step", lambda *_: float(torch.get_num_threads()))

@@ -53,6 +53,6 @@ def fed_by(row: Stage, run: Run) -> list[str]:
     """The stages that this run can feed."""
     if row.gives is None or not (run.path / row.gives.file).is_file():
         return []
-    names, env = {row.name, row.stands_for}, run.env.to_dict()
+    names = {row.name, row.stands_for}
     fed = [name for name in stages.STAGES if names & set(stage(name).needs)]
-    return [name for name in fed if takes(name, env)]
+    return [name for name in fed if takes(name, run.env.preprocessing.size)]

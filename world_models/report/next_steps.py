@@ -4,7 +4,6 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from world_models.models.convvae import IMAGE_SIZE
 from world_models.runs.folder import display_path
 
 FEEDS = {
@@ -37,9 +36,12 @@ PURPOSES = {
 SCRIPTS = {"play.sh": "Play it", "eval.sh": "Score it again"}
 
 
-def takes(stage: str, env: dict[str, Any]) -> bool:
-    """Whether a stage takes frames of an environment, as a manifest describes it."""
-    return stage != "vae" or env["preprocessing"]["size"] == IMAGE_SIZE
+def takes(stage: str, size: int | None) -> bool:
+    """Whether a stage takes frames of `size` pixels a side; of an unknown size it may."""
+    # it loads torch, for which a listing of runs does not wait
+    from world_models.models.convvae import IMAGE_SIZE
+
+    return stage != "vae" or size in (None, IMAGE_SIZE)
 
 
 def next_steps(
@@ -53,8 +55,8 @@ def next_steps(
         for name, purpose in SCRIPTS.items()
         if (folder / name).is_file()
     ]
-    env = manifest.get("env")
-    names = [name for name in FEEDS.get(stage, ()) if env is None or takes(name, env)]
+    size = ((manifest.get("env") or {}).get("preprocessing") or {}).get("size")
+    names = [name for name in FEEDS.get(stage, ()) if takes(name, size)]
     feeds = [(PURPOSES[name], _command(name, folder, manifest)) for name in names]
     beside = f"stage.runs=[{display_path(folder)},<another run>]"
     compare = ("Compare it with another run", _typed("stage=report", beside))
