@@ -1,14 +1,18 @@
 """The pool: right results in any order of finishing, whoever dies, and nobody left behind."""
 
 import concurrent.futures
+import multiprocessing.util
 import os
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -24,6 +28,7 @@ from world_models.pools.choose import open_pool
 from world_models.pools.pool import Attempts, Failure, WorkerError
 from world_models.pools.processes import WorkerPool
 from world_models.runs.device import Workers
+from world_models.runs.signals import interruptible
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -48,6 +53,39 @@ def test_a_script_that_workers_would_run_again_is_told(tmp_path: Path) -> None:
     words = 'put what the script does under if __name__ == "__main__":'
     assert words in done.stderr and "Traceback" not in done.stderr
     assert len(list(tmp_path.glob("outputs/*/*/*/manifest.json"))) == 1
+
+
+def test_a_worker_that_is_being_started_says_nothing_of_an_interruption(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Ctrl-C reaches another thread after the process is there and before it has its arguments."""
+    started = threading.Event()
+    typed = threading.Event()
+    pids: list[int] = []
+    spawn = multiprocessing.util.spawnv_passfds
+
+    def type_ctrl_c() -> None:
+        started.wait()
+        os.kill(os.getpid(), signal.SIGINT)
+        typed.set()
+
+    def spawn_then_interrupt(*args: Any) -> int:
+        pid: int = spawn(*args)
+        # not that of what multiprocessing starts to keep count
+        if "spawn_main" in str(args):
+            pids.append(pid)
+            started.set()
+            typed.wait()
+        return pid
+
+    typist = threading.Thread(target=type_ctrl_c)
+    typist.start()
+    monkeypatch.setattr(multiprocessing.util, "spawnv_passfds", spawn_then_interrupt)
+    with pytest.raises(KeyboardInterrupt), interruptible():
+        WorkerPool(1, build_doubler, [])
+    typist.join()
+    psutil.wait_procs([psutil.Process(pids[0])], timeout=60)
+    assert capfd.readouterr().err == ""
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -26,6 +26,7 @@ from world_models.pools.pool import (
 )
 from world_models.pools.supervision import SupervisedPool, Worker
 from world_models.pools.unguarded import ADVICE, EXIT_CODE
+from world_models.runs.signals import whole_write
 from world_models.runs.threads import use_threads
 
 
@@ -69,7 +70,9 @@ class WorkerPool(SupervisedPool[ProcessWorker]):
         # inherited: Ctrl-C must not meet a worker that is starting
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
-            process.start()
+            # nor end it in the middle, which leaves the worker half of what it is to read
+            with whole_write():
+                process.start()
         finally:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
         theirs.close()
