@@ -10,6 +10,7 @@ from agents.token_agents import pellet, token_agent
 
 import world_models
 from world_models.agents.rollout import Step, collect, interact
+from world_models.agents.sequences import Method, PlanConfig
 from world_models.agents.token_agent import TOKEN_AGENT, TokenAgent
 from world_models.agents.token_policy import TokenPolicy
 from world_models.agents.trained import load_player
@@ -87,7 +88,7 @@ def test_an_agent_is_saved_and_loaded(agent: TokenAgent, tmp_path: Path) -> None
     loaded.reset(2)
     assert loaded.act(frames[:2]).shape == (2,)
     with pytest.raises(ValueError, match="this agent cannot plan"):
-        loaded.require_reward()
+        loaded.planner(PlanConfig(Method.icem))
 
 
 @pytest.mark.parametrize(

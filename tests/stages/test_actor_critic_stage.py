@@ -2,16 +2,27 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+from agents.token_agents import pellet
 from commands import misfits, newest, small
 from equality import assert_equal_runs, fails_at
 
 import world_models
+from world_models.agents.rollout import record
+from world_models.agents.sequences import Method, PlanConfig
 from world_models.agents.token_agent import TokenAgent
+from world_models.agents.token_planning import token_planner
 from world_models.learning.behaviour import BehaviourLearner
 from world_models.main import main
-from world_models.runs.files import read_json
+from world_models.runs.files import read_json, sha256
 from world_models.runs.metrics import read_csv
+from world_models.runs.past import PastRun
+from world_models.search.fitness import Block, Models, build_player
+from world_models.worlds.opening import dreamer_files, open_world
+from world_models.worlds.token import TokenWorld
+
+PLAN = PlanConfig(Method.icem, horizon=2, candidates=4, rounds=1, elites=2)
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +42,38 @@ def test_ctrl_c_then_resume_equals_uninterrupted(
     run = newest(tmp_path)
     assert main([f"resume={run}"]) == 0
     assert_equal_runs(whole, run)
+
+
+@pytest.mark.parametrize("named", ["agent", "upstream"])
+def test_it_plans_in_the_world_in_which_it_has_learned(
+    named: str, whole: Path, token_world_run: Path, tmp_path: Path
+) -> None:
+    keys = [f"stage.plan.{name}={value}" for name, value in PLAN.to_dict().items()]
+    outputs = f"outputs={tmp_path}"
+    assert main(small("evaluate", *keys, f"{named}={whole}", "stage.episodes=2", outputs)) == 0
+    run = newest(tmp_path)
+    scores = read_json(run / "scores.json")
+    assert scores["plan"] == PLAN.to_dict() and len(scores["controller"]["returns"]) == 2
+    inputs = {item["kind"]: item["sha256"] for item in read_json(run / "manifest.json")["inputs"]}
+    own, files = whole / "agent.pt", dreamer_files(PastRun(token_world_run))
+    kinds = {"agent": own, "token_world": files.model, "tokenizer": files.tokenizer}
+    assert inputs == {kind: sha256(path) for kind, path in kinds.items()}
+
+
+def test_a_worker_plans_in_the_world_that_it_is_told(whole: Path, token_world_run: Path) -> None:
+    world, seeds = open_world(token_world_run), (3, 4)
+    assert isinstance(world, TokenWorld)
+    models = Models(
+        world.env.to_dict(),
+        agent=whole / "agent.pt",
+        planned_in=dreamer_files(PastRun(token_world_run)),
+    )
+    block = Block(np.empty((1, 0), np.float32), seeds, max_steps=3, filmed=True, plan=PLAN)
+    told = build_player(models, "gymnasium", 2, "cpu")(block)
+    again = record(pellet(2), token_planner(world, PLAN), seeds, max_steps=3)
+    alone = record(pellet(2), models.load("cpu").policy(), seeds, max_steps=3)
+    shown = [[film.observations.tobytes() for film in films] for films in (told, again, alone)]
+    assert shown[0] == shown[1] != shown[2]
 
 
 def test_it_leaves_an_agent_and_says_what_it_rests_on(whole: Path) -> None:

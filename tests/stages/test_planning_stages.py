@@ -43,7 +43,7 @@ def test_the_page_and_the_verdict_speak_of_planning(planned: Path) -> None:
     assert "method icem, horizon 3, candidates 16, rounds 2" in page and "Real steps/s" in page
     verdict = verdict_of(planned)
     assert verdict is not None
-    assert any("than C alone on the same episodes" in each for each in verdict.sentences)
+    assert any("than the agent alone on the same episodes" in each for each in verdict.sentences)
 
 
 def test_more_workers_and_a_film_come_to_the_same(

@@ -7,7 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from world_models.agents.planning import PlanningPolicy
 from world_models.agents.playing import Playing
+from world_models.agents.sequences import PlanConfig
+from world_models.agents.token_planning import token_planner
 from world_models.agents.token_policy import TokenPolicy
 from world_models.data.datasets import to_float
 from world_models.envs.spec import EnvSpec
@@ -18,12 +21,17 @@ from world_models.runs.parsing import Input, Stored, Text, damaged
 from world_models.runs.provenance import versions
 from world_models.runs.stored_env import spec_of
 from world_models.runs.weights import model_of
+from world_models.worlds.token import TokenWorld
 from world_models.worlds.tokenizing import TOKENIZERS, kind_of
 
 TOKEN_AGENT = "token_agent"
 """The kind of its file."""
 DRAWN_IN_TESTS = 0.5
 """Temperature at which actions are drawn where the agent is to score (published)."""
+NOTHING_TO_PLAN_IN = (
+    "this agent cannot plan: it reads tokens, and the file of such an agent holds no world model; "
+    "name the run that made it, with upstream= or agent="
+)
 
 
 class TokenAgent(Playing):
@@ -38,13 +46,18 @@ class TokenAgent(Playing):
         env: EnvSpec,
         temperature: float = DRAWN_IN_TESTS,
         inputs: Sequence[dict[str, str]] = (),
+        world: TokenWorld | None = None,
     ) -> None:
-        """`temperature` is that of actions; 0: always the likeliest. `inputs` is the lineage."""
+        """`temperature` is that of actions; 0: always the likeliest. `inputs` is the lineage.
+
+        `world` is what it can plan in; no file of an agent holds it.
+        """
         super().__init__(env)
         self.tokenizer = tokenizer.eval()
         self.model = model.eval()
         self.temperature = temperature
         self.inputs = list(inputs)
+        self.world = world
 
     def policy(self, noise: float = 0.0, bursts: float = 0.0) -> TokenPolicy:
         """The agent as a policy for `interact`."""
@@ -56,9 +69,11 @@ class TokenAgent(Playing):
         """Of no numbers: its networks are all that plays."""
         return np.empty(0, np.float32)
 
-    def require_reward(self) -> None:
-        """It has no M to plan in: a ValueError."""
-        raise ValueError("this agent cannot plan: it reads tokens, and has no M")
+    def planner(self, cfg: PlanConfig) -> PlanningPolicy:
+        """Planning in its world, where its networks play no part; without one a ValueError."""
+        if self.world is None:
+            raise ValueError(NOTHING_TO_PLAN_IN)
+        return token_planner(self.world, cfg)
 
     @torch.inference_mode()
     def reconstruct(self, frames: np.ndarray) -> np.ndarray:

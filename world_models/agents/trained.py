@@ -8,6 +8,7 @@ from pathlib import Path
 
 from world_models.agents.agent import Agent, AgentFile, agent_of, load_agent
 from world_models.agents.token_agent import (
+    NOTHING_TO_PLAN_IN,
     TOKEN_AGENT,
     TokenAgent,
     TokenAgentFile,
@@ -20,6 +21,7 @@ from world_models.runs.folder import read_manifest
 from world_models.runs.parsing import Stored
 from world_models.runs.past import PastRun
 from world_models.runs.results import AgentScores, read_scores
+from world_models.worlds.opening import DreamerFiles, dreamer_files, token_run_behind
 
 PACKAGED_AGENTS = Path(__file__).parent.parent / "trained"
 
@@ -37,6 +39,23 @@ def load_player(path: str | Path, which: str = "best", device: str = "cpu") -> A
     if state["kind"] == TOKEN_AGENT:
         return token_agent_of(state, path, device)
     return agent_of(state, path, which, device)
+
+
+def planned_in(path: Path, made_by: PastRun | None = None) -> DreamerFiles | None:
+    """Where the world lies in which the agent of a file can plan; None: in the file itself.
+
+    An agent of tokens plans in the world in which it has learned: that of the run that made it
+    (None: of the folder of its file). One that cannot plan is a ValueError.
+    """
+    agent = load_player(path)
+    if isinstance(agent, Agent):
+        agent.require_reward()
+        return None
+    beside = PastRun(path.parent)
+    behind = token_run_behind(made_by or (beside if beside.is_one else None))
+    if behind is None:
+        raise ValueError(NOTHING_TO_PLAN_IN)
+    return dreamer_files(behind)
 
 
 def find_agent(name: str) -> Path:

@@ -9,7 +9,12 @@ from world_models.play.cast import Cast, cast_of_player, dreamer
 from world_models.runs.past import PastRun, last_begun, part_folder
 from world_models.runs.run import Run
 from world_models.worlds.latent import load_world_model
-from world_models.worlds.opening import OF_TOKENS, open_dreamer, trained_on_rewards
+from world_models.worlds.opening import (
+    OF_TOKENS,
+    open_dreamer,
+    token_run_behind,
+    trained_on_rewards,
+)
 from world_models.worlds.pixel import PixelWorld, load_pixel_predictor
 from world_models.worlds.token import TokenWorld
 
@@ -84,11 +89,8 @@ def open_pixel(run: PastRun, device: str) -> PixelWorld | TokenWorld:
 
 def world_behind(run: PastRun | None, device: str) -> TokenWorld | None:
     """The world of tokens in which the agent of a run has learned; None where there is none."""
-    if run is None or run.stage not in ("actor_critic", "rem"):
-        return None
-    if run.stage == "actor_critic":
-        run = PastRun(run.input("token_world").parents[1], run.below)
-    return TokenWorld(*open_dreamer(run, device), None)
+    behind = token_run_behind(run)
+    return None if behind is None else TokenWorld(*open_dreamer(behind, device), None)
 
 
 def resolve_pixel(pixel: str | None, spec: EnvSpec) -> str | None:

@@ -29,7 +29,7 @@ HEADS_A_CHAIN = True
 RETURNS = "Return of every episode"
 BESIDE = "Beside other scores"
 RETURNS_NOTE = "Below each row: the mean with its 95 % interval"
-COLOURS = {"agent": BLUE, "C alone": ORANGE, "random": GREY}
+COLOURS = {"agent": BLUE, "agent alone": ORANGE, "random": GREY}
 CAPTIONS = (RETURNS, BESIDE, "best episode", "median episode", "worst episode")
 CAPTIONS_OF_PIXELS = (*ERROR_CAPTIONS, *HEAD_CAPTIONS, FILM)
 
@@ -58,7 +58,7 @@ def findings(folder: Path) -> list[Finding]:
 
 
 def planning_finding(planned: Returns, alone: Returns) -> Finding:
-    """Planning helps where the interval of its gain over C alone, track by track, is above 0."""
+    """Planning helps where the interval of its gain, track by track, is above 0."""
     gain = summarize([a - b for a, b in zip(planned.returns, alone.returns, strict=False)])
     how = "is not clearly better"
     if gain.low > 0 or gain.high < 0:
@@ -66,8 +66,9 @@ def planning_finding(planned: Returns, alone: Returns) -> Finding:
     low, high = (number(value, gain.mean) for value in (gain.low, gain.high))
     return Finding(
         gain.low > 0,
-        f"Planning {how} than C alone on the same episodes: mean return {number(planned.mean)} "
-        f"against {number(alone.mean)}, gain {number(gain.mean)} (95 % interval {low} to {high}).",
+        f"Planning {how} than the agent alone on the same episodes: mean return "
+        f"{number(planned.mean)} against {number(alone.mean)}, gain {number(gain.mean)} "
+        f"(95 % interval {low} to {high}).",
     )
 
 
@@ -139,7 +140,7 @@ def _add_returns(section: Section, scores: AgentScores) -> None:
     section.aside = (plus_minus(random.mean, random.std), who)
     rows = [
         (name, COLOURS[name], np.asarray(one.returns), (one.mean, *one.between))
-        for name, one in (("agent", scores), ("C alone", scores.controller), ("random", random))
+        for name, one in (("agent", scores), ("agent alone", scores.controller), ("random", random))
         if one is not None
     ]
     section.plot(plots.strip(rows, RETURNS), RETURNS, note=RETURNS_NOTE)
@@ -150,7 +151,7 @@ def _beside(scores: AgentScores) -> Listing:
     """The agent, its rivals here, and what was published for the environment."""
     ours = [
         ("this agent", scores),
-        ("C alone", scores.controller),
+        ("agent alone", scores.controller),
         ("random policy", scores.random),
     ]
     rows = [

@@ -19,6 +19,8 @@ from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.models.controller import ControllerInputs
 from world_models.pools.pool import Pool
 from world_models.worlds.latent import WorldModel, load_world_model
+from world_models.worlds.opening import DreamerFiles, load_dreamer
+from world_models.worlds.token import TokenWorld
 
 ROUNDS_PER_BLOCK = 2
 """Episodes per slot in a block of candidates: a slot that falls free early takes another."""
@@ -67,12 +69,18 @@ class Models:
     mdrnn: Path | None = None
     # how C sees V and M of the checkpoints
     controller_inputs: ControllerInputs = field(default_factory=ControllerInputs)
+    # where an agent of tokens plans
+    planned_in: DreamerFiles | None = None
 
     def load(self, device: str) -> WorldModel | TokenAgent:
         """Read the files; an agent of tokens is whole, without a controller to be given."""
         if self.agent is not None:
             agent = load_player(self.agent, device=device)
-            return agent.world if isinstance(agent, Agent) else agent
+            if isinstance(agent, Agent):
+                return agent.world
+            if self.planned_in is not None:
+                agent.world = TokenWorld(*load_dreamer(self.planned_in, agent.env, device), None)
+            return agent
         assert self.vae is not None and self.mdrnn is not None, self
         return load_world_model(
             self.vae, self.mdrnn, EnvSpec.from_dict(self.env), self.controller_inputs, device
@@ -103,7 +111,7 @@ def policy_of(block: Block, world: WorldModel | TokenAgent) -> Policy:
     if block.vectors is None:
         return RandomPolicy(world.env.action_space)
     if isinstance(world, TokenAgent):
-        return world.policy()
+        return world.policy() if block.plan is None else world.planner(block.plan)
     if block.plan is not None:
         return planner(world, block.plan, block.vectors)
     return WorldModelPolicy(world, block.vectors)

@@ -1,13 +1,14 @@
 """The worlds of finished runs."""
 
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, cast
+from typing import Any, NamedTuple, TypedDict, Unpack, cast
 
 from omegaconf.errors import OmegaConfBaseException
 
 from world_models.config.yaml_file import read_yaml
 from world_models.data.store import EpisodeStore
 from world_models.data.tokens import TokenStore
+from world_models.envs.spec import EnvSpec
 from world_models.models.controller import ControllerInputs
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs.files import sha256
@@ -139,15 +140,39 @@ def open_token_world(
 
 def open_dreamer(run: PastRun, device: str) -> tuple[TokenDreamer, Tokenizer]:
     """The model of a run of OF_TOKENS and its tokenizer."""
+    return load_dreamer(dreamer_files(run), run.env, device)
+
+
+class DreamerFiles(NamedTuple):
+    """Where a world model of tokens and its tokenizer lie."""
+
+    model: Path
+    tokenizer: Path
+
+
+def dreamer_files(run: PastRun) -> DreamerFiles:
+    """Those of a run of OF_TOKENS."""
     if run.stage == "rem":
-        best = run.path / "checkpoints" / "world" / "best.pt"
-        place = run.path / "checkpoints" / "tokenizer" / "last.pt"
-    else:
-        best, place = run.best, run.input("tokenizer")
-    dreamer = load_token_model(best, device)
-    tokenizer = load_tokenizer(place, run.env, device)
-    require_tokens_of(dreamer, tokenizer, best)
+        parts = run.path / "checkpoints"
+        return DreamerFiles(parts / "world" / "best.pt", parts / "tokenizer" / "last.pt")
+    return DreamerFiles(run.best, run.input("tokenizer"))
+
+
+def load_dreamer(files: DreamerFiles, env: EnvSpec, device: str) -> tuple[TokenDreamer, Tokenizer]:
+    """Read both; a tokenizer of other tokens is a ValueError."""
+    dreamer = load_token_model(files.model, device)
+    tokenizer = load_tokenizer(files.tokenizer, env, device)
+    require_tokens_of(dreamer, tokenizer, files.model)
     return dreamer, tokenizer
+
+
+def token_run_behind(run: PastRun | None) -> PastRun | None:
+    """The run of OF_TOKENS in whose world the agent of a run has learned; None where in none."""
+    if run is None or run.stage not in ("actor_critic", "rem"):
+        return None
+    if run.stage == "rem":
+        return run
+    return PastRun(run.input("token_world").parents[1], run.below)
 
 
 def open_latent_world(

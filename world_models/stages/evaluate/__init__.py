@@ -6,7 +6,7 @@ import numpy as np
 
 from world_models.agents.quarantine import Quarantine, play_all
 from world_models.agents.rollout import Score
-from world_models.agents.trained import load_player
+from world_models.agents.trained import load_player, planned_in
 from world_models.config.stage import Product, Stage
 from world_models.data.store import EpisodeStore
 from world_models.data.tables import SetAsideRow
@@ -28,6 +28,7 @@ from world_models.search.layout import WorkerLayout, layout_for
 from world_models.stages.evaluate.config import EvaluateConfig, resolve
 from world_models.stages.evaluate.films import film
 from world_models.stages.evaluate.scores import score_table
+from world_models.worlds.opening import DreamerFiles
 from world_models.worlds.pixel import load_pixel_predictor
 
 
@@ -44,10 +45,8 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
         path = run.feeder.path / "agent.pt"
     run.add_input("agent", path)
     agent = load_player(path, cfg.which.value, run.device.value)
-    if cfg.plan.method is not None:
-        agent.require_reward()
     seeds = fixed_seeds(Purpose.final_test, cfg.episodes)
-    models = Models(run.env.to_dict(), agent=path)
+    models = Models(run.env.to_dict(), agent=path, planned_in=world_beside(cfg, run, path))
     vector = agent.vector
     layout = layout_for(run, cfg.workers, cfg.num_envs)
     args = (models, run.backend.value, layout.slots, layout.device, layout.threads)
@@ -71,8 +70,22 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
         film(cfg, run, agent, vector, scores[: cfg.episodes], pool)
 
 
+def world_beside(cfg: EvaluateConfig, run: Run, path: Path) -> DreamerFiles | None:
+    """Where the world lies in which the agent of a file is to plan, if not in that file.
+
+    It is noted as an input of the run. An agent that cannot plan is a ValueError.
+    """
+    if cfg.plan.method is None:
+        return None
+    files = planned_in(path, run.feeder if run.agent is None else None)
+    if files is not None:
+        run.add_input("token_world", files.model)
+        run.add_input("tokenizer", files.tokenizer)
+    return files
+
+
 def num_played(cfg: EvaluateConfig) -> int:
-    """Episodes of all players; where the agent plans, C alone plays its episodes, too."""
+    """Episodes of all players; where the agent plans, it plays its episodes without, too."""
     players = 1 if cfg.plan.method is None else 2
     return players * cfg.episodes + cfg.random_episodes
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from world_models.agents.sequences import PlanConfig
-from world_models.agents.trained import load_player
+from world_models.agents.trained import planned_in
 from world_models.config.stage import Setting
 from world_models.data.store import EpisodeStore
 from world_models.envs.spec import EnvSpec
@@ -92,7 +92,7 @@ def resolve(cfg: EvaluateConfig, setting: Setting) -> EvaluateConfig:
 
 
 def require_planner(setting: Setting) -> None:
-    """What is to plan is an agent whose M predicts rewards, as far as it is there already."""
+    """What is to plan is an agent that can (`planned_in`), as far as it is there already."""
     if setting.fed_by == "pixel":
         raise ValueError(
             "stage.plan is of no use: it is for an agent, and here a pixel model is judged"
@@ -101,7 +101,7 @@ def require_planner(setting: Setting) -> None:
     if path is None and setting.upstream is not None:
         path = setting.upstream.path / "agent.pt"
     if path is not None:
-        load_player(path).require_reward()
+        planned_in(path, setting.upstream)
 
 
 def _shown(spec: EnvSpec) -> dict[str, Any]:

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 
 
 def score_table(cfg: EvaluateConfig, run: Run, played: list[Score]) -> dict[str, Any]:
-    """The content of scores.json, of what the agent played, where it plans C alone, and random."""
+    """The content of scores.json: the agent, without planning too where it plans, and random."""
     scores, random = played[: cfg.episodes], played[-cfg.random_episodes :]
     planned: dict[str, Any] = {}
     if cfg.plan.method is not None:
