@@ -28,6 +28,10 @@ FLAGS = [
 ]
 PATIENCE = 120.0
 CODES = {"left": ("ArrowLeft", 37), "up": ("ArrowUp", 38), "right": ("ArrowRight", 39)}
+MIDDLE = """(() => {{
+  const box = document.querySelector({0}).getBoundingClientRect();
+  return {{ x: box.x + box.width / 2, y: box.y + box.height / 2 }};
+}})()"""
 
 
 class Tab:
@@ -62,6 +66,19 @@ class Tab:
         key, code = CODES[name]
         kind = "rawKeyDown" if down else "keyUp"
         self.ask("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+
+    def as_touch_screen(self) -> None:
+        """As a phone: fingers, no mouse."""
+        self.ask("Emulation.setTouchEmulationEnabled", enabled=True, maxTouchPoints=5)
+
+    def touch(self, *selectors: str) -> None:
+        """Fingers lie on these elements from now on; without any all are lifted."""
+        points = [
+            {**self.evaluate(MIDDLE.format(json.dumps(selector))), "id": number}
+            for number, selector in enumerate(selectors)
+        ]
+        kind = "touchStart" if points else "touchEnd"
+        self.ask("Input.dispatchTouchEvent", type=kind, touchPoints=points)
 
     def resize(self, width: int, height: int, dark: bool = False, scale: float = 1.0) -> None:
         """The size of the page in CSS pixels, as on a phone where it is narrow."""

@@ -94,10 +94,10 @@ def click(page: Tab, selector: str) -> None:
 
 
 def show_sizes(page: Tab, folder: Path, name: str, whole: bool = False) -> None:
-    """On a desk and on a phone, in light and dark."""
+    """On a desk and on a phone, in light and dark; whole pages are too long for fine pixels."""
     for size, (width, height, scale) in SIZES.items():
         for dark in (False, True):
-            page.resize(width, height, dark, scale)
+            page.resize(width, height, dark, 1.0 if whole else scale)
             time.sleep(1)
             shade = "dark" if dark else "light"
             page.screenshot(folder / f"{name}_{size}_{shade}.png", whole)
@@ -115,12 +115,11 @@ def show_export(folder: Path) -> None:
 
 
 def show_reports(run: Path, folder: Path) -> None:
-    """Every page of a run."""
+    """Every page of a run, or of all runs in a folder."""
     for report in sorted(run.rglob("report.html")):
         part = "_".join(report.parent.relative_to(run).parts) or "run"
         with tab(report.absolute().as_uri()) as page:
-            page.resize(1280, 800)
-            page.screenshot(folder / f"report_{part}.png", whole=True)
+            show_sizes(page, folder, f"report_{part}", whole=True)
 
 
 def film(path: Path) -> None:

@@ -113,7 +113,9 @@ def curves(lines: Sequence[Line], xlabel: str, size: tuple[int, int], title: str
             _name_ends(axes, [(line.name, line.colour, line.x[-1], line.y[-1]) for line in lines])
         axes.set_xlabel(xlabel)
 
-    return as_svg(draw, size, title)
+    # a letter is some 7 pixels wide
+    longest = max(len(line.name) for line in lines)
+    return as_svg(draw, size, title, right=12 + 7 * longest if size == WIDE else 0)
 
 
 def _ring(axes: "Axes", line: Line) -> None:
@@ -327,14 +329,19 @@ def _name_ends(axes: "Axes", ends: list[tuple[str, str, float, float]]) -> None:
 
 
 def as_svg(
-    draw: Callable[["Axes"], None], size: tuple[int, int], title: str, left: int = 52, top: int = 10
+    draw: Callable[["Axes"], None],
+    size: tuple[int, int],
+    title: str,
+    left: int = 52,
+    top: int = 10,
+    right: int = 0,
 ) -> Markup:
-    """What `draw` draws, for the page; sizes and margins in CSS pixels."""
+    """What `draw` draws, for the page; sizes and least margins in CSS pixels."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG
 
     with rc_context(PLOT_STYLE):
-        figure = _drawn(draw, size, left, top)
+        figure = _drawn(draw, size, left, top, right)
         FigureCanvasSVG(figure)
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True)
@@ -353,14 +360,16 @@ def as_png(
     return file.getvalue()
 
 
-def _drawn(draw: Callable[["Axes"], None], size: tuple[int, int], left: int, top: int) -> "Figure":
+def _drawn(
+    draw: Callable[["Axes"], None], size: tuple[int, int], left: int, top: int, right: int = 0
+) -> "Figure":
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter
 
     width, height = size
     # 72 SVG units to the inch: one unit is one CSS pixel
     figure = Figure((width / 72, height / 72))
-    right = 84 if size == WIDE else 20
+    right = max(right, 84 if size == WIDE else 20)
     axes = figure.add_axes(
         (left / width, 44 / height, 1 - (left + right) / width, 1 - (44 + top) / height)
     )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from world_models.figures import plots
-from world_models.figures.plots import BLUE, GREY, HALF, ORANGE, Line
+from world_models.figures.plots import BLUE, GREY, HALF, ORANGE, WIDE, Line
 from world_models.figures.wording import number
 from world_models.measures.played import EpochRow, PlayedRow
 from world_models.measures.token_rows import TokenWorldRow
@@ -37,6 +37,9 @@ HEADS_A_CHAIN = True
 PLAYED, EPOCHS = "behaviour_played.csv", "behaviour_epochs.csv"
 TOKENIZER, WORLD = "tokenizer_val_metrics.csv", "world_val_metrics.csv"
 CHANGED = "Changed tokens that are foreseen, held-out"
+BESIDE = (
+    "In percent; likeliest: the token that is most frequent at its place; copy: the frame before"
+)
 PSNR = captions(TokenizerRow)["psnr"]
 COLLECTED = captions(EpochRow)["mean"]
 FILMS = {
@@ -98,4 +101,4 @@ def _add_world(section: Section, rows: Sequence[Any]) -> None:
         Line("likeliest", GREY, x, 100 * values(rows, "unigram_accuracy_changed")),
         Line("copy", GREY, x, np.zeros(len(x))),
     ]
-    section.plot(plots.curves(lines, "epoch", HALF, CHANGED), CHANGED, HALF)
+    section.plot(plots.curves(lines, "epoch", WIDE, CHANGED), CHANGED, note=BESIDE)

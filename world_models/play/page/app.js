@@ -78,7 +78,7 @@ function draw() {
 }
 
 function tell() {
-  at("driver").textContent = now.driver === "agent" ? "the agent" : "you";
+  at("driver").textContent = now.driver;
   at("hint").textContent = now.driver === "agent"
     ? "Press or touch one of these keys to take over." : "Hold a key, or touch it here.";
   at("step").textContent = now.steps;
