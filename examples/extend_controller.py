@@ -9,10 +9,10 @@ import world_models
 
 
 class MLP:
-    """Two layers of 8 tanh units between what the dream shows and the numbered actions."""
+    """Two layers of tanh units between what the dream shows and the numbered actions."""
 
-    def __init__(self, inputs, actions):
-        self.shapes = [(inputs + 1, 8), (8 + 1, 8), (8 + 1, actions)]
+    def __init__(self, inputs, actions, width=8):
+        self.shapes = [(inputs + 1, width), (width + 1, width), (width + 1, actions)]
         self.size = sum(rows * columns for rows, columns in self.shapes)
 
     def act(self, vector, seen):
@@ -26,7 +26,7 @@ class MLP:
 
 def score(controller, vector, envs, seed):
     """The mean return of one episode in each of these environments."""
-    seen, _ = envs.reset(seed=seed)
+    seen = envs.reset(seed=seed)[0]
     total, running = np.zeros(envs.num_envs), np.ones(envs.num_envs, bool)
     while running.any():
         seen, rewards, terminated, truncated, _ = envs.step(controller.act(vector, seen))
@@ -35,16 +35,17 @@ def score(controller, vector, envs, seed):
     return total.mean()
 
 
-def main(run, generations=10):
+def main(run, generations=10, seed=0, width=8):
     """The best one, and the scores in the environment of parameters of zeros and of its own."""
     dream, real = world_models.load(run).dream(8, max_steps=20), world_models.load(run).real(8)
-    controller = MLP(dream.single_observation_space.shape[0], dream.single_action_space.n)
-    search = cma.CMAEvolutionStrategy(controller.size * [0], 1.0, {"seed": 1, "verbose": -9})
+    controller = MLP(dream.single_observation_space.shape[0], dream.single_action_space.n, width)
+    search = cma.CMAEvolutionStrategy(controller.size * [0], 1, {"seed": seed + 1, "verbose": -9})
     for generation in range(generations):
         found = search.ask()
-        search.tell(found, [-score(controller, each, dream, generation) for each in found])
+        first = generation + 100 * seed
+        search.tell(found, [-score(controller, each, dream, first) for each in found])
     vectors = [np.zeros(controller.size), search.result.xfavorite]
-    return controller, [score(controller, each, real, 1000) for each in vectors]
+    return controller, [score(controller, each, real, 10**6) for each in vectors]
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Each example of docs/extending.md, run small: what it adds takes part."""
 
 import importlib
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ def run(stage: str, outputs: Path, upstream: Path | None, *keys: str) -> Path:
 def test_all_are_short_and_shown() -> None:
     page = (EXAMPLES.parent / "docs" / "extending.md").read_text()
     names = [path.name for path in sorted(EXAMPLES.glob("extend_*.py"))]
-    assert len(names) == 11
+    assert len(names) == 12
     assert re.findall(r"literalinclude\} \.\./examples/(extend_\w+\.py)", page) and all(
         f"```{{literalinclude}} ../examples/{name}\n" in page for name in names
     )
@@ -143,6 +144,23 @@ def test_a_controller(example: ModuleType, finished: Path) -> None:
     linear = np.zeros(controller.size)
     linear[-5 + 3] = 1.0
     assert (controller.act(linear, np.ones((4, inputs))) == 3).all()
+
+
+@of("search", "controller")
+def test_a_controller_as_a_stage(
+    example: ModuleType, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys = ["stage.width=4", "stage.generations=1", "threads=1"]
+    begin = ["stage=search", f"upstream={finished / 'mdrnn'}", f"outputs={tmp_path}"]
+    assert main([*begin, *keys]) == 0
+    made = newest(tmp_path)
+    inputs = world_models.load(finished).dream(1).single_observation_space.shape[0]
+    found = json.loads((made / "search.json").read_text())
+    assert found["parameters"] == (inputs + 1) * 4 + 5 * 4 + 5 * 5
+    assert found["mean"] == pytest.approx(world_models.load(made).metrics["metrics"]["mean"][0])
+    assert "mean return of 8 episodes" in (made / "report.html").read_text()
+    assert main(["stage=search", "--help"]) == 0
+    assert "tanh units in each of its layers" in capsys.readouterr().out
 
 
 @of("head")
