@@ -1,7 +1,6 @@
 """How an actor-critic learns: on steps that a world of tokens imagines, and on real ones."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import torch
@@ -10,6 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from world_models.data.token_episodes import History, TokenEpisodes
 from world_models.envs.spec import EnvSpec
+from world_models.learning.learner import Learner
 from world_models.learning.rollouts import Imagination, Rollout, imagined, real
 from world_models.losses import actor_critic_loss, lambda_returns, standardised
 from world_models.models.actor_critic import ActorCritic
@@ -63,7 +63,7 @@ class BehaviourLearning:
                 raise ValueError(f"stage.{name} is {getattr(self, name)}; it must lie in [0, 1]")
 
 
-class BehaviourLearner:
+class BehaviourLearner(Learner[ActorCritic]):
     """An actor-critic that learns in a run, by itself or (`part`) beside other models.
 
     Tokenizer and world only serve it: it changes nothing of them. What an update reads is a
@@ -99,24 +99,6 @@ class BehaviourLearner:
     def model(self) -> ActorCritic:
         """What learns."""
         return self.training.model
-
-    @property
-    def step(self) -> int:
-        """Updates so far."""
-        return self.training.step
-
-    @property
-    def last(self) -> Path:
-        """The checkpoint from which it is resumed."""
-        return self.training.last(self.run)
-
-    def resume(self) -> dict[str, int] | None:
-        """Take over what was saved, where anything was; returns the CSV offsets it holds."""
-        return self.training.resume(self.run)
-
-    def save(self, metrics: MetricsLog) -> None:
-        """Write `last`."""
-        self.training.save(self.run, metrics)
 
     def learn(
         self,

@@ -11,6 +11,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from world_models.data.batch import TokenBatch
 from world_models.data.loading import endless_batches
 from world_models.data.token_windows import TokenSegments, TokenWindows
+from world_models.learning.learner import Learner
 from world_models.learning.token_world_config import TokenWorldLearning
 from world_models.losses import Counts, token_world_loss
 from world_models.measures.token_rows import TokenWorldRow
@@ -34,7 +35,7 @@ JUDGED_AT_ONCE = 64
 """Windows that are judged side by side."""
 
 
-class TokenWorldLearner:
+class TokenWorldLearner(Learner[TokenWorldModel]):
     """A token world model that learns in a run, by itself or (`part`) beside other models.
 
     Which windows a step reads, and all its noise, are functions of (seed, step) and of the
@@ -73,19 +74,10 @@ class TokenWorldLearner:
         """As it is now."""
         return self.training.model
 
-    @property
-    def step(self) -> int:
-        """Updates so far."""
-        return self.training.step
-
     def take_codes(self, tokenizer: Tokenizer) -> None:
         """Read the vectors that the tokenizer's codes have now."""
         if self.cfg.shared_codes:
             self.model.read_tokens.use(tokenizer.table)
-
-    def resume(self) -> dict[str, int] | None:
-        """Take over what was saved, where anything was; returns the CSV offsets it holds."""
-        return self.training.resume(self.run)
 
     def learn(
         self, data: TokenSegments, updates: int, metrics: MetricsLog, bar: ProgressBar
@@ -153,10 +145,6 @@ class TokenWorldLearner:
     def keep(self, row: TokenWorldRow) -> None:
         """Write `best.pt` whatever was before: where data and codes change, the newest is best."""
         self.training.save_best(self.run, cells(row))
-
-    def save(self, metrics: MetricsLog) -> None:
-        """Write what it is resumed from."""
-        self.training.save(self.run, metrics)
 
     def take_best(self) -> None:
         """Dream with the model of `best.pt` from now on."""

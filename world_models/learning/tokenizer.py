@@ -9,6 +9,7 @@ from torch.optim.lr_scheduler import LambdaLR
 
 from world_models.data.datasets import ObservationDataset, to_float
 from world_models.data.loading import endless_batches
+from world_models.learning.learner import Learner
 from world_models.learning.perceptual_weights import load_lpips, require_weight_files
 from world_models.learning.tokenizer_config import TokenizerLearning, make_tokenizer
 from world_models.learning.tokenizer_learner import KIND, TokenizerLearner, facts_of
@@ -54,7 +55,7 @@ def perceptual_of(cfg: TokenizerLearning, run: Run) -> Perceptual:
     return load_lpips(folder, run.device.value)
 
 
-class GradientLearner(TokenizerLearner):
+class GradientLearner(Learner[ConvTokenizer], TokenizerLearner):
     """Of a tokenizer with weights."""
 
     model: ConvTokenizer
@@ -76,20 +77,6 @@ class GradientLearner(TokenizerLearner):
             facts=facts_of(cfg, run),
             part=part,
         )
-
-    @property
-    def step(self) -> int:
-        """See TokenizerLearner."""
-        return self.training.step
-
-    @property
-    def last(self) -> Path:
-        """See TokenizerLearner."""
-        return self.training.last(self.run)
-
-    def resume(self) -> dict[str, int] | None:
-        """See TokenizerLearner."""
-        return self.training.resume(self.run)
 
     def updates_in(self, epochs: int, data: ObservationDataset) -> int:
         """See TokenizerLearner; what is left of a pass by its last whole batch is left out."""
@@ -164,10 +151,6 @@ class GradientLearner(TokenizerLearner):
     def improved(self, loss: float) -> bool:
         """See TokenizerLearner: the least loss so far."""
         return self.training.stopper.update(loss)
-
-    def save(self, metrics: MetricsLog) -> None:
-        """See TokenizerLearner."""
-        self.training.save(self.run, metrics)
 
     def keep(self, validation: dict[str, Value]) -> None:
         """See TokenizerLearner."""

@@ -80,23 +80,8 @@ class TokenWorldModel(nn.Module):
         the last layer, retention fades alike for any K, and of a reward only the sign is foreseen.
         """
         super().__init__()
-        self.config: dict[str, Any] = {
-            "vocabulary": vocabulary,
-            "places": places,
-            "action_size": action_size,
-            "code_size": code_size,
-            "width": width,
-            "heads": heads,
-            "layers": layers,
-            "dropout": dropout,
-            "sequence": sequence,
-            "blocks": blocks,
-            "pop": pop,
-            "parity": parity,
-        }
-        self.places = places
-        self.block = places + 1
-        self.pop = pop
+        self.config: dict[str, Any] = given(locals())
+        self.places, self.block, self.pop = places, places + 1, pop
         self.read_tokens = TokenInput(vocabulary, code_size, width, as_they_are=parity)
         self.read_action = nn.Linear(action_size, width, bias=False)
         nn.init.normal_(self.read_action.weight)
@@ -246,3 +231,8 @@ class Signs(nn.Module):
 def head(width: int, size: int) -> nn.Sequential:
     """What is said from an output: (..., D) -> (..., size)."""
     return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size))
+
+
+def given(names: dict[str, Any]) -> dict[str, Any]:
+    """What a constructor was given, out of its `locals()` before it names anything else."""
+    return {name: value for name, value in names.items() if name not in ("self", "__class__")}
