@@ -12,7 +12,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "docs" / "_ext")]
 
 project = "world_models"
 copyright = "world_models contributors"
-extensions = ["myst_parser", "sphinx.ext.autodoc", "tables", "listings", "formulas"]
+extensions = ["myst_parser", "sphinx.ext.autodoc", "tables", "listings", "formulas", "dreams"]
 
 root_doc = "docs/index"
 include_patterns = ["CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md", "docs/**.md"]

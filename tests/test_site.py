@@ -31,6 +31,7 @@ def test_the_site_builds_without_a_warning_and_loads_nothing_from_elsewhere(tmp_
     )
     assert built.returncode == 0, built.stderr
     assert "docs/index.html" in (site / "index.html").read_text()
+    assert "class Dream" in (site / "docs/stages/dream.html").read_text()
     pages = [path for path in site.rglob("*") if path.suffix in (".html", ".css")]
     assert len(pages) > 40
     found = {f"{path.name}: {text}" for path in pages for text in LOADED.findall(path.read_text())}

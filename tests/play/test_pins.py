@@ -59,8 +59,8 @@ def test_in_the_game_only_the_picture_of_v_follows(make: Any, cast: Cast) -> Non
     assert cast.model is not None
     z = pinned(held.eyes.state.z, {1: 2.0})
     assert torch.equal(held.latent, z) and torch.equal(free.latent, free.eyes.state.z)
-    np.testing.assert_allclose(held.eyes.drawn[0].astype(int), cast.model.decode(z)[0], atol=1)
-    assert not np.array_equal(held.eyes.drawn[0], free.eyes.drawn[0])
+    np.testing.assert_allclose(held.eyes.draw()[0].astype(int), cast.model.decode(z)[0], atol=1)
+    assert not np.array_equal(held.eyes.draw()[0], free.eyes.draw()[0])
 
 
 def test_what_there_is_not_to_hold_is_refused(make: Any, cast: Cast) -> None:

@@ -7,6 +7,7 @@ import gymnasium
 import numpy as np
 
 from world_models.envs.pixels import PixelVectorEnv
+from world_models.envs.road import keep_road
 from world_models.envs.slots import Transitions
 from world_models.envs.spec import EnvSpec
 
@@ -44,7 +45,10 @@ class GymnasiumVectorEnv(PixelVectorEnv):
 
     def _render(self, slot: int) -> np.ndarray:
         env = self._envs[slot]
-        return np.asarray(env.render()) if env.render_mode == "rgb_array" else self._pictures[slot]
+        if env.render_mode != "rgb_array":
+            return self._pictures[slot]
+        keep_road(env.unwrapped)
+        return np.asarray(env.render())
 
     def close_extras(self, **kwargs: Any) -> None:
         """Close every environment."""

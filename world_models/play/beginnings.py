@@ -37,12 +37,12 @@ def beginnings_of(run: Run, cast: Cast) -> LatentState:
         game.close()
 
 
-def played(session: Session) -> LatentState:
-    """What V and M know at PLACES steps, while the session's driver plays several episodes."""
+def played(session: Session, places: int = PLACES) -> LatentState:
+    """What V and M know at so many steps, while the session's driver plays several episodes."""
     assert isinstance(session.eyes, Eyes)
     found: list[LatentState] = []
-    with ProgressBar("places to begin", PLACES, rate_unit="places") as bar:
-        while len(found) < PLACES:
+    with ProgressBar("places to begin", places, rate_unit="places") as bar:
+        while len(found) < places:
             for _ in range(STEPS_BETWEEN):
                 session.step()
             if session.game.is_over:

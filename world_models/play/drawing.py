@@ -157,17 +157,24 @@ def _put(area: np.ndarray, words: str, left: int, size: int, ink: Colour) -> Non
     """Words in the middle of a strip (H, W, 3), from `left` on, cut off at its end."""
     if not words or left >= area.shape[1]:
         return
-    shade = _tile(words, size)
-    top = max(0, (len(area) - len(shade)) // 2)
-    place = area[top : top + len(shade), left : left + shade.shape[1]]
-    shade = shade[: place.shape[0], : place.shape[1], None]
-    place[:] = (place * (1 - shade) + np.array(ink, np.float32) * shade).astype(np.uint8)
+    rest, inked = _inked(words, size, ink)
+    top = max(0, (len(area) - len(inked)) // 2)
+    place = area[top : top + len(inked), left : left + inked.shape[1]]
+    part = slice(place.shape[0]), slice(place.shape[1])
+    place[:] = place * rest[part] + inked[part]
 
 
 @lru_cache(maxsize=4)
 def _night(height: int, width: int) -> np.ndarray:
     """An empty canvas; to copy one costs a tenth of filling it."""
     return np.full((height, width, 3), NIGHT, np.uint8)
+
+
+@lru_cache(maxsize=512)
+def _inked(words: str, size: int, ink: Colour) -> tuple[np.ndarray, np.ndarray]:
+    """What words leave of what is below them (H, W, 1), and add to it (H, W, 3), float32."""
+    shade = _tile(words, size)[..., None]
+    return 1 - shade, np.array(ink, np.float32) * shade
 
 
 @lru_cache(maxsize=512)

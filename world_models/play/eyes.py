@@ -38,7 +38,8 @@ class Eyes:
         self.perception = Perception(model, with_memory=True)
         # what was expected of the newest frame; None of the first one
         self.guess: Guess | None = None
-        self._drawn: np.ndarray | None = None
+        # with the guess, and without: to draw costs more than all else here
+        self._drawn: dict[bool, np.ndarray] = {}
         self.pins: Pins = {}
 
     def begin(self, seed: int, frame: np.ndarray) -> None:
@@ -50,7 +51,7 @@ class Eyes:
     def see(self, frame: np.ndarray) -> None:
         """The newest frame (H, W, C) uint8; `features` (1, F) is what C sees of it."""
         self.features = self.perception.see(frame[None], ROW)
-        self._drawn = None
+        self._drawn = {}
 
     @torch.inference_mode()
     def remember(self, action: np.ndarray) -> None:
@@ -59,13 +60,12 @@ class Eyes:
         mus, _, logpi, _, done = self.model.memory.foresee(self.perception.state.h)
         self.guess = Guess(mixture_mean(mus, logpi), float(torch.sigmoid(done)[0]))
 
-    @property
-    def drawn(self) -> np.ndarray:
+    def draw(self, with_guess: bool = True) -> np.ndarray:
         """What V keeps of the newest frame, and what was expected: uint8 (1 or 2, H, W, C)."""
-        if self._drawn is None:
-            guess = [] if self.guess is None else [self.guess.latent]
-            self._drawn = self.model.decode(torch.cat([self.shown, *guess]))
-        return self._drawn
+        if with_guess not in self._drawn:
+            guess = [self.guess.latent] if self.guess is not None and with_guess else []
+            self._drawn[with_guess] = self.model.decode(torch.cat([self.shown, *guess]))
+        return self._drawn[with_guess]
 
     @property
     def shown(self) -> torch.Tensor:
@@ -74,7 +74,7 @@ class Eyes:
 
     def hold(self, pins: Pins) -> None:
         """Draw z with these numbers in it; nobody acts on them."""
-        self.pins, self._drawn = pins, None
+        self.pins, self._drawn = pins, {}
 
     @property
     def state(self) -> LatentState:
@@ -116,8 +116,7 @@ class TokenEyes:
         """Take in the action (...) done on what was seen."""
         self.sight.remember(action[None], ROW)
 
-    @property
-    def drawn(self) -> np.ndarray:
+    def draw(self, with_guess: bool = True) -> np.ndarray:
         """What tokens keep of the newest frame, uint8 (1, H, W, C)."""
         return self.agent.reconstruct(self.frame[None])
 

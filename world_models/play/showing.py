@@ -50,9 +50,10 @@ def _seen(session: Session) -> Iterator[Panel]:
     yield Panel(eyes.sees if eyes else "its frame", rgb(session.game.frame))
     if eyes is None:
         return
-    kept, *expected = eyes.drawn
+    has_guess = session.dream is None and isinstance(eyes, Eyes)
+    kept, *expected = eyes.draw(has_guess)
     yield Panel(f"{eyes.keeps}{_held(session.pins)}", rgb(kept))
-    if session.dream is None and isinstance(eyes, Eyes):
+    if has_guess:
         yield Panel("M's guess before it", rgb(expected[0]) if expected else None)
 
 

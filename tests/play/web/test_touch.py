@@ -62,9 +62,6 @@ def test_fingers_drive_the_exported_dream(packaged: Cast, tmp_path: Path) -> Non
         page.until("held.size === 2 && now.action[1] > 0.9")
         page.touch()
         page.until("held.size === 0 && now.action.every((part) => part === 0)")
-        page.touch("#agent")
-        page.touch()
-        page.until("now.driver === 'agent'")
 
 
 def test_fingers_drive_the_page_of_a_session(packaged: Cast, tmp_path: Path) -> None:
@@ -80,7 +77,4 @@ def test_fingers_drive_the_page_of_a_session(packaged: Cast, tmp_path: Path) -> 
         until(lambda: session.drivers.action[1] > 0.9)
         page.touch()
         until(lambda: not session.drivers.action.any())
-        page.touch("[value=agent]")
-        page.touch()
-        until(lambda: session.controls.driver is Driver.agent)
     session.close()

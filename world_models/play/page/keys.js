@@ -32,6 +32,8 @@ function drawKeys(place, keys, press, release) {
     key.append(label, word);
     key.onpointerdown = (event) => {
       event.preventDefault();
+      // inside another page keys come to who has the focus
+      window.focus();
       key.setPointerCapture(event.pointerId);
       press(name);
     };
