@@ -14,7 +14,7 @@ from pathlib import Path
 from world_models import __version__
 from world_models.config.groups import GROUPS, no_such_choice, options
 from world_models.pools.unguarded import require_no_worker
-from world_models.runs import ranks
+from world_models.runs import program, ranks
 from world_models.runs.quotes import printable
 
 HELP = """world-models: train, look at and extend world models.
@@ -48,6 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     require_no_worker()
     arguments = list(sys.argv[1:] if argv is None else argv)
     open_streams()
+    program.start(program.found(arguments))
     try:
         _require_working_folder()
         _require_docstrings()

@@ -23,6 +23,15 @@ def row(name: str) -> Row:
     return found
 
 
+def require_stage(run: str, name: str) -> None:
+    """A run of a stage that nobody has added is a ValueError."""
+    if name not in names():
+        raise ValueError(
+            f"{run} is a run of stage {name}, which this version does not have: "
+            "where the stage is of your own, run the script that adds it"
+        )
+
+
 def about(name: str) -> str:
     """What the file of a stage or chain says of it."""
     text = " ".join((_file(name).__doc__ or "").split())

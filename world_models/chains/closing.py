@@ -10,6 +10,7 @@ from world_models.report.next_steps import takes
 from world_models.report.telling import only_telling
 from world_models.report.verdict import verdict_of
 from world_models.runs.folder import display_path
+from world_models.runs.program import started
 from world_models.runs.run import Run
 from world_models.runs.sweeps import is_sweep
 
@@ -44,7 +45,7 @@ def _say_next(row: Stage, run: Run) -> None:
         return
     choices = run.manifest["choices"]
     env = [f"env={choices['env']}", *choices.get("env_keys", [])]
-    first = ["python", "-m", "world_models.main", f"stage={fed[0]}", *env]
+    first = [*started().typed, f"stage={fed[0]}", *env]
     others = f" (or stage={' or stage='.join(fed[1:])})" if fed[1:] else ""
     log.info("next: %s%s", shlex.join([*first, f"upstream={run.name}"]), others)
 

@@ -256,11 +256,7 @@ def resume(path: Path, overrides: list[str], base: Path | None = None) -> None:
     configuration begin at `base` (None: at the working folder).
     """
     past = PastRun(path.absolute())
-    if past.stage not in catalogue.names():
-        raise ValueError(
-            f"{past.name} is a run of stage {past.stage}, which this version does not have: "
-            "where the stage is of your own, run the script that adds it"
-        )
+    catalogue.require_stage(past.name, past.stage)
     row = catalogue.row(past.stage)
     require_shared(row)
     old = stored_config(past, row.config)

@@ -33,6 +33,7 @@ from world_models.config.compose import compose_config, config_folder, explain, 
 from world_models.envs.trust import modules_of, trust, trusted
 from world_models.runs.folder import wait_for_writer
 from world_models.runs.numbers import all_cores, most_processes, share_cores
+from world_models.runs.program import Program, start, started
 from world_models.runs.sweeps import MOST_JOBS, Sweep, attempt, read_sweep
 
 log = logging.getLogger(__name__)
@@ -182,19 +183,20 @@ def launch_jobs(folder: Path, sweep: Sweep, launcher: list[str], numbers: list[i
         config = hydra.compose_config("config", [*sweep.jobs[numbers[0]], *ours], RunMode.MULTIRUN)
         context = HydraContext(config_loader=hydra.config_loader, callbacks=Callbacks(config))
         plugin = Plugins.instance().instantiate_launcher(
-            context, partial(run_job, modules=trusted()), config
+            context, partial(run_job, modules=trusted(), program=started()), config
         )
         plugin.launch(
             [[*sweep.jobs[number], f"hydra.sweep.subdir={number}"] for number in numbers], 0
         )
 
 
-def run_job(_: DictConfig, modules: Sequence[str] = ()) -> None:
+def run_job(_: DictConfig, modules: Sequence[str], program: Program) -> None:
     """Start or resume one job, in whatever process Hydra's launcher gives it.
 
-    `modules` are those that the user trusts.
+    `modules` are those that the user trusts, `program` is what the user started.
     """
     trust(modules)
+    start(program)
     info = HydraConfig.get()
     folder, number = Path(info.sweep.dir) / str(info.sweep.subdir), int(info.sweep.subdir)
     if multiprocessing.parent_process() is not None:

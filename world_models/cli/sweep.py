@@ -2,10 +2,12 @@
 
 import contextlib
 import logging
+import shlex
 from collections.abc import Iterator
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
+from world_models.chains import catalogue
 from world_models.cli import launch
 from world_models.cli.multirun import LAUNCHER, expand, is_launcher_key, launch_jobs
 from world_models.config.compose import compose_config
@@ -20,8 +22,9 @@ from world_models.runs.folder import (
     new_folder,
     require_own_files,
 )
-from world_models.runs.past import time_after, top_runs
+from world_models.runs.past import PastRun, time_after, top_runs
 from world_models.runs.places import seen_from
+from world_models.runs.program import started
 from world_models.runs.progress import ProgressBar
 from world_models.runs.quotes import plain_value
 from world_models.runs.scripts import write_resume_script
@@ -51,7 +54,9 @@ def start(overrides: list[str], command: list[str]) -> None:
     _require_one_that_starts(plan.jobs, began)
     folder = new_folder(plan.folder.parent, plan.folder.name)
     directory = seen_from(Path.cwd(), folder)
-    write_sweep(folder, Sweep(began, command, directory, plan.launcher, plan.swept, plan.jobs))
+    ours = list(started().typed)
+    sweep = Sweep(began, command, directory, plan.launcher, plan.swept, plan.jobs, ours)
+    write_sweep(folder, sweep)
     write_resume_script(folder)
     log.info(
         "a sweep of %d job%s in %s",
@@ -90,6 +95,7 @@ def resume(folder: Path, overrides: list[str]) -> None:
         if LAUNCHER not in given and item.partition("=")[0] not in given
     ]
     _require_harmless(sweep.jobs, folder / SWEEP_FILE)
+    _require_known_stages(folder, sweep.jobs)
     _work_off(folder, [*require_own_launcher(kept, folder / SWEEP_FILE), *overrides])
 
 
@@ -100,6 +106,16 @@ def _require_harmless(jobs: list[list[str]], path: Path) -> None:
             key, _, value = item.partition("=")
             if key.lstrip("+") == "env.id":
                 require_trust(plain_value(value))
+
+
+def _require_known_stages(folder: Path, jobs: list[list[str]]) -> None:
+    """A job of a stage that this program does not have is a ValueError."""
+    for number, job in enumerate(jobs):
+        path = folder / f"{number}"
+        typed = [item.partition("=")[2] for item in job if item.startswith("stage=")]
+        begun = (path / "manifest.json").is_file()
+        for stage in [PastRun(path).stage] if begun else typed:
+            catalogue.require_stage(display_path(path), plain_value(stage))
 
 
 def _work_off(folder: Path, launcher: list[str]) -> None:
@@ -121,8 +137,7 @@ def _telling_how_to_continue(folder: Path) -> Iterator[None]:
         yield
     except KeyboardInterrupt:
         log.warning(
-            "the sweep is interrupted; continue with python -m world_models.main resume=%s",
-            display_path(folder),
+            "the sweep is interrupted; continue with %s", shlex.quote(str(folder / "resume.sh"))
         )
         raise
 

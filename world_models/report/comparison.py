@@ -1,6 +1,5 @@
 """The page of several runs side by side."""
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,6 +11,7 @@ from world_models.report.report import Page, date, shown_text
 from world_models.report.scores import add_scores
 from world_models.report.verdict import verdict_of
 from world_models.runs.folder import display_path
+from world_models.runs.program import started
 from world_models.runs.progress import tracked
 
 RUNS = "Runs"
@@ -43,7 +43,7 @@ def compare(folders: Sequence[Path]) -> Page:
         film=None,
         seconds=sum(_seconds(run) for run in runs),
         lineage=[],
-        facts=[("Command", " ".join(["python -m world_models.main", *sys.argv[1:]]))],
+        facts=[("Command", " ".join(started().command))],
         versions=[],
         configs=[
             (f"{run.label}: config.yaml", shown_text(run.run.path / "config.yaml"))

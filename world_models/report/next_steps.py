@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from world_models.runs.folder import display_path
+from world_models.runs.program import started
 
 FEEDS = {
     "rollout": ("vae", "pixel", "tokenizer"),
@@ -70,4 +71,4 @@ def _command(stage: str, folder: Path, manifest: dict[str, Any]) -> str:
 
 
 def _typed(*words: str) -> str:
-    return shlex.join(["python", "-m", "world_models.main", *words])
+    return shlex.join([*started().typed, *words])

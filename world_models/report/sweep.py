@@ -112,7 +112,7 @@ def write_sweep_report(folder: Path, jobs: list[Job], groups: list[Group]) -> Pa
     begun = [job for job in jobs if (job.folder / "manifest.json").is_file()]
     manifest = read_manifest(begun[0].folder) if begun else {}
     section = _section(folder, jobs, groups)
-    command = {"command": ["python", "-m", "world_models.main", *sweep.command]}
+    command = {"command": [*sweep.program, *sweep.command]}
     page = Page(
         title=str((manifest.get("env") or {}).get("id", "World model")),
         experiment=None if "experiment" in sweep.swept else manifest.get("experiment"),

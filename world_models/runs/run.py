@@ -3,7 +3,6 @@
 import logging
 import re
 import shlex
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +31,7 @@ from world_models.runs.folder import (
 from world_models.runs.metrics import MetricsLog, Mirror, Tables, Unwritten
 from world_models.runs.past import PastRun
 from world_models.runs.places import led_to, seen_from
+from world_models.runs.program import started
 from world_models.runs.provenance import provenance, uncommitted_changes
 from world_models.runs.scripts import Scripts, write_scripts
 from world_models.runs.sealed import TABLE_SUMS, require_unchanged, sealed
@@ -258,7 +258,7 @@ def begin(
         "stage": stage,
         "status": "interrupted",
         "created": latest(now(), not_before),
-        "command": ["python", "-m", "world_models.main", *sys.argv[1:]],
+        "command": started().command,
         "experiment": choices.get("experiment"),
         "choices": choices,
         "seed": run.seed,

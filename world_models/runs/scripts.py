@@ -1,13 +1,13 @@
 """The scripts in a run folder: continue it, evaluate it, play it."""
 
 import shlex
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from world_models.envs.trust import trusted
 from world_models.runs.files import write_text
+from world_models.runs.program import started
 
 PLAY_PURPOSE = """Play what was made here; without flags the agent plays the game.
 #   -r  panels: what V sees, what it keeps, what M expects    -h  header
@@ -61,9 +61,8 @@ def write_resume_script(path: Path) -> None:
 
 
 def _write_script(path: Path, purpose: str, arguments: str, before: str = "") -> None:
-    python = shlex.quote(sys.executable)
     here = 'here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)'
-    program = f"exec {python} -m world_models.main"
-    text = f'#!/bin/sh\n# {purpose}\n{here}\n{before}{program} {arguments} "$@"\n'
+    program = started().shell
+    text = f'#!/bin/sh\n# {purpose}\n{here}\n{before}exec {program} {arguments} "$@"\n'
     write_text(path, text)
     path.chmod(0o755)

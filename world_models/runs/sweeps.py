@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pydantic import Field
@@ -13,6 +13,7 @@ from world_models.runs.folder import display_path
 from world_models.runs.parsing import Stored, Text, damaged, require
 from world_models.runs.past import PastRun
 from world_models.runs.places import led_to
+from world_models.runs.program import Program
 from world_models.runs.quotes import without_quotes
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,8 @@ class Sweep:
     launcher: list[str]  # Hydra's overrides about who runs the jobs
     swept: list[str]  # keys that were given several values
     jobs: list[list[str]]  # the overrides of every job
+    # the words before the command's arguments; our own program in what was written before
+    program: list[str] = field(default_factory=lambda: list(Program().typed))
 
     def base(self, folder: Path) -> Path:
         """Where relative paths in the jobs of this sweep, which lies in `folder`, begin.
@@ -62,6 +65,7 @@ class _SweepFields(Stored):
     launcher: list[Text]
     swept: list[Text]
     jobs: list[list[Text]] = Field(min_length=1, max_length=MOST_JOBS)
+    program: list[Text] = Field(list(Program().typed))
 
 
 def write_sweep(folder: Path, sweep: Sweep) -> None:
@@ -79,7 +83,7 @@ def read_sweep(folder: Path) -> Sweep:
             "start the sweep again"
         )
     require(_SweepFields, content, path)
-    sweep = Sweep(**{name: content[name] for name in _SweepFields.model_fields})
+    sweep = Sweep(**{name: content[name] for name in _SweepFields.model_fields if name in content})
     for number in range(len(sweep.jobs)):
         if len(sweep.values(number)) < len(sweep.swept):
             raise damaged(path, f"job {number} has no value of a key that was swept")
