@@ -6,7 +6,11 @@ from typing import Any
 import gymnasium
 import numpy as np
 from gymnasium.vector import AutoresetMode
-from stable_baselines3.common.vec_env import VecEnv
+
+from world_models.envs.quiet import quiet_gym
+
+with quiet_gym():
+    from stable_baselines3.common.vec_env import VecEnv
 
 
 class StableBaselinesEnv(VecEnv):
