@@ -1,6 +1,7 @@
 """Runs side by side on one page."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +11,10 @@ from report.fabricated import Page, write_run, write_training
 from world_models.figures.plots import BLUE, own_colour
 from world_models.report.comparison import compare
 from world_models.report.contrast import config_of, counts, differences, groups, label, shown
-from world_models.report.overlaid import curves_of, stages_of
+from world_models.report.overlaid import colours, curves_of, stages_of
+from world_models.report.page import Section
 from world_models.report.report import write_page
+from world_models.report.scores import add_scores
 from world_models.runs.past import PastRun
 from world_models.runs.statistics import summarize
 
@@ -107,6 +110,41 @@ def test_seeds_are_taken_together_and_other_keys_are_not(tmp_path: Path) -> None
     found = groups(shown(folders))
     assert [group.label for group in found] == ["A, C", "B"]
     assert [group.scores for group in found] == [[10.0, 30.0], [20.0]]
+    said = ["A, C: stage=evaluate, stage.which=best", "B: stage=evaluate, stage.which=mean"]
+    assert [group.name for group in found] == said
+    assert [group.name for group in groups(shown(folders[:2]))] == [
+        "A: stage.which=best",
+        "B: stage.which=mean",
+    ]
+
+
+def write_pairs(folder: Path, best: tuple[float, float], mean: tuple[float, float]) -> list[Path]:
+    """Two seeds of two kinds of evaluations."""
+    return [
+        write_evaluation(folder / f"{which}{seed}", [score], seed=seed, stage__which=which)
+        for which, scores in (("best", best), ("mean", mean))
+        for seed, score in enumerate(scores)
+    ]
+
+
+def test_seeds_of_one_kind_have_one_colour_in_the_plot_of_scores(tmp_path: Path) -> None:
+    runs = shown(write_pairs(tmp_path, (10.0, 30.0), (20.0, 25.0)))
+    section = Section("", "Mean return", "", tmp_path, "finished", {})
+    add_scores(section, groups(runs), differences(runs), colours(runs))
+    drawn = str(section.plots[0].source)
+    # of each kind the dots of both seeds, and the mark
+    kinds = dict.fromkeys(map(own_colour, colours(runs).values()))
+    marks = [len(re.findall(rf"<use [^>]*{re.escape(kind)}", drawn)) for kind in kinds]
+    assert marks == [3, 3]
+
+
+def test_the_page_says_that_two_seeds_tell_nothing_apart(tmp_path: Path) -> None:
+    text = page_of(write_pairs(tmp_path, (10.0, 30.0), (20.0, 25.0)), tmp_path).text
+    assert "best: C, D: stage.which=mean" in text and text.count("A, B: stage.which=best") >= 2
+    said = (
+        "The best is not told apart from A, B: stage.which=best by 2 seeds: their ranges overlap."
+    )
+    assert said in text
 
 
 def test_the_page_has_scores_with_intervals_and_chances(tmp_path: Path) -> None:
@@ -160,7 +198,7 @@ def test_curves_of_all_runs_are_in_one_plot_in_the_colours_of_their_letters(
     section = curves_of("vae", runs)
     assert section is not None
     # A and C differ in their seed alone
-    assert [name for name, _ in section.legend] == ["A, C", "B"]
+    assert [name for name, _ in section.legend] == ["A, C: a=1", "B: a=2"]
     first = section.plots[0]
     assert first.caption == "Loss" and first.note == "held out"
     assert all(own_colour(colour) in first.source for _, colour in section.legend)
@@ -176,7 +214,8 @@ def test_parts_of_chains_are_compared_stage_by_stage(finished: Path, tmp_path: P
         text for text in ("V · vision", "M · memory", "C · controller") if text in page.text
     ]
     assert len(headings) == 3 and (tmp_path / "page.html").stat().st_size < 10e6
-    assert curves_of("vae", shown([finished, finished / "vae"])).legend[1][0] == "B"  # type: ignore[union-attr]
+    section = curves_of("vae", shown([finished, finished / "vae"]))
+    assert section is not None and section.legend[1][0].startswith("B: stage=vae")
     links = [values.get("src", "") for _, values in page.tags if "src" in values]
     assert not page.all("script") and all(link.startswith("data:") for link in links)
 

@@ -19,6 +19,7 @@ from report.fabricated import (
 )
 
 from world_models.figures.plots import as_png
+from world_models.report.doubt import doubt
 from world_models.report.headline import Headline, headline
 from world_models.report.mdrnn import IN_THE_LOSS
 from world_models.report.sweep import print_tables, write_sweep_report
@@ -199,6 +200,37 @@ def test_the_page_is_self_contained_and_tells_it_all(sweep: Path) -> None:
     assert [values for values in page.all("tr") if values.get("class") == "best"], (
         "the best group stands out"
     )
+
+
+@pytest.mark.parametrize(
+    ("best", "other", "said"),
+    [
+        ([9.0], [1.0], "One seed tells nothing apart: another may order them otherwise."),
+        ([3.0, 9.0], [1.0, 4.0], "not told apart from a=b by 2 seeds: their ranges overlap."),
+        ([8.0, 9.0], [1.0, 4.0], "2 seeds are too few to tell them apart, though no ranges overla"),
+        ([8.0, 9.0], [1.0, 4.0, 1.0], "2 seeds are too few to tell them apart"),
+        ([5.0, 6.0, 10.0], [1.0, 2.0, 3.0], "a=b by 3 seeds: their 95 % intervals overlap."),
+        ([8.0, 9.0, 8.5], [1.0, 2.0, 1.5], ""),
+    ],
+)
+def test_what_seeds_do_not_tell_apart_is_said(
+    best: list[float], other: list[float], said: str
+) -> None:
+    found = doubt(best, {"a=b": other})
+    assert said in found and bool(said) == bool(found) and doubt(best, {}) == ""
+
+
+def test_the_best_of_a_sweep_is_called_uncertain(
+    sweep: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_training(sweep / "3", "mdrnn", [9.0, 4.0])
+    forget_failure(sweep / "3")
+    jobs = read_jobs(sweep)
+    print_tables(jobs, grouped(jobs))
+    page = Page(write_sweep_report(sweep, jobs, grouped(jobs)))
+    said = "The best is not told apart from stage.lr=1e-2 by 2 seeds: their ranges overlap."
+    assert said in capsys.readouterr().out
+    assert f"best validation loss: stage.lr=1e-3. {said}" in " ".join(page.text.split())
 
 
 @pytest.mark.parametrize(("key", "named"), [("seed", True), ("experiment", False)])

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from world_models.figures.wording import number
-from world_models.report.contrast import Group, Shown, differences, groups, shown
+from world_models.report.contrast import Group, Shown, differences, groups, shown, told
 from world_models.report.overlaid import colours, curves_of, legend, stages_of
 from world_models.report.page import Listing, Section
 from world_models.report.report import Page, date, shown_text
@@ -70,18 +70,21 @@ def _runs(runs: Sequence[Shown]) -> Section:
         "Runs that differ in their seed alone have one colour.",
         runs,
     )
-    section.legend = legend(colours(runs))
-    columns = ["", "run", "stage", "seed", "status", "minutes", "score", "verdict"]
-    section.listings.append(Listing("", columns, [_run_cells(run) for run in runs]))
+    section.legend = legend(colours(runs), told(runs))
+    columns = ["", "run", "differs in", "stage", "seed", "status", "minutes", "score", "verdict"]
+    said = told(runs)
+    rows = [_run_cells(run, said[run.label]) for run in runs]
+    section.listings.append(Listing("", columns, rows))
     section.headline = (f"{len(runs)}", "runs")
     return section
 
 
-def _run_cells(run: Shown) -> list[str]:
+def _run_cells(run: Shown, differs_in: str) -> list[str]:
     past, found = run.run, verdict_of(run.run.path)
     return [
         run.label,
         display_path(past.path),
+        differs_in or "–",
         past.stage,
         run.config.get("seed", "–"),
         past.status,
@@ -99,7 +102,7 @@ def _scores(runs: Sequence[Shown]) -> list[Section]:
     found = []
     for name, members in kinds.items():
         section = _section(name[0].upper() + name[1:], "", runs)
-        add_scores(section, members, differences(runs))
+        add_scores(section, members, differences(runs), colours(runs))
         found.append(section)
     return found
 

@@ -20,6 +20,8 @@ BEHIND = "upstream."
 FREE = {item.name for item in fields(Config) if item.metadata.get("resume") == "free"}
 CHANCE = {"seed", "upstream", "agent"}
 """Keys in which runs of one kind may differ: chance, and what was trained with another chance."""
+MOST_TOLD = 3
+"""Keys that stand beside the letter of a run."""
 OF_THE_MACHINE = {"backend", "workers", "max_workers", "num_workers", "deadline"}
 
 
@@ -48,6 +50,13 @@ class Group:
     """Runs that differ in chance alone, and have a score."""
 
     members: list[Shown]
+    # what tells them from other runs, as it is typed; empty where nothing does
+    told: str = ""
+
+    @property
+    def name(self) -> str:
+        """The letters, and what they stand for."""
+        return named(self.label, self.told)
 
     @property
     def label(self) -> str:
@@ -147,4 +156,21 @@ def groups(runs: Sequence[Shown]) -> list[Group]:
     for run in runs:
         if run.headline is not None:
             found.setdefault(run.kind, []).append(run)
-    return [Group(members) for members in found.values()]
+    said = told(runs)
+    return [Group(members, said[members[0].label]) for members in found.values()]
+
+
+def told(runs: Sequence[Shown]) -> dict[str, str]:
+    """Letter -> the keys, with their values, in which a run is of another kind than others."""
+    keys = sorted((key for key in differences(runs) if counts(key)), key=lambda key: key != "stage")
+    return {run.label: _typed([key for key in keys if key in run.config], run) for run in runs}
+
+
+def _typed(keys: list[str], run: Shown) -> str:
+    words = [f"{key}={run.config[key]}" for key in keys[:MOST_TOLD]]
+    return ", ".join([*words, "…"] if len(keys) > MOST_TOLD else words)
+
+
+def named(letters: str, said: str) -> str:
+    """Letters of runs with what they stand for."""
+    return f"{letters}: {said}" if said else letters

@@ -15,7 +15,7 @@ from world_models.measures.rows import (
     VisionRow,
 )
 from world_models.measures.search_rows import GenerationRow, SelectionRow
-from world_models.report.contrast import Shown
+from world_models.report.contrast import Shown, named, told
 from world_models.report.modules import report_of
 from world_models.report.page import Section
 from world_models.report.sweep_plots import COLOURS
@@ -60,12 +60,12 @@ def colours(runs: Sequence[Shown]) -> dict[str, str]:
     return {shown.label: COLOURS[kinds.index(shown.kind) % len(COLOURS)] for shown in runs}
 
 
-def legend(of: Mapping[str, str]) -> list[tuple[str, str]]:
-    """The letters of each colour, and the colour."""
-    found: dict[str, list[str]] = {}
+def legend(of: Mapping[str, str], said: Mapping[str, str]) -> list[tuple[str, str]]:
+    """The letters of each kind of runs with what is `said` of them, and their colour."""
+    found: dict[tuple[str, str], list[str]] = {}
     for label, colour in of.items():
-        found.setdefault(colour, []).append(label)
-    return [(", ".join(labels), colour) for colour, labels in found.items()]
+        found.setdefault((said[label], colour), []).append(label)
+    return [(named(", ".join(labels), told), colour) for (told, colour), labels in found.items()]
 
 
 def curves_of(stage: str, runs: Sequence[Shown]) -> Section | None:
@@ -75,7 +75,7 @@ def curves_of(stage: str, runs: Sequence[Shown]) -> Section | None:
     section = Section(stage, title, "", runs[0].run.path, "finished", {}, key=f"curves-{stage}")
     folders = {shown.label: _folder(shown, stage) for shown in runs if stage in _stages(shown)}
     of = {name: colour for name, colour in colours(runs).items() if name in folders}
-    section.legend = legend(of)
+    section.legend = legend(of, told(runs))
     for file, where in TABLES.items():
         tables = {name: table_of(folder / file) for name, folder in folders.items()}
         for place, column in _columns(tables):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
-from world_models.figures.plots import BLUE, INK, ORANGE, WIDE, as_svg, drawable, round_ticks
+from world_models.figures.plots import INK, WIDE, as_svg, drawable, round_ticks
 from world_models.figures.wording import number
 from world_models.measures.aggregates import (
     Estimate,
@@ -18,14 +18,13 @@ from world_models.measures.aggregates import (
     probability_of_improvement,
 )
 from world_models.report.contrast import Group
+from world_models.report.doubt import LEAST, doubt
 from world_models.report.page import Listing, Section
 from world_models.report.sweep_table import OTHER_TASK
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-LEAST = 3
-"""Scores; an interval of fewer would promise too much."""
 TOGETHER = "Seeds taken together"
 IMPROVEMENT = "Probability of improvement"
 ALONE_NOTE = "Each is a single run, so its episodes take the place of seeds: "
@@ -39,16 +38,20 @@ ROW_HEIGHT = 44
 
 
 def add_scores(
-    section: Section, found: Sequence[Group], differing: Mapping[str, Sequence[str]]
+    section: Section,
+    found: Sequence[Group],
+    differing: Mapping[str, Sequence[str]],
+    colours: Mapping[str, str],
 ) -> None:
-    """Table, plot and probabilities of groups with one kind of score."""
+    """Table, plot and probabilities of groups with one kind of score, in the `colours` of their
+    letters."""
     unit, samples = samples_of(found)
     best = _best(found, samples, differing)
     if unit == "episodes":
         section.note(ALONE_NOTE + "how runs with other seeds would differ, it cannot say.")
     section.listings.append(_together(found, samples, unit, best))
     said = PLOT_NOTE.format(unit=unit)
-    section.plot(_plot(found, samples, section.title), section.title, note=said)
+    section.plot(_plot(found, samples, section.title, colours), section.title, note=said)
     section.note(NOTE.format(unit=unit) + ".")
     if best is None and len(found) > 1:
         section.note("Not ranked: the runs differ in a key that changes what the score means.")
@@ -57,8 +60,20 @@ def add_scores(
     if best is not None:
         section.headline = (
             number(float(np.mean(samples[best]))),
-            f"best: {found[best].label}",
+            f"best: {found[best].name}",
         )
+        if unit == "seeds":
+            _say_doubt(section, found, samples, best)
+
+
+def _say_doubt(
+    section: Section, found: Sequence[Group], samples: list[list[float]], best: int
+) -> None:
+    named = zip(found, samples, strict=True)
+    others = {group.name: scores for group, scores in named if group is not found[best]}
+    uncertain = doubt(samples[best], others)
+    if uncertain:
+        section.note(uncertain)
 
 
 def samples_of(found: Sequence[Group]) -> tuple[str, list[list[float]]]:
@@ -91,7 +106,7 @@ def _together(
 ) -> Listing:
     columns = ["runs", unit, "mean", "95 % interval", "IQM", "95 % interval"]
     rows = [
-        [group.label, f"{len(scores)}", *_cells(scores)]
+        [group.name, f"{len(scores)}", *_cells(scores)]
         for group, scores in zip(found, samples, strict=True)
     ]
     return Listing(TOGETHER, columns, rows, best)
@@ -133,14 +148,16 @@ def _chance(ours: list[float], theirs: list[float]) -> str:
     return f"{found.value:.0%}{interval}"
 
 
-def _plot(found: Sequence[Group], samples: list[list[float]], title: str) -> Markup | None:
+def _plot(
+    found: Sequence[Group], samples: list[list[float]], title: str, colours: Mapping[str, str]
+) -> Markup | None:
     """A row for each group: its scores, IQM with interval, and mean."""
     if not any(drawable(scores).any() for scores in samples):
         return None
 
     def draw(axes: "Axes") -> None:
-        for row, scores in enumerate(samples):
-            _draw_row(axes, row, np.asarray(scores))
+        for row, (group, scores) in enumerate(zip(found, samples, strict=True)):
+            _draw_row(axes, row, np.asarray(scores), colours[group.members[0].label])
         axes.set_yticks(range(len(found)), [_short(group.label) for group in found])
         axes.set_ylim(len(found) - 0.4, -0.6)
         axes.grid(visible=True, axis="x")
@@ -151,16 +168,16 @@ def _plot(found: Sequence[Group], samples: list[list[float]], title: str) -> Mar
     return as_svg(draw, (WIDE[0], 60 + ROW_HEIGHT * len(found)), f"scores: {title}", left=104)
 
 
-def _draw_row(axes: "Axes", row: int, scores: np.ndarray) -> None:
+def _draw_row(axes: "Axes", row: int, scores: np.ndarray, colour: str) -> None:
     # golden ratio: even and the same every time
     spread = (np.arange(scores.size) * 0.618034) % 1 - 0.5
     axes.plot(
-        scores, row + 0.3 * spread, "o", color=BLUE, alpha=0.4, markersize=5.5, markeredgewidth=0
+        scores, row + 0.3 * spread, "o", color=colour, alpha=0.4, markersize=5.5, markeredgewidth=0
     )
     inner = _of(interquartile_mean, scores.tolist())
     if math.isfinite(inner.low):
-        axes.plot([inner.low, inner.high], [row] * 2, color=ORANGE, linewidth=3)
-    axes.plot([inner.value], [row], "o", color=ORANGE, markersize=7)
+        axes.plot([inner.low, inner.high], [row] * 2, color=colour, linewidth=3)
+    axes.plot([inner.value], [row], "o", color=colour, markersize=7)
     axes.plot([scores.mean()], [row], "|", color=INK, markersize=15, markeredgewidth=1.6)
 
 

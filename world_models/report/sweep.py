@@ -8,6 +8,7 @@ from rich.table import Table
 
 from world_models.figures.plots import as_png, as_svg
 from world_models.figures.wording import number, plain_console
+from world_models.report.doubt import doubt
 from world_models.report.page import Figure, Listing, Section
 from world_models.report.report import REPORT, Page, date, facts, shown_text, write_page
 from world_models.report.sweep_plots import LEFT_MARGIN, PLOT_SIZE, Chart, charts, drawer
@@ -98,6 +99,23 @@ def _reach(group: Group) -> str:
 
 
 def _notes(groups: list[Group]) -> list[str]:
+    """Why nothing is ranked, or how uncertain the best is."""
+    uncertain = _doubt(groups)
+    return [*_not_ranked(groups), *([uncertain] if uncertain else [])]
+
+
+def _doubt(groups: list[Group]) -> str:
+    """Why the best is not told apart; empty where it is, or where there is none."""
+    best = best_of(groups)
+    others = {_choice(group): group.scores for group in groups if group is not best}
+    return "" if best is None else doubt(best.scores, others)
+
+
+def _choice(group: Group) -> str:
+    return ", ".join(f"{key}={value}" for key, value in group.values.items())
+
+
+def _not_ranked(groups: list[Group]) -> list[str]:
     """Why nothing is ranked."""
     keys = not_compared(groups)
     if not keys:
@@ -143,12 +161,14 @@ def _section(folder: Path, jobs: list[Job], groups: list[Group]) -> Section:
     section.facts = [(name.capitalize(), f"{states.count(name)}") for name in dict.fromkeys(states)]
     best = best_of(groups)
     if best is not None:
-        choice = ", ".join(f"{key}={value}" for key, value in best.values.items())
+        choice = _choice(best)
+        named = f"best {best.metric}{': ' * bool(choice)}{choice}"
+        uncertain = _doubt(groups)
         section.headline = (
             number(best.summary.mean),
-            f"best {best.metric}{': ' * bool(choice)}{choice}",
+            f"{named}. {uncertain}" if uncertain else named,
         )
-    section.notes += _notes(groups)
+    section.notes += _not_ranked(groups)
     for chart in charts(groups):
         section.plots.append(_plot(folder, chart))
     section.listings = listings(jobs, groups)
