@@ -13,6 +13,7 @@ from world_models.chains.closing import fed_by, say_what_follows
 from world_models.main import main
 from world_models.runs.device import Device
 from world_models.runs.files import read_json
+from world_models.runs.folder import display_path, outputs_typed
 from world_models.runs.past import PastRun
 from world_models.runs.run import Run
 
@@ -50,9 +51,21 @@ def test_what_it_names_can_be_typed(
         say_what_follows(row("vae"), run_of(finished / "vae"))
     typed = shlex.split(caplog.text.partition("next: ")[2])
     assert typed[:3] == ["python", "-m", "world_models.main"]
+    outputs = f"outputs={display_path(finished.parents[2])}"
+    assert typed[-1] == outputs
     more = [item for item in small("mdrnn") if item not in typed]
-    assert main([*typed[3:], *more, f"outputs={tmp_path}"]) == 0
+    assert main([*typed[3:-1], *more, f"outputs={tmp_path}"]) == 0
     assert newest(tmp_path).joinpath("report.html").is_file()
+
+
+@pytest.mark.parametrize("below", ["Env", "sweeps"])
+def test_the_usual_outputs_are_not_typed(
+    below: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "outputs" / below / "2026-11-20" / "14-03-22" / "vae"
+    assert outputs_typed(folder) == [f"outputs={tmp_path / 'outputs'}"]
+    monkeypatch.chdir(tmp_path)
+    assert outputs_typed(folder) == [] and outputs_typed(tmp_path / "elsewhere") == []
 
 
 def test_a_run_that_gave_nothing_feeds_nothing(finished: Path, tmp_path: Path) -> None:

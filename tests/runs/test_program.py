@@ -4,6 +4,7 @@ import csv
 import importlib
 import runpy
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -139,11 +140,12 @@ def test_a_job_that_is_not_begun_is_refused_too(
     capsys: pytest.CaptureFixture[str],
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    assert typed(script, monkeypatch, *SWEEP, "stage.kind=stop,mlp") == 130
+    assert typed(script, monkeypatch, *SWEEP, "stage.kind=mlp,stop") == 130
+    assert "score: 3.00" in caplog.text
     sweep = sweep_of(Path("outputs"))
     resume = shlex.quote(str(sweep.absolute() / "resume.sh"))
     assert f"the sweep is interrupted; continue with {resume}" in caplog.text
-    (sweep / "0/manifest.json").unlink()
+    shutil.rmtree(sweep / "0")
     assert main([f"resume={sweep}"]) == 1
     assert f"{sweep}/0 is a run of stage seeker" in capsys.readouterr().err
     assert not (sweep / "sweep.csv").exists()

@@ -4,6 +4,7 @@ statistics.
 
 import itertools
 import json
+import logging
 import os
 from pathlib import Path
 
@@ -11,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 
-from world_models.chains.upstream import latest
+from world_models.chains.upstream import Upstream, latest, newer_unfinished
+from world_models.cli.launch import say_upstream
 from world_models.envs.actions import ActionSpace
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
@@ -255,6 +257,33 @@ def test_latest_is_the_newest_finished_run_that_fits(tmp_path: Path) -> None:
     found = latest(tmp_path, "vae", env_of("A"), None, before="2026-01-05T00:00:00")
     assert found is not None and found.path == wanted
     assert latest(tmp_path, "vae", env_of("C"), None, before="2026-01-05T00:00:00") is None
+
+
+def test_a_newer_run_that_is_not_finished_is_named(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    taken = PastRun(write_run(tmp_path / "A/a", created="2026-01-02T00:00:00"))
+    cut_off = {"status": "interrupted"}
+    write_run(tmp_path / "A/before", created="2026-01-01T00:00:00", **cut_off)
+    other = {"created": "2026-01-03T00:00:00", **cut_off}
+    write_run(tmp_path / "A/experiment", experiment="demo", **other)
+    write_run(tmp_path / "B/env", env=env_of("B").to_dict(), **other)
+    write_run(tmp_path / "A/stage", stage="mdrnn", **other)
+    write_run(tmp_path / "sweeps/day/time/0", **other)
+    given = (taken, "vae", env_of("A"), tmp_path, "2026-01-05T00:00:00")
+    assert newer_unfinished(*given) is None
+    write_run(tmp_path / "A/later", created="2026-01-06T00:00:00", **cut_off)
+    wanted = write_run(tmp_path / "A/newer", created="2026-01-04T00:00:00", **cut_off)
+    found = newer_unfinished(*given)
+    assert found is not None and found.path == wanted
+    with caplog.at_level(logging.INFO):
+        say_upstream(Upstream(taken, "vae"))
+        say_upstream(Upstream(taken, "vae", found))
+    newer = f"; a newer run, {found.name}, is interrupted and was left out"
+    assert [line.getMessage() for line in caplog.records] == [
+        f"upstream: {taken.name}",
+        f"upstream: {taken.name}{newer}",
+    ]
 
 
 def test_recorded_inputs_are_checked(tmp_path: Path) -> None:

@@ -6,10 +6,12 @@ import shlex
 from world_models import stages
 from world_models.chains.catalogue import Row, stage
 from world_models.config.stage import Stage
+from world_models.figures.wording import number
+from world_models.report.headline import headline
 from world_models.report.next_steps import takes
 from world_models.report.telling import only_telling
 from world_models.report.verdict import verdict_of
-from world_models.runs.folder import display_path
+from world_models.runs.folder import display_path, outputs_typed
 from world_models.runs.program import started
 from world_models.runs.run import Run
 from world_models.runs.sweeps import is_sweep
@@ -18,11 +20,13 @@ log = logging.getLogger(__name__)
 
 
 def say_verdict(run: Run) -> None:
-    """Log how good what was made is, beside what it must beat."""
+    """Log how good what was made is, beside what it must beat, or else its score alone."""
     with only_telling(f"verdict on {run.name}"):
-        found = verdict_of(run.path)
+        found, score = verdict_of(run.path), headline(run.path)
         if found is not None:
             log.info("%s: %s", found.word, " ".join(found.sentences))
+        elif score is not None:
+            log.info("%s: %s", score.name, number(score.value))
 
 
 def say_what_follows(row: Row, run: Run) -> None:
@@ -47,7 +51,8 @@ def _say_next(row: Stage, run: Run) -> None:
     env = [f"env={choices['env']}", *choices.get("env_keys", [])]
     first = [*started().typed, f"stage={fed[0]}", *env]
     others = f" (or stage={' or stage='.join(fed[1:])})" if fed[1:] else ""
-    log.info("next: %s%s", shlex.join([*first, f"upstream={run.name}"]), others)
+    typed = [*first, f"upstream={run.name}", *outputs_typed(run.path)]
+    log.info("next: %s%s", shlex.join(typed), others)
 
 
 def fed_by(row: Stage, run: Run) -> list[str]:

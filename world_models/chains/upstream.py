@@ -19,6 +19,8 @@ class Upstream:
 
     run: PastRun
     stage: str
+    # a newer run that would have been taken if it had finished
+    left_out: PastRun | None = None
 
 
 def find_upstream(
@@ -63,7 +65,7 @@ def _newest(
             f"settings and experiment in {config.outputs}, and there is none: "
             f"{_what_to_do(outputs, row.name, wanted, env, before)}"
         )
-    return Upstream(found, wanted)
+    return Upstream(found, wanted, newer_unfinished(found, wanted, env, outputs, before))
 
 
 def _what_to_do(outputs: Path, stage: str, wanted: str, env: EnvSpec, before: str) -> str:
@@ -92,13 +94,30 @@ def latest(
 def finished(outputs: Path, stage: str, env: EnvSpec, before: str) -> Iterator[PastRun]:
     """Finished runs that serve as one of `stage` in this env, newest first; see `latest`."""
     end = moment(before)
+    for run in _fitting(outputs, stage, env):
+        ended = run.manifest.get("ended") or run.manifest["created"]
+        if run.manifest["status"] == "finished" and moment(ended) <= end:
+            yield run
+
+
+def newer_unfinished(
+    taken: PastRun, stage: str, env: EnvSpec, outputs: Path, before: str
+) -> PastRun | None:
+    """The newest run that began after `taken` and would serve in its place if it had finished."""
+    first, end = moment(taken.manifest["created"]), moment(before)
+    experiment = taken.manifest["experiment"]
+    for run in _fitting(outputs, stage, env):
+        fits = run.manifest["experiment"] == experiment and run.manifest["status"] != "finished"
+        if fits and first < moment(run.manifest["created"]) <= end:
+            return run
+    return None
+
+
+def _fitting(outputs: Path, stage: str, env: EnvSpec) -> Iterator[PastRun]:
+    """Runs that serve as one of `stage` in this env, newest first; jobs of sweeps are left out."""
     for run in reversed(all_runs(outputs)):
-        manifest = run.manifest
         swept = (outputs / "sweeps") in run.path.parents
-        ended = manifest.get("ended") or manifest["created"]
-        if swept or manifest["status"] != "finished" or moment(ended) > end:
-            continue
-        if manifest["env"] == env.to_dict() and serves(run, stage):
+        if not swept and run.manifest["env"] == env.to_dict() and serves(run, stage):
             yield run
 
 

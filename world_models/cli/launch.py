@@ -57,9 +57,14 @@ class Prepared:
     config: Config
     row: Row
     env: EnvSpec
-    upstream: PastRun | None
+    upstream: Upstream | None
     # the moment for which it was prepared
     before: str
+
+    @property
+    def feeder(self) -> PastRun | None:
+        """The run that feeds it."""
+        return None if self.upstream is None else self.upstream.run
 
     @property
     def makes_run(self) -> bool:
@@ -109,23 +114,23 @@ def _ready(composed: Composed, before: str) -> Prepared:
     upstream = find_upstream(config, row, env, composed.choices["experiment"], before)
     config = resolve(config, row, env, upstream)
     require_processes(row, config)
-    return Prepared(config, row, env, None if upstream is None else upstream.run, before)
+    return Prepared(config, row, env, upstream, before)
 
 
 def _only_show(ready: Prepared) -> None:
     """Do what makes no run."""
     row, config = ready.row, ready.config
     assert isinstance(row, Stage) and row.execute is not None, row
-    run = open_run(config, Path(config.outputs).absolute(), ready.env, ready.upstream)
+    run = open_run(config, Path(config.outputs).absolute(), ready.env, ready.feeder)
     row.execute(config.stage, run)
 
 
 def start_in(path: Path, composed: Composed, ready: Prepared) -> None:
     """Fill the folder of a new run and start it there."""
     set_verbosity(composed.config.verbosity.value)
-    upstream, config = ready.upstream, ready.config
-    if config.upstream == "latest" and upstream:
-        log.info("upstream: %s", upstream.name)
+    upstream, config = ready.feeder, ready.config
+    if config.upstream == "latest" and ready.upstream:
+        say_upstream(ready.upstream)
     fed_by = seen_from(upstream.path, path) if upstream else "latest"
     config = replace(config, upstream=fed_by)
     run = open_run(config, path, ready.env, upstream)
@@ -136,6 +141,19 @@ def start_in(path: Path, composed: Composed, ready: Prepared) -> None:
     scripts = Scripts(row.evaluated_by, row.played_in)
     begin(run, row.name, to_yaml(config), typed, choices, scripts, ready.before)
     execute(row, config, run)
+
+
+def say_upstream(upstream: Upstream) -> None:
+    """Say which run was taken, and which newer one was not."""
+    newer = upstream.left_out
+    if newer is None:
+        log.info("upstream: %s", upstream.run.name)
+        return
+    stands = {"failed": "has failed", "running": "still runs"}.get(newer.status, "is interrupted")
+    log.info(
+        "upstream: %s; a newer run, %s, %s and was left out",
+        *(upstream.run.name, newer.name, stands),
+    )
 
 
 def check_root_keys(config: Config, row: Row, env: EnvSpec) -> None:

@@ -4,7 +4,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from world_models.runs.folder import display_path
+from world_models.runs.folder import display_path, outputs_typed
 from world_models.runs.program import started
 
 FEEDS = {
@@ -67,7 +67,8 @@ def next_steps(
 def _command(stage: str, folder: Path, manifest: dict[str, Any]) -> str:
     choices = manifest.get("choices") or {}
     env = [f"env={choices['env']}", *choices.get("env_keys", [])] if "env" in choices else []
-    return _typed(f"stage={stage}", *env, f"upstream={display_path(folder)}")
+    upstream = f"upstream={display_path(folder)}"
+    return _typed(f"stage={stage}", *env, upstream, *outputs_typed(folder))
 
 
 def _typed(*words: str) -> str:

@@ -56,6 +56,25 @@ def dated_folder(root: Path) -> Path:
     return new_folder(root / now.strftime("%Y-%m-%d"), now.strftime("%H-%M-%S"))
 
 
+def outputs_of(run: Path) -> Path | None:
+    """The folder of all runs in which this one, a part of a chain or a job of a sweep lies.
+
+    None where it does not lie in the usual folders of a day and a time.
+    """
+    for folder in (run.absolute(), *run.absolute().parents):
+        if re.fullmatch(r"\d{4}-\d\d-\d\d", folder.name):
+            return folder.parent.parent
+    return None
+
+
+def outputs_typed(run: Path) -> list[str]:
+    """`outputs=` as it must be typed for a run beside this one; nothing where that is usual."""
+    outputs = outputs_of(run)
+    if outputs is None or outputs == Path("outputs").absolute():
+        return []
+    return [f"outputs={display_path(outputs)}"]
+
+
 class NoRunFolderError(ValueError):
     """The folder is something else than that of a run: a store, or another program's."""
 
