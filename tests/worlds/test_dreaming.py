@@ -113,9 +113,12 @@ def test_a_threshold_is_a_probability() -> None:
     assert not even.ended.item(), "an end is not more likely than not"
 
 
-def test_survival_is_one_for_each_step_whatever_the_head_says() -> None:
-    dream = Dream(Walker(), Rules(Reward.survival))
-    assert all(one.rewards.tolist() == [1, 1] for one in played(dream, torch.arange(2), 7))
+@pytest.mark.parametrize("skip", [1, 4])
+def test_survival_is_one_for_each_frame_whatever_the_head_says(skip: int) -> None:
+    world = Walker()
+    world.env = replace(world.env, frame_skip=skip)
+    dream = Dream(world, Rules(Reward.survival))
+    assert all(one.rewards.tolist() == [skip, skip] for one in played(dream, torch.arange(2), 7))
 
 
 def test_a_users_function_is_given_both_sides_and_the_actions() -> None:

@@ -25,7 +25,7 @@ class Reward(Enum):
 
     # what its head predicts; 0 where it has none
     head = "head"
-    # 1 for each step
+    # 1 for each frame of the game: a step has as many as the environment skips
     survival = "survival"
 
 
@@ -109,7 +109,7 @@ class Dream:
     def _rewards(self, state: Any, actions: Tensor, after: Advance[Any]) -> Tensor:
         rule, none = self.rules.reward, actions.new_zeros(len(actions), dtype=torch.float32)
         if rule is Reward.survival:
-            return none + 1
+            return none + self.world.env.frame_skip
         if rule is Reward.head:
             return none if after.reward is None else after.reward.float()
         assert not isinstance(rule, Reward), rule
