@@ -2,6 +2,7 @@
 
 import logging
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,9 @@ from world_models.main import main
 from world_models.runs.threads import use_threads
 
 use_threads(1)  # for files of tests run side by side
+
+# tests type Ctrl-C, which a shell lets its commands in the background ignore
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

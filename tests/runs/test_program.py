@@ -107,6 +107,7 @@ def words_of(resume: Path, cwd: Path) -> list[str]:
 SWEEP = ["-m", "stage=seeker", "env=pellet", "threads=1", "outputs=outputs"]
 
 
+@pytest.mark.slow
 def test_a_sweep_of_ones_own_stage_goes_on_with_the_file_that_began_it(
     script: Path,
     tmp_path: Path,
