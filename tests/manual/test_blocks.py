@@ -16,7 +16,7 @@ from manual.shell import composed, jobs_of
 BLOCKS, COMMANDS = blocks(), commands()
 KINDS = (*SHELL, "python", "yaml", "text", "")
 """Commands; code that is run; settings; pictures of files or of how things hang together."""
-DIRECTIVES = ("literalinclude", "toctree", "settings", "columns", "eval-rst")
+DIRECTIVES = ("literalinclude", "toctree", "settings", "columns", "eval-rst", "dream")
 """What the site fills in."""
 OTHERS = ("git clone ", "cd ", "wandb sync ", "tensorboard --logdir ", "python -m venv ")
 """What other programs do."""
