@@ -37,9 +37,10 @@ def beginnings_of(run: Run, cast: Cast) -> LatentState:
         game.close()
 
 
-def played(session: Session, places: int = PLACES) -> LatentState:
+def played(session: Session, places: int | None = None) -> LatentState:
     """What V and M know at so many steps, while the session's driver plays several episodes."""
     assert isinstance(session.eyes, Eyes)
+    places = PLACES if places is None else places
     found: list[LatentState] = []
     with ProgressBar("places to begin", places, rate_unit="places") as bar:
         while len(found) < places:
