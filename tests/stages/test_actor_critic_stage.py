@@ -13,6 +13,7 @@ from world_models.agents.rollout import record
 from world_models.agents.sequences import Method, PlanConfig
 from world_models.agents.token_agent import TokenAgent
 from world_models.agents.token_planning import token_planner
+from world_models.data.store import EpisodeStore
 from world_models.learning.behaviour import BehaviourLearner
 from world_models.main import main
 from world_models.runs.files import read_json, sha256
@@ -74,6 +75,22 @@ def test_a_worker_plans_in_the_world_that_it_is_told(whole: Path, token_world_ru
     alone = record(pellet(2), models.load("cpu").policy(), seeds, max_steps=3)
     shown = [[film.observations.tobytes() for film in films] for films in (told, again, alone)]
     assert shown[0] == shown[1] != shown[2]
+
+
+def test_it_collects_by_planning(whole: Path, token_world_run: Path, tmp_path: Path) -> None:
+    keys = [f"stage.plan.{name}={value}" for name, value in PLAN.to_dict().items()]
+    more = ["stage.policy=plan", f"stage.agent={whole}", "stage.max_steps=3", "stage.episodes=6"]
+    assert main(small("rollout", *keys, *more, f"outputs={tmp_path}")) == 0
+    run = newest(tmp_path)
+    store, world = EpisodeStore.open(run / "episodes"), open_world(token_world_run)
+    assert isinstance(world, TokenWorld)
+    episode = store.episode(store.episodes("train")[0])
+    policy = token_planner(world, PLAN)
+    policy.reset([episode.seed])
+    played = [policy.act(frame[None], np.zeros(1, int))[0] for frame in episode.frames[:-1]]
+    np.testing.assert_array_equal(played, episode.actions[: len(played)])
+    kinds = {item["kind"] for item in read_json(run / "manifest.json")["inputs"]}
+    assert kinds == {"agent", "token_world", "tokenizer"}
 
 
 def test_it_leaves_an_agent_and_says_what_it_rests_on(whole: Path) -> None:

@@ -21,7 +21,13 @@ from world_models.runs.folder import read_manifest
 from world_models.runs.parsing import Stored
 from world_models.runs.past import PastRun
 from world_models.runs.results import AgentScores, read_scores
-from world_models.worlds.opening import DreamerFiles, dreamer_files, token_run_behind
+from world_models.worlds.opening import (
+    DreamerFiles,
+    dreamer_files,
+    load_dreamer,
+    token_run_behind,
+)
+from world_models.worlds.token import TokenWorld
 
 PACKAGED_AGENTS = Path(__file__).parent.parent / "trained"
 
@@ -39,6 +45,14 @@ def load_player(path: str | Path, which: str = "best", device: str = "cpu") -> A
     if state["kind"] == TOKEN_AGENT:
         return token_agent_of(state, path, device)
     return agent_of(state, path, which, device)
+
+
+def load_planner(path: Path, world: DreamerFiles | None, device: str = "cpu") -> Agent | TokenAgent:
+    """Read agent.pt of either kind, and the world in which it plans (see `planned_in`)."""
+    agent = load_player(path, device=device)
+    if world is not None and isinstance(agent, TokenAgent):
+        agent.world = TokenWorld(*load_dreamer(world, agent.env, device), None)
+    return agent
 
 
 def planned_in(path: Path, made_by: PastRun | None = None) -> DreamerFiles | None:

@@ -14,13 +14,12 @@ from world_models.agents.quarantine import Advance
 from world_models.agents.rollout import Film, Score, play, record
 from world_models.agents.sequences import PlanConfig
 from world_models.agents.token_agent import TokenAgent
-from world_models.agents.trained import load_player
+from world_models.agents.trained import load_planner
 from world_models.envs.make import Backend, EnvSpec, make_vector_env
 from world_models.models.controller import ControllerInputs
 from world_models.pools.pool import Pool
 from world_models.worlds.latent import WorldModel, load_world_model
-from world_models.worlds.opening import DreamerFiles, load_dreamer
-from world_models.worlds.token import TokenWorld
+from world_models.worlds.opening import DreamerFiles
 
 ROUNDS_PER_BLOCK = 2
 """Episodes per slot in a block of candidates: a slot that falls free early takes another."""
@@ -75,12 +74,8 @@ class Models:
     def load(self, device: str) -> WorldModel | TokenAgent:
         """Read the files; an agent of tokens is whole, without a controller to be given."""
         if self.agent is not None:
-            agent = load_player(self.agent, device=device)
-            if isinstance(agent, Agent):
-                return agent.world
-            if self.planned_in is not None:
-                agent.world = TokenWorld(*load_dreamer(self.planned_in, agent.env, device), None)
-            return agent
+            agent = load_planner(self.agent, self.planned_in, device)
+            return agent.world if isinstance(agent, Agent) else agent
         assert self.vae is not None and self.mdrnn is not None, self
         return load_world_model(
             self.vae, self.mdrnn, EnvSpec.from_dict(self.env), self.controller_inputs, device

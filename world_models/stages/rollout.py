@@ -6,7 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from world_models.agents.agent import load_agent
 from world_models.agents.policy import (
     POLICIES,
     BrownianPolicy,
@@ -18,7 +17,13 @@ from world_models.agents.policy import (
 from world_models.agents.quarantine import Quarantine, known_rows, play_all
 from world_models.agents.rollout import Score, collect
 from world_models.agents.sequences import Method, PlanConfig
-from world_models.agents.trained import find_agent, load_player, resolve_agent
+from world_models.agents.trained import (
+    find_agent,
+    load_planner,
+    load_player,
+    planned_in,
+    resolve_agent,
+)
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.growing import StoreExtender
 from world_models.data.overview import write_overview
@@ -164,13 +169,16 @@ def execute(cfg: RolloutConfig, run: Run) -> None:
 
 
 def agent_of(cfg: RolloutConfig, run: Run) -> Path:
-    """The file of the agent that plays, noted as an input of the run.
+    """The file of the agent that plays, noted as an input of the run, as is what it plans in.
 
     It goes by its name or its path, which is seen from the run's folder where it is relative.
     """
     assert cfg.agent is not None
     path = find_agent(str(led_to(run.path, cfg.agent)) if "/" in cfg.agent else cfg.agent)
     run.add_input("agent", path)
+    world = planned_in(path) if cfg.policy == PolicyName.plan else None
+    for name, file in ({} if world is None else world.inputs).items():
+        run.add_input(name, file)
     return path
 
 
@@ -264,7 +272,8 @@ def build_policy(cfg: RolloutConfig, spec: EnvSpec) -> Policy:
         return load_player(find_agent(cfg.agent)).policy(cfg.noise, cfg.bursts)
     if name == PolicyName.plan:
         assert cfg.agent is not None
-        return load_agent(find_agent(cfg.agent)).planner(cfg.plan)
+        path = find_agent(cfg.agent)
+        return load_planner(path, planned_in(path)).planner(cfg.plan)
     if name == PolicyName.brownian:
         return BrownianPolicy(space, spec.family.brownian_noise(spec))
     if name == PolicyName.mixed:

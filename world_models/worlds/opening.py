@@ -149,6 +149,11 @@ class DreamerFiles(NamedTuple):
     model: Path
     tokenizer: Path
 
+    @property
+    def inputs(self) -> dict[str, Path]:
+        """Both, as a run calls them that reads them."""
+        return {"token_world": self.model, "tokenizer": self.tokenizer}
+
 
 def dreamer_files(run: PastRun) -> DreamerFiles:
     """Those of a run of OF_TOKENS."""

@@ -78,9 +78,8 @@ def world_beside(cfg: EvaluateConfig, run: Run, path: Path) -> DreamerFiles | No
     if cfg.plan.method is None:
         return None
     files = planned_in(path, run.feeder if run.agent is None else None)
-    if files is not None:
-        run.add_input("token_world", files.model)
-        run.add_input("tokenizer", files.tokenizer)
+    for name, file in ({} if files is None else files.inputs).items():
+        run.add_input(name, file)
     return files
 
 
