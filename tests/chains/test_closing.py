@@ -2,14 +2,19 @@
 
 import logging
 import shlex
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from commands import ENV, newest, small
 
+from world_models.chains import catalogue
 from world_models.chains.catalogue import row
 from world_models.chains.closing import fed_by, say_what_follows
+from world_models.chains.upstream import find_upstream
+from world_models.config.compose import compose_config
+from world_models.config.schema import register
 from world_models.main import main
 from world_models.runs.device import Device
 from world_models.runs.files import read_json
@@ -81,6 +86,12 @@ def test_v_is_named_only_where_frames_have_its_size(finished: Path) -> None:
     assert fed_by(row("rollout"), run) == ["pixel", "autoencoder", "tokenizer", "play"]
 
 
+def test_who_plays_is_not_named_where_there_are_recordings_alone(finished: Path) -> None:
+    run = run_of(finished / "mdrnn")
+    run.env = replace(run.env, id="Data/mine")
+    assert fed_by(row("mdrnn"), run) == ["play", "export"]
+
+
 def test_a_chain_names_its_script_and_a_job_of_a_sweep_nothing(
     finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -113,3 +124,15 @@ def test_a_run_of_another_experiment_is_named(
     assert "/vae is one of experiment=demo: type upstream=" in capsys.readouterr().err
     assert main(["stage=mdrnn", *ENV, "env.size=32", f"outputs={outputs}"]) == 1
     assert "run stage=vae first" in capsys.readouterr().err
+
+
+def test_where_several_stages_will_do_the_first_that_has_a_run_is_taken(pipeline: Path) -> None:
+    register(catalogue.schemas())
+    config = compose_config(["stage=export", *ENV, f"outputs={pipeline.parents[2]}"]).config
+    found = [PastRun(pipeline / name) for name in ("controller", "mdrnn")]
+    for run in found:
+        taken = find_upstream(config, row("export"), run.env, None, "9999-01-01T00:00:00")
+        assert taken is not None and (taken.stage, taken.run.path) == (run.stage, run.path)
+        shutil.rmtree(run.path)
+    with pytest.raises(ValueError, match="needs a finished controller or mdrnn run"):
+        find_upstream(config, row("export"), found[0].env, None, "9999-01-01T00:00:00")

@@ -1,6 +1,7 @@
 """What a page says can be typed next."""
 
 import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,9 +9,11 @@ import pytest
 from world_models.chains import catalogue
 from world_models.config.compose import compose_config
 from world_models.config.schema import register
-from world_models.config.stage import Stage
-from world_models.report.next_steps import FEEDS, PURPOSES, next_steps
+from world_models.config.stage import Setting, Stage
+from world_models.report.next_steps import FEEDS, PLAYING, PURPOSES, next_steps
+from world_models.runs.device import Device
 from world_models.runs.files import read_json
+from world_models.runs.past import PastRun
 
 
 def steps_of(folder: Path, status: str = "finished") -> dict[str, str]:
@@ -51,6 +54,21 @@ def test_v_is_named_only_where_frames_have_its_size(finished: Path) -> None:
     manifest["env"]["preprocessing"]["size"] = 40
     steps = dict(next_steps(finished / "rollout", "rollout", "finished", manifest))
     assert PURPOSES["vae"] not in steps and PURPOSES["tokenizer"] in steps
+
+
+def test_who_plays_is_not_named_where_there_are_recordings_alone(finished: Path) -> None:
+    manifest = read_json(finished / "mdrnn/manifest.json")
+    manifest["env"]["id"] = "Data/mine"
+    steps = dict(next_steps(finished / "mdrnn", "mdrnn", "finished", manifest))
+    assert PURPOSES["controller"] not in steps and PURPOSES["export"] in steps
+
+
+@pytest.mark.parametrize("name", PLAYING)
+def test_those_that_play_refuse_recordings(name: str, finished: Path) -> None:
+    row = catalogue.stage(name)
+    env = replace(PastRun(finished / "mdrnn").env, id="Data/mine")
+    with pytest.raises(ValueError, match="recordings"):
+        row.resolve(row.config(), Setting(env, Device.cpu))
 
 
 def test_scripts_that_are_there_are_named(finished: Path) -> None:

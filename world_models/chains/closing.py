@@ -61,4 +61,4 @@ def fed_by(row: Stage, run: Run) -> list[str]:
         return []
     names = {row.name, row.stands_for}
     fed = [name for name in stages.STAGES if names & set(stage(name).needs)]
-    return [name for name in fed if takes(name, run.env.preprocessing.size)]
+    return [name for name in fed if takes(name, run.env.to_dict())]

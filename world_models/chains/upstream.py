@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 from world_models.chains import catalogue
@@ -55,29 +56,31 @@ def find_upstream(
 def _newest(
     config: Config, row: Stage, env: EnvSpec, experiment: str | None, before: str
 ) -> Upstream | None:
-    outputs, wanted = Path(config.outputs).absolute(), row.needs[0]
-    found = latest(outputs, wanted, env, experiment, before)
-    if found is None and row.needs_none:
+    outputs = Path(config.outputs).absolute()
+    kinds = row.needs[:1] if row.needs_none else row.needs
+    for kind in kinds:
+        found = latest(outputs, kind, env, experiment, before)
+        if found is not None:
+            return Upstream(found, kind, newer_unfinished(found, kind, env, outputs, before))
+    if row.needs_none:
         return None
-    if found is None:
-        raise ValueError(
-            f"stage={row.name} needs a finished {wanted} run of {env.id} with the same env "
-            f"settings and experiment in {config.outputs}, and there is none: "
-            f"{_what_to_do(outputs, row.name, wanted, env, before)}"
-        )
-    return Upstream(found, wanted, newer_unfinished(found, wanted, env, outputs, before))
+    raise ValueError(
+        f"stage={row.name} needs a finished {' or '.join(kinds)} run of {env.id} with the same env "
+        f"settings and experiment in {config.outputs}, and there is none: "
+        f"{_what_to_do(outputs, row.name, kinds, env, before)}"
+    )
 
 
-def _what_to_do(outputs: Path, stage: str, wanted: str, env: EnvSpec, before: str) -> str:
+def _what_to_do(outputs: Path, stage: str, kinds: Sequence[str], env: EnvSpec, before: str) -> str:
     """Where no run fits: there may be one of another experiment."""
-    for run in finished(outputs, wanted, env, before):
+    for run in chain.from_iterable(finished(outputs, kind, env, before) for kind in kinds):
         script = run.path / "eval.sh"
         row = catalogue.row(run.stage)
         evaluates = row.evaluated_by == stage and script.is_file()
         by_script = f", or run {display_path(script)}" if evaluates else ""
         experiment = f"experiment={run.manifest['experiment'] or 'null'}"
         return f"{run.name} is one of {experiment}: type upstream={run.name}{by_script}"
-    return f"run stage={wanted} first, or name one with upstream=<run folder>"
+    return f"run stage={kinds[0]} first, or name one with upstream=<run folder>"
 
 
 def latest(

@@ -59,7 +59,8 @@ class Stage:
     config: type
     # does the work of a run; None for a stage that makes no run
     execute: Callable[[Any, Run], None] | None = None
-    # the stage whose run folder feeds it, or one of several; the newest run is sought of the first
+    # the stage whose run folder feeds it, or one of several: where no run is named, the newest of
+    # the first of which there is one, and with `needs_none` of the first alone
     needs: tuple[str, ...] = ()
     # it also works where none is named and none is there
     needs_none: bool = False

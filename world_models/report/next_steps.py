@@ -23,6 +23,8 @@ FEEDS = {
     "pipeline": ("export",),
 }
 """Stage -> what a run of it can feed."""
+PLAYING = ("controller", "actor_critic")
+"""Those of them that play in the environment."""
 PURPOSES = {
     "vae": "Train V on these episodes",
     "mdrnn": "Train M on this V",
@@ -37,12 +39,19 @@ PURPOSES = {
 SCRIPTS = {"play.sh": "Play it", "eval.sh": "Score it again"}
 
 
-def takes(stage: str, size: int | None) -> bool:
-    """Whether a stage takes frames of `size` pixels a side; of an unknown size it may."""
-    # it loads torch, for which a listing of runs does not wait
+def takes(stage: str, env: dict[str, Any]) -> bool:
+    """Whether a stage can go on from a run in `env`, the one of its manifest (empty: unknown).
+
+    V takes frames of one size, and where there are recordings alone nobody plays.
+    """
+    # these load torch and Gymnasium, for which a listing of runs does not wait
+    from world_models.envs import recorded
     from world_models.models.convvae import IMAGE_SIZE
 
-    return stage != "vae" or size in (None, IMAGE_SIZE)
+    size = (env.get("preprocessing") or {}).get("size")
+    if stage == "vae":
+        return size in (None, IMAGE_SIZE)
+    return stage not in PLAYING or not recorded.fits(str(env.get("id")))
 
 
 def next_steps(
@@ -56,8 +65,8 @@ def next_steps(
         for name, purpose in SCRIPTS.items()
         if (folder / name).is_file()
     ]
-    size = ((manifest.get("env") or {}).get("preprocessing") or {}).get("size")
-    names = [name for name in FEEDS.get(stage, ()) if takes(name, size)]
+    env = manifest.get("env") or {}
+    names = [name for name in FEEDS.get(stage, ()) if takes(name, env)]
     feeds = [(PURPOSES[name], _command(name, folder, manifest)) for name in names]
     beside = f"stage.runs=[{display_path(folder)},<another run>]"
     compare = ("Compare it with another run", _typed("stage=report", beside))
