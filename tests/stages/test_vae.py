@@ -28,7 +28,8 @@ from world_models.runs.past import PastRun
 from world_models.runs.run import Run
 from world_models.runs.threads import use_threads
 from world_models.runs.training import Training
-from world_models.stages.vae import pace, watching
+from world_models.stages import vae
+from world_models.stages.vae import SILENT, pace, watching
 from world_models.stages.vae.config import VAEConfig, resolve
 from world_models.stages.vae.learning import build, flipped, loss_terms
 
@@ -395,3 +396,13 @@ def test_without_haste_an_epoch_has_all_frames(finished: Path, tmp_path: Path) -
         load_checkpoint(run / "checkpoints/best.pt", "vae")["model"] for run in (hurried, plain)
     ]
     assert all(torch.equal(weight, models[1][name]) for name, weight in models[0].items())
+
+
+@pytest.mark.parametrize("active", [0, 3])
+def test_it_says_when_no_latent_says_anything(
+    active: int, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = vae.validate
+    monkeypatch.setattr(vae, "validate", lambda *args: replace(real(*args), active=active))
+    run = train(finished, tmp_path, *UNCHANGED)
+    assert (SILENT in (run / "log.txt").read_text()) == (active == 0)

@@ -32,6 +32,11 @@ from world_models.stages.vae.watching import (
 
 log = logging.getLogger(__name__)
 
+SILENT = (
+    "no latent says anything yet: if that stays so, V draws one picture whatever it sees; try a "
+    "smaller learning_rate (3e-4) or kl_weight"
+)
+
 
 def execute(cfg: VAEConfig, run: Run) -> None:
     """Train on the upstream episodes' train split.
@@ -142,6 +147,8 @@ def finish_epoch(
     row = replace(validation, epoch=training.epoch + 1, step=training.step)
     metrics.write("val_metrics", row)
     log.info("epoch %d: %s", training.epoch + 1, log_line(validation, table))
+    if validation.active == 0:
+        log.warning(SILENT)
     if training.end_epoch(validation.loss):
         training.save_best(run, cells(validation))
     if training.epoch % cfg.sample_interval == 0 and ranks.is_first():
