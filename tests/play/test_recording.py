@@ -1,5 +1,8 @@
 """Recordings: every picture in the video, every step in the arrays, without a screen."""
 
+import logging
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from world_models.play.drawing import Look
 from world_models.play.recording import Recording
 from world_models.play.screenless import record
 from world_models.play.show import Playing
+from world_models.runs.signals import interruptible
 
 LOOK = Look(fps=12, height=96, panels=False)
 
@@ -51,21 +55,24 @@ def test_nobody_is_asked_and_every_episode_is_kept(make: Any, tmp_path: Path) ->
     assert len(kept) >= 2
 
 
-def test_what_was_recorded_before_an_interruption_is_there(
-    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_what_was_recorded_before_an_interruption_is_there_and_said(
+    make: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     session = make(driver=Driver.random)
     step = session.step
 
     def interrupted(held: Any) -> None:
         if session.game.at.steps == 2:
-            raise KeyboardInterrupt
+            os.kill(os.getpid(), signal.SIGINT)
         step()
 
     monkeypatch.setattr(session, "step", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    caplog.set_level(logging.INFO)
+    with pytest.raises(KeyboardInterrupt), interruptible():
         record(Playing(session), tmp_path / "cut", 9, LOOK)
     assert len(np.load(tmp_path / "cut.npz")["rewards"]) == 2
+    assert (tmp_path / "cut.gif").is_file()
+    assert "recorded 2 of 9 steps: " in caplog.text and "cut.npz" in caplog.text
     assert not list(tmp_path.glob(".*"))
 
 

@@ -30,6 +30,8 @@ from world_models.worlds.opening import (
 from world_models.worlds.token import TokenWorld
 
 PACKAGED_AGENTS = Path(__file__).parent.parent / "trained"
+AGENT_STAGES = ("controller", "actor_critic", "rem")
+"""Stages that leave an agent.pt."""
 
 
 def names() -> list[str]:
@@ -75,15 +77,16 @@ def planned_in(path: Path, made_by: PastRun | None = None) -> DreamerFiles | Non
 def find_agent(name: str) -> Path:
     """The file of an agent.
 
-    `name` is that of a packaged agent, the file itself, or the folder of a controller's or
-    pipeline's run; of several iterations it is the last agent that they have made. Anything else
+    `name` is that of a packaged agent, the file itself, or the folder of a run of AGENT_STAGES or
+    of a pipeline; of several iterations it is the last agent that they have made. Anything else
     is a ValueError.
     """
     path = PACKAGED_AGENTS / f"{name}.pt" if name in names() else Path(name)
     path = agent_in(path) or path
     if path.is_dir():
         raise ValueError(
-            f"agent={name} holds no agent.pt: finish its controller stage, or resume it"
+            f"agent={name} holds no agent.pt: finish or resume the stage that makes one "
+            f"({', '.join(AGENT_STAGES)})"
         )
     if not path.is_file():
         known = f"one of {', '.join(names())}, or " if names() else ""
@@ -103,8 +106,7 @@ def _agents_in(path: Path) -> list[Path]:
     """Where the agent of a run's folder may lie, the last iteration's first."""
     run = PastRun(path)
     parts = run.parts if path.is_dir() and run.is_one else []
-    made = ("controller", "actor_critic", "rem")
-    folders = [part.folder for part in reversed(parts) if part.stage in made]
+    folders = [part.folder for part in reversed(parts) if part.stage in AGENT_STAGES]
     return [path / folder / "agent.pt" for folder in [".", *folders, "controller"]]
 
 

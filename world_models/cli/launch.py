@@ -121,7 +121,7 @@ def _only_show(ready: Prepared) -> None:
     """Do what makes no run."""
     row, config = ready.row, ready.config
     assert isinstance(row, Stage) and row.execute is not None, row
-    run = open_run(config, Path(config.outputs).absolute(), ready.env, ready.feeder)
+    run = open_run(row, config, Path(config.outputs).absolute(), ready.env, ready.feeder)
     row.execute(config.stage, run)
 
 
@@ -133,7 +133,7 @@ def start_in(path: Path, composed: Composed, ready: Prepared) -> None:
         say_upstream(ready.upstream)
     fed_by = seen_from(upstream.path, path) if upstream else "latest"
     config = replace(config, upstream=fed_by)
-    run = open_run(config, path, ready.env, upstream)
+    run = open_run(ready.row, config, path, ready.env, upstream)
     made_env = env_keys(composed.config.env, composed.choices["env"])
     choices = {**composed.choices, "env_keys": made_env}
     row = ready.row
@@ -205,13 +205,16 @@ def resolve(config: Config, row: Row, env: EnvSpec, upstream: Upstream | None) -
     return replace(config, device=device, env=own_env, stage=stage)
 
 
-def open_run(config: Config, path: Path, env: EnvSpec, upstream: PastRun | None) -> Run:
+def open_run(row: Row, config: Config, path: Path, env: EnvSpec, upstream: PastRun | None) -> Run:
     """The run as stages see it; sets the threads."""
     from world_models.runs.threads import use_threads
 
-    use_threads(config.threads or max(1, num_cores() // ranks.on_this_machine()))
-    if not config.threads:
-        say_if_busy(os.getloadavg()[0])
+    if isinstance(row, Stage) and row.on_one_thread:
+        use_threads(1)
+    else:
+        use_threads(config.threads or max(1, num_cores() // ranks.on_this_machine()))
+        if not config.threads:
+            say_if_busy(os.getloadavg()[0])
     return Run(
         path,
         config.seed,
@@ -297,7 +300,7 @@ def resume(path: Path, overrides: list[str], base: Path | None = None) -> None:
     config = with_base(config, base)
     config = replace(config, device=resolve_device(config.device))
     require_processes(row, config)
-    run = open_run(config, past.path, past.env, fed_by)
+    run = open_run(row, config, past.path, past.env, fed_by)
     resumed = [*past.manifest["resumed"], resumption(run, overrides)]
     run.manifest = {**past.manifest, "resumed": resumed}
     warn_of_changes(run.manifest)

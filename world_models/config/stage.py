@@ -80,6 +80,8 @@ class Stage:
     # batches that processes of torchrun share out, by the key that sets their size; refuses what
     # they cannot do. None: one process does it all
     shared_out: Callable[[Any], dict[str, int]] | None = None
+    # a batch of one row is all it computes at a time, which is no work to share
+    on_one_thread: bool = False
     # it plays the agent that the root key `agent` names
     plays_agents: bool = False
     # the stage that eval.sh runs on what was made here

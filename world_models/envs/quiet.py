@@ -8,10 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 
+def has_screen() -> bool:
+    """Whether there may be a screen for windows; on Linux the environment says so."""
+    return sys.platform != "linux" or bool({"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ))
+
+
 def quiet_pygame() -> None:
     """Keep pygame from greeting, and SDL from looking for a screen where there is none."""
     os.environ.setdefault("PYGAME_HIDE_SUPPORT_PROMPT", "1")
-    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+    if not has_screen():
         os.environ.setdefault("SDL_VIDEODRIVER", "dummy")
 
 

@@ -1,7 +1,5 @@
 """Where the dreams of an exported page begin: in stored episodes, or in some played for it."""
 
-from itertools import count
-
 import torch
 
 from world_models.envs.make import make_vector_env
@@ -9,7 +7,7 @@ from world_models.play.cast import Cast, Driver
 from world_models.play.eyes import Eyes
 from world_models.play.game import Game
 from world_models.play.opening import open_episodes
-from world_models.play.saving import seed_of
+from world_models.play.saving import seeds_of
 from world_models.play.session import Controls, Session
 from world_models.runs.progress import ProgressBar
 from world_models.runs.run import Run
@@ -20,6 +18,7 @@ from world_models.worlds.memory import LatentState
 PLACES = 64
 """At most so many places go into a page."""
 PLACES_OF_AN_EPISODE = 16
+"""So many are taken of an episode before the next one begins."""
 STEPS_BETWEEN = 12
 """Steps from one place to the next where the game is played for them."""
 
@@ -29,7 +28,7 @@ def beginnings_of(run: Run, cast: Cast) -> LatentState:
     assert cast.model is not None
     if run.agent is None:
         return encoded_starts(cast.model, open_episodes(None, run), count=PLACES)
-    seeds = (seed_of(Purpose.validation, run.seed, number) for number in count())
+    seeds = seeds_of(Purpose.validation, run.seed)
     game = Game(make_vector_env(run.env, run.backend, 1))
     try:
         return played(Session(cast, game, Controls(driver=Driver.agent), seeds))

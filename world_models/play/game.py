@@ -31,6 +31,11 @@ class Tape:
     rewards: list[float] = field(default_factory=list)
     done: list[int] = field(default_factory=list)
 
+    def newest(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The last `count` frames (k, H, W, C), and the actions (k-1, ...) between them."""
+        first = len(self.actions) - count + 1
+        return np.stack(self.frames[-count:]), np.array(self.actions[first:])
+
     def episode(self, seed: int) -> Episode:
         """All of it, with the padding of a stored episode."""
         return Episode(

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from world_models.agents.trained import load_player
+from world_models.agents.trained import AGENT_STAGES, load_player
 from world_models.data.store import EpisodeStore
 from world_models.envs.spec import EnvSpec, difference
 from world_models.play.cast import Cast, cast_of_player, dreamer
@@ -20,8 +20,6 @@ from world_models.worlds.token import TokenWorld
 
 OF_FRAMES = ("pixel", "token_world")
 """Stages whose models go on from frames of the game."""
-AGENT_STAGES = ("controller", "actor_critic", "rem")
-"""Stages that leave an agent.pt."""
 
 
 def open_cast(run: Run, pixel: str | None) -> Cast:

@@ -29,7 +29,8 @@ class Recording:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         self._steps: list[Done] = []
         self._small: list[np.ndarray] = []
-        self._seen, self._every = 0, 1
+        # how many there were, and which of them go into the GIF: every n-th
+        self.pictures, self._every = 0, 1
         self._open = contextlib.ExitStack()
         mp4 = self._named(".mp4")
         file = self._open.enter_context(replacing(mp4))
@@ -38,9 +39,9 @@ class Recording:
     def add(self, picture: np.ndarray, step: Done | None) -> None:
         """The next picture, uint8 (H, W, 3), and what was done since the last."""
         self._video.add(picture)
-        if self._seen % self._every == 0:
+        if self.pictures % self._every == 0:
             self._small.append(_shrunk(picture))
-        self._seen += 1
+        self.pictures += 1
         if len(self._small) > MOST_IN_A_GIF:
             self._small, self._every = self._small[::2], 2 * self._every
         if step is not None:
@@ -48,7 +49,7 @@ class Recording:
 
     def close(self) -> list[Path]:
         """Finish the files; returns their paths. Where nothing was recorded there are none."""
-        if not self._seen:
+        if not self.pictures:
             self.drop()
             return []
         self._open.close()

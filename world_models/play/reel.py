@@ -102,9 +102,10 @@ class Reel:
     def _dream_from(self, begins: int) -> None:
         self.begins = begins
         self.dreamt = [np.array(self.episode.frames[begins])]
-        self.dream = self._begun()
+        self.dream = self._new_dream()
 
-    def _begun(self) -> Imagined | None:
+    def _new_dream(self) -> Imagined | None:
+        """One that begins at the frame `begins`; None where no model dreams here."""
         at = self.begins
         seed = noise_of(self.row.seed, at, 0)
         if self.place is Place.dream and self.cast.latent is not None and self.understood:

@@ -1,6 +1,7 @@
 """Episodes that a person keeps: their seeds, their splits, and the store into which they go."""
 
 from collections.abc import Iterator
+from itertools import count
 
 from world_models.data.episode import Episode
 from world_models.data.store import StoreWriter
@@ -11,20 +12,14 @@ HELD_OUT_EVERY = 10
 """Of so many episodes one is for validation, the second one first."""
 
 
-def seeds_of_nothing(seed: int) -> Iterator[int]:
-    """Those of episodes that are watched and not kept; none of them is held out for a test."""
-    number = 0
-    while True:
-        yield seed_of(Purpose.collection, seed, number)
-        number += 1
+def seeds_of(purpose: Purpose, seed: int) -> Iterator[int]:
+    """Those of all episodes that are played in a session for a purpose, and are not kept."""
+    return (seed_of(purpose, seed, number) for number in count())
 
 
 def seeds_from(first: int) -> Iterator[int]:
     """The seeds from `first` on."""
-    number = first
-    while True:
-        yield number % 2**31
-        number += 1
+    return (number % 2**31 for number in count(first))
 
 
 class Album:
@@ -47,11 +42,9 @@ class Album:
 
     def seeds(self) -> Iterator[int]:
         """Episode seeds, each of the range of the split that it would be kept for."""
-        number = self.kept
-        while True:
+        for number in count(self.kept):
             purpose = Purpose.validation if self.split == "validation" else Purpose.collection
             yield seed_of(purpose, self.seed, number)
-            number += 1
 
     def keep(self, episode: Episode) -> None:
         """Write an episode that was played with one of the seeds."""

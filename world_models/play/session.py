@@ -176,27 +176,32 @@ class Session:
 
     def _dream_here(self, place: Place) -> Imagined | None:
         """A dream that begins where the game stands; None where a model saw too little."""
-        steps, tape = self.game.at.steps, self.game.tape
+        steps = self.game.at.steps
         seed = noise_of(self.game.seed, steps, self.dreams)
-        if place is Place.dream:
-            assert isinstance(self.eyes, Eyes) and self.cast.latent is not None, place
-            world = turned(self.cast.latent, vars(self.controls))
-            dream = Imagined.after_perception(world, self.eyes.state, seed)
-            dream.hold(self.pins)
-        else:
-            assert self.cast.pixel is not None, place
-            context = self.cast.pixel.context
-            if len(tape.frames) < context:
-                self.say(f"{self.cast.name(place)} takes over once it has seen {context} frames")
-                return None
-            frames = np.stack(tape.frames[-context:])
-            actions = np.array(tape.actions[len(tape.actions) - context + 1 :])
-            dream = Imagined.after_frames(self.cast.pixel, frames, actions, seed)
-            if self.eyes is not None and self.cast.agent_sees_pixel_model:
-                self.dream_eyes = self.eyes.copy(self.game.seed, self.game.frame)
-        self.dreams += 1
-        self.say(f"dream {self.dreams} begins at step {steps} of the game")
+        dream = self._dream_of_m(seed) if place is Place.dream else self._dream_of_frames(seed)
+        if dream is not None:
+            self.dreams += 1
+            self.say(f"dream {self.dreams} begins at step {steps} of the game")
         return dream
+
+    def _dream_of_m(self, seed: int) -> Imagined:
+        assert isinstance(self.eyes, Eyes) and self.cast.latent is not None
+        world = turned(self.cast.latent, vars(self.controls))
+        dream = Imagined.after_perception(world, self.eyes.state, seed)
+        dream.hold(self.pins)
+        return dream
+
+    def _dream_of_frames(self, seed: int) -> Imagined | None:
+        assert self.cast.pixel is not None
+        context = self.cast.pixel.context
+        if len(self.game.tape.frames) < context:
+            name = self.cast.name(Place.pixel)
+            self.say(f"{name} takes over once it has seen {context} frames")
+            return None
+        frames, actions = self.game.tape.newest(context)
+        if self.eyes is not None and self.cast.agent_sees_pixel_model:
+            self.dream_eyes = self.eyes.copy(self.game.seed, self.game.frame)
+        return Imagined.after_frames(self.cast.pixel, frames, actions, seed)
 
     def _begin_again(self) -> None:
         at, what = self.here.at, "the episode" if self.dream is None else f"dream {self.dreams}"
@@ -214,11 +219,11 @@ class Session:
             return Seen(eyes.features, eyes.state)
         if self.dream is None:
             return None
-        state = self.dream.state
-        known = isinstance(self.dream.world, LatentWorld)
-        return Seen(
-            self.dream.observation, LatentState(state.z, state.h, state.c) if known else None
-        )
+        state = None
+        if isinstance(self.dream.world, LatentWorld):
+            known = self.dream.state
+            state = LatentState(known.z, known.h, known.c)
+        return Seen(self.dream.observation, state)
 
     def _advance(self, action: np.ndarray) -> None:
         if self.dream is None:

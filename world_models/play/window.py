@@ -1,7 +1,6 @@
 """A session, or stored episodes, in a window of pygame's; everything in it changes live."""
 
-import os
-import sys
+import logging
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,11 +8,14 @@ from typing import Any
 import numpy as np
 
 from world_models.envs.keys import Key
-from world_models.envs.quiet import quiet_pygame
+from world_models.envs.quiet import has_screen, quiet_pygame
 from world_models.figures.media import NIGHT
 from world_models.play.drawing import Look, draw_help
 from world_models.play.recorder import RECORD, Recorder
 from world_models.play.show import Show
+from world_models.runs.signals import arrived
+
+log = logging.getLogger(__name__)
 
 TITLE = "World Models"
 NO_SCREEN = (
@@ -31,7 +33,7 @@ OWN_KEYS = (
 
 def require_screen() -> None:
     """Where a window cannot be shown it is a ValueError."""
-    if sys.platform == "linux" and not {"DISPLAY", "WAYLAND_DISPLAY"} & set(os.environ):
+    if not has_screen():
         raise ValueError(NO_SCREEN)
 
 
@@ -61,16 +63,24 @@ class Window:
         except pygame.error as error:
             raise ValueError(f"{NO_SCREEN} ({error})") from None
         pygame.display.set_caption(TITLE)
-        clock = pygame.time.Clock()
         try:
-            while self.is_open:
-                for event in pygame.event.get():
-                    self.take(event)
-                self._show(self._step())
-                clock.tick(self.look.fps)
+            self._go_on()
+        except KeyboardInterrupt:
+            # else it would break off what is still to be written
+            arrived()
+            raise
         finally:
-            self.recorder.finish()
+            if said := self.recorder.finish():
+                log.info("%s", said)
             pygame.display.quit()
+
+    def _go_on(self) -> None:
+        clock = self.pygame.time.Clock()
+        while self.is_open:
+            for event in self.pygame.event.get():
+                self.take(event)
+            self._show(self._step())
+            clock.tick(self.look.fps)
 
     def take(self, event: Any) -> None:
         """One event: a key goes down or up, the window is left or closed."""
@@ -98,15 +108,15 @@ class Window:
             self.show.press(name)
 
     def _step(self) -> np.ndarray:
-        """One step of the session; returns its picture."""
+        """One step of the session, which help holds up; returns the picture after it."""
+        held = frozenset(self.held)
         if not self.shows_help:
-            self.show.step(frozenset(self.held))
-        scene = self.show.scene(frozenset(self.held), self.look.panels)
+            self.show.step(held)
+        scene = self.show.scene(held, self.look.panels)
         picture = self.look.draw(scene)
-        if not self.shows_help:
-            self.recorder.add(picture, scene.step)
         if self.shows_help:
-            picture = draw_help(picture, [*self.show.help(), *OWN_KEYS], self.look.text)
+            return draw_help(picture, [*self.show.help(), *OWN_KEYS], self.look.text)
+        self.recorder.add(picture, scene.step)
         return picture
 
     def _show(self, picture: np.ndarray) -> None:

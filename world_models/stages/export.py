@@ -15,7 +15,6 @@ from world_models.play.opening import open_cast
 from world_models.runs.files import replacing
 from world_models.runs.folder import display_path
 from world_models.runs.run import PATH, RUNTIME, Run
-from world_models.runs.threads import use_threads
 
 log = logging.getLogger(__name__)
 
@@ -55,8 +54,6 @@ def resolve(cfg: ExportConfig, setting: Setting) -> ExportConfig:
 
 def execute(cfg: ExportConfig, run: Run) -> None:
     """Write the page, or the networks."""
-    # a batch of one row is no work to share
-    use_threads(1)
     assert cfg.file is not None, cfg
     path, cast = Path(cfg.file), open_cast(run, None)
     if cast.tokens is not None:
@@ -103,4 +100,5 @@ STAGE = Stage(
     on_own_backend=True,
     plays_agents=True,
     makes_run=makes_no_run,
+    on_one_thread=True,
 )

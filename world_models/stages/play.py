@@ -17,18 +17,17 @@ from world_models.play.drawing import Look
 from world_models.play.game import Game
 from world_models.play.opening import open_cast, open_episodes, resolve_pixel, resolve_source
 from world_models.play.reel import Reel
-from world_models.play.saving import Album, seeds_from, seeds_of_nothing
+from world_models.play.saving import Album, seeds_from, seeds_of
 from world_models.play.screenless import record
 from world_models.play.session import Session
 from world_models.play.show import Browsing, Playing, Show
 from world_models.play.web.serving import Web, require_web
 from world_models.play.window import Window, require_screen
-from world_models.runs.folder import display_path
 from world_models.runs.numbers import require_positive
 from world_models.runs.provenance import versions
 from world_models.runs.rows import TimingRow
 from world_models.runs.run import PATH, RUNTIME, Run
-from world_models.runs.threads import use_threads
+from world_models.runs.seeding import Purpose
 
 log = logging.getLogger(__name__)
 
@@ -150,8 +149,6 @@ def resolve(cfg: PlayConfig, setting: Setting) -> PlayConfig:
 
 def execute(cfg: PlayConfig, run: Run) -> None:
     """Play until the window is closed or the page ended, or for `steps` steps of a recording."""
-    # a batch of one row is no work to share
-    use_threads(1)
     cast = open_cast(run, cfg.pixel)
     if cfg.mode is Mode.episodes:
         show(cfg, run, Browsing(reel_of(cfg, run, cast)))
@@ -170,7 +167,7 @@ def session_of(cfg: PlayConfig, run: Run, cast: Cast, game: Game, album: Album |
     """The session at its start."""
     controls = replace(dials_of(cfg), driver=driver_of(cfg, cast), place=cfg.world)
     keep = None if album is None else album.keep
-    return Session(cast, game, controls, seeds_of(cfg, run, album), keep)
+    return Session(cast, game, controls, episode_seeds(cfg, run, album), keep)
 
 
 def dials_of(cfg: PlayConfig) -> Controls:
@@ -198,19 +195,21 @@ def driver_of(cfg: PlayConfig, cast: Cast) -> Driver:
     return Driver.person if cfg.record is None else Driver.random
 
 
-def seeds_of(cfg: PlayConfig, run: Run, album: Album | None) -> Iterator[int]:
+def episode_seeds(cfg: PlayConfig, run: Run, album: Album | None) -> Iterator[int]:
     """The seeds of the episodes."""
     if album is not None:
         return album.seeds()
-    return seeds_of_nothing(run.seed) if cfg.first_seed is None else seeds_from(cfg.first_seed)
+    if cfg.first_seed is not None:
+        return seeds_from(cfg.first_seed)
+    # none of them is held out for a test
+    return seeds_of(Purpose.collection, run.seed)
 
 
 def show(cfg: PlayConfig, run: Run, shown: Show) -> None:
     """In a window, on a page, or into a recording."""
     recordings = run.path / "recordings"
     if cfg.record is not None:
-        made = record(shown, Path(cfg.record), cfg.steps, cfg.look)
-        log.info("recorded %s", ", ".join(display_path(path) for path in made))
+        record(shown, Path(cfg.record), cfg.steps, cfg.look)
     elif cfg.ui is Ui.web:
         Web(shown, cfg.look, recordings, run.env.folder_name).run(cfg.host, cfg.port)
     else:
@@ -260,4 +259,5 @@ STAGE = Stage(
     plays_agents=True,
     needs_none=True,
     makes_run=makes_run,
+    on_one_thread=True,
 )
