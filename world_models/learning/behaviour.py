@@ -5,11 +5,10 @@ from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from world_models.data.token_episodes import History, TokenEpisodes
 from world_models.envs.spec import EnvSpec
-from world_models.learning.learner import Learner
+from world_models.learning.learner import Learner, steady_training
 from world_models.learning.rollouts import Imagination, Rollout, imagined, real
 from world_models.losses import actor_critic_loss, lambda_returns, standardised
 from world_models.models.actor_critic import ActorCritic
@@ -20,8 +19,7 @@ from world_models.runs.metrics import MetricsLog
 from world_models.runs.numbers import require_not_negative, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.run import Run
-from world_models.runs.schedule import Best
-from world_models.runs.training import Training, adamw
+from world_models.runs.training import adamw
 
 Parts = TypeVar("Parts", bound=tuple[Tensor, ...])
 
@@ -85,15 +83,7 @@ class BehaviourLearner(Learner[ActorCritic]):
             model = make_actor_critic(cfg, grid, code_size, run.env.action_space.size)
         model = model.to(run.device.value)
         optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
-        self.training = Training(
-            KIND,
-            model,
-            optimizer,
-            LambdaLR(optimizer, lambda step: 1.0),
-            Best(),
-            log_interval,
-            part=part,
-        )
+        self.training = steady_training(KIND, model, optimizer, log_interval, part)
 
     @property
     def model(self) -> ActorCritic:
@@ -110,26 +100,18 @@ class BehaviourLearner(Learner[ActorCritic]):
         bar: ProgressBar,
     ) -> None:
         """So many updates on steps that the world imagines."""
-        context = world.context
-        places = episodes.places(context - 1)
-        if not len(places):
-            raise ValueError(
-                f"no episode has the {context} frames that the world begins with: collect longer "
-                "ones"
-            )
+        places = beginnings(episodes, world.context)
+        seen = max(self.cfg.burn_in + 1, world.context)
         self.model.train()
-        device = self.run.device.value
         for _ in range(updates):
             rows = places[self._chosen(len(places))]
-            history = self._before(tokenizer, episodes, rows, max(self.cfg.burn_in + 1, context))
-            draws = StreamDraws(self._generator("draws", device))
             rollout = imagined(
                 self.model,
                 tokenizer,
                 world,
-                history,
+                self._before(tokenizer, episodes, rows, seen),
                 self.cfg.horizon,
-                draws,
+                self._draws(),
                 after_ends=self.cfg.parity,
             )
             self._update(rollout, metrics)
@@ -167,12 +149,26 @@ class BehaviourLearner(Learner[ActorCritic]):
         draw = seeding.generator(self.run.seed, KIND, "batch", self.step)
         return torch.from_numpy(draw.integers(count, size=self.cfg.batch_size))
 
-    def _generator(self, label: str, device: str) -> torch.Generator:
-        return seeding.torch_generator(self.run.seed, KIND, label, self.step, device=device)
+    def _draws(self) -> StreamDraws:
+        """The noise of this step's rollout."""
+        device = self.run.device.value
+        return StreamDraws(
+            seeding.torch_generator(self.run.seed, KIND, "draws", self.step, device=device)
+        )
 
     def _update(self, rollout: Rollout, metrics: MetricsLog) -> None:
         loss, terms = behaviour_loss(self.cfg, self.model, rollout)
         self.training.update(loss, {"loss": loss, **terms}, metrics, self.cfg.grad_clip)
+
+
+def beginnings(episodes: TokenEpisodes, context: int) -> Tensor:
+    """Rows (n,) before which an episode has `context` - 1 frames; none is a ValueError."""
+    places = episodes.places(context - 1)
+    if not len(places):
+        raise ValueError(
+            f"no episode has the {context} frames that the world begins with: collect longer ones"
+        )
+    return places
 
 
 def on_device(values: Parts, device: str) -> Parts:
@@ -209,8 +205,10 @@ def require_discrete(env: EnvSpec) -> None:
 def behaviour_loss(
     cfg: BehaviourLearning, model: ActorCritic, rollout: Rollout
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of a rollout, and its terms; "return" is the mean of what follows, "value" of what
-    was expected to."""
+    """The loss of a rollout, and its terms.
+
+    "return" is the mean of what follows a step, "value" the mean of what the critic expected.
+    """
     returns = lambda_returns(
         rollout.rewards,
         rollout.next_values,

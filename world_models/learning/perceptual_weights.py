@@ -39,17 +39,18 @@ def require_weight_files(folder: str | None) -> list[Path]:
 def load_lpips(folder: str | None, device: str) -> Lpips:
     """LPIPS with the weights of a folder; others than its own are a ValueError."""
     weights: dict[str, torch.Tensor] = {}
-    files = dict(zip(("features", "lin"), require_weight_files(folder), strict=True))
+    vgg_path, linear_path = require_weight_files(folder)
+    vgg, linear = _read(vgg_path), _read(linear_path)
     for name, shape in weight_shapes().items():
-        path = files["lin" if name.startswith("lin") else "features"]
-        weights |= {} if name in weights else _read(path)
-        found = weights.get(name)
+        path, tensors = (linear_path, linear) if name.startswith("lin") else (vgg_path, vgg)
+        found = tensors.get(name)
         if found is None or tuple(found.shape) != shape:
             what = "is missing" if found is None else f"is {tuple(found.shape)}"
             raise ValueError(
                 f"{display_path(path)} is not what LPIPS needs: {name} {what}, where it must be "
                 f"{shape}; {HOW}"
             )
+        weights[name] = found
     return Lpips(weights).to(device)
 
 

@@ -96,10 +96,8 @@ def imagined(
     What comes after an imagined end is not learned from, unless `after_ends`.
     """
     memory = remembered(model, tokenizer, history)
-    with torch.no_grad():
-        first = slice(history.tokens.shape[1] - world.context, None)
-        state = world.after(history.tokens[:, first], history.actions[:, first][:, :-1])
-    logits, actions, values, rewards, ends = [], [], [], [], []
+    state = _begun(world, history)
+    steps: list[tuple[Tensor, ...]] = []
     for _ in range(horizon):
         opinion = model.see(tokenizer.codes(world.tokens(state)), memory)
         chosen = draw_actions(opinion.logits.detach(), 1.0, draws)
@@ -108,31 +106,47 @@ def imagined(
         with torch.no_grad():
             after = world.advance(state, done, draws)
             assert after.reward is not None and after.done is not None, after
-            ends.append(drawn_ends(after.done, None, draws))
+            ended = drawn_ends(after.done, None, draws)
         state = after.state
-        logits.append(opinion.logits)
-        actions.append(chosen)
-        values.append(opinion.value)
-        rewards.append(after.reward.float())
-    with torch.no_grad():
-        last = model.see(tokenizer.codes(world.tokens(state)), memory).value
-    ended = torch.stack(ends)
-    said = torch.stack(values)
+        steps.append((opinion.logits, chosen, opinion.value, after.reward.float(), ended))
+    logits, actions, values, rewards, ends = (
+        torch.stack(parts) for parts in zip(*steps, strict=True)
+    )
+    newest = tokenizer.codes(world.tokens(state))
     return Rollout(
-        logits=torch.stack(logits),
-        actions=torch.stack(actions),
-        values=said,
-        next_values=model.value_of(torch.cat([said[1:].detach(), last[None]])),
-        rewards=torch.stack(rewards),
-        ends=ended,
-        cuts=torch.zeros_like(ended),
-        mask=torch.ones_like(said[..., 0]) if after_ends else before_ends(ended),
+        logits=logits,
+        actions=actions,
+        values=values,
+        next_values=_next_values(model, values, newest, memory),
+        rewards=rewards,
+        ends=ends,
+        cuts=torch.zeros_like(ends),
+        mask=torch.ones_like(values[..., 0]) if after_ends else before_ends(ends),
     )
 
 
+@torch.no_grad()
+def _begun(world: Imagination, history: History) -> Any:
+    """The world's state at the last frame of a history, of which it reads its context."""
+    first = history.tokens.shape[1] - world.context
+    return world.after(history.tokens[:, first:], history.actions[:, first:-1])
+
+
+@torch.no_grad()
+def _next_values(model: ActorCritic, values: Tensor, codes: Tensor, memory: ActorState) -> Tensor:
+    """The returns (T, B) that the critic expects after each step, from what it says at the next.
+
+    It said `values` (T, B, bins) at the steps; codes (B, D, gh, gw) were seen after the last one.
+    """
+    last = model.see(codes, memory).value
+    return model.value_of(torch.cat([values[1:], last[None]]))
+
+
 def real(model: ActorCritic, tokenizer: Tokenizer, history: History, stretch: Stretch) -> Rollout:
-    """What was really done, in the frames (B, T) that follow histories: the last frame of a history
-    is the first of its stretch."""
+    """What was really done, in the frames (B, T) that follow histories.
+
+    The last frame of a history is the first of its stretch.
+    """
     memory = remembered(model, tokenizer, history)
     codes = tokenizer.codes(stretch.tokens)
     logits, values = [], []
@@ -141,14 +155,12 @@ def real(model: ActorCritic, tokenizer: Tokenizer, history: History, stretch: St
         memory = model.remember(stretch.actions[:, t], opinion.state)
         logits.append(opinion.logits)
         values.append(opinion.value)
-    with torch.no_grad():
-        last = model.see(codes[:, -1], memory).value
     said = torch.stack(values)
     return Rollout(
         logits=torch.stack(logits),
         actions=stretch.actions.argmax(-1).T,
         values=said,
-        next_values=model.value_of(torch.cat([said[1:].detach(), last[None]])),
+        next_values=_next_values(model, said, codes[:, -1], memory),
         rewards=stretch.rewards.T,
         ends=stretch.ends.T,
         cuts=stretch.cuts.T,

@@ -6,12 +6,11 @@ from itertools import islice
 
 import torch
 from torch import Tensor, nn
-from torch.optim.lr_scheduler import LambdaLR
 
 from world_models.data.batch import TokenBatch
 from world_models.data.loading import endless_batches
 from world_models.data.token_windows import TokenSegments, TokenWindows
-from world_models.learning.learner import Learner
+from world_models.learning.learner import Learner, steady_training
 from world_models.learning.token_world_config import TokenWorldLearning
 from world_models.losses import Counts, token_world_loss
 from world_models.measures.token_rows import TokenWorldRow
@@ -25,8 +24,6 @@ from world_models.runs.metrics import MetricsLog
 from world_models.runs.progress import ProgressBar, tracked
 from world_models.runs.rows import cells
 from world_models.runs.run import Run
-from world_models.runs.schedule import Best
-from world_models.runs.training import Training
 from world_models.worlds.token import load_token_model
 
 KIND = "token_world"
@@ -57,16 +54,7 @@ class TokenWorldLearner(Learner[TokenWorldModel]):
         model = model.to(run.device.value)
         optimizer = optimizer_of(model, cfg)
         facts = {"env": run.env.to_dict(), "grid": list(tokenizer.grid), "context": cfg.context}
-        self.training = Training(
-            KIND,
-            model,
-            optimizer,
-            LambdaLR(optimizer, lambda step: 1.0),
-            Best(),
-            log_interval,
-            facts=facts,
-            part=part,
-        )
+        self.training = steady_training(KIND, model, optimizer, log_interval, part, facts)
         self.take_codes(tokenizer)
 
     @property

@@ -57,7 +57,7 @@ class TokenWorldLearning:
     def model_of(self, tokenizer: Tokenizer, action_size: int) -> TokenWorldModel:
         """A new model of this tokenizer's tokens; its weights are torch's to draw."""
         rows, columns = tokenizer.grid
-        model = TokenWorldModel(
+        return TokenWorldModel(
             tokenizer.vocabulary,
             rows * columns,
             action_size,
@@ -71,7 +71,6 @@ class TokenWorldLearning:
             pop=self.pop,
             parity=self.parity,
         )
-        return model
 
     def check(self, tokenizer: Tokenizer, action_size: int) -> None:
         """A model that cannot be made for this tokenizer is a ValueError."""

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import numpy as np
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
 
 from world_models.data.datasets import ObservationDataset, to_float
 from world_models.data.loading import endless_batches
-from world_models.learning.learner import Learner
+from world_models.learning.learner import Learner, steady_training
 from world_models.learning.perceptual_weights import load_lpips, require_weight_files
 from world_models.learning.tokenizer_config import TokenizerLearning, make_tokenizer
 from world_models.learning.tokenizer_learner import KIND, TokenizerLearner, facts_of
@@ -28,8 +27,7 @@ from world_models.runs.parsing import Count, Text, damaged
 from world_models.runs.places import led_to
 from world_models.runs.progress import ProgressBar
 from world_models.runs.run import Run
-from world_models.runs.schedule import Best
-from world_models.runs.training import Training, adamw, own_offsets
+from world_models.runs.training import adamw, own_offsets
 from world_models.runs.weights import load_weights
 
 
@@ -67,15 +65,8 @@ class GradientLearner(Learner[ConvTokenizer], TokenizerLearner):
         super().__init__(cfg, run, place(model, run.device, cfg.compile))
         self.perceptual = perceptual_of(cfg, run)
         optimizer = adamw(model, cfg.learning_rate, cfg.weight_decay)
-        self.training = Training(
-            KIND,
-            self.model,
-            optimizer,
-            LambdaLR(optimizer, lambda step: 1.0),
-            Best(),
-            log_interval,
-            facts=facts_of(cfg, run),
-            part=part,
+        self.training = steady_training(
+            KIND, self.model, optimizer, log_interval, part, facts_of(cfg, run)
         )
 
     def updates_in(self, epochs: int, data: ObservationDataset) -> int:

@@ -13,7 +13,6 @@ from world_models.learning.tokenizer_config import TokenizerLearning
 from world_models.measures.codebook import TokenizerJudgement
 from world_models.measures.vision import HeldOut, moving_pixels
 from world_models.models.tokenizers.tokenizer import Tokenizer
-from world_models.runs.files import sha256
 from world_models.runs.metrics import MetricsLog, Value
 from world_models.runs.progress import ProgressBar
 from world_models.runs.run import Run
@@ -109,11 +108,10 @@ def facts_of(cfg: TokenizerLearning, run: Run) -> dict[str, Any]:
 
 
 def encode_episodes(
-    model: Tokenizer, checkpoint: Path, store: EpisodeStore, folder: Path, device: str
+    model: Tokenizer, digest: str, store: EpisodeStore, folder: Path, device: str
 ) -> None:
-    """Write the tokens of every frame that the tokenizer of this checkpoint has not encoded yet."""
+    """Write the tokens of every frame that the tokenizer of this digest has not encoded yet."""
     rows = sum(store.rows_by_shard().values())
     encode = token_encoder(model, device)
     with ProgressBar("tokens", rows, 0, "frames") as bar:
-        digest = sha256(checkpoint)
         write_tokens(encode, model.vocabulary, store, folder, digest, progress=bar.advance)

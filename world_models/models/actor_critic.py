@@ -96,18 +96,8 @@ class ActorCritic(nn.Module):
             "centred": centred,
         }
         self.hidden = hidden
-        half = max(1, channels // 2)
         self.usual = Usual((code_size, *grid)) if centred else None
-        self.convs = nn.Sequential(
-            nn.Conv2d(code_size, channels, 3, padding=1),
-            nn.SiLU(),
-            nn.Conv2d(channels, half, 3, padding=1),
-            nn.SiLU(),
-            nn.Flatten(),
-            nn.Linear(half * grid[0] * grid[1], hidden),
-            *([nn.LayerNorm(hidden)] if centred else []),
-            nn.SiLU(),
-        )
+        self.convs = self._convolutions()
         self.cell = nn.LSTMCell(hidden, hidden)
         self.done = nn.Linear(actions, hidden, bias=False) if action_inputs else None
         self.actor = nn.Linear(hidden, actions)
@@ -117,6 +107,23 @@ class ActorCritic(nn.Module):
             nn.init.zeros_(self.critic.weight)
             with torch.no_grad():
                 self.critic.bias.copy_(self.two_hot.near_nothing())
+
+    def _convolutions(self) -> nn.Sequential:
+        """From a map of codes (B, D, gh, gw) to what the LSTM reads (B, H)."""
+        config = self.config
+        channels, hidden = config["channels"], config["hidden"]
+        rows, columns = config["grid"]
+        half = max(1, channels // 2)
+        return nn.Sequential(
+            nn.Conv2d(config["code_size"], channels, 3, padding=1),
+            nn.SiLU(),
+            nn.Conv2d(channels, half, 3, padding=1),
+            nn.SiLU(),
+            nn.Flatten(),
+            nn.Linear(half * rows * columns, hidden),
+            *([nn.LayerNorm(hidden)] if config["centred"] else []),
+            nn.SiLU(),
+        )
 
     def begin(self, rows: int) -> ActorState:
         """The memory of `rows` episodes of which nothing was seen."""

@@ -80,24 +80,54 @@ class TokenWorldModel(nn.Module):
         the last layer, retention fades alike for any K, and of a reward only the sign is foreseen.
         """
         super().__init__()
-        self.config: dict[str, Any] = given(locals())
+        self.config: dict[str, Any] = {
+            "vocabulary": vocabulary,
+            "places": places,
+            "action_size": action_size,
+            "code_size": code_size,
+            "width": width,
+            "heads": heads,
+            "layers": layers,
+            "dropout": dropout,
+            "sequence": sequence,
+            "blocks": blocks,
+            "pop": pop,
+            "parity": parity,
+        }
         self.places, self.block, self.pop = places, places + 1, pop
-        self.read_tokens = TokenInput(vocabulary, code_size, width, as_they_are=parity)
-        self.read_action = nn.Linear(action_size, width, bias=False)
-        nn.init.normal_(self.read_action.weight)
-        self.ahead = nn.Parameter(torch.randn(places, width))
-        # of a frame: so that what stands at a place finds what stood there
-        self.place = None if parity else nn.Parameter(torch.randn(places, width))
+        self._make_input()
         mixes = [self._mix(Sequence(sequence)) for _ in range(layers)]
         self.stack = TokenStack(mixes, width, dropout)
+        self._make_output()
+
+    def _make_input(self) -> None:
+        """What turns tokens, actions and places into vectors."""
+        config = self.config
+        width, parity = config["width"], config["parity"]
+        self.read_tokens = TokenInput(
+            config["vocabulary"], config["code_size"], width, as_they_are=parity
+        )
+        self.read_action = nn.Linear(config["action_size"], width, bias=False)
+        nn.init.normal_(self.read_action.weight)
+        self.ahead = nn.Parameter(torch.randn(self.places, width))
+        # of a frame: so that what stands at a place finds what stood there
+        self.place = None if parity else nn.Parameter(torch.randn(self.places, width))
+
+    def _make_output(self) -> None:
+        """What turns the last layer's vectors into what is foreseen."""
+        config = self.config
+        width, parity = config["width"], config["parity"]
         self.norm = nn.Identity() if parity else nn.LayerNorm(width, eps=NORM_EPSILON)
         self.reward_code: TwoHot | Signs = Signs() if parity else TwoHot(REWARD_BINS)
-        self.token_head = head(width, vocabulary)
+        self.token_head = head(width, config["vocabulary"])
         self.reward_head = self._head_of_rewards(width, parity)
         self.done_head = head(width, 1)
 
     def _head_of_rewards(self, width: int, parity: bool) -> nn.Sequential:
-        """Bins that no reward is near stay equal for ever, so those of thousands cancel out."""
+        """It begins at 0, but for `parity`.
+
+        Bins that no reward is near stay equal for ever, so those of thousands cancel out.
+        """
         made = head(width, self.reward_code.bins)
         if not parity:
             last = made[-1]
@@ -231,8 +261,3 @@ class Signs(nn.Module):
 def head(width: int, size: int) -> nn.Sequential:
     """What is said from an output: (..., D) -> (..., size)."""
     return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size))
-
-
-def given(names: dict[str, Any]) -> dict[str, Any]:
-    """What a constructor was given, out of its `locals()` before it names anything else."""
-    return {name: value for name, value in names.items() if name not in ("self", "__class__")}

@@ -19,7 +19,8 @@ class TwoHot(nn.Module):
         super().__init__()
         if bins < 2 or limit <= 0:
             raise ValueError(
-                f"two-hot has {bins} bins and the limit {limit}; use 2 or more, and >0"
+                f"two-hot has {bins} bins and the limit {limit}; it needs 2 bins or more and a "
+                "limit above 0"
             )
         self.bins = bins
         places = torch.linspace(-limit, limit, bins, dtype=torch.float64)

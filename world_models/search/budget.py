@@ -73,7 +73,7 @@ class Budget:
         ends = datetime.now().astimezone() + timedelta(seconds=left * pace.seconds)
         ours = (
             f"{pace.rate:,.0f} steps/s, {pace.seconds:.0f} s per generation "
-            f"and {_seconds(pace)} of tests: {total} generations "
+            f"and {_time_of_tests(pace)} of tests: {total} generations "
             f"of {candidates} x {search.samples[-1]} episodes, until about {ends:{_form(ends)}}"
         )
         then = expected(env_id, total)
@@ -86,7 +86,7 @@ class Budget:
         )
 
 
-def _seconds(pace: Pace) -> str:
+def _time_of_tests(pace: Pace) -> str:
     return "an unknown time" if pace.tests is None else f"{pace.seconds * pace.tests:.0f} s"
 
 

@@ -8,6 +8,7 @@ import torch
 from world_models.data.encoded import ENCODE_BATCH_SIZE
 from world_models.data.episode import Episode
 from world_models.data.store import EpisodeStore
+from world_models.runs.numbers import evenly_spaced
 from world_models.runs.progress import tracked
 from world_models.worlds.latent import WorldModel
 from world_models.worlds.memory import LatentState
@@ -32,11 +33,8 @@ class Observed:
 @torch.inference_mode()
 def observe(world: WorldModel, store: EpisodeStore) -> Observed:
     """Every step of up to OBSERVED_EPISODES training episodes."""
-    rows = store.episodes("train")
-    rows = [
-        rows[index]
-        for index in np.unique(np.linspace(0, len(rows) - 1, OBSERVED_EPISODES).round().astype(int))
-    ]
+    training = store.episodes("train")
+    rows = [training[index] for index in np.unique(evenly_spaced(len(training), OBSERVED_EPISODES))]
     seen: list[torch.Tensor] = []
     done: list[np.ndarray] = []
     starts = range(0, len(rows), PLAYED_SIDE_BY_SIDE)
@@ -44,14 +42,17 @@ def observe(world: WorldModel, store: EpisodeStore) -> Observed:
         episodes = [store.episode(row) for row in rows[first : first + PLAYED_SIDE_BY_SIDE]]
         episodes.sort(key=lambda episode: -len(episode.actions))
         seen += _played(world, episodes)
-        steps = range(len(episodes[0].actions) - 1)
-        done += [
-            episode.actions[step]
-            for step in steps
-            for episode in episodes
-            if step < len(episode.actions) - 1
-        ]
+        done += _done(episodes)
     return Observed(torch.cat(seen).double().cpu().numpy(), np.stack(done))
+
+
+def _done(episodes: list[Episode]) -> list[np.ndarray]:
+    """The actions of each time step of episodes, the longest first, in the order of `_played`."""
+    done: list[np.ndarray] = []
+    for step in range(len(episodes[0].actions) - 1):
+        running = [episode for episode in episodes if step < len(episode.actions) - 1]
+        done += [episode.actions[step] for episode in running]
+    return done
 
 
 def _played(world: WorldModel, episodes: list[Episode]) -> list[torch.Tensor]:

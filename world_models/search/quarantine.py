@@ -33,7 +33,8 @@ def play_with_quarantine(
     parts = [part for block in blocks for part in block.without(known)]
     outcomes = iter(_outcomes(pool, parts, advance))
     scores: list[Score] = []
-    for seed in (seed for block in blocks for seed in block.seeds):
+    seeds = [seed for block in blocks for seed in block.seeds]
+    for seed in seeds:
         outcome = TRACK_HANGS if seed in known else next(outcomes)
         if hanging[seed] >= HANGS_PER_TRACK:
             outcome = TRACK_HANGS
@@ -69,11 +70,16 @@ def _one_by_one(pool: Pool, singles: list[Block], hung: Counter[int]) -> list[Sc
     for start in range(0, len(singles), pool.size):
         some = singles[start : start + pool.size]
         tried = [place for place, one in enumerate(some) if hung[one.seeds[0]] < HANGS_PER_TRACK]
-        found = {tried[index]: outcome for index, outcome in pool.attempt([some[p] for p in tried])}
+        found: dict[int, list[Score] | Failure] = {}
+        for index, answer in pool.attempt([some[place] for place in tried]):
+            found[tried[index]] = answer
         for place, single in enumerate(some):
             outcome = found.get(place, TRACK_HANGS)
-            hung[single.seeds[0]] += isinstance(outcome, Failure) and outcome.hung
-            outcomes.append(outcome if isinstance(outcome, Failure) else outcome[0])
+            if isinstance(outcome, Failure):
+                hung[single.seeds[0]] += outcome.hung
+                outcomes.append(outcome)
+            else:
+                outcomes.append(outcome[0])
     return outcomes
 
 

@@ -23,6 +23,10 @@ class Tested:
     # (parameters of C,)
     vector: np.ndarray
 
+    def to_dict(self) -> dict[str, Any]:
+        """For a checkpoint."""
+        return {"score": self.score, "vector": torch.from_numpy(self.vector)}
+
 
 @dataclass
 class Search:
@@ -92,8 +96,7 @@ class Search:
             "reliability": self.reliability,
             "env_steps": self.env_steps,
             "rate": self.rate,
-            "best": self.best
-            and {"score": self.best.score, "vector": torch.from_numpy(self.best.vector)},
+            "best": None if self.best is None else self.best.to_dict(),
             "tested": self.tested,
             "mean": torch.from_numpy(self.evolution.mean),
             # made anew, it would differ in its last digits
@@ -104,6 +107,6 @@ class Search:
         """The inverse of `state`, for a search at its first generation: it is replayed."""
         self.evolution.replay(state["segments"][-1]["history"])
         best = state["best"]
-        self.best = best and Tested(best["score"], best["vector"].numpy())
+        self.best = None if best is None else Tested(best["score"], best["vector"].numpy())
         for name in ("samples", "reliability", "env_steps", "rate", "tested"):
             setattr(self, name, state[name])

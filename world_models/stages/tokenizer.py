@@ -25,7 +25,7 @@ from world_models.measures.vision_pictures import compared
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs import ranks
 from world_models.runs.checkpoint import load_checkpoint
-from world_models.runs.files import write_json
+from world_models.runs.files import sha256, write_json
 from world_models.runs.metrics import MetricsLog, read_rows
 from world_models.runs.numbers import evenly_spaced, require_positive
 from world_models.runs.progress import ProgressBar
@@ -118,7 +118,8 @@ def execute(cfg: TokenizerConfig, run: Run) -> None:
         return
     learner.take_best()
     describe(run, learner, held_out, table)
-    encode_episodes(learner.model, learner.best, store, run.path / "tokens", run.device.value)
+    digest = sha256(learner.best)
+    encode_episodes(learner.model, digest, store, run.path / "tokens", run.device.value)
 
 
 def judge_baselines(

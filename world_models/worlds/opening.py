@@ -33,6 +33,10 @@ from world_models.worlds.world import World
 
 DREAMERS = ("pixel", "mdrnn", "token_world", "rem")
 """Stages whose models go on by themselves."""
+OF_TOKENS = ("token_world", "rem")
+"""Those of them whose models dream tokens."""
+LEARNT_IN = {"controller": "mdrnn", "actor_critic": "token_world"}
+"""Stages whose agents have learned behind the model of another run, and which stage's that is."""
 
 
 class Dials(TypedDict, total=False):
@@ -54,15 +58,13 @@ class WorldDials(Dials, TokenDials, total=False):
     """How some world dreams."""
 
 
-OF_TOKENS = ("token_world", "rem")
-"""Those of them whose models dream tokens."""
 OWN_DIALS = {
     "pixel": (),
     "mdrnn": tuple(Dials.__annotations__),
     "token_world": tuple(TokenDials.__annotations__),
     "rem": tuple(TokenDials.__annotations__),
 }
-"""Those that each kind of world has."""
+"""The dials of the world of each of DREAMERS."""
 
 
 def open_world(
@@ -80,19 +82,16 @@ def open_world(
     """
     past = dreaming_run(run)
     own = OWN_DIALS[past.stage]
-    given = [*dials, *(["inputs"] if inputs and past.stage != "mdrnn" else [])]
-    for name in given:
-        if name not in own:
-            raise ValueError(f"{past.name} is a {past.stage} run, whose dreams have no {name}")
+    unknown = [name for name in dials if name not in own]
+    if inputs is not None and past.stage != "mdrnn":
+        unknown.append("inputs")
+    if unknown:
+        raise ValueError(f"{past.name} is a {past.stage} run, whose dreams have no {unknown[0]}")
     if past.stage == "mdrnn":
         return open_latent_world(past, device, inputs, starts, **cast(Dials, dials))
     if past.stage in OF_TOKENS:
         return open_token_world(past, device, starts, **cast(TokenDials, dials))
     return open_pixel_world(past, device, starts)
-
-
-LEARNT_IN = {"controller": "mdrnn", "actor_critic": "token_world"}
-"""Stages whose agents have learned behind the model of another run, and which stage's that is."""
 
 
 def dreaming_run(run: str | Path) -> PastRun:

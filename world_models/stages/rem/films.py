@@ -41,7 +41,7 @@ def film_collected(folder: Path, store: EpisodeStore) -> None:
     """The newest training episodes."""
     rows = store.episodes("train")[-FILMED:]
     frames = [store.episode(row).frames[: min(row.length, MOST_STEPS)] for row in rows]
-    films = [Film(*pair) for pair in zip(frames, (row.total_return for row in rows), strict=True)]
+    films = [Film(shown, row.total_return) for shown, row in zip(frames, rows, strict=True)]
     save_films(folder / "videos" / "collected.mp4", films)
 
 

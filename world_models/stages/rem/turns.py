@@ -12,11 +12,11 @@ from world_models.data.loading import watched_split
 from world_models.data.store import EpisodeStore
 from world_models.data.token_episodes import TokenEpisodes
 from world_models.data.token_windows import TokenSegments, TokenWindows
-from world_models.data.tokens import TokenStore, write_tokens
+from world_models.data.tokens import TokenStore
 from world_models.learning.behaviour import BehaviourLearner
 from world_models.learning.rollouts import ModelImagination
 from world_models.learning.token_world import TokenWorldLearner
-from world_models.learning.tokenizer_learner import TokenizerLearner
+from world_models.learning.tokenizer_learner import TokenizerLearner, encode_episodes
 from world_models.measures.tokens import TokenStatistics
 from world_models.measures.vision import HeldOut
 from world_models.runs import seeding
@@ -24,7 +24,7 @@ from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.progress import ProgressBar
 from world_models.runs.run import Run
 from world_models.stages.rem.config import RemConfig
-from world_models.worlds.tokenizing import digest_of, token_encoder
+from world_models.worlds.tokenizing import digest_of
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +54,9 @@ class Learners:
         return TokenPolicy(self.tokenizer.model, self.behaviour.model, space, 1.0, noise)
 
 
-def teach_tokenizer(all_: Learners, store: EpisodeStore, epoch: int, judged: bool) -> None:
+def teach_tokenizer(learners: Learners, store: EpisodeStore, epoch: int, judged: bool) -> None:
     """Its updates of an epoch that are left."""
-    learner, turn = all_.tokenizer, all_.cfg.schedule.tokenizer
+    learner, turn = learners.tokenizer, learners.cfg.schedule.tokenizer
     data = ObservationDataset(store, "train")
     if learner.cfg.learns:
         due = turn.done_by(epoch)
@@ -66,52 +66,49 @@ def teach_tokenizer(all_: Learners, store: EpisodeStore, epoch: int, judged: boo
         due = learner.updates_in(1, data) if takes else learner.step
 
     def teach(updates: int, bar: ProgressBar) -> None:
-        learner.learn(data, updates, all_.metrics, bar)
+        learner.learn(data, updates, learners.metrics, bar)
 
-    teaches = _teach(all_, f"epoch {epoch}: tokenizer", learner, due, teach)
-    judged = judged and not is_judged(all_.run, TOKENIZER_TABLE, epoch)
+    teaches = _teach(learners, f"epoch {epoch}: tokenizer", learner, due, teach)
+    judged = judged and not is_judged(learners.run, TOKENIZER_TABLE, epoch)
     if judged:
         row = learner.judge(HeldOut(store, learner.cfg.val_frames)).row()
-        all_.metrics.write(TOKENIZER_TABLE, replace(row, step=learner.step, epoch=epoch))
+        learners.metrics.write(TOKENIZER_TABLE, replace(row, step=learner.step, epoch=epoch))
     if teaches or judged:
-        learner.save(all_.metrics)
+        learner.save(learners.metrics)
 
 
-def encode(all_: Learners, store: EpisodeStore) -> TokenStore:
+def encode(learners: Learners, store: EpisodeStore) -> TokenStore:
     """The tokens of all frames, by the tokenizer as it is now; what it encoded before is kept."""
-    run, model = all_.run, all_.tokenizer.model.eval()
+    run, model = learners.run, learners.tokenizer.model.eval()
     digest, folder = digest_of(model), run.path / "tokens"
-    rows = sum(store.rows_by_shard().values())
-    with ProgressBar("tokens", rows, 0, "frames") as bar:
-        encoder = token_encoder(model, run.device.value)
-        write_tokens(encoder, model.vocabulary, store, folder, digest, progress=bar.advance)
+    encode_episodes(model, digest, store, folder, run.device.value)
     return TokenStore.open(folder, digest, store)
 
 
 def teach_world(
-    all_: Learners, store: EpisodeStore, tokens: TokenStore, epoch: int, judged: bool
+    learners: Learners, store: EpisodeStore, tokens: TokenStore, epoch: int, judged: bool
 ) -> None:
     """Its updates of an epoch that are left."""
-    learner, due = all_.world, all_.cfg.schedule.world.done_by(epoch)
-    learner.take_codes(all_.tokenizer.model)
-    to_model, cfg = all_.run.env.action_space.to_model, learner.cfg
+    learner, due = learners.world, learners.cfg.schedule.world.done_by(epoch)
+    learner.take_codes(learners.tokenizer.model)
+    to_model, cfg = learners.run.env.action_space.to_model, learner.cfg
     data = TokenSegments(
         store, tokens, "train", cfg.seq_len, context=cfg.context, to_model=to_model
     )
 
     def teach(updates: int, bar: ProgressBar) -> None:
-        learner.learn(data, updates, all_.metrics, bar)
+        learner.learn(data, updates, learners.metrics, bar)
 
-    teaches = _teach(all_, f"epoch {epoch}: world model", learner, due, teach)
-    judged = judged and learner.step > 0 and not is_judged(all_.run, WORLD_TABLE, epoch)
+    teaches = _teach(learners, f"epoch {epoch}: world model", learner, due, teach)
+    judged = judged and learner.step > 0 and not is_judged(learners.run, WORLD_TABLE, epoch)
     if judged:
-        statistics = TokenStatistics.of(store, tokens, "train").to(all_.run.device.value)
-        row = learner.judge(judged_windows(all_, store, tokens), statistics)
-        all_.metrics.write(WORLD_TABLE, replace(row, epoch=epoch))
+        statistics = TokenStatistics.of(store, tokens, "train").to(learners.run.device.value)
+        row = learner.judge(judged_windows(learners, store, tokens), statistics)
+        learners.metrics.write(WORLD_TABLE, replace(row, epoch=epoch))
         learner.keep(row)
         log.info("epoch %d: %.0f %% of changed tokens foreseen", epoch, 100 * row.accuracy_changed)
     if teaches or judged:
-        learner.save(all_.metrics)
+        learner.save(learners.metrics)
 
 
 def is_judged(run: Run, table: str, epoch: int) -> bool:
@@ -120,10 +117,10 @@ def is_judged(run: Run, table: str, epoch: int) -> bool:
     return path.is_file() and any(row["epoch"] == str(epoch) for row in read_csv(path))
 
 
-def judged_windows(all_: Learners, store: EpisodeStore, tokens: TokenStore) -> TokenWindows:
+def judged_windows(learners: Learners, store: EpisodeStore, tokens: TokenStore) -> TokenWindows:
     """Windows of held-out episodes, as far apart as there may be MOST_JUDGED of them."""
     split = watched_split(store, "windows")
-    to_model, cfg = all_.run.env.action_space.to_model, all_.world.cfg
+    to_model, cfg = learners.run.env.action_space.to_model, learners.world.cfg
     steps = sum(row.length for row in store.episodes(split))
     stride = max(cfg.seq_len, steps // MOST_JUDGED)
     return TokenWindows(
@@ -132,21 +129,21 @@ def judged_windows(all_: Learners, store: EpisodeStore, tokens: TokenStore) -> T
 
 
 def teach_behaviour(
-    all_: Learners,
+    learners: Learners,
     store: EpisodeStore,
     tokens: TokenStore,
     epoch: int,
     collected: int | None,
 ) -> None:
     """Its updates of an epoch that are left; `collected`: the first episode that is new in it."""
-    learner, cfg = all_.behaviour, all_.cfg
-    model = all_.tokenizer.model.eval()
-    real = _real_batches(all_, store, tokens, epoch, collected) if cfg.real_steps else []
+    learner, cfg = learners.behaviour, learners.cfg
+    model = learners.tokenizer.model.eval()
+    real = _real_batches(learners, store, tokens, epoch, collected) if cfg.real_steps else []
     turn = cfg.schedule.behaviour
     imagined = turn.done_by(epoch) - turn.done_by(epoch - 1)
-    began = all_.turn_began
-    all_.world.model.eval()
-    world = ModelImagination(all_.world.model, model.grid, all_.world.cfg.context)
+    began = learners.turn_began
+    learners.world.model.eval()
+    world = ModelImagination(learners.world.model, model.grid, learners.world.cfg.context)
     episodes = TokenEpisodes.of(store, tokens, "train")
 
     def teach(updates: int, bar: ProgressBar) -> None:
@@ -154,12 +151,12 @@ def teach_behaviour(
             done = learner.step - began
             if done < len(real):
                 fresh, rows = real[done]
-                learner.learn_real(model, fresh, rows, all_.metrics, bar)
+                learner.learn_real(model, fresh, rows, learners.metrics, bar)
             else:
-                learner.learn(model, world, episodes, 1, all_.metrics, bar)
+                learner.learn(model, world, episodes, 1, learners.metrics, bar)
 
     due = began + len(real) + imagined
-    _teach(all_, f"epoch {epoch}: behaviour", learner, due, teach)
+    _teach(learners, f"epoch {epoch}: behaviour", learner, due, teach)
 
 
 RealBatch = tuple[TokenEpisodes, torch.Tensor]
@@ -167,36 +164,33 @@ RealBatch = tuple[TokenEpisodes, torch.Tensor]
 
 
 def _real_batches(
-    all_: Learners, store: EpisodeStore, tokens: TokenStore, epoch: int, collected: int | None
+    learners: Learners, store: EpisodeStore, tokens: TokenStore, epoch: int, collected: int | None
 ) -> list[RealBatch]:
     """Every step that was collected in this epoch, once, in batches of stretches."""
     if collected is None:
         return []
-    learner = all_.behaviour
+    learner = learners.behaviour
     fresh = TokenEpisodes.of(store, tokens, "train", first=collected)
     tiles = fresh.tiles(learner.cfg.horizon)
-    draw = seeding.torch_generator(all_.run.seed, "rem", "real", epoch)
+    draw = seeding.torch_generator(learners.run.seed, "rem", "real", epoch)
     order = tiles[torch.randperm(len(tiles), generator=draw)]
     return [(fresh, rows) for rows in order.split(learner.cfg.batch_size)]
 
 
-Learner = TokenizerLearner | TokenWorldLearner | BehaviourLearner
-
-
 def _teach(
-    all_: Learners,
+    learners: Learners,
     label: str,
-    learner: Learner,
+    learner: TokenizerLearner | TokenWorldLearner | BehaviourLearner,
     due: int,
     teach: Callable[[int, ProgressBar], None],
 ) -> bool:
     """Updates up to the step `due`, saved now and then; whether there were any."""
     if learner.step >= due:
         return False
-    every = all_.cfg.checkpoint_interval
+    every = learners.cfg.checkpoint_interval
     with ProgressBar(label, due, learner.step) as bar:
         while learner.step < due:
             teach(min(due, learner.step + every) - learner.step, bar)
             if learner.step < due:
-                learner.save(all_.metrics)
+                learner.save(learners.metrics)
     return True
