@@ -47,7 +47,7 @@ def test_other_arrays_are_refused(agent: OpenedRun, given: np.ndarray, said: str
 
 def test_what_a_dream_of_m_shows_is_not_for_the_whole_agent(agent: OpenedRun) -> None:
     agent.reset(2)
-    with pytest.raises(ValueError, match="is played by ControllerPolicy"):
+    with pytest.raises(ValueError, match="call the agent itself"):
         agent.act(np.zeros((2, 288), np.float32))
 
 

@@ -74,10 +74,21 @@ class ControllerPolicy:
             ]
             return self.space.from_raw(raw + np.stack(drawn, dtype=np.float32))
         actions = self.space.from_raw(raw)
-        for i, row in enumerate(rows):
-            if self.generators[row].random() < self.levels[row]:
-                actions[i] = self.space.sample(self.generators[row], 1)[0]
-        return actions
+        return with_uniform(actions, rows, self.space, self.generators, self.levels)
+
+
+def with_uniform(
+    actions: np.ndarray,
+    rows: np.ndarray,
+    space: ActionSpace,
+    generators: Sequence[np.random.Generator],
+    shares: Sequence[float],
+) -> np.ndarray:
+    """The actions (n, ...) of the rows (n,), of each row its share replaced by uniform ones."""
+    for place, row in enumerate(rows.tolist()):
+        if generators[row].random() < shares[row]:
+            actions[place] = space.sample(generators[row], 1)[0]
+    return actions
 
 
 def require_finite(raw: np.ndarray) -> None:

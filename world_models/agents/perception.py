@@ -57,7 +57,7 @@ class Perception:
         features = [self.world.features(*seen.state)[: len(seen.rows)] for seen in self._seen]
         return features[0] if len(features) == 1 else torch.cat(features)
 
-    def _see(self, frames: np.ndarray, batch: Batch) -> "_Seen":
+    def _see(self, frames: np.ndarray, batch: Batch) -> _Seen:
         latents = self._latents(batch.fill(frames), batch.rows)
         index = torch.from_numpy(batch.filled).to(latents.device)
         rows = index[: len(batch.rows)]

@@ -66,8 +66,8 @@ class Playing:
             came = getattr(frames, "dtype", type(frames).__name__)
             if np.ndim(frames) == 2:
                 raise ValueError(
-                    f"agent.act takes frames, not {np.shape(frames)}: what open_dream of M shows "
-                    "is played by ControllerPolicy"
+                    f"agent.act takes frames, not {np.shape(frames)}: for what a dream of M shows "
+                    "call the agent itself, agent(observations)"
                 )
             raise ValueError(
                 f"agent.act takes frames uint8 {expected}, one for each episode, not {came} "

@@ -195,10 +195,4 @@ def _episode(
     seed: int, steps: list[tuple[np.ndarray, np.ndarray, float, int]], final: np.ndarray
 ) -> Episode:
     frames, actions, rewards, done = zip(*steps, strict=True)
-    return Episode(
-        seed=int(seed),
-        frames=np.stack([*frames, final]),
-        actions=np.stack([*actions, np.zeros_like(actions[0])]),
-        rewards=np.array([*rewards, 0.0], np.float32),
-        done=np.array([*done, RUNNING], np.uint8),
-    )
+    return Episode.of_steps(int(seed), [*frames, final], actions, rewards, done)

@@ -12,7 +12,7 @@ from world_models.agents.playing import Playing
 from world_models.agents.sequences import PlanConfig
 from world_models.agents.token_planning import token_planner
 from world_models.agents.token_policy import TokenPolicy
-from world_models.data.datasets import to_float
+from world_models.data.datasets import to_bytes, to_float
 from world_models.envs.spec import EnvSpec
 from world_models.models.actor_critic import ActorCritic
 from world_models.models.tokenizers.tokenizer import Tokenizer
@@ -82,7 +82,7 @@ class TokenAgent(Playing):
         drawn = self.tokenizer.decode(
             self.tokenizer.encode(to_float(torch.from_numpy(frames), device))
         )
-        return (drawn.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        return to_bytes(drawn).cpu().numpy()
 
     def save(self, path: str | Path) -> None:
         """Write agent.pt."""

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from world_models.agents.bursts import Bursts
+from world_models.agents.control import with_uniform
 from world_models.data.datasets import to_float
 from world_models.envs.actions import ActionSpace
 from world_models.models.actor_critic import ActorCritic, ActorState, Opinion, draw_actions
@@ -117,13 +118,7 @@ class TokenPolicy:
         draws = RowDraws(self.seeds[places], self.steps[places])
         numbers = draw_actions(logits, self.temperature, draws)
         self.steps[places] += 1
-        actions = self._explored(self.space.start + numbers.cpu().numpy(), rows)
+        actions = self.space.start + numbers.cpu().numpy()
+        if self.noise:
+            actions = with_uniform(actions, rows, self.space, self.generators, self.levels)
         return actions if self.bursts is None else self.bursts.disturb(actions, rows)
-
-    def _explored(self, actions: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        if not self.noise:
-            return actions
-        for place, row in enumerate(rows.tolist()):
-            if self.generators[row].random() < self.levels[row]:
-                actions[place] = self.space.sample(self.generators[row], 1)[0]
-        return actions

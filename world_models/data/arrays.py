@@ -32,7 +32,12 @@ Layout = tuple[np.dtype[Any], tuple[int, ...]]
 """Type and shape of one row."""
 
 UNREADABLE_HEADER = (
-    *(ValueError, TypeError, SyntaxError, MemoryError, RecursionError, tokenize.TokenError),
+    ValueError,
+    TypeError,
+    SyntaxError,
+    MemoryError,
+    RecursionError,
+    tokenize.TokenError,
 )
 """What numpy raises on a header that is damaged."""
 

@@ -58,6 +58,11 @@ def to_float(frames: Tensor, device: torch.device | str) -> Tensor:
     return frames.to(device, non_blocking=True).permute(0, 3, 1, 2).float().div_(255)
 
 
+def to_bytes(pictures: Tensor) -> Tensor:
+    """Pictures (B, C, H, W) in [0, 1] -> frames (B, H, W, C) uint8, rounded: `to_float` back."""
+    return (pictures * 255).round().to(torch.uint8).permute(0, 2, 3, 1)
+
+
 def identity(batch: Batch) -> Batch:
     """The collate_fn for a torch DataLoader over these data sets.
 

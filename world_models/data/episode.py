@@ -1,5 +1,6 @@
 """One episode as arrays, and what the values of `done` mean."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,6 +57,24 @@ class Episode:
             )
         assert not self.done[:-2].any(), (
             f"done before the last of {rows - 1} transitions: {np.flatnonzero(self.done)}"
+        )
+
+    @classmethod
+    def of_steps(
+        cls,
+        seed: int,
+        frames: Sequence[np.ndarray],
+        actions: Sequence[np.ndarray],
+        rewards: Sequence[float],
+        done: Sequence[int],
+    ) -> "Episode":
+        """T+1 frames (H, W, C) and what was done and followed in T steps; the padding is added."""
+        return cls(
+            seed=seed,
+            frames=np.stack(frames),
+            actions=np.stack([*actions, np.zeros_like(actions[0])]),
+            rewards=np.array([*rewards, 0.0], np.float32),
+            done=np.array([*done, RUNNING], np.uint8),
         )
 
     @property

@@ -81,17 +81,13 @@ def actions_of(store: EpisodeStore) -> list[Histogram]:
         counts = np.bincount(actions - space.start, minlength=space.size)
         places = [str(space.start + action) for action in range(space.size)]
         return [Histogram("action", places, counts / len(actions))]
-    return [
-        _histogram(f"action[{at}]", values, bounds)
-        for at, (values, bounds) in enumerate(
-            zip(actions.T, zip(space.low, space.high, strict=True), strict=True)
-        )
-    ]
+    dimensions = zip(actions.T, space.low, space.high, strict=True)
+    return [_histogram(f"action[{at}]", *given) for at, given in enumerate(dimensions)]
 
 
-def _histogram(what: str, values: np.ndarray, bounds: tuple[float, float]) -> Histogram:
-    counts, edges = np.histogram(values, BINS, bounds)
-    places = [f"{number(edge, bounds[1] - bounds[0])}" for edge in edges[:-1]]
+def _histogram(what: str, values: np.ndarray, low: float, high: float) -> Histogram:
+    counts, edges = np.histogram(values, BINS, (low, high))
+    places = [number(edge, high - low) for edge in edges[:-1]]
     return Histogram(what, places, counts / len(values))
 
 

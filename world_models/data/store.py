@@ -101,6 +101,11 @@ def checksum(values: npt.NDArray[Any]) -> int:
     return zlib.crc32(np.ascontiguousarray(values).data)
 
 
+def is_return(total: float, stated: float) -> bool:
+    """Whether rewards that sum to `total` are those of the return that a manifest states."""
+    return math.isclose(total, stated, rel_tol=1e-6, abs_tol=1e-6)
+
+
 class StoreWriter:
     """Writes a new store shard by shard; opened again on the same folder it finds what is finished.
 
@@ -275,7 +280,7 @@ class EpisodeStore(ShardedFolder):
         for row in self.rows:
             rewards = self.arrays(row.shard).rewards[row.start : row.start + row.length]
             total = rewards.sum(dtype=np.float64)
-            if not math.isclose(total, row.total_return, rel_tol=1e-6, abs_tol=1e-6):
+            if not is_return(total, row.total_return):
                 path = self.folder / "manifest.json"
                 raise damaged(path, f"episodes[{row.index}].return is not the sum {total}")
 

@@ -3,7 +3,6 @@
 Every file is checked, every row of the table, every episode.
 """
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from world_models.data.manifests import (
 from world_models.data.store import (
     ShardArrays,
     checksum,
+    is_return,
     open_manifest,
     row_layouts,
 )
@@ -220,7 +220,7 @@ def _check_episode(
     total = rewards.sum(dtype=np.float64)
     if infinite.size:
         yield "rewards", f"holds {rewards[infinite[0]]} at step {infinite[0]}"
-    elif not math.isclose(total, row["return"], rel_tol=1e-6, abs_tol=1e-6):
+    elif not is_return(total, row["return"]):
         yield "rewards", f"sums to {total}, and manifest.json says {row['return']}"
     early = np.flatnonzero(done[:-1])
     if early.size or done[-1] not in (TERMINATED, TRUNCATED):

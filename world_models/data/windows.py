@@ -6,12 +6,13 @@ Pixel models are judged on them, and dream on from them.
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from world_models.data.datasets import SequenceDataset
+from world_models.data.datasets import SequenceDataset, Windows
 from world_models.data.view import View
 from world_models.envs.actions import ActionSpace
 from world_models.runs.numbers import evenly_spaced
@@ -37,8 +38,8 @@ class PixelWindows:
     """Up to `count` windows of a split, each whole inside an episode; always the same.
 
     They are evenly spread over the split's episodes; with `opening`, they are the first windows of
-    these, one each. `levels` (n,) says which of them are of one
-    world: of one level where the environment has levels, elsewhere of one episode.
+    these, one each. `levels` (n,) says which of them are of one world: of one level where the
+    environment has levels, elsewhere of one episode.
     """
 
     def __init__(
@@ -60,20 +61,10 @@ class PixelWindows:
         self.horizon = data.seq_len - context + 1
         self.space = space
         self.view = view
-        store = data.store
-        needed = context + self.horizon
-        whole = [max(0, row.length + store.has_final_frame - needed + 1) for row in data.rows]
-        if not sum(whole):
-            raise ValueError(
-                f"no episode of {store.folder} that is to be judged has {needed} frames: "
-                "lower the horizon (stage.val_rollout_horizon, or stage.horizon of stage=evaluate) "
-                "or collect longer episodes"
-            )
-        first = self.data.windows_per_episode.cumsum() - self.data.windows_per_episode
-        most = 1 if opening else max(whole)
-        self.items, episodes = spread(np.minimum(whole, most), first, count)
+        keys = "the horizon (stage.val_rollout_horizon, or stage.horizon of stage=evaluate)"
+        self.items, episodes = whole_windows(data, count, opening=opening, lower=keys)
         self.levels = episodes
-        env = store.env
+        env = data.store.env
         if env.has_levels:
             seeds = [data.rows[episode].seed for episode in episodes]
             self.levels = np.array([env.level_of(seed) for seed in seeds])
@@ -122,6 +113,26 @@ def model_actions(space: ActionSpace, actions: Tensor, device: str) -> Tensor:
         executed = executed.clip(space.start, space.start + space.size - 1)
     flat = np.asarray(space.to_model(executed), np.float32)
     return torch.from_numpy(flat).view(*actions.shape[:2], -1).to(device)
+
+
+def whole_windows(
+    data: Windows[Any], count: int, *, lower: str, opening: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Up to `count` windows that lie whole inside an episode: items (n,), their episodes (n,).
+
+    With `opening` only the first of an episode. Where there is none it is a ValueError that says
+    what to `lower`.
+    """
+    final = data.store.has_final_frame
+    whole = [max(0, row.length + final - data.seq_len) for row in data.rows]
+    if not sum(whole):
+        raise ValueError(
+            f"no episode of {data.store.folder} that is to be judged has {data.seq_len + 1} "
+            f"frames: lower {lower} or collect longer episodes"
+        )
+    first = data.windows_per_episode.cumsum() - data.windows_per_episode
+    most = 1 if opening else max(whole)
+    return spread(np.minimum(whole, most), first, count)
 
 
 def spread(whole: np.ndarray, first: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:

@@ -16,7 +16,6 @@ from world_models.data.windows import model_actions
 from world_models.envs.actions import ActionSpace
 from world_models.measures.bootstrap import Doubles
 from world_models.measures.calibration import (
-    Bools,
     done_rows,
     done_scores,
     reward_rows,
@@ -79,10 +78,26 @@ def judge_heads(
 
     There are none of a head that the model does not have.
     """
+    predicted, followed = _heads_one_step_ahead(model, steps, device)
+    bins: list[CalibrationBin] = []
+    scores: list[HeadScore] = []
+    if "end" in predicted:
+        ended = followed["end"].astype(bool)
+        bins += done_rows(predicted["end"], ended)
+        scores += done_scores(predicted["end"], ended, steps.end_rate)
+    if "reward" in predicted:
+        bins += reward_rows(predicted["reward"], followed["reward"])
+        scores += reward_scores(predicted["reward"], followed["reward"], steps.mean_reward)
+    return bins, scores
+
+
+def _heads_one_step_ahead(
+    model: PixelModel, steps: HeldOutSteps, device: str
+) -> tuple[dict[str, Doubles], dict[str, Doubles]]:
+    """Rewards and ends (N,) by "reward" and "end": as the heads say, and as it was."""
     model.eval()
     found: dict[str, list[torch.Tensor]] = {"reward": [], "end": []}
-    rewards = []
-    ended = []
+    followed: dict[str, list[torch.Tensor]] = {"reward": [], "end": []}
     starts = range(0, len(steps.items), STEPS_AT_ONCE)
     for first in tracked("judge rewards and ends", starts, len(starts), "batches"):
         batch = steps.data.__getitems__(steps.items[first : first + STEPS_AT_ONCE])
@@ -90,30 +105,15 @@ def judge_heads(
             steps.view(batch.frames[:, :-1], device),
             model_actions(steps.space, batch.actions, device),
         )
-        rewards.append(batch.rewards[:, -1])
-        ended.append(batch.done[:, -1] == TERMINATED)
+        followed["reward"].append(batch.rewards[:, -1])
+        followed["end"].append(batch.done[:, -1] == TERMINATED)
         if said.reward is not None:
             found["reward"].append(said.reward.float().cpu())
         if said.done is not None:
             found["end"].append(said.done.float().sigmoid().cpu())
-    bins: list[CalibrationBin] = []
-    scores: list[HeadScore] = []
-    if found["end"]:
-        probability = _doubles(found["end"])
-        happened = _bools(ended)
-        bins += done_rows(probability, happened)
-        scores += done_scores(probability, happened, steps.end_rate)
-    if found["reward"]:
-        predicted = _doubles(found["reward"])
-        actual = _doubles(rewards)
-        bins += reward_rows(predicted, actual)
-        scores += reward_scores(predicted, actual, steps.mean_reward)
-    return bins, scores
+    return _joined(found), _joined(followed)
 
 
-def _doubles(parts: list[torch.Tensor]) -> Doubles:
-    return torch.cat(parts).double().numpy()
-
-
-def _bools(parts: list[torch.Tensor]) -> Bools:
-    return torch.cat(parts).numpy()
+def _joined(columns: dict[str, list[torch.Tensor]]) -> dict[str, Doubles]:
+    """The columns of which there are any parts."""
+    return {name: torch.cat(parts).double().numpy() for name, parts in columns.items() if parts}

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
+from world_models.data.datasets import to_bytes
 from world_models.data.windows import PixelWindows
 from world_models.figures.media import labelled_rows, save_gif, save_png, save_video, side_by_side
 from world_models.figures.plots import BLUE, GREEN, GREY, ORANGE, PLOT_STYLE
@@ -42,7 +43,7 @@ def save_strip(path: Path, model: PixelModel, windows: PixelWindows, device: str
     columns = torch.cat(
         [context, truth, predicted, context[:, -1:], (predicted - truth).abs()], dim=1
     )
-    rows = {f"{number + 1}": to_bytes(window) for number, window in enumerate(columns)}
+    rows = {f"{number + 1}": _tiles(window) for number, window in enumerate(columns)}
     save_png(path, labelled_rows(rows, [*heads, "truth", "predicted", "copy", "error"]))
 
 
@@ -72,7 +73,7 @@ def _joined(windows: Tensor) -> np.ndarray:
     """Windows (N, T, C, H, W) one after the other, with dark frames in between."""
     dark = windows.new_zeros(DARK_FRAMES, *windows.shape[2:])
     parts = [part for window in windows for part in (window, dark)]
-    return to_bytes(torch.cat(parts[:-1]))
+    return _tiles(torch.cat(parts[:-1]))
 
 
 @torch.inference_mode()
@@ -93,9 +94,9 @@ def rolled(
     return window.context.cpu(), actions.cpu(), predicted.cpu(), future.cpu()
 
 
-def to_bytes(frames: Tensor) -> np.ndarray:
-    """Frames (N, C, H, W) in [0, 1] -> uint8 (N, H, W, C), rounded."""
-    return (frames.clamp(0, 1) * 255).round().byte().permute(0, 2, 3, 1).numpy()
+def _tiles(frames: Tensor) -> np.ndarray:
+    """Frames (N, C, H, W), those of a model perhaps outside of [0, 1] -> uint8 (N, H, W, C)."""
+    return to_bytes(frames.clamp(0, 1)).numpy()
 
 
 def save_rollout_plot(path: Path, rows: list[HorizonRow]) -> None:

@@ -129,7 +129,7 @@ class MemoryRow(ValidationRow):
 class LikelihoodRow:
     """likelihood.csv: how likely the next latent was to a model, over all pairs of the episodes."""
 
-    # M, posterior (V's own uncertainty), or a baseline fitted on the training pairs
+    # M, floor (V's own uncertainty), or a baseline fitted on the training pairs
     name: str
     # negative log-likelihood of the next z, mean over pairs [nats per step]
     nats: float

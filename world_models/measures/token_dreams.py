@@ -3,13 +3,12 @@
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from world_models.data.batch import TokenBatch
 from world_models.data.token_windows import TokenWindows
-from world_models.data.windows import spread
+from world_models.data.windows import whole_windows
 from world_models.measures.token_rows import CountRow, TokenHorizonRow
 from world_models.measures.tokens import TokenStatistics
 from world_models.models.draws import StreamDraws
@@ -27,17 +26,7 @@ class DreamWindows:
     def __init__(self, data: TokenWindows, count: int) -> None:
         """`data` has windows of context - 1 + horizon steps; without a whole one: ValueError."""
         self.data = data
-        needed = data.seq_len + 1
-        whole = [
-            max(0, row.length + data.store.has_final_frame - data.seq_len) for row in data.rows
-        ]
-        if not sum(whole):
-            raise ValueError(
-                f"no episode of {data.store.folder} that is to be judged has {needed} frames: "
-                "lower stage.horizon or collect longer episodes"
-            )
-        first = data.windows_per_episode.cumsum() - data.windows_per_episode
-        self.items, _ = spread(np.array(whole), first, count)
+        self.items, _ = whole_windows(data, count, lower="stage.horizon")
 
     def __len__(self) -> int:
         return len(self.items)

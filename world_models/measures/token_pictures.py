@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from world_models.data.datasets import to_bytes
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs.numbers import evenly_spaced
 
@@ -33,4 +34,4 @@ def dream_strip(tokenizer: Tokenizer, truth: Tensor, dreams: Tensor) -> Rows:
 def drawn(tokenizer: Tokenizer, tokens: Tensor) -> np.ndarray:
     """Frames uint8 (n, S, S, C) of tokens (n, K)."""
     frames = tokenizer.decode(tokens.unflatten(1, tokenizer.grid))
-    return (frames * 255).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return to_bytes(frames).cpu().numpy()

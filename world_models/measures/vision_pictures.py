@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from world_models.data.datasets import to_float
+from world_models.data.datasets import to_bytes, to_float
 from world_models.measures.vision import LatentStatistics
 from world_models.models.convvae import ConvVAE
 
@@ -81,4 +81,4 @@ def _device(model: ConvVAE) -> torch.device:
 
 def _pictures(x: Tensor) -> np.ndarray:
     """(N, C, H, W) float in [0, 1] -> (N, H, W, C) uint8."""
-    return (x.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    return to_bytes(x).cpu().numpy()

@@ -38,13 +38,7 @@ class Tape:
 
     def episode(self, seed: int) -> Episode:
         """All of it, with the padding of a stored episode."""
-        return Episode(
-            seed=seed,
-            frames=np.stack(self.frames),
-            actions=np.stack([*self.actions, np.zeros_like(self.actions[0])]),
-            rewards=np.array([*self.rewards, 0.0], np.float32),
-            done=np.array([*self.done, RUNNING], np.uint8),
-        )
+        return Episode.of_steps(seed, self.frames, self.actions, self.rewards, self.done)
 
 
 class Game:

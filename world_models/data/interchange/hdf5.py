@@ -177,7 +177,8 @@ def export(store: EpisodeStore, path: Path, alignment: Alignment) -> Iterator[Ep
             start = 0
             for row in store.rows:
                 require_room(temporary, _most_bytes(store, row))
-                _write(file, row.index, start, as_rows(store, row, alignment))
+                rows = as_rows(store, row, alignment)
+                _write(file, row.index, start, rows, BOUNDARY_NAMES[alignment])
                 start += row.length
                 yield row
         with temporary.open("rb+") as written:
@@ -235,11 +236,11 @@ def _lay_out(file: Any, store: EpisodeStore, alignment: Alignment) -> None:
     file.attrs["origin"] = np.bytes_(origin_of(store).encode())
 
 
-def _write(file: Any, index: int, start: int, rows: Rows) -> None:
+def _write(file: Any, index: int, start: int, rows: Rows, boundary: str) -> None:
+    """One episode, its first transition in row `start`, and its entry of the array `boundary`."""
     steps = slice(start, start + len(rows.rewards))
     file["states"][steps] = rows.observations
     file["actions"][steps] = rows.actions.reshape(len(rows.actions), -1)
     for name in ("rewards", "terminals", "truncations"):
         file[name][steps] = getattr(rows, name)
-    boundary = "final_observation" if "final_observation" in file else "first_observation"
     file[boundary][index] = rows.boundary

@@ -10,7 +10,7 @@ from world_models.data.arrays import Array
 from world_models.data.interchange.ordering import in_order
 from world_models.data.interchange.recording import Alignment, Recording, Rows
 from world_models.envs.preprocess import Preprocessing
-from world_models.runs.finding import Found, find_files
+from world_models.runs.finding import find_files
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".mkv", ".avi", ".webm")
 ACTION = "action"
@@ -33,7 +33,7 @@ class VideoSource:
         preprocessing: Preprocessing,
     ) -> None:
         self._folder = path.parent if path.is_file() else path
-        self._videos = Found([path], []).files if path.is_file() else find_videos(path)
+        self._videos = [path] if path.is_file() else find_videos(path)
         self._limit = limit
         self._preprocessing = preprocessing
         self.alignment = alignment
