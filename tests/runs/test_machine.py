@@ -46,6 +46,9 @@ def test_a_driver_that_fails_says_why(tmp_path: Path, monkeypatch: pytest.Monkey
     put_program(tmp_path, "nvidia-smi", "echo no device; exit 9")
     with pytest.raises(OSError, match="nvidia-smi fails: no device"):
         gpus()
+    put_program(tmp_path, "nvidia-smi", "exit 9")
+    with pytest.raises(OSError, match="nvidia-smi fails: it ends with status 9"):
+        gpus()
 
 
 def test_a_screen_is_one_that_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

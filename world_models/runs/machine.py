@@ -43,7 +43,8 @@ def gpus() -> list[str]:
     except subprocess.TimeoutExpired:
         raise OSError("nvidia-smi does not answer") from None
     if done.returncode:
-        raise OSError(f"nvidia-smi fails: {(done.stdout or done.stderr).strip().splitlines()[0]}")
+        said = (done.stdout or done.stderr).strip() or f"it ends with status {done.returncode}"
+        raise OSError(f"nvidia-smi fails: {said.splitlines()[0]}")
     return done.stdout.strip().splitlines()
 
 
