@@ -39,7 +39,7 @@ def parts(monkeypatch: pytest.MonkeyPatch, world: int, total: int) -> list[ranks
 
 
 def test_one_process_has_it_all() -> None:
-    assert (ranks.world(), ranks.rank(), ranks.is_first()) == (1, 0, True)
+    assert (ranks.world_size(), ranks.rank(), ranks.is_first()) == (1, 0, True)
     assert ranks.part(7) == ranks.whole(7) == ranks.Part(slice(0, 7), 7, 1.0)
     assert ranks.part(7).counts(torch.ones(3), torch.zeros(2)) == [None, None]
     assert ranks.from_first(lambda: 3) == 3

@@ -15,9 +15,9 @@ from world_models.runs.run import Run
 
 def require_shared(row: Row) -> None:
     """A stage of which one process does all the work is a ValueError where there are several."""
-    if ranks.world() > 1 and (not isinstance(row, Stage) or row.shared_out is None):
+    if ranks.world_size() > 1 and (not isinstance(row, Stage) or row.shared_out is None):
         raise ValueError(
-            f"stage={row.name} cannot be shared out among the {ranks.world()} processes of "
+            f"stage={row.name} cannot be shared out among the {ranks.world_size()} processes of "
             "torchrun: vae, mdrnn, pixel, tokenizer and token_world can; start it with "
             "python -m world_models.main"
         )
@@ -25,7 +25,7 @@ def require_shared(row: Row) -> None:
 
 def require_no_sweep() -> None:
     """A sweep is a ValueError where there are several processes."""
-    if ranks.world() > 1:
+    if ranks.world_size() > 1:
         raise ValueError(
             "torchrun shares out one run, not the jobs of a sweep: start the sweep with "
             "python -m world_models.main, or each of its runs with torchrun"
@@ -34,7 +34,7 @@ def require_no_sweep() -> None:
 
 def require_processes(row: Row, config: Config) -> None:
     """Batches that the processes cannot share out evenly, and too few GPUs, are ValueErrors."""
-    count = ranks.world()
+    count = ranks.world_size()
     if count == 1:
         return
     assert isinstance(row, Stage) and row.shared_out is not None, row.name
@@ -46,6 +46,11 @@ def require_processes(row: Row, config: Config) -> None:
             )
     if config.device is Device.cuda:
         ranks.use_own_gpu()
+
+
+def num_threads(config: Config) -> int:
+    """The threads that were asked for; else this process's share of the cores."""
+    return config.threads or max(1, num_cores() // ranks.on_this_machine())
 
 
 def follow() -> int:
@@ -76,7 +81,7 @@ def _execute(stage: Stage, config: Config, run: Run) -> None:
     assert stage.execute is not None, stage.name
     # at first: what goes wrong from here on can be told
     ranks.join(config.device.value)
-    use_threads(config.threads or max(1, num_cores() // ranks.on_this_machine()))
+    use_threads(num_threads(config))
     if config.device is Device.cuda:
         ranks.use_own_gpu()
     stage.execute(config.stage, run)

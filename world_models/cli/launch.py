@@ -18,7 +18,7 @@ from world_models.chains.closing import say_what_follows
 from world_models.chains.upstream import Upstream, find_upstream
 from world_models.cli.console import set_verbosity
 from world_models.cli.first_look import look_at
-from world_models.cli.following import require_processes, require_shared
+from world_models.cli.following import num_threads, require_processes, require_shared
 from world_models.cli.moved import feeder, with_moves
 from world_models.config.compose import Composed
 from world_models.config.schema import (
@@ -212,7 +212,7 @@ def open_run(row: Row, config: Config, path: Path, env: EnvSpec, upstream: PastR
     if isinstance(row, Stage) and row.on_one_thread:
         use_threads(1)
     else:
-        use_threads(config.threads or max(1, num_cores() // ranks.on_this_machine()))
+        use_threads(num_threads(config))
         if not config.threads:
             say_if_busy(os.getloadavg()[0])
     return Run(
@@ -296,6 +296,11 @@ def resume(path: Path, overrides: list[str], base: Path | None = None) -> None:
     base = base or Path.cwd()
     past = PastRun(past.path, Path(with_base(given, base).outputs).absolute())
     config, overrides = with_moves(past, old, given, overrides)
+    _go_on(past, row, config, overrides, base)
+
+
+def _go_on(past: PastRun, row: Row, config: Config, overrides: list[str], base: Path) -> None:
+    """Open an earlier run with this configuration, note the resumption, and do its work."""
     fed_by = feeder(past, config)
     config = with_base(config, base)
     config = replace(config, device=resolve_device(config.device))

@@ -88,7 +88,7 @@ class TokenWorldLearner(Learner[TokenWorldModel]):
         size, seed = self.cfg.batch_size, self.run.seed
         for indices in endless_batches(len(data), size, seed=seed, start=self.step):
             part = ranks.part(len(indices))
-            if ranks.world() > 1:
+            if ranks.world_size() > 1:
                 drop_rows(self.model, part.rows, part.total)
             yield part, data.__getitems__(indices[part.rows])
 

@@ -94,7 +94,7 @@ class GradientLearner(Learner[ConvTokenizer], TokenizerLearner):
         """The mean (C, S, S) of the batch that x is a part of, where errors are weighed by it."""
         if not self.cfg.motion_weight:
             return None
-        return x.mean(0) if ranks.world() == 1 else ranks.summed(part.share * x.mean(0))
+        return x.mean(0) if ranks.world_size() == 1 else ranks.summed(part.share * x.mean(0))
 
     def counted(self, tokens: Tensor, part: ranks.Part) -> Tensor:
         """How often each code is among the tokens of the batch that these are a part of, (V,)."""

@@ -46,14 +46,14 @@ class _Meeting:
     told = False
 
 
-def world() -> int:
+def world_size() -> int:
     """How many processes train together."""
     return int(os.environ["WORLD_SIZE"]) if all(name in os.environ for name in GIVEN) else 1
 
 
 def rank() -> int:
     """The number of this process among them, from 0."""
-    return int(os.environ["RANK"]) if world() > 1 else 0
+    return int(os.environ["RANK"]) if world_size() > 1 else 0
 
 
 def is_first() -> bool:
@@ -63,7 +63,7 @@ def is_first() -> bool:
 
 def on_this_machine() -> int:
     """How many of them share this machine."""
-    return int(os.environ["LOCAL_WORLD_SIZE"]) if world() > 1 else 1
+    return int(os.environ["LOCAL_WORLD_SIZE"]) if world_size() > 1 else 1
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Part:
         """
         import torch
 
-        if world() == 1:
+        if world_size() == 1:
             return [None] * len(masks)
         ones = torch.stack([mask.sum() for mask in masks])
         return list(summed(ones * (self.share > 0)).clamp(min=1) * (self.share or 1.0))
@@ -102,7 +102,7 @@ def between(first: int, last: int, total: int) -> Part:
 
 def bounds(total: int) -> tuple[int, int]:
     """Of `total` rows in order, the first of this process and the first of the next one."""
-    return rank() * total // world(), (rank() + 1) * total // world()
+    return rank() * total // world_size(), (rank() + 1) * total // world_size()
 
 
 def part(total: int) -> Part:
@@ -112,7 +112,7 @@ def part(total: int) -> Part:
 
 def from_first(make: Callable[[], T]) -> T:
     """What `make` gives in the first process; the others wait for it, and call nothing."""
-    if world() == 1:
+    if world_size() == 1:
         return make()
     import torch
     from torch import distributed
@@ -126,7 +126,7 @@ def from_first(make: Callable[[], T]) -> T:
 
 def summed(values: "Tensor") -> "Tensor":
     """The sum of these values over all processes."""
-    if world() == 1:
+    if world_size() == 1:
         return values
     from torch import distributed
 
@@ -141,7 +141,7 @@ def averaged(model: "nn.Module", values: "dict[str, Tensor]", share: float) -> "
 
     The gradients are replaced, the values returned. All goes in one message.
     """
-    if world() == 1:
+    if world_size() == 1:
         return values
     import torch
 
@@ -156,7 +156,7 @@ def averaged(model: "nn.Module", values: "dict[str, Tensor]", share: float) -> "
 
 def joined(state: "Tensor") -> "Tensor":
     """state (N, ...) of which each process knows its own rows (`bounds`) -> all of it, in all."""
-    if world() == 1:
+    if world_size() == 1:
         return state
     first, last = bounds(len(state))
     own = state.new_zeros(state.shape)
@@ -170,7 +170,7 @@ def use_own_gpu() -> None:
     """
     import torch
 
-    if world() == 1:
+    if world_size() == 1:
         return
     if on_this_machine() > torch.cuda.device_count():
         raise ValueError(
@@ -183,7 +183,7 @@ def use_own_gpu() -> None:
 @contextmanager
 def leading() -> Iterator[None]:
     """Inside, the first process decides what is to be done; behind it the others may go."""
-    if world() == 1:
+    if world_size() == 1:
         yield
         return
     yield
@@ -194,7 +194,7 @@ def leading() -> Iterator[None]:
 
 def tell(task: object, device: str) -> None:
     """Tell the others what to do, and work together from now on."""
-    if world() > 1:
+    if world_size() > 1:
         _Meeting.told = True
         _say(task)
         join(device)
@@ -214,7 +214,7 @@ def say_why(error: Exception) -> None:
     """Tell the first process why this one fails, and leave once it has read it."""
     # where the machine of the store is gone there is nobody to tell
     with suppress(RuntimeError):
-        _store().set(WORDS, f"process {rank()} of {world()}: {error}")
+        _store().set(WORDS, f"process {rank()} of {world_size()}: {error}")
         _leave()
         began = time.monotonic()
         while not _store().check([HEARD]) and time.monotonic() - began < HEARD_WITHIN:
@@ -258,7 +258,7 @@ def join(device: str) -> None:
     backend = "cpu:gloo,cuda:nccl" if device == "cuda" else "gloo"
     with _together():
         distributed.init_process_group(
-            backend, timeout=PATIENCE, world_size=world(), rank=rank(), store=_store()
+            backend, timeout=PATIENCE, world_size=world_size(), rank=rank(), store=_store()
         )
 
 
