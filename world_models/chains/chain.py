@@ -19,7 +19,7 @@ from world_models.report.telling import only_telling
 from world_models.runs.past import PastRun
 from world_models.runs.progress import ProgressBar
 from world_models.runs.run import Run, begin
-from world_models.runs.scripts import Scripts
+from world_models.runs.scripts import Scripts, env_overrides
 
 log = logging.getLogger(__name__)
 
@@ -110,24 +110,34 @@ def part_run(parts: Sequence[ChainPart], number: int, cfg: Config, whole: Run) -
 
 def _open(one: PartRun, whole: Run) -> None:
     """Fill the folder of a new part; note in that of a begun one which budgets have grown."""
-    run, name = one.run, one.part.stage.name
-    if run.path.is_symlink():
+    if one.run.path.is_symlink():
         raise ValueError(
-            f"{run.name} is a link to another run, which is not finished: finish it where it lies, "
-            "or take the link away"
+            f"{one.run.name} is a link to another run, which is not finished: "
+            "finish it where it lies, or take the link away"
         )
-    if not one.is_begun:
-        run.path.mkdir(exist_ok=True)
-        lines = (whole.path / "overrides.yaml").read_text().splitlines()
-        overrides = [line.removeprefix("- ") for line in lines]
-        choices = {**whole.manifest["choices"], "stage": name}
-        # they go into a script
-        made = [f"env={choices['env']}", *choices["env_keys"]]
-        require_own_keys(made, whole.path / "manifest.json")
-        scripts = Scripts(one.part.stage.evaluated_by, one.part.stage.played_in)
-        created = whole.manifest["created"]
-        begin(run, name, to_yaml(one.config), overrides, choices, scripts, created)
-        return
+    if one.is_begun:
+        _note_growth(one, whole)
+    else:
+        _begin(one, whole)
+
+
+def _begin(one: PartRun, whole: Run) -> None:
+    """Fill the folder of a new part, as the whole chain was typed."""
+    one.run.path.mkdir(exist_ok=True)
+    lines = (whole.path / "overrides.yaml").read_text().splitlines()
+    overrides = [line.removeprefix("- ") for line in lines]
+    stage = one.part.stage
+    choices = {**whole.manifest["choices"], "stage": stage.name}
+    # they go into a script
+    require_own_keys(env_overrides(choices), whole.path / "manifest.json")
+    scripts = Scripts(stage.evaluated_by, stage.played_in)
+    created = whole.manifest["created"]
+    begin(one.run, stage.name, to_yaml(one.config), overrides, choices, scripts, created)
+
+
+def _note_growth(one: PartRun, whole: Run) -> None:
+    """Note in the manifest of a begun part which of its budgets have grown."""
+    run = one.run
     run.manifest = PastRun(run.path).manifest
     stored = stored_config(PastRun(run.path), one.part.stage.config)
     check_resumable(stored, one.config, run.path)

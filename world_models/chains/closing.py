@@ -8,11 +8,10 @@ from world_models.chains.catalogue import Row, stage
 from world_models.config.stage import Stage
 from world_models.figures.wording import number
 from world_models.report.headline import headline
-from world_models.report.next_steps import takes
+from world_models.report.next_steps import command, takes
 from world_models.report.telling import only_telling
 from world_models.report.verdict import verdict_of
-from world_models.runs.folder import display_path, outputs_typed
-from world_models.runs.program import started
+from world_models.runs.folder import display_path
 from world_models.runs.run import Run
 from world_models.runs.sweeps import is_sweep
 
@@ -47,12 +46,8 @@ def _say_next(row: Stage, run: Run) -> None:
     fed = fed_by(row, run)
     if not fed:
         return
-    choices = run.manifest["choices"]
-    env = [f"env={choices['env']}", *choices.get("env_keys", [])]
-    first = [*started().typed, f"stage={fed[0]}", *env]
     others = f" (or stage={' or stage='.join(fed[1:])})" if fed[1:] else ""
-    typed = [*first, f"upstream={run.name}", *outputs_typed(run.path)]
-    log.info("next: %s%s", shlex.join(typed), others)
+    log.info("next: %s%s", command(fed[0], run.path, run.manifest), others)
 
 
 def fed_by(row: Stage, run: Run) -> list[str]:

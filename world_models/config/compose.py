@@ -22,8 +22,11 @@ from world_models.runs.manifest import Choices
 from world_models.runs.parsing import require
 from world_models.runs.past import PastRun
 from world_models.runs.quotes import in_quotes, is_quoted, without_quotes
+from world_models.runs.scripts import env_overrides
 
 SWEEP_FOLDER = "hydra.sweep.dir"
+REASONS = ("Value ", "Invalid ", "Cannot ", "field ")
+"""How a line of Hydra or OmegaConf begins that says why a value was refused."""
 
 
 @dataclass
@@ -66,8 +69,7 @@ def env_of_upstream(overrides: list[str], base: Path) -> list[str]:
             past = PastRun(path)
             choices = past.manifest.get("choices", {})
             require(Choices, choices, f"{past.path / 'manifest.json'}, choices")
-            made = [f"env={choices['env']}", *choices["env_keys"]]
-            return require_own_keys(made, past.path / "manifest.json")
+            return require_own_keys(env_overrides(choices), past.path / "manifest.json")
     return []
 
 
@@ -138,6 +140,20 @@ def unknown_keys(content: Any, config: Any, prefix: str = "") -> Iterator[str]:
 def explain(error: Exception, overrides: list[str], keys: list[str] | None = None) -> str:
     """One sentence for what Hydra or OmegaConf refused, with the valid keys or choices near it."""
     text = f"{error}\n{error.__cause__ or ''}"
+    choice_or_value = _what_is_missing(text)
+    if choice_or_value:
+        return choice_or_value
+    unknown = re.search(r"Key '([^']+)' (?:is )?not in '?(\w+)", text) or re.search(
+        r"Could not override '([^']+)'", text
+    )
+    if unknown:
+        key = _full_key(text, unknown[1], overrides)
+        return _unknown_key(key, keys or list(valid_keys(overrides)))
+    return _what_is_refused(text)
+
+
+def _what_is_missing(text: str) -> str:
+    """A sentence on a choice that does not exist, or a value that nobody gave; else empty."""
     group = re.search(r"Could not find '(stage|env|experiment)/([^']*)'", text)
     if group:
         return no_such_choice(group[1], group[2])
@@ -145,33 +161,22 @@ def explain(error: Exception, overrides: list[str], keys: list[str] | None = Non
         choices = ", ".join(f"stage={name}" for name in options("stage"))
         return f"stage is missing; choose one: {choices}"
     missing = re.search(r"missing mandatory value: .*full_key: (\S+)", text, re.DOTALL)
-    if missing:
-        example = (
-            ": name a Gymnasium environment, for example env.id=Acrobot-v1"
-            if missing[1] == "env.id"
-            else ""
-        )
-        return f"{missing[1]} is missing{example}"
-    unknown = re.search(r"Key '([^']+)' (?:is )?not in '?(\w+)", text) or re.search(
-        r"Could not override '([^']+)'", text
+    if missing is None:
+        return ""
+    if missing[1] == "env.id":
+        return "env.id is missing: name a Gymnasium environment, for example env.id=Acrobot-v1"
+    return f"{missing[1]} is missing"
+
+
+def _what_is_refused(text: str) -> str:
+    """The line that says why a value was refused, after its key where that is named."""
+    lines = text.strip().splitlines()
+    reasons = [line for line in lines if line.startswith(REASONS)]
+    reason = reasons[0].strip() if reasons else lines[0]
+    key = re.search(r"Error merging override \+*(\S+?)=", text) or re.search(
+        r"full_key: (\S+)", text
     )
-    if unknown:
-        return _unknown_key(
-            _full_key(text, unknown[1], overrides), keys or list(valid_keys(overrides))
-        )
-    merging = re.search(r"Error merging override (\S+?)=(.*)", text)
-    full_key = re.search(r"full_key: (\S+)", text)
-    reason = next(
-        (
-            line.strip()
-            for line in text.splitlines()
-            if line.startswith(("Value ", "Invalid ", "Cannot ", "field "))
-        ),
-        "",
-    )
-    reason = reason or text.strip().splitlines()[0]
-    key = merging[1].lstrip("+") if merging else full_key[1] if full_key else ""
-    return f"{key}: {reason}" if key else reason
+    return f"{key[1]}: {reason}" if key else reason
 
 
 def _full_key(text: str, key: str, overrides: list[str]) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 from world_models.runs.folder import display_path, outputs_typed
 from world_models.runs.program import started
+from world_models.runs.scripts import env_overrides
 
 FEEDS = {
     "rollout": ("vae", "pixel", "tokenizer"),
@@ -67,15 +68,16 @@ def next_steps(
     ]
     env = manifest.get("env") or {}
     names = [name for name in FEEDS.get(stage, ()) if takes(name, env)]
-    feeds = [(PURPOSES[name], _command(name, folder, manifest)) for name in names]
+    feeds = [(PURPOSES[name], command(name, folder, manifest)) for name in names]
     beside = f"stage.runs=[{display_path(folder)},<another run>]"
     compare = ("Compare it with another run", _typed("stage=report", beside))
     return [*feeds, *scripts, compare]
 
 
-def _command(stage: str, folder: Path, manifest: dict[str, Any]) -> str:
+def command(stage: str, folder: Path, manifest: dict[str, Any]) -> str:
+    """What starts a stage that the run in `folder` feeds."""
     choices = manifest.get("choices") or {}
-    env = [f"env={choices['env']}", *choices.get("env_keys", [])] if "env" in choices else []
+    env = env_overrides(choices) if "env" in choices else []
     upstream = f"upstream={display_path(folder)}"
     return _typed(f"stage={stage}", *env, upstream, *outputs_typed(folder))
 

@@ -1,6 +1,7 @@
 """The scripts in a run folder: continue it, evaluate it, play it."""
 
 import shlex
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,10 +42,15 @@ class Scripts:
     played_in: str | None = None
 
 
+def env_overrides(choices: Mapping[str, Any]) -> list[str]:
+    """What made the environment of a run, as it is typed: from the `choices` of its manifest."""
+    return [f"env={choices['env']}", *choices.get("env_keys", [])]
+
+
 def write_scripts(path: Path, choices: dict[str, Any], scripts: Scripts) -> None:
     """Write the scripts of a run that these group choices made."""
     write_resume_script(path)
-    env = shlex.join([f"env={choices['env']}", *choices["env_keys"]])
+    env = shlex.join(env_overrides(choices))
     if scripts.played_in is not None:
         arguments = f'stage=play {env} upstream="$here" stage.panels=$panels stage.header=$header'
         flags = PLAY_FLAGS.format(world=scripts.played_in)
