@@ -33,7 +33,7 @@ def save_png(path: Path, image: np.ndarray) -> None:
 def labelled_rows(rows: dict[str, np.ndarray], columns: Sequence[str] = ()) -> np.ndarray:
     """A grid with one labelled row of tiles per entry, uint8 (H', W', 3).
 
-    Where `heads` are given, one stands above each column.
+    Where `columns` are given, one of these heads stands above each column of tiles.
 
     Values are uint8 (N, H, W, C) with C 1 or 3 and equal N, H, W. Tiles of at most 64 pixels are
     drawn at twice their size. Other arrays, unequal sizes, no rows at all and another number of
@@ -55,17 +55,10 @@ def labelled_rows(rows: dict[str, np.ndarray], columns: Sequence[str] = ()) -> n
     starts = [left + index * (width + TILE_GAP) for index in range(count)]
     for top, tiles in zip(tops, rows.values(), strict=True):
         for start, tile in zip(starts, tiles, strict=True):
-            canvas[top : top + height, start : start + width] = tile.repeat(scale, 0).repeat(
-                scale, 1
-            )
-    canvas = _write(
-        canvas,
-        columns,
-        [(start + width / 2, head / 2) for start in starts[: len(columns)]],
-        "mm",
-        ROW_FONT,
-        PAPER_INK,
-    )
+            enlarged = tile.repeat(scale, 0).repeat(scale, 1)
+            canvas[top : top + height, start : start + width] = enlarged
+    middles = [(start + width / 2, head / 2) for start in starts[: len(columns)]]
+    canvas = _write(canvas, columns, middles, "mm", ROW_FONT, PAPER_INK)
     places = [(left - GRID_MARGIN, top + height / 2) for top in tops]
     return _write(canvas, list(rows), places, "rm", ROW_FONT, PAPER_INK)
 
@@ -87,11 +80,10 @@ class Film(Iterable[np.ndarray], Sized):
 def side_by_side(panels: dict[str, np.ndarray], height: int = 320) -> Film:
     """T frames that show the panels next to each other, each under its label.
 
-    They are uint8 (H', W', 3) with even H' and W'.
-
-    Values are uint8 (T, H, W, C) with C 1 or 3 and equal T. Every panel is scaled to `height`
-    pixels, small ones without smoothing. Frames are made one by one, so a long video needs little
-    memory. Other arrays, unequal T and no panels at all are a ValueError.
+    They are uint8 (H', W', 3) with even H' and W'. Values are uint8 (T, H, W, C) with C 1 or 3 and
+    equal T. Every panel is scaled to `height` pixels, small ones without smoothing. Frames are made
+    one by one, so a long video needs little memory. Other arrays, unequal T and no panels at all
+    are a ValueError.
     """
     _require_panels(panels)
     widths = [max(1, round(panel.shape[2] * height / panel.shape[1])) for panel in panels.values()]
@@ -100,19 +92,10 @@ def side_by_side(panels: dict[str, np.ndarray], height: int = 320) -> Film:
         for name, width in zip(panels, widths, strict=True)
     ]
     lefts = [GRID_MARGIN + sum(slots[:index]) + index * GRID_MARGIN for index in range(len(slots))]
-    canvas = np.full(
-        (_even(LABEL_STRIP + height + GRID_MARGIN), _even(lefts[-1] + slots[-1] + GRID_MARGIN), 3),
-        NIGHT,
-        np.uint8,
-    )
-    canvas = _write(
-        canvas,
-        list(panels),
-        [(left, LABEL_STRIP / 2) for left in lefts],
-        "lm",
-        PANEL_FONT,
-        NIGHT_INK,
-    )
+    total = _even(LABEL_STRIP + height + GRID_MARGIN), _even(lefts[-1] + slots[-1] + GRID_MARGIN)
+    canvas = np.full((*total, 3), NIGHT, np.uint8)
+    labels = [(left, LABEL_STRIP / 2) for left in lefts]
+    canvas = _write(canvas, list(panels), labels, "lm", PANEL_FONT, NIGHT_INK)
 
     def frames() -> Iterator[np.ndarray]:
         for pictures in zip(*panels.values(), strict=True):

@@ -60,6 +60,7 @@ PLOT_STYLE: dict[Any, Any] = {
 WIDE, HALF, THIRD = (920, 270), (448, 190), (290, 170)  # width and height in CSS pixels
 MOST_POINTS = 320
 LARGEST_DRAWN = 1e100
+NAME_HEIGHT = 0.085  # of a line's name, as a share of the axes
 TICK_STEPS = (1, 2, 5, 10)  # what steps between ticks may be
 
 
@@ -252,11 +253,9 @@ def strip(
 
     def draw(axes: "Axes") -> None:
         for row, (_, colour, values, (mean, low, high)) in enumerate(groups):
-            # golden ratio: even and the same every time
-            spread = (np.arange(values.size) * 0.618034) % 1 - 0.5
             axes.plot(
                 values,
-                row + 0.34 * spread,
+                row + 0.34 * spread(values.size),
                 "o",
                 color=colour,
                 alpha=0.5,
@@ -266,13 +265,24 @@ def strip(
             if drawable([mean, low, high]).all():
                 axes.plot([low, high], [row + 0.36] * 2, color=colour, linewidth=2)
                 axes.plot([mean], [row + 0.36], "|", color=colour, markersize=11, markeredgewidth=2)
-        axes.set_yticks(range(len(groups)), [name for name, *_ in groups])
-        axes.set_ylim(len(groups) - 0.4, -0.5)
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
+        name_rows(axes, [name for name, *_ in groups], room=0.5)
         axes.set_xlabel("return of an episode")
 
     return as_svg(draw, (WIDE[0], 60 + 62 * len(groups)), title, left=104)
+
+
+def spread(count: int) -> np.ndarray:
+    """Places (count,) of dots across their row, from -0.5 to 0.5: even, the same every time."""
+    golden_ratio = 0.618034
+    return (np.arange(count) * golden_ratio) % 1 - 0.5
+
+
+def name_rows(axes: "Axes", names: Sequence[str], room: float) -> None:
+    """Rows 0, 1 and so on from the top, with their names; `room` above the first, in rows."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -room)
+    axes.grid(visible=True, axis="x")
+    axes.grid(visible=False, axis="y")
 
 
 def round_ticks(most: int, integer: bool = False) -> "MaxNLocator":
@@ -311,12 +321,14 @@ def scale_y(axes: "Axes", values: np.ndarray) -> None:
 def _name_ends(axes: "Axes", ends: list[tuple[str, str, float, float]]) -> None:
     """Write names right of the plot at the height of each line's end, kept apart by a line's
     height."""
-    axes.get_xlim(), axes.get_ylim()  # brings the limits, and so the transform, up to date
+    # asked for, the limits are brought up to date, and with them the transform
+    axes.get_xlim()
+    axes.get_ylim()
     to_axes = axes.transData + axes.transAxes.inverted()
     heights = [float(np.clip(to_axes.transform((x, y))[1], 0, 1)) for _, _, x, y in ends]
-    order, apart = sorted(range(len(ends)), key=heights.__getitem__), 0.085
+    order = sorted(range(len(ends)), key=heights.__getitem__)
     for below, index in itertools.pairwise(order):
-        heights[index] = max(heights[index], heights[below] + apart)
+        heights[index] = max(heights[index], heights[below] + NAME_HEIGHT)
     sink = max(0.0, heights[order[-1]] - 1)
     for (name, colour, _, _), height in zip(ends, heights, strict=True):
         place: dict[str, Any] = {

@@ -17,15 +17,20 @@ def number(value: float, scale: float | None = None) -> str:
         return "–"
     if abs(value) >= LARGEST_IN_FULL:
         return f"{value:.2g}".replace("-", "−").replace("e+", "e")
-    size = abs(value if scale is None else scale)
-    if size == 0 or size >= 100:
-        decimals = 0
-    else:
-        decimals = (
-            1 if size >= 10 else 2 if size >= 0.1 else min(8, 1 - math.floor(math.log10(size)))
-        )
+    decimals = _decimals(abs(value if scale is None else scale))
     # + 0.0: nothing is written as −0
     return f"{round(value, decimals) + 0.0:,.{decimals}f}".replace("-", "−")
+
+
+def _decimals(size: float) -> int:
+    """How many a number of this size has; of small ones enough for two digits that count."""
+    if size == 0 or size >= 100:
+        return 0
+    if size >= 10:
+        return 1
+    if size >= 0.1:
+        return 2
+    return min(8, 1 - math.floor(math.log10(size)))
 
 
 def plus_minus(mean: float, std: float) -> str:

@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
-from world_models.figures.plots import BLUE, GREEN, GREY, ORANGE, WIDE, Line, as_svg, curves
+from world_models.figures.plots import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    WIDE,
+    Line,
+    as_svg,
+    curves,
+    name_rows,
+)
 from world_models.measures.aggregates import (
     STATISTICS,
     Estimate,
@@ -57,18 +67,20 @@ def _iqm(games: Games) -> float:
 
 
 def _chances(algorithms: Algorithms) -> Listing:
-    rows = [
-        [
-            name,
-            *(
-                "" if name == other else written(probability_of_improvement(games, theirs), 2)
-                for other, theirs in algorithms.items()
-            ),
-        ]
-        for name, games in algorithms.items()
-    ]
+    rows = [[name, *_chances_of(name, algorithms)] for name in algorithms]
     caption = "How probably a run of the row beats a run of the column"
     return Listing(caption, ["", *algorithms], rows)
+
+
+def _chances_of(name: str, algorithms: Algorithms) -> list[str]:
+    """How probably an algorithm beats each; nothing is said of itself."""
+    cells = []
+    for other, theirs in algorithms.items():
+        if name == other:
+            cells.append("")
+        else:
+            cells.append(written(probability_of_improvement(algorithms[name], theirs), 2))
+    return cells
 
 
 def _games(algorithms: Algorithms) -> Listing:
@@ -140,10 +152,7 @@ def intervals_plot(found: dict[str, Estimate], title: str) -> Markup:
             if np.isfinite(one.low):
                 axes.plot([one.low, one.high], [row, row], color=colour, linewidth=6, alpha=0.35)
             axes.plot([one.value], [row], "|", color=colour, markersize=16, markeredgewidth=2.5)
-        axes.set_yticks(range(len(found)), list(found))
-        axes.set_ylim(len(found) - 0.4, -0.6)
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
+        name_rows(axes, list(found), room=0.6)
 
     left = 30 + 8 * max(map(len, found))
     return as_svg(draw, (WIDE[0], 60 + 30 * len(found)), title, left=left)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from markupsafe import Markup
 
-from world_models.figures.plots import INK, WIDE, as_svg, drawable, round_ticks
+from world_models.figures.plots import INK, WIDE, as_svg, drawable, name_rows, round_ticks, spread
 from world_models.figures.wording import number
 from world_models.measures.aggregates import (
     Estimate,
@@ -81,10 +81,9 @@ def samples_of(found: Sequence[Group]) -> tuple[str, list[list[float]]]:
 
     Seeds; where every group is a single run that has played episodes, its episodes.
     """
-    alone = all(len(group.members) == 1 and group.episodes for group in found)
-    return (
-        ("episodes", [g.episodes for g in found]) if alone else ("seeds", [g.scores for g in found])
-    )
+    if all(len(group.members) == 1 and group.episodes for group in found):
+        return "episodes", [group.episodes for group in found]
+    return "seeds", [group.scores for group in found]
 
 
 def _best(
@@ -158,10 +157,7 @@ def _plot(
     def draw(axes: "Axes") -> None:
         for row, (group, scores) in enumerate(zip(found, samples, strict=True)):
             _draw_row(axes, row, np.asarray(scores), colours[group.members[0].label])
-        axes.set_yticks(range(len(found)), [_short(group.label) for group in found])
-        axes.set_ylim(len(found) - 0.4, -0.6)
-        axes.grid(visible=True, axis="x")
-        axes.grid(visible=False, axis="y")
+        name_rows(axes, [_short(group.label) for group in found], room=0.6)
         axes.xaxis.set_major_locator(round_ticks(8))
         axes.set_xlabel(found[0].headline.name)
 
@@ -169,11 +165,8 @@ def _plot(
 
 
 def _draw_row(axes: "Axes", row: int, scores: np.ndarray, colour: str) -> None:
-    # golden ratio: even and the same every time
-    spread = (np.arange(scores.size) * 0.618034) % 1 - 0.5
-    axes.plot(
-        scores, row + 0.3 * spread, "o", color=colour, alpha=0.4, markersize=5.5, markeredgewidth=0
-    )
+    heights = row + 0.3 * spread(scores.size)
+    axes.plot(scores, heights, "o", color=colour, alpha=0.4, markersize=5.5, markeredgewidth=0)
     inner = _of(interquartile_mean, scores.tolist())
     if math.isfinite(inner.low):
         axes.plot([inner.low, inner.high], [row] * 2, color=colour, linewidth=3)

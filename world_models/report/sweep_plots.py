@@ -1,5 +1,6 @@
 """Plots of a sweep: the metric against one swept value, a series for every choice of the others."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -50,18 +51,17 @@ class Chart:
     @property
     def columns(self) -> int:
         """Names side by side in the legend."""
-        return max(
-            1,
-            (PLOT_SIZE[0] - LEFT_MARGIN)
-            // (52 + 7 * max(len(series.name) for series in self.series)),
-        )
+        longest = max(len(series.name) for series in self.series)
+        # a marker and its margins, and a letter of some 7 pixels
+        width = 52 + 7 * longest
+        return max(1, (PLOT_SIZE[0] - LEFT_MARGIN) // width)
 
     @property
     def top(self) -> int:
         """Room above the axes, for the legend."""
-        return (
-            10 + LEGEND_ROW * -(-len(self.series) // self.columns) if len(self.series) > 1 else 10
-        )
+        if len(self.series) < 2:
+            return 10
+        return 10 + LEGEND_ROW * math.ceil(len(self.series) / self.columns)
 
 
 def charts(groups: list[Group]) -> list[Chart]:
@@ -73,7 +73,7 @@ def charts(groups: list[Group]) -> list[Chart]:
 
 def chart(groups: list[Group], key: str) -> Chart:
     """`key` may be empty: then all groups stand at one place."""
-    values = list(dict.fromkeys(group.values.get(key, "all seeds") for group in groups))
+    values = list(dict.fromkeys(_value(group, key) for group in groups))
     numeric = len(values) > 1 and all(map(_is_number, values))
     if numeric:
         values.sort(key=float)
@@ -81,17 +81,20 @@ def chart(groups: list[Group], key: str) -> Chart:
     where = dict(zip(values, places, strict=True))
     series: dict[str, list[tuple[float, Group]]] = {}
     for group in groups:
-        others = [
-            f"{name.rpartition('.')[2]}={value}"
-            for name, value in group.values.items()
-            if name != key
-        ]
-        series.setdefault(", ".join(others), []).append(
-            (where[group.values.get(key, "all seeds")], group)
-        )
-    return Chart(
-        key, groups[0].metric, values, places, numeric, [_series(*item) for item in series.items()]
-    )
+        point = (where[_value(group, key)], group)
+        series.setdefault(_others(group, key), []).append(point)
+    drawn = [_series(name, points) for name, points in series.items()]
+    return Chart(key, groups[0].metric, values, places, numeric, drawn)
+
+
+def _value(group: Group, key: str) -> str:
+    return group.values.get(key, "all seeds")
+
+
+def _others(group: Group, key: str) -> str:
+    """The values of the other swept keys, by which a series is named."""
+    others = {name: value for name, value in group.values.items() if name != key}
+    return ", ".join(f"{name.rpartition('.')[2]}={value}" for name, value in others.items())
 
 
 def _series(name: str, points: list[tuple[float, Group]]) -> Series:
@@ -146,15 +149,14 @@ def _draw_series(
             axes.plot(
                 [place, place], [group.summary.low, group.summary.high], color=colour, linewidth=2.2
             )
-    means, width = [group.summary.mean for group in series.groups], 1.2 if shown.numeric else 0.0
     axes.plot(
         places,
-        means,
+        [group.summary.mean for group in series.groups],
         marker,
         color=colour,
         label=series.name,
         linestyle="-",
-        linewidth=width,
+        linewidth=1.2 if shown.numeric else 0.0,
         markersize=6.5,
     )
 
@@ -180,7 +182,7 @@ def _set_x(axes: "Axes", shown: Chart) -> tuple[float, float]:
         room = 0.06 * (high - low) if shown.numeric else 0.5
         low, high = low - room, high + room
     axes.set_xlim(low, high)
-    every = -(-len(shown.places) // MOST_TICKS)
+    every = math.ceil(len(shown.places) / MOST_TICKS)
     labels = [tick(float(value)) if shown.numeric else _short(value) for value in shown.values]
     axes.set_xticks(shown.places[::every], labels[::every])
     axes.xaxis.set_minor_locator(NullLocator())
