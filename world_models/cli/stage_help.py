@@ -4,14 +4,12 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Iterator
-from enum import Enum
 from typing import Any
-
-from omegaconf import MISSING
 
 from world_models.chains import catalogue
 from world_models.config.compose import Composed, compose_config
 from world_models.config.meanings import Key, keys_of
+from world_models.runs.quotes import as_typed
 
 WIDTH = 100
 INDENT = 44
@@ -54,7 +52,7 @@ def _listed(config: Any, prefix: str) -> str:
 
 def _entry(key: Key) -> str:
     """The lines of a key."""
-    head = f"{key.name}={written(key.value)}"
+    head = f"{key.name}={as_typed(key.value)}"
     lines = textwrap.wrap(f"{key.meaning} ({key.kind})", WIDTH - INDENT, break_on_hyphens=False)
     lines += [line for choice in key.choices.items() for line in _choice(*choice)]
     first = [head.ljust(INDENT) + lines[0]] if len(head) < INDENT else [head, _moved(lines[0])]
@@ -69,14 +67,3 @@ def _choice(name: str, meaning: str) -> Iterator[str]:
 
 def _moved(line: str) -> str:
     return " " * INDENT + line
-
-
-def written(value: Any) -> str:
-    """A value as it is typed."""
-    if isinstance(value, Enum):
-        return value.name
-    if isinstance(value, bool) or value is None:
-        return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, list):
-        return f"[{','.join(map(written, value))}]"
-    return "???" if value == MISSING else str(value)

@@ -70,9 +70,9 @@ def _runs(runs: Sequence[Shown]) -> Section:
         "Runs that differ in their seed alone have one colour.",
         runs,
     )
-    section.legend = legend(colours(runs), told(runs))
-    columns = ["", "run", "differs in", "stage", "seed", "status", "minutes", "score", "verdict"]
     said = told(runs)
+    section.legend = legend(colours(runs), said)
+    columns = ["", "run", "differs in", "stage", "seed", "status", "minutes", "score", "verdict"]
     rows = [_run_cells(run, said[run.label]) for run in runs]
     section.listings.append(Listing("", columns, rows))
     section.headline = (f"{len(runs)}", "runs")

@@ -13,6 +13,7 @@ from world_models.config.yaml_file import read_yaml
 from world_models.report.headline import Headline, headline
 from world_models.runs.past import PastRun
 from world_models.runs.places import led_to
+from world_models.runs.quotes import as_typed
 from world_models.runs.results import AgentScores, read_scores
 
 BEHIND = "upstream."
@@ -121,15 +122,7 @@ def _flat(content: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
         if isinstance(value, dict) and value:
             yield from _flat(value, f"{prefix}{key}.")
         else:
-            yield f"{prefix}{key}", _written(value)
-
-
-def _written(value: Any) -> str:
-    """A value as it is typed."""
-    if isinstance(value, list):
-        return f"[{','.join(map(_written, value))}]"
-    plain = {None: "null", True: "true", False: "false"}
-    return plain[value] if value is None or isinstance(value, bool) else str(value)
+            yield f"{prefix}{key}", as_typed(value)
 
 
 def counts(key: str) -> bool:

@@ -1,11 +1,12 @@
 """Curves of a table's columns, typed rows or all columns of a file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from world_models.figures.plots import Line, Table
+from world_models.runs.rows import as_float
 
 
 def line(
@@ -24,6 +25,12 @@ def finite(rows: Sequence[Any], name: str) -> np.ndarray:
     """The finite numbers of one column."""
     found = values(rows, name)
     return found[np.isfinite(found)]
+
+
+def number_columns(records: Sequence[Mapping[str, str]]) -> Table:
+    """The columns (N,) of a file's rows, float64, NaN where a cell holds no number."""
+    names = list(records[0]) if records else []
+    return {name: np.array([as_float(record[name]) for record in records]) for name in names}
 
 
 def table_line(

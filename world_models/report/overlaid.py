@@ -3,8 +3,6 @@
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from world_models.figures import plots
 from world_models.figures.plots import HALF, WIDE, Line, Table
 from world_models.measures.rows import (
@@ -16,12 +14,13 @@ from world_models.measures.rows import (
 )
 from world_models.measures.search_rows import GenerationRow, SelectionRow
 from world_models.report.contrast import Shown, named, told
+from world_models.report.curves import number_columns
 from world_models.report.modules import report_of
 from world_models.report.page import Section
 from world_models.report.sweep_plots import COLOURS
 from world_models.runs.metrics import read_csv
 from world_models.runs.past import last_begun
-from world_models.runs.rows import as_float, captions
+from world_models.runs.rows import captions
 
 TABLES = {
     "val_metrics.csv": "held out",
@@ -60,10 +59,10 @@ def colours(runs: Sequence[Shown]) -> dict[str, str]:
     return {shown.label: COLOURS[kinds.index(shown.kind) % len(COLOURS)] for shown in runs}
 
 
-def legend(of: Mapping[str, str], said: Mapping[str, str]) -> list[tuple[str, str]]:
+def legend(colour_of: Mapping[str, str], said: Mapping[str, str]) -> list[tuple[str, str]]:
     """The letters of each kind of runs with what is `said` of them, and their colour."""
     found: dict[tuple[str, str], list[str]] = {}
-    for label, colour in of.items():
+    for label, colour in colour_of.items():
         found.setdefault((said[label], colour), []).append(label)
     return [(named(", ".join(labels), told), colour) for (told, colour), labels in found.items()]
 
@@ -74,12 +73,12 @@ def curves_of(stage: str, runs: Sequence[Shown]) -> Section | None:
     title = report.TITLE if report else stage
     section = Section(stage, title, "", runs[0].run.path, "finished", {}, key=f"curves-{stage}")
     folders = {shown.label: _folder(shown, stage) for shown in runs if stage in _stages(shown)}
-    of = {name: colour for name, colour in colours(runs).items() if name in folders}
-    section.legend = legend(of, told(runs))
+    colour_of = {name: colour for name, colour in colours(runs).items() if name in folders}
+    section.legend = legend(colour_of, told(runs))
     for file, where in TABLES.items():
-        tables = {name: table_of(folder / file) for name, folder in folders.items()}
+        tables = {name: number_columns(read_csv(folder / file)) for name, folder in folders.items()}
         for place, column in _columns(tables):
-            _add_plot(section, tables, (place, column), where, of)
+            _add_plot(section, tables, (place, column), where, colour_of)
     section.headline = (f"{len(section.plots)}", "curves")
     return section if section.plots else None
 
@@ -87,14 +86,6 @@ def curves_of(stage: str, runs: Sequence[Shown]) -> Section | None:
 def _folder(shown: Shown, stage: str) -> Path:
     parts = shown.run.parts
     return last_begun(shown.run, [stage]) if parts else shown.run.path
-
-
-def table_of(path: Path) -> Table:
-    """The columns of a CSV file, NaN where a cell holds no number; none where it has no rows."""
-    rows = read_csv(path)
-    return {
-        name: np.array([as_float(row[name]) for row in rows]) for name in (rows[0] if rows else {})
-    }
 
 
 def _columns(tables: dict[str, Table]) -> Iterator[tuple[str, str]]:
@@ -110,12 +101,12 @@ def _add_plot(
     tables: dict[str, Table],
     columns: tuple[str, str],
     where: str,
-    of: Mapping[str, str],
+    colour_of: Mapping[str, str],
 ) -> None:
     place, name = columns
     known = {label: table for label, table in tables.items() if {place, name} <= set(table)}
     lines = [
-        Line(label, of[label], table[place], table[name], where != "training")
+        Line(label, colour_of[label], table[place], table[name], where != "training")
         for label, table in known.items()
     ]
     size = HALF if section.plots else WIDE

@@ -5,14 +5,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
 from markupsafe import Markup
 
 from world_models.figures.plots import HALF, THIRD, WIDE, Table
+from world_models.report.curves import number_columns
 from world_models.report.verdict import Verdict
 from world_models.runs.files import is_own
 from world_models.runs.metrics import read_csv, read_rows
-from world_models.runs.rows import as_float
 
 T = TypeVar("T")
 MIME = {".png": "image/png", ".mp4": "video/mp4"}
@@ -102,9 +101,7 @@ class Section:
 
     def table(self, name: str) -> Table:
         """The number columns of a CSV file; none when it is missing, damaged or empty."""
-        rows = self.records(name)
-        names = [column for column in rows[0] if column] if rows else []
-        return {column: np.array([as_float(row[column]) for row in rows]) for column in names}
+        return number_columns(self.records(name))
 
     def plot(
         self, source: Markup | None, caption: str, size: tuple[int, int] = WIDE, note: str = ""

@@ -52,9 +52,8 @@ class Page:
     # of a run that goes on: seconds after which a browser fetches the page anew
     again: float | None = None
     graph: Markup | None = None  # what was made from what
-    steps: list[tuple[str, str]] = field(
-        default_factory=list
-    )  # what to type next: purpose, command
+    # what to type next: purpose, command
+    steps: list[tuple[str, str]] = field(default_factory=list)
 
 
 def write_report(folder: Path) -> Path:
@@ -98,23 +97,18 @@ def page_of(folder: Path) -> Page:
     run, odd = shown_run(folder)
     manifest = run.manifest
     parts = [] if report_of(run.stage) else run.parts
-    whole = bool(parts)
+    is_chain = bool(parts)
     taken = manifest.get("reused") or {}
-    sections = _parts(folder, parts, taken) if whole else [_part(folder, run.stage)]
+    sections = _parts(folder, parts, taken) if is_chain else [_part(folder, run.stage)]
     _note_odd(sections[0], odd)
-    heads = [
-        section
-        for section in sections
-        if section.headline and (heads_a_chain(section.stage) or not whole)
-    ]
-    hero = heads[-1] if heads else None
+    hero = _hero(sections, is_chain)
     return Page(
-        title=str((manifest.get("env") or {}).get("id", "World model")),
+        title=title_of(manifest),
         experiment=manifest.get("experiment"),
-        kind="World model" if whole else sections[0].title,
+        kind="World model" if is_chain else sections[0].title,
         date=date(str(manifest.get("created", ""))),
         status=run.status,
-        error=manifest.get("error") if whole else None,
+        error=manifest.get("error") if is_chain else None,
         sections=sections,
         hero=hero,
         film=_film(hero) if hero else None,
@@ -124,13 +118,19 @@ def page_of(folder: Path) -> Page:
             *_whole_runs(sections, taken),
         ],
         facts=facts(manifest),
-        versions=[
-            (str(name), str(value)) for name, value in (manifest.get("versions") or {}).items()
-        ],
+        versions=versions_of(manifest),
         configs=_configs(folder, [part.folder for part in parts]),
         graph=graph([folder / part.folder for part in parts] or [folder]),
         steps=next_steps(folder, run.stage, run.status, manifest),
     )
+
+
+def _hero(sections: Sequence[Section], is_chain: bool) -> Section | None:
+    """The section whose headline heads the page; None where none has one that may."""
+    with_headline = [section for section in sections if section.headline]
+    if is_chain:
+        with_headline = [one for one in with_headline if heads_a_chain(one.stage)]
+    return with_headline[-1] if with_headline else None
 
 
 def _parts(folder: Path, parts: Sequence[Part], taken: Mapping[str, Any]) -> list[Section]:
@@ -195,10 +195,7 @@ def _film(hero: Section) -> Figure | None:
 
 def _lineage(section: Section) -> list[tuple[str, str, str, str]]:
     inputs = section.manifest.get("inputs") or []
-    return [
-        (section.title, str(item["kind"]), str(item["path"]), str(item["sha256"])[:12])
-        for item in inputs
-    ]
+    return [lineage_row(section.title, item, item["kind"], item["path"]) for item in inputs]
 
 
 def _whole_runs(
@@ -207,28 +204,47 @@ def _whole_runs(
     """Runs that a chain took as its parts."""
     titles = {section.key: section.title for section in sections}
     return [
-        (titles.get(name, name), "a whole run", str(item["path"]), str(item["sha256"])[:12])
+        lineage_row(titles.get(name, name), item, "a whole run", item["path"])
         for name, item in taken.items()
     ]
 
 
+def lineage_row(
+    stage: str, item: Mapping[str, Any], kind: str, path: str
+) -> tuple[str, str, str, str]:
+    """A row of `Page.lineage`: what was built on the `item` that a manifest records."""
+    return stage, str(kind), str(path), str(item["sha256"])[:12]
+
+
+def title_of(manifest: Mapping[str, Any]) -> str:
+    """The title of a page: the environment of the run."""
+    return str((manifest.get("env") or {}).get("id", "World model"))
+
+
+def versions_of(manifest: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The packages that a run was made with, and their versions."""
+    found = manifest.get("versions") or {}
+    return [(str(name), str(value)) for name, value in found.items()]
+
+
 def facts(manifest: dict[str, Any]) -> list[tuple[str, str]]:
     """How a run was made."""
-    machine, git = manifest.get("machine") or {}, manifest.get("git")
-    commit = (
-        f"{git['commit'][:12]}{' with uncommitted changes' if git.get('dirty') else ''}"
-        if git
-        else "not recorded"
-    )
+    machine = manifest.get("machine") or {}
     cores = f", {machine['cores']} cores" if machine.get("cores") else ""
     return [
         ("Command", " ".join(map(str, manifest.get("command") or []))),
-        ("Source", commit),
+        ("Source", _source(manifest.get("git"))),
         ("Seed", str(manifest.get("seed", "–"))),
         ("Device", f"{manifest.get('device', '–')}, {manifest.get('threads', '–')} threads"),
         ("Processor", f"{machine.get('processor') or 'unknown'}{cores}"),
         ("System", str(machine.get("platform", "–"))),
     ]
+
+
+def _source(git: Mapping[str, Any] | None) -> str:
+    if not git:
+        return "not recorded"
+    return f"{git['commit'][:12]}{' with uncommitted changes' if git.get('dirty') else ''}"
 
 
 def _configs(folder: Path, parts: Sequence[str]) -> list[tuple[str, str]]:

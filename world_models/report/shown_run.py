@@ -6,7 +6,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from world_models.runs.files import read_json
-from world_models.runs.folder import display_path
 from world_models.runs.manifest import RunManifest
 from world_models.runs.parsing import flaws
 from world_models.runs.past import PastRun
@@ -22,9 +21,7 @@ def shown_run(folder: Path) -> tuple[PastRun, list[str]]:
         raise ValueError(f"{run.name} is no run folder: it has no manifest.json")
     content = read_json(folder / "manifest.json")
     if not isinstance(content, dict) or not isinstance(content.get("stage"), str):
-        raise ValueError(
-            f"{display_path(folder)} is no run folder: its manifest.json names no stage"
-        )
+        raise ValueError(f"{run.name} is no run folder: its manifest.json names no stage")
     odd = _odd_fields(content)
     kept = {name: value for name, value in content.items() if name not in odd}
     run.manifest = {"status": "damaged", **kept}

@@ -10,7 +10,17 @@ from world_models.figures.plots import as_png, as_svg
 from world_models.figures.wording import number, plain_console
 from world_models.report.doubt import doubt
 from world_models.report.page import Figure, Listing, Section
-from world_models.report.report import REPORT, Page, date, facts, shown_text, write_page
+from world_models.report.report import (
+    REPORT,
+    Page,
+    date,
+    facts,
+    lineage_row,
+    shown_text,
+    title_of,
+    versions_of,
+    write_page,
+)
 from world_models.report.sweep_plots import LEFT_MARGIN, PLOT_SIZE, Chart, charts, drawer
 from world_models.report.sweep_table import Group, Job, best_of, not_compared
 from world_models.runs.files import replacing
@@ -76,7 +86,7 @@ def _seeds_listing(groups: list[Group]) -> Listing:
     return Listing(
         "Seeds taken together",
         columns,
-        [_group_cells(g) for g in groups],
+        [_group_cells(group) for group in groups],
         groups.index(best) if best else None,
     )
 
@@ -130,9 +140,11 @@ def write_sweep_report(folder: Path, jobs: list[Job], groups: list[Group]) -> Pa
     begun = [job for job in jobs if (job.folder / "manifest.json").is_file()]
     manifest = read_manifest(begun[0].folder) if begun else {}
     section = _section(folder, jobs, groups)
-    command = {"command": [*sweep.program, *sweep.command]}
+    shown = {**manifest, "command": [*sweep.program, *sweep.command]}
+    if "seed" in sweep.swept:
+        shown["seed"] = "swept"
     page = Page(
-        title=str((manifest.get("env") or {}).get("id", "World model")),
+        title=title_of(manifest),
         experiment=None if "experiment" in sweep.swept else manifest.get("experiment"),
         kind=f"Sweep over {' and '.join(sweep.swept) or 'nothing'}",
         date=date(sweep.began),
@@ -143,12 +155,8 @@ def write_sweep_report(folder: Path, jobs: list[Job], groups: list[Group]) -> Pa
         film=None,
         seconds=60 * sum(job.minutes for job in jobs),
         lineage=list(dict.fromkeys(row for job in begun for row in _lineage(job, folder))),
-        facts=facts(
-            {**manifest, **command, **({"seed": "swept"} if "seed" in sweep.swept else {})}
-        ),
-        versions=[
-            (str(name), str(value)) for name, value in (manifest.get("versions") or {}).items()
-        ],
+        facts=facts(shown),
+        versions=versions_of(manifest),
         configs=[("sweep.json", shown_text(folder / "sweep.json"))],
     )
     return write_page(folder / REPORT, page)
@@ -162,12 +170,11 @@ def _section(folder: Path, jobs: list[Job], groups: list[Group]) -> Section:
     best = best_of(groups)
     if best is not None:
         choice = _choice(best)
-        named = f"best {best.metric}{': ' * bool(choice)}{choice}"
+        said = f"best {best.metric}: {choice}" if choice else f"best {best.metric}"
         uncertain = _doubt(groups)
-        section.headline = (
-            number(best.summary.mean),
-            f"{named}. {uncertain}" if uncertain else named,
-        )
+        if uncertain:
+            said = f"{said}. {uncertain}"
+        section.headline = (number(best.summary.mean), said)
     section.notes += _not_ranked(groups)
     for chart in charts(groups):
         section.plots.append(_plot(folder, chart))
@@ -177,17 +184,16 @@ def _section(folder: Path, jobs: list[Job], groups: list[Group]) -> Section:
 
 def _state(states: list[str]) -> str:
     """Of the whole sweep."""
-    if "failed" in states or "running" in states:
-        return "failed" if "failed" in states else "running"
+    for state in ("failed", "running"):
+        if state in states:
+            return state
     return "finished" if set(states) == {"finished"} else "interrupted"
 
 
 def _plot(folder: Path, chart: Chart) -> Figure:
     """The chart for the page; it is also written to plots/."""
-    title, draw = (
-        f"{chart.metric} against {chart.key}" if chart.key else chart.metric,
-        drawer(chart),
-    )
+    title = f"{chart.metric} against {chart.key}" if chart.key else chart.metric
+    draw = drawer(chart)
     path = folder / "plots" / f"{(chart.key or 'seeds').replace('/', '-')}.png"
     path.parent.mkdir(exist_ok=True)
     with replacing(path) as file:
@@ -200,10 +206,8 @@ def _plot(folder: Path, chart: Chart) -> Figure:
 def _lineage(job: Job, folder: Path) -> list[tuple[str, str, str, str]]:
     """What a job was built on, seen from the sweep's folder."""
     manifest = read_manifest(job.folder)
-    entries = [
-        (item, seen_from(led_to(job.folder, item["path"]), folder)) for item in manifest["inputs"]
-    ]
-    return [
-        (manifest["stage"], str(item["kind"]), path, str(item["sha256"])[:12])
-        for item, path in entries
-    ]
+    rows = []
+    for item in manifest["inputs"]:
+        path = seen_from(led_to(job.folder, item["path"]), folder)
+        rows.append(lineage_row(manifest["stage"], item, item["kind"], path))
+    return rows

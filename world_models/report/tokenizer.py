@@ -13,7 +13,8 @@ from world_models.figures.wording import number
 from world_models.measures.codebook import COPY
 from world_models.measures.rows import BaselineRow, StepRow
 from world_models.measures.tokenizer_rows import TokenizerRow
-from world_models.report.curves import finite, line
+from world_models.report.curves import line
+from world_models.report.drawn_frames import DEEDS, decibels, level_line, psnr_facts
 from world_models.report.headline import QUALITY_OF_PICTURES, Headline
 from world_models.report.page import Section
 from world_models.report.training import fill_training
@@ -30,7 +31,6 @@ DRAWN = (
     ("psnr", WIDE, "PCA has as many numbers as a frame has tokens; copy is the frame before"),
     ("psnr_moving", HALF, "Those that differ from the frame before"),
 )
-DEEDS = {"draws held-out frames": "psnr", "draws what moves in them": "psnr_moving"}
 BESIDE = {"PCA": "PCA of as many numbers", "mean image": "the mean image", COPY: "the frame before"}
 LEVELS = {"PCA": ("PCA", ORANGE), "mean image": ("mean", GREY), COPY: ("copy", GREEN)}
 """What the level lines of baselines are called on a plot, and their colours."""
@@ -129,12 +129,12 @@ def _lead_with_psnr(
     best = best_row(val)
     if best is None:
         return
-    beside = ", ".join(f"{row.name} {number(row.psnr, scale=10)}" for row in baselines)
+    beside = ", ".join(f"{row.name} {decibels(row.psnr)}" for row in baselines)
     if math.isinf(best.psnr):
         section.headline = ("exact", f"held-out frames come back without an error; {beside} dB")
     else:
         section.headline = (
-            f"{number(best.psnr, scale=10)} dB",
+            f"{decibels(best.psnr)} dB",
             f"PSNR of held-out frames; {beside}",
         )
 
@@ -143,9 +143,8 @@ def _levels(val: Sequence[TokenizerRow], baselines: Sequence[BaselineRow], name:
     """The baselines as level lines."""
     if not val:
         return []
-    ends = np.array([0.0, finite(val, "step").max(initial=0.0)])
     known = [row for row in baselines if row.name in LEVELS]
-    return [Line(*LEVELS[row.name], ends, np.full(2, getattr(row, name))) for row in known]
+    return [level_line(LEVELS[row.name], val, row, name) for row in known]
 
 
 def _add_quality(section: Section) -> None:
@@ -165,17 +164,10 @@ def _add_quality(section: Section) -> None:
 
 
 def _facts(quality: TokenizerQuality) -> list[tuple[str, str]]:
-    ours, *others = quality.pictures
-    facts = []
-    for key, label in (("psnr", "PSNR"), ("psnr_moving", "PSNR of what moves")):
-        beside = ", ".join(f"{row.name} {_decibels(getattr(row, key))}" for row in others)
-        facts.append((label, f"{_decibels(getattr(ours, key))} dB ({beside})"))
-    facts.append(("Frames that come back exactly", f"{quality.exact:.0%}"))
-    facts.append(("Tokens of a frame", f"{quality.tokens:,}"))
-    facts.append(("Codes in use", f"{quality.used:,} of {quality.vocabulary:,}"))
-    facts.append(("Perplexity of the codes", number(quality.perplexity)))
-    return facts
-
-
-def _decibels(value: float | None) -> str:
-    return number(math.nan if value is None else value, scale=10)
+    return [
+        *psnr_facts(quality.pictures),
+        ("Frames that come back exactly", f"{quality.exact:.0%}"),
+        ("Tokens of a frame", f"{quality.tokens:,}"),
+        ("Codes in use", f"{quality.used:,} of {quality.vocabulary:,}"),
+        ("Perplexity of the codes", number(quality.perplexity)),
+    ]

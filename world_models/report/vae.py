@@ -11,7 +11,8 @@ from world_models.figures.plots import BLUE, GREY, HALF, ORANGE, WIDE, Line
 from world_models.figures.wording import number
 from world_models.measures.rows import BaselineRow, BlobRow, RareVisionRow, VisionRow
 from world_models.report import rare
-from world_models.report.curves import finite, line
+from world_models.report.curves import line
+from world_models.report.drawn_frames import DEEDS, decibels, level_line, psnr_facts
 from world_models.report.headline import QUALITY_OF_PICTURES, Headline
 from world_models.report.page import Listing, Section
 from world_models.report.training import fill_training
@@ -31,7 +32,6 @@ DRAWN = (
     ("psnr", WIDE, "V draws from the mean latent; PCA and mean are the training frames'"),
     ("psnr_moving", HALF, "Those that differ from the frame before"),
 )
-DEEDS = {"draws held-out frames": "psnr", "draws what moves in them": "psnr_moving"}
 BESIDE = {True: "PCA of as many numbers", False: "the mean image"}
 PER_LATENT = "KL per latent, nats"
 RECONSTRUCTIONS = "Frames that were held out, what V draws from their z, and the error"
@@ -142,9 +142,9 @@ def _lead_with_psnr(
 ) -> None:
     best = best_epoch(val)
     if best is not None:
-        beside = [f"{row.name} {_number(row.psnr)}" for row in baselines]
+        beside = [f"{row.name} {decibels(row.psnr)}" for row in baselines]
         what = "; ".join(["PSNR of held-out frames", *filter(None, [", ".join(beside)])])
-        section.headline = (f"{_number(best.psnr)} dB", what)
+        section.headline = (f"{decibels(best.psnr)} dB", what)
 
 
 def _show_reconstructions(section: Section) -> None:
@@ -161,11 +161,8 @@ def _levels(val: Sequence[VisionRow], baselines: Sequence[BaselineRow], name: st
     """The baselines as level lines: PCA, and the mean image, which has no components."""
     if not val:
         return []
-    ends = np.array([0.0, finite(val, "step").max(initial=0.0)])
-    named = {True: ("PCA", ORANGE), False: ("mean image", GREY)}
-    return [
-        Line(*named[row.components > 0], ends, np.full(2, getattr(row, name))) for row in baselines
-    ]
+    styles = {True: ("PCA", ORANGE), False: ("mean image", GREY)}
+    return [level_line(styles[row.components > 0], val, row, name) for row in baselines]
 
 
 def _add_quality(section: Section) -> None:
@@ -190,15 +187,8 @@ def _add_quality(section: Section) -> None:
 
 
 def _facts(quality: Quality) -> list[tuple[str, str]]:
-    ours, *others = _pictures(quality)
-    facts = []
-    for key, label in (("psnr", "PSNR"), ("psnr_moving", "PSNR of what moves")):
-        beside = ", ".join(f"{row.name} {_number(getattr(row, key))}" for row in others)
-        facts.append((label, f"{_number(getattr(ours, key))} dB ({beside})"))
-    facts.append(("Active latents", f"{quality.active} of {quality.latent_size}"))
-    facts.append(("Latents at the floor", f"{quality.at_floor:.0%}"))
-    return facts
-
-
-def _number(value: float | None) -> str:
-    return number(math.nan if value is None else value, scale=10)
+    return [
+        *psnr_facts(quality.pictures),
+        ("Active latents", f"{quality.active} of {quality.latent_size}"),
+        ("Latents at the floor", f"{quality.at_floor:.0%}"),
+    ]

@@ -53,7 +53,9 @@ def verdict(findings: Sequence[Finding]) -> Verdict | None:
     if not findings:
         return None
     outcomes = {finding.good for finding in findings}
-    word = "mixed" if len(outcomes) == 2 else "good" if True in outcomes else "bad"
+    word = "good" if True in outcomes else "bad"
+    if len(outcomes) == 2:
+        word = "mixed"
     ordered = sorted(findings, key=lambda finding: finding.good)
     return Verdict(word, [finding.sentence for finding in ordered])
 

@@ -1,6 +1,8 @@
 """Texts written so that Hydra and OmegaConf take them as they are, and read back."""
 
 import re
+from enum import Enum
+from typing import Any
 
 FILLED_IN = re.compile(r"(?<!\\)(?:\\\\)*\$\{([^}]*)")
 """${...} that is not escaped."""
@@ -27,6 +29,17 @@ def in_quotes(text: str) -> str:
 def _protected(found: re.Match[str]) -> str:
     """Hydra reads backslashes before a quote, and only those, in pairs."""
     return 2 * found[1] + ("\\'" if found[2] else "")
+
+
+def as_typed(value: Any) -> str:
+    """A value of a configuration as it is typed, a list in brackets."""
+    if isinstance(value, Enum):
+        return value.name
+    if isinstance(value, bool) or value is None:
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, list):
+        return f"[{','.join(map(as_typed, value))}]"
+    return str(value)
 
 
 def is_quoted(text: str) -> bool:
