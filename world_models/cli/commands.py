@@ -33,7 +33,7 @@ MULTIRUN = ("-m", "--multirun")
 HELP_FLAGS = ("-h", "--help")
 # what --info can be about
 ABOUT = ("all", "config", "defaults", "defaults-tree", "plugins", "searchpath")
-WORD = "env.trust="
+TRUST = "env.trust="
 COMPLETION = ("-sc", "--shell-completion")
 HYDRA_FLAGS = ("-c", "--cfg", "-p", "--package", "-i", "--info", "--resolve", *COMPLETION)
 
@@ -47,9 +47,9 @@ def dispatch(arguments: list[str]) -> None:
 
 def _dispatch(arguments: list[str]) -> None:
     trust(modules_typed(arguments))
-    arguments = [item for item in arguments if not item.startswith(WORD)]
+    arguments = [item for item in arguments if not item.startswith(TRUST)]
     completes = bool(set(arguments) & set(COMPLETION))
-    register(_schemas_to_complete(arguments) if completes else _schemas_for(arguments))
+    register(_schemas_to_complete() if completes else _schemas_for(arguments))
     typed = [item.partition("=")[2] for item in arguments if item.startswith("resume=")]
     if "" in typed:
         raise ValueError("resume= names no folder: give that of a run or a sweep")
@@ -71,7 +71,7 @@ def modules_typed(arguments: list[str]) -> set[str]:
     """The modules that the user names: by env.trust, or in the id that is typed."""
     found: set[str] = set()
     for key, _, value in (item.partition("=") for item in arguments):
-        if f"{key}=" == WORD:
+        if f"{key}=" == TRUST:
             found.update(value.split(","))
         elif key.lstrip("+") == "env.id":
             found.update(modules_of(plain_value(value)))
@@ -156,7 +156,7 @@ def _schemas_for(arguments: list[str]) -> dict[str, type]:
     return catalogue.schemas(["runs", stage_of(typed[0])])
 
 
-def _schemas_to_complete(arguments: list[str]) -> dict[str, type]:
+def _schemas_to_complete() -> dict[str, type]:
     """That of the stage which stands on the line before the word that the shell completes."""
     if Path(sys.argv[0]).suffix == ".py":
         raise ValueError(

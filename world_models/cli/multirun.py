@@ -97,8 +97,8 @@ def _require_few_jobs(parsed: list[Override]) -> None:
 def _require_different(jobs: list[list[str]]) -> None:
     """One job twice would count as two seeds."""
     for number, job in enumerate(jobs):
-        if job in jobs[:number]:
-            first = jobs.index(job)
+        first = jobs.index(job)
+        if first < number:
             raise ValueError(
                 f"jobs {first} and {number} of the sweep are the same: type each value once"
             )
@@ -201,26 +201,20 @@ def run_job(_: DictConfig, modules: Sequence[str], program: Program) -> None:
     folder, number = Path(info.sweep.dir) / str(info.sweep.subdir), int(info.sweep.subdir)
     if multiprocessing.parent_process() is not None:
         _end_with_parent()
-        multiprocessing.set_start_method(
-            "spawn", force=True
-        )  # joblib's own method is unknown to processes started here
+        # joblib's own method is unknown to processes started here
+        multiprocessing.set_start_method("spawn", force=True)
         set_up_logging(f"[{number}] ")
     sweep = read_sweep(folder.parent)
     share_cores(jobs_at_once(info.launcher, len(sweep.jobs)))
-    overrides = sweep.jobs[number]
-    log.info(
-        "job %d of %d: %s",
-        number,
-        len(sweep.jobs),
-        ", ".join(f"{k}={v}" for k, v in sweep.values(number).items()),
-    )
+    values = ", ".join(f"{key}={value}" for key, value in sweep.values(number).items())
+    log.info("job %d of %d: %s", number, len(sweep.jobs), values)
     base = sweep.base(folder.parent)
     with attempt(folder):
         if (folder / "manifest.json").is_file():
             wait_for_writer(folder)
             launch.resume(folder, [], base)
         else:
-            composed = compose_config(overrides, base)
+            composed = compose_config(sweep.jobs[number], base)
             launch.start_in(folder, composed, launch.prepare(composed, sweep.began))
 
 

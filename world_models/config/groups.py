@@ -9,10 +9,10 @@ from types import ModuleType
 
 GROUPS = ("stage", "env", "experiment")
 CONFIG_FOLDERS = (Path(__file__).parents[1] / "conf", Path(__file__).parents[2] / "conf")
-
-
 OWN_STAGES: dict[str, ModuleType] = {}
 """Stages that other people's code has added, by name: see `add_stage`."""
+RENAMED = {"pixel_seed84": "pixel_gray84"}
+"""Choices of conf/stage that earlier versions knew by another name."""
 
 
 def config_folder() -> Path:
@@ -35,10 +35,6 @@ def no_such_choice(group: str, choice: str) -> str:
     if group == "stage" and choice in RENAMED:
         return f"stage={choice} is now called stage={RENAMED[choice]}: type that"
     return f"{group}={choice} does not exist; choose one of: {', '.join(options(group))}"
-
-
-RENAMED = {"pixel_seed84": "pixel_gray84"}
-"""Choices of conf/stage that earlier versions knew by another name."""
 
 
 def stage_of(choice: str) -> str:

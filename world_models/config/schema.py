@@ -153,7 +153,7 @@ def with_paths(config: Any, change: Callable[[str], str]) -> Any:
     return replace(config, **changes)
 
 
-def with_base(config: "Config", base: Path) -> "Config":
+def with_base(config: Config, base: Path) -> Config:
     """A copy in which relative paths begin at `base`.
 
     Where that is the working folder they stay as they are. So does a name: what is no path of

@@ -17,9 +17,8 @@ from world_models.runs.signals import whole_write
 
 KEPT_FOLDER = "earlier"
 """Beside a file that grows, what it was before, each version named by its SHA-256."""
-
-
 LARGEST_JSON = 1 << 28
+"""Bytes of a file that is read as JSON."""
 TEMPORARY = re.compile(r"\..+\.\d+\.tmp")
 
 

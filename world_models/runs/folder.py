@@ -40,7 +40,7 @@ def new_folder(parent: Path, name: str) -> Path:
                     f"{display_path(path)} cannot be made a run folder: a file of that name, or "
                     "a link to nothing, is in the way"
                 ) from None
-        except (NotADirectoryError, PermissionError, OSError) as error:
+        except OSError as error:
             raise ValueError(
                 f"{display_path(path)} cannot be made: {error.strerror}; "
                 "choose another folder with outputs="

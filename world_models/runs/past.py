@@ -193,7 +193,8 @@ class PastRun:
     def _files_in(self, path: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
         """Recorded files at or below `path`, those of a chain's parts, too."""
         for run in [self, *(PastRun(self.path / part.folder) for part in self.parts)]:
-            for entry in run.manifest.get("inputs", []) if run.is_one else []:
+            entries = run.manifest.get("inputs", []) if run.is_one else []
+            for entry in entries:
                 file = led_to(run.path, entry["path"])
                 if file.is_relative_to(path):
                     yield file, entry
@@ -241,7 +242,8 @@ def top_runs(outputs: Path) -> list[PastRun]:
 
 def time_after(runs: Iterable[PastRun]) -> str:
     """The time now. Where the clock was set back it is that of the latest of these runs."""
-    here, ends = now(), {_last_moment(run): run.name for run in runs}
+    here = now()
+    ends = {_last_moment(run): run.name for run in runs}
     last = latest(here, *ends)
     if last != here:
         log.warning(

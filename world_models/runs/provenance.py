@@ -16,14 +16,8 @@ def provenance() -> dict[str, Any]:
     """Manifest entries: git commit and dirty flag, versions, machine, threads."""
     import torch
 
-    commit = _git("rev-parse", "HEAD")
     return {
-        "git": {
-            "commit": commit.decode().strip(),
-            "dirty": bool(_git("status", "--porcelain", "--untracked-files=no")),
-        }
-        if commit
-        else None,
+        "git": _commit(),
         "versions": versions(),
         "machine": {
             "platform": platform.platform(),
@@ -33,6 +27,15 @@ def provenance() -> dict[str, Any]:
         "threads": torch.get_num_threads(),
         "dtype": str(torch.get_default_dtype()).removeprefix("torch."),
     }
+
+
+def _commit() -> dict[str, Any] | None:
+    """The last commit, and whether the source differs from it; None outside a checkout."""
+    commit = _git("rev-parse", "HEAD")
+    if not commit:
+        return None
+    changes = _git("status", "--porcelain", "--untracked-files=no")
+    return {"commit": commit.decode().strip(), "dirty": bool(changes)}
 
 
 def packages() -> list[str]:

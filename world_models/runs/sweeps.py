@@ -79,7 +79,7 @@ def read_sweep(folder: Path) -> Sweep:
     content = read_json(path)
     if not isinstance(content, dict) or content.get("schema") != SCHEMA:
         raise ValueError(
-            f"{display_path(folder / SWEEP_FILE)} holds no job list that this version can read: "
+            f"{display_path(path)} holds no job list that this version can read: "
             "start the sweep again"
         )
     require(_SweepFields, content, path)

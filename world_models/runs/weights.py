@@ -30,14 +30,14 @@ def model_of(kind: type[M], state: dict[str, Any], place: str | Path, half: bool
     """
     config = state["config"]
     require(_arguments(kind), config, f"{place}, config")
-    long = [key for key, value in config.items() if _length(value) > MOST_LAYERS]
+    for key, value in config.items():
+        if _length(value) > MOST_LAYERS:
+            raise ValueError(f"{place} is damaged: config.{key} has too many entries")
     try:
         with torch.device("meta"):
-            outline = None if long else kind(**config)
+            outline = kind(**config)
     except CANNOT_BE_BUILT as error:
         raise ValueError(f"{place} is damaged: no {kind.__name__} of its config: {error}") from None
-    if outline is None:
-        raise ValueError(f"{place} is damaged: config.{long[0]} has too many entries")
     require_weights(outline, state["model"], place, half)
     model = kind(**config)
     model.load_state_dict(state["model"])
