@@ -139,11 +139,9 @@ def _plain(
 ) -> None:
     torch.set_num_threads(1)
     env = gymnasium.make("CarRacing-v3")
-    vae, cell, controller = (
-        ConvVAE(3, 32).eval(),
-        MDRNNCell(32, 3, 256, 5).eval(),
-        Controller(32, 256, 3).eval(),
-    )
+    vae = ConvVAE(3, 32).eval()
+    cell = MDRNNCell(32, 3, 256, 5).eval()
+    controller = Controller(32, 256, 3).eval()
     controller.linear.weight.zero_()
     controller.linear.bias.copy_(torch.from_numpy(BIAS))
     h, c = cell.get_init_hidden(1)
@@ -205,13 +203,8 @@ def compare(rows: dict[str, Callable[[], float]], repeats: int) -> None:
     for _ in range(repeats):
         for name, measure in rows.items():
             measured[name].append(measure())
-    show(
-        (
-            f"CarRacing-v3, environment steps/s, {CORES} cores, median of {repeats} (each run in "
-            f"brackets)"
-        ),
-        measured,
-    )
+    runs = f"median of {repeats} (each run in brackets)"
+    show(f"CarRacing-v3, environment steps/s, {CORES} cores, {runs}", measured)
 
 
 def rates(found: Models, repeats: int) -> None:
@@ -240,9 +233,7 @@ def on_gymnasium(found: Models, repeats: int) -> None:
 
 
 class Stopwatch:
-    """Seconds spent inside functions, those inside a timed
-    one's callees counted for the callee alone.
-    """
+    """Seconds inside functions; those of a timed function that is called in there are its own."""
 
     def __init__(self) -> None:
         self.seconds: defaultdict[str, float] = defaultdict(float)
@@ -306,14 +297,10 @@ def alternatives(found: Models, repeats: int) -> None:
     frames = np.random.default_rng(0).integers(0, 255, (WIDTH, 64, 64, 3), np.uint8)
     size = world.num_features + 1
     draw = torch.Generator().manual_seed(0)
-    vectors, features = (
-        torch.randn(WIDTH, 3 * size, generator=draw),
-        torch.randn(WIDTH, size - 1, generator=draw),
-    )
-    weights, bias = (
-        vectors[:, : 3 * (size - 1)].view(WIDTH, 3, size - 1).contiguous(),
-        vectors[:, 3 * (size - 1) :],
-    )
+    vectors = torch.randn(WIDTH, 3 * size, generator=draw)
+    features = torch.randn(WIDTH, size - 1, generator=draw)
+    weights = vectors[:, : 3 * (size - 1)].view(WIDTH, 3, size - 1).contiguous()
+    bias = vectors[:, 3 * (size - 1) :]
 
     def in_bfloat16() -> torch.Tensor:
         with torch.autocast("cpu", torch.bfloat16):

@@ -57,9 +57,7 @@ def longest_gap(rewards: np.ndarray) -> tuple[int, int]:
 def known(
     agent: Agent, episode: dict[str, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """V's pictures (T, H, W, C), their squared errors (T,) in [0, 1],
-    and M's nats for each next z (T-1,).
-    """
+    """V's pictures (T, H, W, C), their squared errors (T,), and M's nats for each next z (T-1,)."""
     world, frames = agent.world, episode["frames"]
     latents = world.encode(frames)
     seen = world.decode(latents)
@@ -101,16 +99,12 @@ def main() -> None:
             total = float(episode["rewards"].sum())
             print(
                 f"{total:6.0f} {len(errors):7} {first:10} ..{after:5} {quality[0]:16.1f} "
-                f"{quality[1]:5.1f} "
-                f"{surprise[0]:11.1f} {surprise[1]:5.1f}",
+                f"{quality[1]:5.1f} {surprise[0]:11.1f} {surprise[1]:5.1f}",
                 flush=True,
             )
             if place < options.tracks:
-                shown = (
-                    np.linspace(max(0, first - 10), min(after + 10, len(errors)) - 1, TILES)
-                    .round()
-                    .astype(int)
-                )
+                begin, end = max(0, first - 10), min(after + 10, len(errors))
+                shown = np.linspace(begin, end - 1, TILES).round().astype(int)
                 rows |= {f"{total:.0f}": episode["frames"][shown], "V" + " " * place: seen[shown]}
     save_png(options.picture, labelled_rows(rows))
 

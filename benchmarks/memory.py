@@ -72,9 +72,7 @@ def noise_episode(seed: int, env: EnvSpec, noise: np.ndarray) -> Episode:
 def peak_private_memory(
     program: list[str], outputs: Path, arguments: list[str]
 ) -> tuple[float, float]:
-    """MB of RssAnon at its largest while the stage runs:
-    until its training ended (timing.csv appeared), and after it.
-    """
+    """MB of RssAnon at its largest until training ended (timing.csv appeared), and after it."""
     process = subprocess.Popen(
         [sys.executable, "-m", *program, *arguments, *ENV, f"outputs={outputs}", "verbosity=quiet"]
     )
@@ -110,15 +108,12 @@ def measure(folder: Path, rollout: Path, steps: int, stages: list[str]) -> list[
 
 def require_space(frames: int, runs: int) -> None:
     """End with one sentence where the largest store and its latents would not fit on the disk."""
-    needed, free = (
-        frames * (FRAME_BYTES + runs * 2 * 32 * 4) * 1.05,
-        shutil.disk_usage(tempfile.gettempdir()).free,
-    )
+    needed = frames * (FRAME_BYTES + runs * 2 * 32 * 4) * 1.05
+    free = shutil.disk_usage(tempfile.gettempdir()).free
     if free < needed:
         raise SystemExit(
             f"error: {frames:,} frames need {needed / 1e9:.1f} GB and {tempfile.gettempdir()} has "
-            f"{free / 1e9:.1f} GB: "
-            "name a larger disk with TMPDIR, or fewer --frames"
+            f"{free / 1e9:.1f} GB: name a larger disk with TMPDIR, or fewer --frames"
         )
 
 

@@ -36,6 +36,8 @@ ROOMS = {
     "losses": (885, 8, "purple", "what models minimise"),
 }
 """Package or module -> middle of its box, row, colour, words."""
+UNDRAWN = {"trained", "conf"}
+"""Folders of files that hold no code."""
 
 STYLE = """
 .back { fill: #ffffff }
@@ -71,10 +73,6 @@ def imports() -> set[tuple[str, str]]:
         return graph.direct_import_exists(importer=names[0], imported=names[1], as_packages=True)
 
     return {pair for pair in permutations(ROOMS, 2) if imported(*pair)}
-
-
-UNDRAWN = {"trained", "conf"}
-"""Folders of files that hold no code."""
 
 
 def shortest(edges: set[tuple[str, str]]) -> list[tuple[str, str]]:

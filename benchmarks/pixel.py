@@ -11,7 +11,6 @@ windows rolled on for 8 frames. Contents are compared first.
 
 import argparse
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -20,7 +19,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from benchmarks.precut import PrecutWindows, write_windows
-from benchmarks.table import Rates, show
+from benchmarks.table import Rates, in_turns, show
 from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
 from world_models.config.schema import register, resolve_precisions
@@ -56,21 +55,6 @@ def collect(folder: Path, episodes: int) -> EpisodeStore:
     return EpisodeStore.open(next(folder.glob("outputs/*/*/*/episodes")))
 
 
-def in_turns(makers: dict[str, Callable[[], object]], rounds: int, items: int) -> Rates:
-    """Items per second of each, BATCHES calls at a time;
-    the first round warms up and does not count.
-    """
-    rates: Rates = {name: [] for name in makers}
-    for number in range(rounds + 1):
-        for name, make in makers.items():
-            began = time.perf_counter()
-            for _ in range(BATCHES):
-                make()
-            if number:
-                rates[name].append(BATCHES * items / (time.perf_counter() - began))
-    return rates
-
-
 def compare_contents(store: EpisodeStore, folder: Path) -> None:
     """Both readers give the same pixels for the same windows."""
     ours, theirs = SequenceDataset(store, "train", LENGTH - 1), PrecutWindows(folder)
@@ -103,7 +87,7 @@ def loading(store: EpisodeStore, folder: Path, cfg: PixelConfig, rounds: int) ->
         where = f"{workers} worker processes" if workers else "this process"
         name = f"pre-cut windows, sample by sample, {where}"
         makers[name] = lambda theirs=theirs: next(theirs)  # type: ignore[misc]
-    return in_turns(makers, rounds, SIZE)
+    return in_turns(makers, rounds, SIZE, BATCHES)
 
 
 def endless(batches: DataLoader[tuple[torch.Tensor, torch.Tensor]]) -> Iterator[object]:
@@ -143,7 +127,7 @@ def training(
     makers: dict[str, Callable[[], object]] = {"ours: from the store": lambda: step(next(windows))}
     makers["ceiling: one batch in memory"] = lambda: step(ready)
     makers["reading alone"] = lambda: next(windows)
-    return in_turns(makers, rounds, size)
+    return in_turns(makers, rounds, size, BATCHES)
 
 
 def main() -> None:
@@ -175,9 +159,8 @@ def main() -> None:
         gathered = SIZE / float(np.median(next(iter(rates.values()))))
         print(
             f"{SIZE} windows of {LENGTH} frames are gathered in {gathered * 1e3:.0f} ms; a step of "
-            f"training, rolled on for "
-            f"{unroll}, takes {step * 1e3:.0f} ms on {cfg.data.batch_size} predicted frames: "
-            f"{gathered / step:.1%} of it"
+            f"training, rolled on for {unroll}, takes {step * 1e3:.0f} ms on "
+            f"{cfg.data.batch_size} predicted frames: {gathered / step:.1%} of it"
         )
         ours = store.num_frames("train") * 64 * 64 * 3
         print(

@@ -21,7 +21,7 @@ from unittest import mock
 import torch
 
 from benchmarks.browser import tab
-from benchmarks.started import program, screen
+from benchmarks.started import address_of, program, screen
 from world_models.agents.agent import load_agent
 from world_models.agents.trained import find_agent
 from world_models.envs.config import Backend
@@ -91,16 +91,13 @@ def of_window(mode: Mode, seconds: float) -> float:
 def of_page(mode: Mode, seconds: float) -> float:
     """Of a page, as it draws them."""
     served = ["stage=play", "agent=car_racing", "stage.ui=web", "stage.port=0", *mode.keys]
-    with program(*served, f"stage.fps={FAST}") as playing:
-        assert playing.stderr is not None
-        opened = next(line for line in playing.stderr if "open http" in line)
-        with tab(opened.split("open ")[1].split()[0]) as page:
-            page.until("document.querySelectorAll('figure').length > 3")
-            page.evaluate(f"{COUNTED}(link.moment); 0")
-            time.sleep(1)
-            before, began = page.evaluate("window.shown"), time.perf_counter()
-            time.sleep(seconds)
-            return (page.evaluate("window.shown") - before) / (time.perf_counter() - began)
+    with program(*served, f"stage.fps={FAST}") as playing, tab(address_of(playing)) as page:
+        page.until("document.querySelectorAll('figure').length > 3")
+        page.evaluate(f"{COUNTED}(link.moment); 0")
+        time.sleep(1)
+        before, began = page.evaluate("window.shown"), time.perf_counter()
+        time.sleep(seconds)
+        return (page.evaluate("window.shown") - before) / (time.perf_counter() - began)
 
 
 def of_export(file: Path) -> float:

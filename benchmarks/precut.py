@@ -16,9 +16,7 @@ from world_models.data.store import EpisodeStore
 
 
 def write_windows(store: EpisodeStore, folder: Path, length: int, per_shard: int = 5000) -> int:
-    """Write shard_*_{frames,actions}.npy of the training episodes' windows;
-    returns the bytes of all frames.
-    """
+    """Write shard_*_{frames,actions}.npy of the training windows; returns the frames' bytes."""
     folder.mkdir(parents=True)
     frames, actions, total = [], [], 0
     cut = [

@@ -11,7 +11,6 @@ depend on them. Variants take turns; medians of the rounds.
 """
 
 import argparse
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
@@ -20,7 +19,7 @@ import torch
 from torch import Tensor
 from torch.profiler import ProfilerActivity, profile
 
-from benchmarks.table import Rates, show
+from benchmarks.table import Rates, in_turns, show
 from world_models.losses import token_world_loss
 from world_models.models.draws import StreamDraws
 from world_models.models.token_choice import draw_tokens
@@ -72,20 +71,6 @@ SIZES = {
     64: Size(64, 512, 256, 4, 5, 10, 8),
 }
 """By tokens a frame; the batch of the largest is smaller than the published one of 64."""
-
-
-def in_turns(makers: dict[str, Callable[[], object]], rounds: int, items: int) -> Rates:
-    """Items per second of each; a round before them warms up."""
-    rates: Rates = {name: [] for name in makers}
-    for number in range(rounds + 1):
-        for name, make in makers.items():
-            began = time.perf_counter()
-            make()
-            if torch.cuda.is_available():
-                torch.cuda.synchronize()
-            if number:
-                rates[name].append(items / (time.perf_counter() - began))
-    return rates
 
 
 def imagining(size: Size, rows: int, device: str, frames: int, rounds: int) -> Rates:

@@ -19,7 +19,7 @@ import numpy as np
 from PIL import ImageGrab
 
 from benchmarks.browser import Tab, tab
-from benchmarks.started import program, screen
+from benchmarks.started import address_of, program, screen
 from world_models.agents.agent import load_agent
 from world_models.agents.trained import find_agent
 from world_models.envs.config import Backend
@@ -65,27 +65,24 @@ def show_window(path: Path, arguments: list[str], keys: tuple[str, ...]) -> None
 
 def show_page_of_session(folder: Path) -> None:
     """The page of a session: game and dream, at both widths, in light and dark; sliders; loss."""
-    with program(*AGENT, "stage.ui=web", "stage.port=0") as served:
-        assert served.stderr is not None
-        opened = next(line for line in served.stderr if "open http" in line)
-        with tab(opened.split("open ")[1].split()[0]) as page:
-            page.until(LIVE)
-            for place in ("game", "dream"):
-                click(page, f"[value={place}]")
-                if place == "dream":
-                    click(page, "#ghost")
-                time.sleep(LONG_ENOUGH)
-                show_sizes(page, folder, f"web_{place}")
-            page.resize(*SIZES["desktop"][:2])
-            click(page, "#knows summary")
-            slide = "(it => { it.value = 3; it.oninput(); })"
-            page.evaluate(f"{slide}(document.querySelector('#latents input'))")
-            time.sleep(2)
-            page.screenshot(folder / "web_sliders.png", whole=True)
-            click(page, "#knows summary")
-            served.terminate()
-            page.until("!document.getElementById('lost').hidden")
-            page.screenshot(folder / "web_lost.png")
+    with program(*AGENT, "stage.ui=web", "stage.port=0") as served, tab(address_of(served)) as page:
+        page.until(LIVE)
+        for place in ("game", "dream"):
+            click(page, f"[value={place}]")
+            if place == "dream":
+                click(page, "#ghost")
+            time.sleep(LONG_ENOUGH)
+            show_sizes(page, folder, f"web_{place}")
+        page.resize(*SIZES["desktop"][:2])
+        click(page, "#knows summary")
+        slide = "(it => { it.value = 3; it.oninput(); })"
+        page.evaluate(f"{slide}(document.querySelector('#latents input'))")
+        time.sleep(2)
+        page.screenshot(folder / "web_sliders.png", whole=True)
+        click(page, "#knows summary")
+        served.terminate()
+        page.until("!document.getElementById('lost').hidden")
+        page.screenshot(folder / "web_lost.png")
 
 
 def click(page: Tab, selector: str) -> None:

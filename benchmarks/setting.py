@@ -1,6 +1,4 @@
-"""What the training benchmark measures on: episodes of CarRacing, the same as .npz files,
-and a V.
-"""
+"""What the training benchmark measures on: episodes, the same as .npz files, and a V."""
 
 import argparse
 from dataclasses import dataclass
@@ -27,9 +25,7 @@ from world_models.stages.vae.learning import build
 
 @dataclass
 class Setting:
-    """`folder` holds npz/ and npz_compressed/; V has its initial weights,
-    for speed does not depend on them.
-    """
+    """`folder` holds npz/ and npz_compressed/; V is untrained: speed does not depend on weights."""
 
     folder: Path
     run: Run  # where V's checkpoint lies and its latents will

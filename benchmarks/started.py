@@ -20,6 +20,13 @@ def program(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[st
         started.terminate()
 
 
+def address_of(served: subprocess.Popen[str]) -> str:
+    """Where a program with stage.ui=web can be opened, once it says so."""
+    assert served.stderr is not None
+    opened = next(line for line in served.stderr if "open http" in line)
+    return opened.split("open ")[1].split()[0]
+
+
 @contextmanager
 def screen() -> Iterator[str]:
     """A display that nobody sees."""

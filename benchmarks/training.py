@@ -202,9 +202,7 @@ def _encoded(
 
 
 def encode(setting: Setting) -> Rates:
-    """Frames per second of the latents pass, and of the
-    encoder on batches that are ready in memory.
-    """
+    """Frames per second of the latents pass, and of the encoder on batches ready in memory."""
     count, folder = sum(row.length + 1 for row in setting.store.rows), setting.run.path / "latents"
     frames = torch.from_numpy(np.array(setting.store.arrays(0).frames[: 8 * 256]))
     ready = to_float(frames, setting.device)

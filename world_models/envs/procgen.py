@@ -148,7 +148,8 @@ def checked_kwargs(game: str, kwargs: dict[str, Any]) -> dict[str, Any]:
     """`kwargs` completed by the defaults; ValueError for what Procgen would abort on."""
     unknown = sorted(set(kwargs) - set(DEFAULT_KWARGS))
     if unknown:
-        raise ValueError(f"Procgen takes {', '.join(DEFAULT_KWARGS)}, not {', '.join(unknown)}")
+        known = ", ".join(f"env.{key}" for key in DEFAULT_KWARGS)
+        raise ValueError(f"Procgen takes {known}, not env.kwargs.{unknown[0]}")
     kwargs = {**DEFAULT_KWARGS, **kwargs}
     mode = kwargs["distribution_mode"]
     start = kwargs["start_level"]
@@ -160,7 +161,8 @@ def checked_kwargs(game: str, kwargs: dict[str, Any]) -> dict[str, Any]:
         )
     if game not in GAMES_OF_MODE.get(mode, [game]):
         raise ValueError(
-            f"{game} has no distribution_mode {mode}: {', '.join(GAMES_OF_MODE[mode])} have"
+            f"env.game={game} has no env.distribution_mode={mode}: "
+            f"{', '.join(GAMES_OF_MODE[mode])} have it"
         )
     if start < 0 or count < 0 or start + count >= NUM_LEVELS:
         raise ValueError(
