@@ -94,7 +94,10 @@ def test_unsupported_action_spaces_are_refused(space: gymnasium.Space) -> None:
     [
         ({"num_levels": -1}, "num_levels=-1"),
         ({"num_levels": 2, "start_level": 2**31 - 3}, "start_level"),
-        ({"distribution_mode": DistributionMode.memory}, "coinrun has no distribution_mode memory"),
+        (
+            {"distribution_mode": DistributionMode.memory},
+            "coinrun has no env.distribution_mode=memory",
+        ),
         ({"id": "Acrobot-v1"}, "does not go with env.game, env.num_levels"),
     ],
 )

@@ -160,7 +160,7 @@ def test_time_limits_are_the_ones_inside_the_games(game: str) -> None:
 def test_games_without_a_mode_refuse_it() -> None:
     for mode, games in procgen.GAMES_OF_MODE.items():
         other = next(game for game in Game.__members__ if game not in games)
-        with pytest.raises(ValueError, match=f"{other} has no distribution_mode {mode}"):
+        with pytest.raises(ValueError, match=f"{other} has no env.distribution_mode={mode}"):
             checked_kwargs(other, {"distribution_mode": mode})
         kwargs = checked_kwargs(games[0], {"distribution_mode": mode})
         assert make_gym3(games[0], **kwargs).observe()[1]["rgb"].any()
