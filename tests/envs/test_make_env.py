@@ -66,7 +66,7 @@ def spec_of(**values: Any) -> EnvSpec:
         ({"id": "CarRacing-v3", "crop": Crop(top=60, bottom=40)}, "leaves nothing"),
         ({"id": "CarRacing-v3", "squash": [Squash.affine]}, "env.squash has 1"),
         ({"id": "WorldModels/Procgen-chess-v0"}, "no Procgen game"),
-        ({"id": "WorldModels/Procgen-maze-v0", "kwargs": {"levels": 3}}, "not levels"),
+        ({"id": "WorldModels/Procgen-maze-v0", "kwargs": {"levels": 3}}, "not env.kwargs.levels"),
         ({"id": "WorldModels/Procgen-maze-v0", "crop": Crop(left=64)}, "leaves nothing"),
     ],
 )
