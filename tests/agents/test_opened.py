@@ -73,7 +73,7 @@ def test_a_run_without_an_agent_has_a_world(
     with caplog.at_level(logging.WARNING):
         seen, _ = run.dream(2).reset(seed=1)
     assert seen.shape == run.real(2).reset(seed=1)[0].shape
-    with pytest.raises(ValueError, match="finish its controller stage"):
+    with pytest.raises(ValueError, match="finish or resume the stage that makes one"):
         _ = run.agent
     with pytest.raises(ValueError, match="only pixel, mdrnn, token_world and rem runs dream"):
         _ = world_models.load(finished / "vae").world
