@@ -4,9 +4,9 @@ Its latents are a small picture with a spread near 1.
 """
 
 import logging
+from collections import defaultdict
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Any
 
 import numpy as np
 import torch
@@ -143,7 +143,9 @@ def execute(cfg: AutoencoderConfig, run: Run) -> None:
     watched = ObservationDataset(store, watched_split(store, "frames"))
     held_out = hold_out(cfg, run, train, watched)
     per_epoch = max(1, len(train) // cfg.data.batch_size)
-    steps = min(cfg.num_epochs * per_epoch, cfg.max_steps or cfg.num_epochs * per_epoch)
+    steps = cfg.num_epochs * per_epoch
+    if cfg.max_steps is not None:
+        steps = min(steps, cfg.max_steps)
     training = build(cfg, run, steps)
     metrics = run.metrics(training.resume(run))
     judge_now = Every(cfg.val_every_steps, last=steps)
@@ -155,11 +157,12 @@ def execute(cfg: AutoencoderConfig, run: Run) -> None:
             training.epoch = training.step // per_epoch
             training.update(loss, {"loss": loss, **terms}, metrics, cfg.grad_clip)
             bar.advance(1, len(frames), f"epoch {training.epoch + 1}")
-            if judge_now(training.step):
+            judged = judge_now(training.step)
+            if judged:
                 validate(cfg, run, training, held_out, metrics)
-            if judge_now(training.step) or save_now(training.step):
+            if judged or save_now(training.step):
                 training.save(run, metrics)
-            if judge_now(training.step):
+            if judged:
                 training.start_clock()
 
 
@@ -170,13 +173,12 @@ def hold_out(
     chosen = np.unique(evenly_spaced(len(judged), min(cfg.val_frames, len(judged))))
     frames = judged.__getitems__(chosen)
     mean = (mean_picture(Sample(train, run.seed)) * 255).round().byte()
-    errors = (
-        cfg.view(part, "cpu") - cfg.view(mean[None], "cpu") for part in frames.split(FRAMES_AT_ONCE)
-    )
-    return HeldOutFrames(
-        frames,
-        sum(float(error.square().flatten(1).mean(1).sum()) for error in errors) / len(frames),
-    )
+    seen_mean = cfg.view(mean[None], "cpu")
+    total = 0.0
+    for part in frames.split(FRAMES_AT_ONCE):
+        squares = (cfg.view(part, "cpu") - seen_mean).square()
+        total += float(squares.flatten(1).mean(1).sum())
+    return HeldOutFrames(frames, total / len(frames))
 
 
 def build(cfg: AutoencoderConfig, run: Run, steps: int) -> Training[ConvAutoencoder]:
@@ -216,22 +218,9 @@ def validate(
     """Judge the model on the held-out frames: a row, a picture; keep the best."""
     training.write_window(metrics)
     training.write_timing(metrics)
-    model, sums, latents = training.model.eval(), dict[str, float](), []
-    parts = held_out.frames.split(FRAMES_AT_ONCE)
-    for frames in tracked("validate the autoencoder", parts, len(parts), "batches"):
-        _, terms, found = loss_terms(cfg, run.device, model, frames)
-        x, recon = found["x"], found["recon"]
-        values: dict[str, Any] = {
-            "recon_loss": terms["recon_loss"],
-            "mse": (recon - x).square().mean(),
-        }
-        values["ssim"] = similarity(recon[:, None], x[:, None]).mean()
-        latents.append(found["z"])
-        values["latent_mean_norm"] = found["z"].flatten(2).mean(2).norm(dim=1).mean()
-        for name, value in values.items():
-            sums[name] = sums.get(name, 0.0) + float(value) * len(frames)
-    means = {name: value / len(held_out.frames) for name, value in sums.items()}
-    row = _row(cfg, training.step, means, torch.cat(latents), held_out)
+    model = training.model.eval()
+    means, latents = _judged(cfg, run.device, model, held_out.frames)
+    row = _row(cfg, training.step, means, latents, held_out)
     metrics.write("val_metrics", row)
     log.info(
         "step %d: PSNR %.2f dB (mean image %.2f), SSIM %.3f, variance of the latents %.3f",
@@ -247,6 +236,28 @@ def validate(
     if training.stopper.update(row.val_loss):
         validation = {name: value for name, value in cells(row).items() if name.startswith("val_")}
         training.save_best(run, validation)
+
+
+def _judged(
+    cfg: AutoencoderConfig, device: Device, model: ConvAutoencoder, frames: torch.Tensor
+) -> tuple[dict[str, float], torch.Tensor]:
+    """Means over all frames (N, H, W, C), by name, and all latents (N, L, h, w)."""
+    sums: defaultdict[str, float] = defaultdict(float)
+    latents = []
+    parts = frames.split(FRAMES_AT_ONCE)
+    for part in tracked("validate the autoencoder", parts, len(parts), "batches"):
+        _, terms, found = loss_terms(cfg, device, model, part)
+        x, recon, z = found["x"], found["recon"], found["z"]
+        values = {
+            "recon_loss": terms["recon_loss"],
+            "mse": (recon - x).square().mean(),
+            "ssim": similarity(recon[:, None], x[:, None]).mean(),
+            "latent_mean_norm": z.flatten(2).mean(2).norm(dim=1).mean(),
+        }
+        for name, value in values.items():
+            sums[name] += float(value) * len(part)
+        latents.append(z)
+    return {name: value / len(frames) for name, value in sums.items()}, torch.cat(latents)
 
 
 def _row(

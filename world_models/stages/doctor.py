@@ -83,6 +83,7 @@ PROGRAMS = {
 
 ENOUGH_MEMORY = 2 * 10**9
 ENOUGH_DISK = 5 * 10**9
+"""Bytes; with less free there is something to mend."""
 
 
 class State(Enum):

@@ -32,12 +32,12 @@ from world_models.stages.controller.config import (
 )
 from world_models.stages.controller.opening import open_search, open_world
 from world_models.stages.controller.players import (
-    Sleepers,
+    AnyDreamers,
+    dreamers_of,
     open_workers,
     players_of,
     samples_of_next,
     selection_of,
-    sleeping,
 )
 from world_models.stages.controller.telling import log_plan, search_row, timing_row, write_reference
 from world_models.worlds.latent import WorldModel
@@ -53,7 +53,7 @@ def execute(cfg: ControllerConfig, run: Run) -> None:
     search = open_search(cfg, run, world, stored)
     metrics = run.metrics(None if stored is None else dict(stored["csv_offsets"]))
     write_reference(run, search, metrics)
-    dreamers = sleeping(cfg, run) if cfg.world is SearchedIn.dream else None
+    dreamers = dreamers_of(cfg, run) if cfg.world is SearchedIn.dream else None
     layout = layout_for(run, -1, cfg.num_envs)
     with (
         open_workers(cfg, run, models, layout) as pool,
@@ -70,7 +70,7 @@ def evolve(
     run: Run,
     search: Search,
     team: Team,
-    dreamers: Sleepers | None,
+    dreamers: AnyDreamers | None,
     bar: ProgressBar,
 ) -> None:
     """Ask, play, tell until the budget is used up; now and then test, and save each time."""

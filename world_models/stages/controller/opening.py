@@ -42,16 +42,17 @@ def open_search(
 
     With `start_from` it begins after the last generation of that run, as it is now.
     """
-    theirs = adopted(cfg, run, world) if stored is None and cfg.start_from is not None else None
-    if stored is not None:
-        ancestors = stored["segments"][:-1]
-    else:
-        ancestors = [] if theirs is None else theirs["segments"]
-    begun = stored if stored is not None else theirs
+    ancestors: list[dict[str, Any]] = []
     if stored is not None:
         require_same_search(cfg, world, stored, run.last)
+        start, ancestors = stored["start"].numpy(), stored["segments"][:-1]
+    elif cfg.start_from is not None:
+        theirs = adopted(cfg, run, world)
+        start, ancestors = theirs["start"].numpy(), theirs["segments"]
+    else:
+        start = start_of(cfg, run, world)
     evolution = Evolution(
-        start_of(cfg, run, world) if begun is None else begun["start"].numpy(),
+        start,
         pop_size=cfg.pop_size,
         sigma0=cfg.sigma0,
         diagonal=cfg.diagonal,

@@ -25,10 +25,11 @@ from world_models.search.team import Players, Team, play_candidates
 from world_models.stages.controller.config import ControllerConfig
 from world_models.worlds.latent import load_world_model
 
-Sleepers = Dreamers | FrameDreamers
+AnyDreamers = Dreamers | FrameDreamers
+"""Candidates that play in a dream, of M or of a pixel model."""
 
 
-def sleeping(cfg: ControllerConfig, run: Run) -> Sleepers:
+def dreamers_of(cfg: ControllerConfig, run: Run) -> AnyDreamers:
     """Candidates that play in a dream: of the upstream M, or of the pixel model that is named."""
     run.pin_input("episodes", run.feeder.input("episodes"))
     device, inputs = run.device.value, cfg.controller_inputs
@@ -53,7 +54,7 @@ def open_workers(cfg: ControllerConfig, run: Run, models: Models, layout: Worker
 
 
 def players_of(
-    cfg: ControllerConfig, team: Team, dreamers: Sleepers | None, bar: ProgressBar
+    cfg: ControllerConfig, team: Team, dreamers: AnyDreamers | None, bar: ProgressBar
 ) -> Players:
     """Who plays candidates: workers in the real environment, or all at once in a dream."""
 
@@ -66,7 +67,7 @@ def players_of(
 
 
 def selection_of(
-    cfg: ControllerConfig, run: Run, team: Team, dreamers: Sleepers | None
+    cfg: ControllerConfig, run: Run, team: Team, dreamers: AnyDreamers | None
 ) -> Selection:
     """What chooses the agent: always the real environment, beside the dream where there is one."""
     real = (replace(team, hanging=Counter()), cfg.selection_episodes)

@@ -18,12 +18,7 @@ from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow
 from world_models.runs.run import Run
 from world_models.runs.seeding import Purpose, fixed_seeds
-from world_models.search.fitness import (
-    Block,
-    Models,
-    build_player,
-    single_blocks,
-)
+from world_models.search.fitness import Block, Models, build_player, single_blocks
 from world_models.search.layout import WorkerLayout, layout_for
 from world_models.stages.evaluate.config import EvaluateConfig, resolve
 from world_models.stages.evaluate.films import film
@@ -37,12 +32,14 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
 
     They show the agent's best, median and worst episode, or what a pixel model predicts.
     """
-    path = run.agent
-    if path is None:
-        if run.feeder.stage == "pixel":
-            evaluate_pixels(cfg, run)
-            return
-        path = run.feeder.path / "agent.pt"
+    if run.agent is None and run.feeder.stage == "pixel":
+        evaluate_pixels(cfg, run)
+    else:
+        evaluate_agent(cfg, run, run.agent or run.feeder.path / "agent.pt")
+
+
+def evaluate_agent(cfg: EvaluateConfig, run: Run, path: Path) -> None:
+    """Play the agent of a file, planning too where that is asked for, and the random policy."""
     run.add_input("agent", path)
     agent = load_player(path, cfg.which.value, run.device.value)
     seeds = fixed_seeds(Purpose.final_test, cfg.episodes)

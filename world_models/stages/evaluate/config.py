@@ -72,23 +72,26 @@ def resolve(cfg: EvaluateConfig, setting: Setting) -> EvaluateConfig:
         raise ValueError(
             "stage.source is of no use: it is for a pixel model, and here an agent plays"
         )
-    spec = setting.env
     path = part_folder(Path(cfg.source).absolute(), "rollout")
-    store = EpisodeStore.open(path / "episodes")
+    require_judgeable(EpisodeStore.open(path / "episodes"), cfg.source, setting.env)
+    return replace(cfg, source=str(path))
+
+
+def require_judgeable(store: EpisodeStore, source: str, spec: EnvSpec) -> None:
+    """A store without held-out episodes, or of another environment, is a ValueError."""
     if not store.episodes("validation"):
         raise ValueError(
-            f"stage.source={cfg.source} has no validation episodes: "
+            f"stage.source={source} has no validation episodes: "
             "collect some with stage.val_fraction"
         )
     theirs, ours = _shown(store.env), _shown(spec)
     differing = [name for name in ours if theirs.get(name) != ours[name]]
     if differing:
+        name = differing[0]
         raise ValueError(
-            f"stage.source={cfg.source} holds episodes of another environment than the model's, "
-            f"{spec.id}: "
-            f"{differing[0]} is {theirs.get(differing[0])} and not {ours[differing[0]]}"
+            f"stage.source={source} holds episodes of another environment than the model's, "
+            f"{spec.id}: {name} is {theirs.get(name)} and not {ours[name]}"
         )
-    return replace(cfg, source=str(path))
 
 
 def require_planner(setting: Setting) -> None:

@@ -16,7 +16,8 @@ from world_models.runs.run import Run
 from world_models.runs.training import Training
 from world_models.stages.mdrnn.config import Latents, MDRNNConfig, Sequences
 
-VALIDATION_ROWS = 64  # sequences that are validated side by side
+VALIDATION_ROWS = 64
+"""Sequences that are validated side by side."""
 
 
 def open_latents(cfg: MDRNNConfig, run: Run, vae: ConvVAE) -> tuple[EpisodeStore, LatentSource]:

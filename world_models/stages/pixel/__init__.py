@@ -1,16 +1,10 @@
 """Stage pixel: train a model that predicts the next frame from the last ones and the actions."""
 
-import logging
-
 from world_models.config.stage import Product, Stage
-from world_models.data.loading import (
-    upstream_episodes,
-)
+from world_models.data.loading import upstream_episodes
 from world_models.data.store import EpisodeStore
 from world_models.measures.rows import HeadScore, HorizonRow, PixelRow, PixelStepRow
-from world_models.models.pixel import (
-    PixelModel,
-)
+from world_models.models.pixel import PixelModel
 from world_models.runs import ranks
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.progress import ProgressBar
@@ -22,8 +16,6 @@ from world_models.stages.pixel.build import build
 from world_models.stages.pixel.config import PixelConfig, resolve, shared_out
 from world_models.stages.pixel.learning import loss_terms, noise_draw, phase_batches
 from world_models.stages.pixel.watching import Judged, open_judged, show, validate
-
-log = logging.getLogger(__name__)
 
 
 def execute(cfg: PixelConfig, run: Run) -> None:

@@ -12,9 +12,7 @@ from pydantic import Field
 from world_models.data.store import EpisodeStore
 from world_models.envs.spec import EnvSpec
 from world_models.measures.pixel_baselines import Baselines
-from world_models.models.pixel import (
-    PixelModel,
-)
+from world_models.models.pixel import PixelModel
 from world_models.models.pixel_unet import PixelUNet
 from world_models.models.pixel_world_model import PixelWorldModel
 from world_models.runs import ranks, seeding

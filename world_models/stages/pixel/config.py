@@ -4,16 +4,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from world_models.config.stage import Setting
-from world_models.data.loading import (
-    DataConfig,
-)
+from world_models.data.loading import DataConfig
 from world_models.data.view import View
 from world_models.envs.preprocess import MIN_FRAME_SIZE
 from world_models.losses import PixelLoss
-from world_models.models.pixel import (
-    LEAST_GROUP_CHANNELS,
-    Head,
-)
+from world_models.models.pixel import LEAST_GROUP_CHANNELS, Head
 from world_models.models.pixel_heads import HEAD_MODULES
 from world_models.models.pixel_unet import FOLD_FACTOR
 from world_models.models.pixel_world_model import SMALLEST_PICTURE, narrowest

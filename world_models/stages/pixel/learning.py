@@ -9,21 +9,14 @@ from torch.nn import functional
 from world_models.data.batch import SequenceBatch
 from world_models.data.datasets import SequenceDataset
 from world_models.data.episode import TERMINATED
-from world_models.data.loading import (
-    endless_batches,
-    loader,
-)
+from world_models.data.loading import endless_batches, loader
 from world_models.data.store import EpisodeStore
 from world_models.data.windows import model_actions
 from world_models.envs.actions import ActionSpace
 from world_models.losses import Counts, masked_mean, pixel_error, shift_error
 from world_models.measures.pixel import frames_of
 from world_models.models.motion import FARTHEST_SHIFTS, motion
-from world_models.models.pixel import (
-    PixelModel,
-    PixelPrediction,
-    roll_out,
-)
+from world_models.models.pixel import PixelModel, PixelPrediction, roll_out
 from world_models.runs import ranks, seeding
 from world_models.runs.device import Device, autocast
 from world_models.runs.run import Run

@@ -6,9 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from world_models.data.datasets import ObservationDataset, SequenceDataset
-from world_models.data.loading import (
-    watched_split,
-)
+from world_models.data.loading import watched_split
 from world_models.data.store import EpisodeStore
 from world_models.data.windows import PixelWindows
 from world_models.losses import pixel_error
@@ -18,9 +16,7 @@ from world_models.measures.pixel_baselines import FADE_WINDOWS, Baselines, fitte
 from world_models.measures.pixel_pictures import save_rollout_plot, save_rollout_video, save_strip
 from world_models.measures.rows import PixelRow
 from world_models.measures.vision_baselines import Sample, mean_picture
-from world_models.models.pixel import (
-    PixelModel,
-)
+from world_models.models.pixel import PixelModel
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.rows import cells
 from world_models.runs.run import Run

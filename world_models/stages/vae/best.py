@@ -13,11 +13,7 @@ from world_models.measures.blobs import ALL, blob_pictures, drawers_of, judge_bl
 from world_models.measures.rows import BaselineRow
 from world_models.measures.vision import HeldOut, quality
 from world_models.measures.vision_baselines import Sample, fit_pca
-from world_models.measures.vision_pictures import (
-    prior_samples,
-    striking,
-    traversals,
-)
+from world_models.measures.vision_pictures import prior_samples, striking, traversals
 from world_models.models.convvae import ConvVAE
 from world_models.runs import seeding
 from world_models.runs.checkpoint import Trained, load_checkpoint
