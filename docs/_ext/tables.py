@@ -7,11 +7,11 @@ from sphinx.application import Sphinx
 from sphinx.util.docutils import SphinxDirective
 
 from world_models.chains import catalogue
-from world_models.cli.stage_help import written
 from world_models.config.compose import compose_config
 from world_models.config.meanings import Column, Key, columns_of, keys_of
 from world_models.config.schema import register
 from world_models.config.stage import Stage
+from world_models.runs.quotes import as_typed
 
 Row = list[list[nodes.Node]]
 """The cells of a row, each with its inline content."""
@@ -50,7 +50,7 @@ def key_row(key: Key) -> Row:
     meaning = prose(f"{key.meaning} ({key.kind})")
     for name, told in key.choices.items():
         meaning += prose(f"; `{name}`" + f": {told}" * bool(told))
-    return [[nodes.literal("", key.name)], [nodes.literal("", written(key.value))], meaning]
+    return [[nodes.literal("", key.name)], [nodes.literal("", as_typed(key.value))], meaning]
 
 
 class Columns(SphinxDirective):

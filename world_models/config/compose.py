@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from world_models.config.groups import GROUPS, config_folder, no_such_choice, options, stage_of
 from world_models.config.other_words import by_other_words
 from world_models.config.own_keys import require_own_keys
+from world_models.config.parts import to_dataclasses
 from world_models.config.schema import Config, check_paths, flatten, path_keys, with_base, with_home
 from world_models.runs.files import typed_path
 from world_models.runs.manifest import Choices
@@ -119,7 +120,7 @@ def typed(raw: DictConfig, hydra: Any) -> Composed:
     """Turn Hydra's composition into dataclasses; unknown keys and wrong types raise here."""
     choices = {key: hydra.runtime.choices.get(key) for key in GROUPS}
     overrides = list(hydra.overrides.task)
-    config = OmegaConf.to_object(raw)
+    config = to_dataclasses(raw)
     for key in unknown_keys(OmegaConf.to_container(raw, enum_to_str=True), config):
         raise ValueError(_unknown_key(key, list(valid_keys(overrides))))
     assert isinstance(config, Config), type(config)

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from world_models.config.parts import at_place
 from world_models.envs.spec import EnvSpec
 from world_models.runs.device import Device
 from world_models.runs.past import PastRun
@@ -104,6 +105,13 @@ class ChainPart:
         """The configuration of this run, from that of the chain."""
         return replace(getattr(cfg, self.key), **self.changes)
 
+    def resolve(self, own: Any, setting: Setting) -> Any:
+        """A copy of its stage's configuration that is resolved; a ValueError names its keys."""
+        try:
+            return self.stage.resolve(own, setting)
+        except ValueError as error:
+            raise ValueError(at_place(str(error), f"stage.{self.key}")) from None
+
 
 @dataclass(frozen=True)
 class Chain:
@@ -151,7 +159,7 @@ class Chain:
                 continue
             feeder = feeder_of(parts, number)
             fed_by = None if feeder is None else feeder.stage.name
-            own = part.stage.resolve(getattr(cfg, part.key), replace(setting, fed_by=fed_by))
+            own = part.resolve(getattr(cfg, part.key), replace(setting, fed_by=fed_by))
             cfg = replace(cfg, **{part.key: own})
         return cfg
 

@@ -13,6 +13,7 @@ from yaml import YAMLError
 from world_models.config.compose import compose_config, explain
 from world_models.config.groups import GROUPS
 from world_models.config.own_keys import require_own_keys
+from world_models.config.parts import to_dataclasses
 from world_models.config.schema import Config, check_paths, flatten, paths_of, structured, with_home
 from world_models.config.yaml_file import read_yaml, require_plain
 from world_models.envs.config import EnvConfig
@@ -83,7 +84,7 @@ def merged(config: Config, overrides: list[str]) -> Config:
     """A copy with `overrides` (key=value) merged into it; mistakes as in `compose_config`."""
     _require_no_choice(overrides)
     try:
-        result = OmegaConf.to_object(OmegaConf.merge(structured(config), _given(config, overrides)))
+        result = to_dataclasses(OmegaConf.merge(structured(config), _given(config, overrides)))
     except (OmegaConfBaseException, YAMLError) as error:
         raise ValueError(
             explain(error, overrides, [key for key, _, _ in flatten(config)])
