@@ -84,7 +84,8 @@ def merged(config: Config, overrides: list[str]) -> Config:
     """A copy with `overrides` (key=value) merged into it; mistakes as in `compose_config`."""
     _require_no_choice(overrides)
     try:
-        result = to_dataclasses(OmegaConf.merge(structured(config), _given(config, overrides)))
+        whole = OmegaConf.merge(structured(config), _given(config, overrides))
+        result = to_dataclasses(cast(DictConfig, whole))
     except (OmegaConfBaseException, YAMLError) as error:
         raise ValueError(
             explain(error, overrides, [key for key, _, _ in flatten(config)])
