@@ -1,11 +1,19 @@
 """What a part of a configuration refuses names its key as it is typed."""
 
+from dataclasses import dataclass
+
 import pytest
 
 from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
 from world_models.config.parts import at_place
 from world_models.config.schema import register
+
+
+@dataclass
+class Part:
+    a: int = 0
+    b: int = 0
 
 
 @pytest.mark.parametrize(
@@ -37,9 +45,10 @@ def test_a_refused_key_is_named_as_it_was_typed(stage: str, key: str, value: str
         ("stage.dream.a is 1", "stage.dream", "stage.dream.a is 1"),
         ("run stage=vae in a stage. Or", "stage.vae", "run stage=vae in a stage. Or"),
         ("upstage.a is 1", "stage.vae", "upstage.a is 1"),
+        ("train M with stage.ab=1", "stage.vae", "train M with stage.ab=1"),
     ],
 )
 def test_sentences_are_put_where_their_part_stands(
     sentence: str, place: str, expected: str
 ) -> None:
-    assert at_place(sentence, place) == expected
+    assert at_place(sentence, place, Part) == expected

@@ -22,7 +22,7 @@ def to_dataclasses(raw: DictConfig) -> Any:
             # it is explained by what was typed
             raise
         except ValueError as error:
-            raise ValueError(at_place(str(error), place)) from None
+            raise ValueError(at_place(str(error), place, OmegaConf.get_type(node))) from None
     return OmegaConf.to_object(raw)
 
 
@@ -37,14 +37,16 @@ def parts_of(schema: Any, place: str) -> Iterator[str]:
             yield inside
 
 
-def at_place(sentence: str, place: str) -> str:
+def at_place(sentence: str, place: str, schema: Any) -> str:
     """A sentence on keys of a part, as they are typed where the part stands at `place`.
 
     A part speaks of `stage.<key>` where it is a stage by itself, and of `stage.<name>.<key>` where
-    it is a part of one stage; in a chain the stage's name comes between.
+    it is a part of one stage; in a chain the stage's name comes between. Keys that its dataclass
+    `schema` lacks are those of other stages, and stay as they are.
     """
     if f"{place}." in sentence:
         return sentence
     name = place.rpartition(".")[2]
     own = f"stage.{name}." if f"stage.{name}." in sentence else "stage."
-    return re.sub(rf"\b{re.escape(own)}(?=\w)", f"{place}.", sentence)
+    keys = "|".join(item.name for item in fields(schema))
+    return re.sub(rf"\b{re.escape(own)}(?=({keys})\b)", f"{place}.", sentence)

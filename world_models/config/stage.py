@@ -110,7 +110,7 @@ class ChainPart:
         try:
             return self.stage.resolve(own, setting)
         except ValueError as error:
-            raise ValueError(at_place(str(error), f"stage.{self.key}")) from None
+            raise ValueError(at_place(str(error), f"stage.{self.key}", type(own))) from None
 
 
 @dataclass(frozen=True)
