@@ -17,10 +17,9 @@ class Turn:
     last: int | None = None  # epoch up to which it learns; null: to the end
     updates: int = 100  # in each of these epochs
 
-    def check(self, key: str) -> None:
-        """Numbers that cannot be are a ValueError, which names them as parts of `key`."""
-        require_positive(key, self, "first", "last")
-        require_not_negative(key, self, "updates")
+    def __post_init__(self) -> None:
+        require_positive("stage", self, "first", "last")
+        require_not_negative("stage", self, "updates")
 
     def done_by(self, epoch: int) -> int:
         """Updates that are due by the end of an epoch."""
@@ -62,11 +61,6 @@ class Schedule:
     tokenizer: Turn = field(default_factory=lambda: Turn(first=3, last=20, updates=32))
     world: Turn = field(default_factory=lambda: Turn(first=7, updates=20))
     behaviour: Turn = field(default_factory=lambda: Turn(first=13, updates=45))
-
-    def __post_init__(self) -> None:
-        self.tokenizer.check("stage.schedule.tokenizer")
-        self.world.check("stage.schedule.world")
-        self.behaviour.check("stage.schedule.behaviour")
 
 
 @dataclass
