@@ -343,7 +343,7 @@ def test_a_search_with_other_sizes_is_refused(
     )
     keys = [f"stage.start_from={finished}", f"upstream={newest(tmp_path)}", f"outputs={tmp_path}"]
     assert main(small("controller", *keys)) == 1
-    assert "searched 85 parameters; here C has 70" in capsys.readouterr().err
+    assert "has a C of 85 parameters; here it has 70" in capsys.readouterr().err
 
 
 def test_what_c_sees_and_who_plays_change_no_number(finished: Path, tmp_path: Path) -> None:

@@ -39,6 +39,11 @@ def names() -> list[str]:
     return sorted(path.stem for path in PACKAGED_AGENTS.glob("*.pt"))
 
 
+def packaged(name: str) -> Path | None:
+    """The file of an agent that comes with the package; None where none has that name."""
+    return PACKAGED_AGENTS / f"{name}.pt" if name in names() else None
+
+
 def load_player(path: str | Path, which: str = "best", device: str = "cpu") -> Agent | TokenAgent:
     """Read agent.pt of either kind: V, M and C, or tokenizer and actor-critic."""
     path = Path(path)
@@ -81,7 +86,7 @@ def find_agent(name: str) -> Path:
     of a pipeline; of several iterations it is the last agent that they have made. Anything else
     is a ValueError.
     """
-    path = PACKAGED_AGENTS / f"{name}.pt" if name in names() else Path(name)
+    path = packaged(name) or Path(name)
     path = agent_in(path) or path
     if path.is_dir():
         raise ValueError(

@@ -5,6 +5,8 @@ from enum import Enum
 from pathlib import Path
 from typing import Any, ClassVar
 
+from world_models.agents.agent import load_agent
+from world_models.agents.trained import packaged
 from world_models.config.stage import Setting
 from world_models.models.controller import ControllerInputs, Features, Latent
 from world_models.pools.pool import DEADLINE
@@ -55,7 +57,8 @@ class ControllerConfig:
     diagonal: bool = False  # adapt variances alone (sep-CMA-ES)
     # taken off a return, times the squared length of the parameter vector
     weight_decay: float = 0.0
-    # controller run folder whose search goes on here: mean, step size and covariance
+    # controller run folder whose search goes on here: mean, step size and covariance. Or an agent,
+    # by its file or the name of one that comes with the package: the search begins at its C
     start_from: str | None = field(default=None, metadata=PATH)
     n_samples: int = 4  # episodes that each candidate plays
     most_samples: int | None = None  # how many these may grow to; null: they do not grow
@@ -165,7 +168,11 @@ def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
         cfg = replace(cfg, dream=replace(cfg.dream, source=str(source)))
     if cfg.start_from is None:
         return cfg
-    path = part_folder(Path(cfg.start_from).absolute(), "controller")
+    agent = packaged(cfg.start_from) or Path(cfg.start_from).absolute()
+    if agent.is_file():
+        require_begun_at(cfg, agent)
+        return replace(cfg, start_from=str(agent))
+    path = part_folder(agent, "controller")
     found = load_search(path / "checkpoints" / "last.pt")["search"]
     ours = search_options(cfg)
     if found != ours:
@@ -174,6 +181,21 @@ def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
             f"and this run has {in_words(ours)}: they must agree"
         )
     return replace(cfg, start_from=str(path))
+
+
+def require_begun_at(cfg: ControllerConfig, path: Path) -> None:
+    """An agent at whose C this search cannot begin is a ValueError."""
+    if cfg.imitate:
+        raise ValueError(
+            "stage.imitate begins at what was done in M's episodes, and "
+            f"stage.start_from={path} at an agent's C: leave one of them out"
+        )
+    theirs = load_agent(path).world.controller_inputs
+    if theirs != cfg.controller_inputs:
+        raise ValueError(
+            f"stage.start_from={path} sees with {in_words(theirs.to_dict())} "
+            f"and this run has {in_words(cfg.controller_inputs.to_dict())}: they must agree"
+        )
 
 
 def search_options(cfg: ControllerConfig) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from world_models.agents.agent import load_agent
 from world_models.data.store import EpisodeStore
 from world_models.models.controller import num_parameters
 from world_models.runs.files import sha256
@@ -40,13 +41,14 @@ def open_search(
 ) -> Search:
     """The search that `stored` holds; without it, one that begins.
 
-    With `start_from` it begins after the last generation of that run, as it is now.
+    With `start_from` it begins after the last generation of that run, as it is now, or at the C of
+    that agent.
     """
     ancestors: list[dict[str, Any]] = []
     if stored is not None:
         require_same_search(cfg, world, stored, run.last)
         start, ancestors = stored["start"].numpy(), stored["segments"][:-1]
-    elif cfg.start_from is not None:
+    elif cfg.start_from is not None and led_to(run.path, cfg.start_from).is_dir():
         theirs = adopted(cfg, run, world)
         start, ancestors = theirs["start"].numpy(), theirs["segments"]
     else:
@@ -81,12 +83,31 @@ def adopted(cfg: ControllerConfig, run: Run, world: WorldModel) -> dict[str, Any
     path = folder / "checkpoints" / "last.pt"
     run.add_input("start_from", path)
     state = load_search(path)
-    found, size = len(state["start"]), num_parameters(**world.controller_config)
+    require_size(folder, len(state["start"]), world)
+    return state
+
+
+def controller_of(path: Path, run: Run, world: WorldModel) -> np.ndarray:
+    """The C of an agent, for the search to begin at; one of other sizes is a ValueError."""
+    agent = load_agent(path)
+    run.add_input("start_from", path)
+    made, behind = (
+        hashes(run.feeder.manifest, "start_from"),
+        [item["sha256"] for item in agent.inputs],
+    )
+    if sha256(path) not in made and sha256(run.feeder.best) not in behind:
+        log.warning("%s has another V or M: its parameters may mean little here", path)
+    require_size(path, len(agent.vector), world)
+    return agent.vector.astype(np.float64)
+
+
+def require_size(path: Path, found: int, world: WorldModel) -> None:
+    """A search that begins at a C of another number of parameters is a ValueError."""
+    size = num_parameters(**world.controller_config)
     if found != size:
         raise ValueError(
-            f"stage.start_from={folder} searched {found} parameters; here C has {size}"
+            f"stage.start_from={path} has a C of {found} parameters; here it has {size}"
         )
-    return state
 
 
 def hashes(manifest: dict[str, Any], kind: str) -> list[str]:
@@ -107,7 +128,9 @@ def require_same_search(
 
 
 def start_of(cfg: ControllerConfig, run: Run, world: WorldModel) -> np.ndarray:
-    """The first mean vector: zeros, or the controller that imitates M's episodes."""
+    """The first mean vector: an agent's C, zeros, or what imitates M's episodes."""
+    if cfg.start_from is not None:
+        return controller_of(led_to(run.path, cfg.start_from), run, world)
     if not cfg.imitate:
         return np.zeros(num_parameters(**world.controller_config))
     episodes = run.pin_input("episodes", run.feeder.input("episodes"))

@@ -4,13 +4,13 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from world_models.config.stage import Setting
+from world_models.learning.starting import starting_checkpoint
 from world_models.models.cells import CELLS
 from world_models.models.mdrnn import Mixture
 from world_models.runs.choices import one_of, require_known
 from world_models.runs.numbers import require_below_one, require_not_negative, require_positive
 from world_models.runs.run import BUDGET, PATH, RUNTIME
 from world_models.runs.schedule import check_factor
-from world_models.runs.starting import starting_checkpoint
 
 
 class Sequences(Enum):

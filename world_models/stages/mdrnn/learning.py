@@ -4,13 +4,13 @@ import torch
 
 from world_models.data.batch import LatentBatch
 from world_models.data.chunks import Chunks
+from world_models.learning.starting import begin_with
 from world_models.losses import mdrnn_loss
 from world_models.models.draws import StreamDraws
 from world_models.models.mdrnn import MDRNN, Masks
 from world_models.runs import ranks, seeding
 from world_models.runs.run import Run
 from world_models.runs.schedule import EarlyStopping, plateau
-from world_models.runs.starting import begin_with
 from world_models.runs.training import Training
 from world_models.stages.mdrnn.config import MDRNNConfig
 

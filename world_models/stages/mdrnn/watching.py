@@ -10,6 +10,7 @@ from world_models.data.chunks import read_chunks
 from world_models.data.datasets import LatentSequenceDataset
 from world_models.data.latents import LatentSource
 from world_models.data.store import EpisodeStore
+from world_models.learning.starting import part_of
 from world_models.losses import mdrnn_total
 from world_models.measures.episodes import LatentEpisodes
 from world_models.measures.judge import judge, summary
@@ -17,7 +18,6 @@ from world_models.measures.rare import memory_rows, rare_beside
 from world_models.measures.rows import MemoryRow
 from world_models.models.mdrnn import MDRNN, MDRNNCell
 from world_models.runs import seeding
-from world_models.runs.checkpoint import Weights, load_checkpoint
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.progress import tracked
 from world_models.runs.run import Run
@@ -87,7 +87,7 @@ def earlier_latents(run: Run, store: EpisodeStore) -> LatentSource:
     """As the V gives them from whose weights V went on; of one that is new, its own."""
     before = [*run.feeder.inputs("start_from"), run.feeder.best][0]
     device = run.device.value
-    vae = vae_of(load_checkpoint(before, "vae", device, Weights), before, device)
+    vae = vae_of(part_of(before, "vae", device), before, device)
     return online_latents(store, vae, device)
 
 

@@ -3,13 +3,13 @@
 from dataclasses import dataclass, field, replace
 
 from world_models.config.stage import Setting
+from world_models.learning.starting import starting_checkpoint
 from world_models.models.convvae import IMAGE_SIZE, VAES
 from world_models.runs.choices import one_of, require_known
 from world_models.runs.device import Precision
 from world_models.runs.numbers import require_not_negative, require_positive
 from world_models.runs.run import BUDGET, PATH, RUNTIME
 from world_models.runs.schedule import check_factor
-from world_models.runs.starting import starting_checkpoint
 
 
 @dataclass

@@ -3,6 +3,7 @@
 import torch
 
 from world_models.data.datasets import ObservationDataset
+from world_models.learning.starting import begin_with
 from world_models.losses import rarity, vae_loss
 from world_models.measures.vision_baselines import Sample, mean_picture
 from world_models.models.convvae import VAES, ConvVAE
@@ -10,7 +11,6 @@ from world_models.runs import ranks, seeding
 from world_models.runs.device import Device, autocast, place
 from world_models.runs.run import Run
 from world_models.runs.schedule import EarlyStopping, plateau
-from world_models.runs.starting import begin_with
 from world_models.runs.training import Training
 from world_models.stages.vae.config import VAEConfig
 
