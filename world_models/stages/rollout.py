@@ -106,9 +106,8 @@ class RolloutConfig:
         require_known("stage", self)
         if (self.policy in (PolicyName.agent, PolicyName.plan)) != (self.agent is not None):
             raise ValueError(
-                "stage.policy=agent (or plan) and stage.agent=<its name or path> (in a pipeline: "
-                "stage.rollout.policy, "
-                "stage.rollout.agent) go together: give both or neither"
+                "stage.policy=agent (or plan) and stage.agent=<its name or path> go together: "
+                "give both or neither"
             )
 
 
