@@ -13,6 +13,7 @@ from world_models.config.compose import compose_config
 from world_models.config.groups import options
 from world_models.config.schema import register
 from world_models.runs.files import read_json
+from world_models.runs.past import PastRun
 from world_models.stages.rem.config import RemConfig
 
 pytestmark = pytest.mark.slow
@@ -90,7 +91,8 @@ def test_it_runs_by_itself(experiment: str, tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     run = newest(tmp_path / "outputs")
-    manifests = [read_json(path) for path in (run / "manifest.json", *run.glob("*/manifest.json"))]
+    folders = [run, *(run / part.folder for part in PastRun(run).parts)]
+    manifests = [read_json(folder / "manifest.json") for folder in folders]
     assert len(manifests) > 2 or experiment.startswith("rem_")
     assert {manifest["status"] for manifest in manifests} == {"finished"}
     assert (run / "report.html").stat().st_size > 10_000
