@@ -69,10 +69,13 @@ def assert_equal_sweeps(left: Path, right: Path, at_once: int = 1) -> None:
 def test_a_sweep_killed_again_and_again_equals_an_uninterrupted_one(
     launcher: list[str], timed_sweep: tuple[Path, float], tmp_path: Path
 ) -> None:
-    """Killed for the first time before two jobs at a time can be through."""
+    """Killed for the first time before two jobs at a time can be through.
+
+    Each time it is given longer: on a busy machine workers take long to start.
+    """
     (swept, seconds), moments, kills = timed_sweep, random.Random(len(launcher)), 0
     arguments = command("-m", *small_pipeline(f"outputs={tmp_path}"), *SWEEP, *launcher)
-    while killed(arguments, max(5.0, seconds * moments.uniform(0.2, 0.5))):
+    while killed(arguments, max(5.0, 1.2**kills * seconds * moments.uniform(0.2, 0.5))):
         kills += 1
         notes = list(tmp_path.glob("sweeps/*/*/sweep.json"))
         arguments = command(f"resume={notes[0].parent}") if notes else arguments
