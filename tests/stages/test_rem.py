@@ -56,7 +56,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         (replay, "collect", 4),
         (BehaviourLearner, "learn", 5),
         pytest.param(PatchLearner, "learn", 3, marks=pytest.mark.slow),
-        pytest.param(turns, "write_tokens", 2, marks=pytest.mark.slow),
+        pytest.param(turns, "encode_episodes", 2, marks=pytest.mark.slow),
         pytest.param(TokenWorldLearner, "learn", 3, marks=pytest.mark.slow),
         pytest.param(TokenWorldLearner, "keep", 1, marks=pytest.mark.slow),
         pytest.param(BehaviourLearner, "learn_real", 2, marks=pytest.mark.slow),

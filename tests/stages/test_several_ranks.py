@@ -100,7 +100,7 @@ def only_training() -> None:
             "show_dream",
         ],
         pixel: ["show", "validate"],
-        tokenizer: ["judge_baselines", "validate", "describe", "encode_episodes"],
+        tokenizer: ["judge_baselines", "validate", "describe", "encode_episodes", "sha256"],
         token_world: ["validate", "describe"],
     }.items():
         for name in names:
