@@ -50,18 +50,22 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return newest(outputs)
 
 
+QUICK = [(replay, "collect", 4), (BehaviourLearner, "learn", 5)]
+SLOW = [
+    (PatchLearner, "learn", 3),
+    (turns, "encode_episodes", 2),
+    (TokenWorldLearner, "learn", 3),
+    (TokenWorldLearner, "keep", 1),
+    (BehaviourLearner, "learn_real", 2),
+    (rem, "judge_agent", 2),
+]
+"""Calls in which it is cut off."""
+assert all(hasattr(owner, name) for owner, name, _ in SLOW)
+
+
 @pytest.mark.parametrize(
     ("owner", "name", "call"),
-    [
-        (replay, "collect", 4),
-        (BehaviourLearner, "learn", 5),
-        pytest.param(PatchLearner, "learn", 3, marks=pytest.mark.slow),
-        pytest.param(turns, "encode_episodes", 2, marks=pytest.mark.slow),
-        pytest.param(TokenWorldLearner, "learn", 3, marks=pytest.mark.slow),
-        pytest.param(TokenWorldLearner, "keep", 1, marks=pytest.mark.slow),
-        pytest.param(BehaviourLearner, "learn_real", 2, marks=pytest.mark.slow),
-        pytest.param(rem, "judge_agent", 2, marks=pytest.mark.slow),
-    ],
+    [*QUICK, *(pytest.param(*place, marks=pytest.mark.slow) for place in SLOW)],
 )
 def test_ctrl_c_then_resume_equals_uninterrupted(
     owner: Any, name: str, call: int, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

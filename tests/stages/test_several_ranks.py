@@ -78,31 +78,30 @@ def nothing(*_: Any, **__: Any) -> None:
     """In place of judging and drawing what is left behind."""
 
 
+AFTERWARDS = {
+    vae: ["best_model", "describe", "describe_blobs", "encode_episodes", "save_reconstructions"],
+    mdrnn: [
+        "load_vae",
+        "WorldModel",
+        "load_world_model",
+        "judge_best",
+        "show_dreams",
+        "show_dream",
+    ],
+    pixel: ["show", "validate"],
+    tokenizer: ["judge_baselines", "validate", "describe", "encode_episodes", "sha256"],
+    token_world: ["validate", "describe"],
+}
+"""What each stage does beside training."""
+assert all(hasattr(stage, name) for stage, names in AFTERWARDS.items() for name in names)
+
+
 def only_training() -> None:
     """Compute in float64, and leave out what follows training."""
     in_double()
     # logged values are float32 elsewhere
     training.require_window = nothing
-    for stage, names in {
-        vae: [
-            "best_model",
-            "describe",
-            "describe_blobs",
-            "encode_episodes",
-            "save_reconstructions",
-        ],
-        mdrnn: [
-            "load_vae",
-            "WorldModel",
-            "load_world_model",
-            "judge_best",
-            "show_dreams",
-            "show_dream",
-        ],
-        pixel: ["show", "validate"],
-        tokenizer: ["judge_baselines", "validate", "describe", "encode_episodes", "sha256"],
-        token_world: ["validate", "describe"],
-    }.items():
+    for stage, names in AFTERWARDS.items():
         for name in names:
             setattr(stage, name, nothing)
     tokenizer.judge_baselines = lambda *_: []  # type: ignore[assignment]
