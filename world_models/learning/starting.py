@@ -41,7 +41,9 @@ def part_of(path: Path, kind: str, device: str | torch.device = "cpu") -> dict[s
     Those of a packed agent, in half precision, come in single precision.
     """
     content = load_one_of(path, {kind: Weights, "agent": AgentFile}, device)
-    part: dict[str, Any] = content if content["kind"] == kind else content[kind]
+    if content["kind"] == kind:
+        return content
+    part: dict[str, Any] = content[kind]
     return {**part, "model": {name: value.float() for name, value in part["model"].items()}}
 
 

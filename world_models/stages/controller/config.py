@@ -170,7 +170,7 @@ def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
         return cfg
     agent = packaged(cfg.start_from) or Path(cfg.start_from).absolute()
     if agent.is_file():
-        require_begun_at(cfg, agent)
+        require_same_sight(cfg, agent)
         return replace(cfg, start_from=str(agent))
     path = part_folder(agent, "controller")
     found = load_search(path / "checkpoints" / "last.pt")["search"]
@@ -183,7 +183,7 @@ def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
     return replace(cfg, start_from=str(path))
 
 
-def require_begun_at(cfg: ControllerConfig, path: Path) -> None:
+def require_same_sight(cfg: ControllerConfig, path: Path) -> None:
     """An agent at whose C this search cannot begin is a ValueError."""
     if cfg.imitate:
         raise ValueError(

@@ -91,11 +91,9 @@ def controller_of(path: Path, run: Run, world: WorldModel) -> np.ndarray:
     """The C of an agent, for the search to begin at; one of other sizes is a ValueError."""
     agent = load_agent(path)
     run.add_input("start_from", path)
-    made, behind = (
-        hashes(run.feeder.manifest, "start_from"),
-        [item["sha256"] for item in agent.inputs],
-    )
-    if sha256(path) not in made and sha256(run.feeder.best) not in behind:
+    began_there = sha256(path) in hashes(run.feeder.manifest, "start_from")
+    made_with = {item["sha256"] for item in agent.inputs}
+    if not began_there and sha256(run.feeder.best) not in made_with:
         log.warning("%s has another V or M: its parameters may mean little here", path)
     require_size(path, len(agent.vector), world)
     return agent.vector.astype(np.float64)
