@@ -267,7 +267,7 @@ def test_a_folder_stands_for_its_best_checkpoint(
 
 REFUSED = {
     "missing": r"missing/best\.pt does not exist",
-    "mdrnn": r"holds a checkpoint of kind 'mdrnn' where 'vae' is needed",
+    "mdrnn": r"holds a checkpoint of kind 'mdrnn' where 'vae' or 'agent' is needed",
     "rollout": r"rollout/checkpoints/best\.pt does not exist: finish the vae stage first",
     "size": (
         r"does not fit: it has img_channels=3, latent_size=4 "
