@@ -50,7 +50,7 @@ class MDRNNConfig:
     # how often each training transition is read
     num_epochs: int = field(default=30, metadata=BUDGET)
     learning_rate: float = 1e-3  # of RMSprop, at the start
-    # mdrnn run folder, or its checkpoint, whose weights are the first ones
+    # mdrnn run folder, its checkpoint or an agent, whose weights are the first ones
     start_from: str | None = field(default=None, metadata=PATH)
     include_reward: bool = True  # predict rewards, too
     done_weight: float = 1.0  # of a step that ends its episode; any other has 1

@@ -32,7 +32,7 @@ class VAEConfig:
     kl_tolerance: float = 0.0  # free bits of each latent, in nats
     motion_weight: float = 0.0  # how much more the error of what moves weighs, see above
     horizontal_flip: bool = False  # mirror half of the training frames, drawn anew each time
-    # vae run folder, or its checkpoint, whose weights are the first ones
+    # vae run folder, its checkpoint or an agent, whose weights are the first ones
     start_from: str | None = field(default=None, metadata=PATH)
     scheduler_patience: int = 5  # epochs without a better loss after which the rate falls
     scheduler_factor: float = 0.5  # by which the learning rate is multiplied then
