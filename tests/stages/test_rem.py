@@ -174,6 +174,14 @@ def test_a_turn_is_due_from_its_first_epoch_to_its_last() -> None:
     assert [Collecting(steps=100, last=2).steps_by(epoch) for epoch in (1, 2, 3)] == [100, 200, 200]
 
 
+def test_short_episodes_share_a_shard() -> None:
+    """A quarter of 1,000 steps are 22.7 episodes of 11, and less than one of 400."""
+    cfg = Collecting(steps=1000, num_envs=4)
+    shortest = replay.shard_size(cfg, [1])
+    assert [replay.shard_size(cfg, lengths) for lengths in ([], [10, 12], [400])] == [4, 24, 4]
+    assert shortest == 248
+
+
 def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     box = ["env=car_racing", "threads=1", f"outputs={tmp_path}"]
     assert main(["stage=rem", *box]) == 1

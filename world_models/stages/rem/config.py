@@ -38,7 +38,7 @@ class Collecting:
     max_steps: int | None = None
     # environments side by side
     num_envs: int = 2
-    # every so many shards (of num_envs episodes) are held out: to judge by, and not counted
+    # every so many shards are held out: to judge by, and not counted
     val_every: int = 10
     # each episode has a share of uniform actions of its own, up to this
     noise: float = 0.02

@@ -1,5 +1,6 @@
 """The episodes of stage=rem: a store that grows, and its tokens."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,9 @@ from world_models.runs.provenance import versions
 from world_models.runs.run import Run
 from world_models.runs.seeding import Purpose, fresh_seeds
 from world_models.stages.rem.config import Collecting
+
+SHARDS_PER_EPOCH = 4
+"""About as many shards are written in an epoch of short episodes."""
 
 
 @dataclass(frozen=True)
@@ -38,35 +42,40 @@ class Replay:
     @property
     def train_steps(self) -> int:
         """Steps of all training episodes; 0 without a store."""
-        if not (self.folder / "manifest.json").is_file():
-            return 0
-        return sum(row.length for row in self.store.episodes("train"))
+        return _steps(self._so_far)
 
     def collect(self, policy: Policy, epoch: int) -> None:
         """Play whole episodes until the steps of an epoch are there; those that are there stay."""
-        due, there = self.cfg.steps_by(epoch), self.train_steps
+        store = self._so_far
+        due, there = self.cfg.steps_by(epoch), _steps(store)
         if there >= due:
             return
         with ProgressBar(f"epoch {epoch}: collect", due, there, "steps") as bar:
             while there < due:
-                shard = self._next_shard
-                episodes, split = self._played(policy, shard)
-                self._add(shard, episodes, [split] * len(episodes))
+                shard = 0 if store is None else len(store.shards())
+                episodes, split = self._played(policy, shard, self._size(store))
+                store = self._add(shard, episodes, [split] * len(episodes))
                 if split == "train":
                     steps = sum(episode.length for episode in episodes)
                     there += steps
                     bar.advance(steps)
 
     @property
-    def _next_shard(self) -> int:
-        return len(self.store.shards()) if (self.folder / "manifest.json").is_file() else 0
+    def _so_far(self) -> EpisodeStore | None:
+        return self.store if (self.folder / "manifest.json").is_file() else None
 
-    def _played(self, policy: Policy, shard: int) -> tuple[list[Episode], str]:
+    def _size(self, store: EpisodeStore | None) -> int:
+        if store is None:
+            return shard_size(self.cfg, [])
+        last = store.shards()[-1]
+        return shard_size(self.cfg, [row.length for row in store.episodes() if row.shard == last])
+
+    def _played(self, policy: Policy, shard: int, size: int) -> tuple[list[Episode], str]:
         """The episodes of a shard, whose seeds follow from its number, and their split."""
         held_out = shard % self.cfg.val_every == 0
         held_out = held_out and not self.run.env.has_one_level
         purpose = Purpose.validation if held_out else Purpose.collection
-        seeds = fresh_seeds(purpose, self.cfg.num_envs, self.run.seed, "rem", shard)
+        seeds = fresh_seeds(purpose, size, self.run.seed, "rem", shard)
         envs = make_vector_env(self.run.env, self.run.backend, self.cfg.num_envs)
         try:
             episodes = collect(envs, policy, seeds, max_steps=self.cfg.max_steps)
@@ -74,16 +83,16 @@ class Replay:
             envs.close()
         return episodes, "validation" if held_out else "train"
 
-    def _add(self, shard: int, episodes: list[Episode], splits: list[str]) -> None:
+    def _add(self, shard: int, episodes: list[Episode], splits: list[str]) -> EpisodeStore:
         """Write a shard; it counts from the moment at which the manifest names it."""
         if shard == 0:
             writer = StoreWriter(self.folder, self._meta)
             writer.write_shard(shard, episodes, splits)
             writer.finish()
-            return
+            return self.store
         with StoreAppender.open(self.folder, self._meta) as appender:
             appender.write_shard(shard, episodes, splits)
-            appender.commit()
+            return appender.commit()
 
     @property
     def _meta(self) -> dict[str, Any]:
@@ -116,3 +125,19 @@ class Replay:
                 yield row.index, steps
                 shard = row.shard
             steps += row.length
+
+
+def shard_size(cfg: Collecting, lengths: list[int]) -> int:
+    """Episodes of the next shard, where those before were of these lengths.
+
+    It is a multiple of the environments: at least each of them once, and as many as come to a share
+    of an epoch. A store of many small shards is slow to open.
+    """
+    usual = sum(lengths) / len(lengths) if lengths else math.inf
+    rounds = round(cfg.steps / SHARDS_PER_EPOCH / usual / cfg.num_envs)
+    return cfg.num_envs * max(1, rounds)
+
+
+def _steps(store: EpisodeStore | None) -> int:
+    """Of all training episodes."""
+    return 0 if store is None else sum(row.length for row in store.episodes("train"))
