@@ -19,6 +19,7 @@ from report.fabricated import (
 )
 
 from world_models.figures.plots import as_png
+from world_models.measures.played import played_row
 from world_models.report.doubt import doubt
 from world_models.report.headline import Headline, headline
 from world_models.report.mdrnn import IN_THE_LOSS
@@ -66,6 +67,20 @@ def test_a_headline_is_the_best_of_what_the_stage_measures(tmp_path: Path) -> No
         "mean return", np.mean(returns), True, np.std(returns)
     )
     assert headline(write_run(tmp_path / "other", "anything")) is None
+
+
+@pytest.mark.parametrize(
+    ("stage", "table", "left"),
+    [("actor_critic", "played.csv", 0.9), ("rem", "behaviour_played.csv", 0.5)],
+)
+def test_a_headline_is_of_the_agent_that_is_left(
+    stage: str, table: str, left: float, tmp_path: Path
+) -> None:
+    """Stage actor_critic leaves the best of its agents, rem the last."""
+    run = write_run(tmp_path / stage, stage)
+    players = [("random", 0.2), ("agent", 0.3), ("agent", 0.9), ("agent", 0.5)]
+    write_rows(run / table, [played_row(who, 0, 0, [mean], [7]) for who, mean in players])
+    assert headline(run) == Headline("mean return", left, True)
 
 
 def test_a_headline_of_a_run_that_was_cut_off(tmp_path: Path) -> None:

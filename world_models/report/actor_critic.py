@@ -39,10 +39,12 @@ def headline(folder: Path) -> Headline | None:
     return played_headline(read_rows(folder / "played.csv", PlayedRow))
 
 
-def played_headline(rows: Sequence[PlayedRow]) -> Headline | None:
-    """The best mean return of the agent; None before it was played."""
+def played_headline(rows: Sequence[PlayedRow], last: bool = False) -> Headline | None:
+    """The mean return of the agent that a run leaves, the best or the `last`; None without one."""
     returns = [row.mean for row in rows if row.player == AGENT]
-    return Headline("mean return", max(returns), True) if returns else None
+    if not returns:
+        return None
+    return Headline("mean return", returns[-1] if last else max(returns), True)
 
 
 def findings(folder: Path) -> list[Finding]:
@@ -50,13 +52,13 @@ def findings(folder: Path) -> list[Finding]:
     return played_findings(read_rows(folder / "played.csv", PlayedRow))
 
 
-def played_findings(rows: Sequence[PlayedRow]) -> list[Finding]:
-    """The best of the agent beside chance."""
-    best = played_headline(rows)
+def played_findings(rows: Sequence[PlayedRow], last: bool = False) -> list[Finding]:
+    """The agent that a run leaves, the best or the `last`, beside chance."""
+    left = played_headline(rows, last)
     chance = [row.mean for row in rows if row.player == RANDOM]
-    if best is None or not chance:
+    if left is None or not chance:
         return []
-    sides = Side("the agent", best.value), Side("chance", chance[0])
+    sides = Side("the agent", left.value), Side("chance", chance[0])
     return better(*sides, "plays", Scale("mean return"))
 
 
@@ -66,14 +68,16 @@ def fill(section: Section) -> None:
     add_updates(section, section.table("metrics.csv"))
 
 
-def add_played(section: Section, rows: Sequence[PlayedRow], against: str, words: str) -> None:
+def add_played(
+    section: Section, rows: Sequence[PlayedRow], against: str, words: str, last: bool = False
+) -> None:
     """Returns and lengths of the agent, and of chance beside it, against a column."""
     mine = [row for row in rows if row.player == AGENT]
     chance = [row for row in rows if row.player == RANDOM]
-    best = played_headline(rows)
-    if best is None:
+    left = played_headline(rows, last)
+    if left is None:
         return
-    section.headline = (number(best.value), "mean return in the environment")
+    section.headline = (number(left.value), "mean return in the environment")
     if chance:
         section.aside = (number(chance[0].mean), "by chance")
     section.facts.append(("Episodes played for real, each time", f"{mine[0].episodes:,}"))

@@ -52,14 +52,15 @@ CAPTIONS = (RETURNS, LENGTHS, COLLECTED, PSNR, CHANGED, *WORDS.values(), *FILMS.
 
 
 def headline(folder: Path) -> Headline | None:
-    """The best mean return in the environment so far."""
-    return played_headline(read_rows(folder / PLAYED, PlayedRow))
+    """The mean return in the environment when it was played last: that of agent.pt."""
+    return played_headline(read_rows(folder / PLAYED, PlayedRow), last=True)
 
 
 def findings(folder: Path) -> list[Finding]:
     """The agent beside chance, and the world model beside how often each token is anywhere."""
     rows = read_rows(folder / WORLD, TokenWorldRow)
-    return [*played_findings(read_rows(folder / PLAYED, PlayedRow)), *world_findings(rows)]
+    played = read_rows(folder / PLAYED, PlayedRow)
+    return [*played_findings(played, last=True), *world_findings(rows)]
 
 
 def world_findings(rows: Sequence[TokenWorldRow]) -> list[Finding]:
@@ -76,12 +77,12 @@ def world_findings(rows: Sequence[TokenWorldRow]) -> list[Finding]:
 
 def fill(section: Section) -> None:
     """Returns against steps of the environment; how good tokenizer and world model became."""
-    add_played(section, section.rows(PLAYED, PlayedRow), "env_steps", "steps of the environment")
+    words, played = "steps of the environment", section.rows(PLAYED, PlayedRow)
+    add_played(section, played, "env_steps", words, last=True)
     epochs = section.rows(EPOCHS, EpochRow)
     if epochs:
         section.facts.append(("Steps of the environment", f"{epochs[-1].env_steps:,}"))
     collected = line("collected", BLUE, epochs, "mean", "env_steps")
-    words = "steps of the environment"
     section.plot(plots.curves(collected, words, HALF, COLLECTED), COLLECTED, HALF)
     pictures = line("tokenizer", BLUE, section.rows(TOKENIZER, TokenizerRow), "psnr", "epoch", True)
     section.plot(plots.curves(pictures, "epoch", HALF, PSNR), PSNR, HALF)
