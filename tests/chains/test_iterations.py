@@ -4,13 +4,14 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
-from commands import STAGES, misfits, newest
+from commands import STAGES, misfits, newest, small_pipeline
 from equality import assert_equal_runs, fails_at
 
 import world_models
-from world_models.agents.trained import find_agent
+from world_models.agents.trained import find_agent, load_agent
 from world_models.chains import reuse
 from world_models.config.compose import compose_config
 from world_models.data.datasets import to_float
@@ -21,6 +22,8 @@ from world_models.runs.files import read_json, sha256
 from world_models.runs.metrics import read_csv
 from world_models.runs.past import PastRun, part_folder
 from world_models.runs.training import Training
+from world_models.search.imitation import imitate
+from world_models.search.observed import observe
 from world_models.search.search import Search
 from world_models.worlds.latent import load_vae
 
@@ -75,6 +78,26 @@ def test_the_second_iteration_goes_on_from_the_first(iterated: Path, finished: P
     assert {item["sha256"] for item in agent.inputs} >= {sha256(iterated / "vae_2" / best)}
     for stage in STAGES:
         assert_equal_runs(finished / stage, iterated / stage)
+
+
+def test_a_search_that_imitates_asks_its_agent_in_the_new_v_and_m(
+    finished: Path, tmp_path: Path
+) -> None:
+    run = copied(finished, tmp_path)
+    keys = ["stage.controller.imitate=true", "stage.evaluate.episodes=1", "reuse=true"]
+    assert main([*small_pipeline(f"outputs={tmp_path}"), *SECOND, *keys]) == 0
+    made = newest(tmp_path)
+    assert made != run and (made / "mdrnn").is_symlink()
+    second = made / "controller_2"
+    agent = load_agent(made / "controller/agent.pt")
+    store = EpisodeStore.open(made / "rollout_2/episodes")
+    asked = agent(observe(agent.world, store).features)
+    inner = load_agent(second / "agent.pt").world
+    start = imitate(observe(inner, store).features, asked, agent.env.action_space)
+    state = torch.load(second / "checkpoints/last.pt")
+    np.testing.assert_allclose(state["start"].numpy(), start, atol=1e-6)
+    assert len(state["segments"]) == 1
+    assert inputs(second)["start_from"] == sha256(made / "controller/agent.pt")
 
 
 def test_the_agent_plays_new_tracks_and_the_first_store_stays(iterated: Path) -> None:

@@ -9,10 +9,13 @@ from commands import newest, small
 
 import world_models
 from world_models.agents.trained import PACKAGED_AGENTS, load_agent
+from world_models.data.store import EpisodeStore
 from world_models.learning.starting import part_of, starting_checkpoint
 from world_models.main import main
 from world_models.runs.files import read_json, sha256
 from world_models.runs.metrics import read_csv
+from world_models.search.imitation import imitate
+from world_models.search.observed import observe
 
 UNCHANGED = ["stage.learning_rate=1e-12", "stage.num_epochs=1"]
 
@@ -86,18 +89,45 @@ def test_an_m_that_began_at_the_agents_own_still_fits_its_c(
     assert "has another V or M: its parameters may mean little here" in caplog.text
 
 
+def test_a_search_begins_at_what_an_agent_would_have_done(finished: Path, tmp_path: Path) -> None:
+    """Whatever C it has itself: here one that sees z alone."""
+    path = finished / "controller/agent.pt"
+    keys = ["stage.imitate=true", "stage.features=z", "stage.generations=1"]
+    run = run_of("controller", finished / "mdrnn", tmp_path, f"stage.start_from={path}", *keys)
+    agent, begun = load_agent(path), load_agent(run / "agent.pt")
+    store = EpisodeStore.open(finished / "rollout/episodes")
+    asked = agent(observe(agent.world, store).features)
+    observed = observe(begun.world, store)
+    space = agent.env.action_space
+    found = torch.load(run / "checkpoints/last.pt")["start"].numpy()
+    np.testing.assert_allclose(found, imitate(observed.features, asked, space), atol=1e-6)
+    assert (asked != observed.actions).mean() > 0.1
+    inputs = {item["kind"]: item["sha256"] for item in read_json(run / "manifest.json")["inputs"]}
+    assert inputs["start_from"] == sha256(path) and "episodes" in inputs
+
+
 @pytest.mark.parametrize(
-    ("key", "sentence"),
+    ("keys", "sentence"),
     [
-        ("stage.imitate=true", "stage.imitate begins at what was done in M's episodes, and"),
-        ("stage.features=z", "sees with features=zh, hidden_units=0, latent=mean and this run has"),
+        (
+            ["stage.features=z"],
+            "sees with features=zh, hidden_units=0, latent=mean and this run has",
+        ),
+        (
+            ["stage.imitate=true", "stage.start_from=car_racing"],
+            "plays CarRacing-v3, or with other env keys than these: it cannot say what it would do",
+        ),
     ],
 )
 def test_what_an_agents_c_cannot_begin_is_refused(
-    finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], key: str, sentence: str
+    finished: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    keys: list[str],
+    sentence: str,
 ) -> None:
     agent = f"stage.start_from={finished / 'controller/agent.pt'}"
-    keys = [f"upstream={finished / 'mdrnn'}", agent, key, f"outputs={tmp_path / 'o'}"]
-    assert main(small("controller", *keys)) == 1
+    given = [f"upstream={finished / 'mdrnn'}", agent, *keys, f"outputs={tmp_path / 'o'}"]
+    assert main(small("controller", *given)) == 1
     assert sentence in capsys.readouterr().err
     assert not (tmp_path / "o").exists()

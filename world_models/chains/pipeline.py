@@ -72,7 +72,8 @@ class PipelineConfig:
     """All stages of V-M-C.
 
     In each iteration after the first the agent collects more episodes, V and M go on with all
-    episodes from the weights that they have, and the search goes on from where it is.
+    episodes from the weights that they have, and the search goes on from where it is; with
+    `controller.imitate` it begins anew, at what the agent would have done in these episodes.
     """
 
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
@@ -125,7 +126,9 @@ def carried_on(stage: Stage, number: int, cfg: PipelineConfig) -> dict[str, Any]
             "extends": f"../rollout{suffix}/episodes/manifest.json",
         }
     if stage is controller.STAGE:
-        return {"start_from": f"../controller{suffix}"}
+        # what C's numbers mean moves with V and M: a search that imitates asks its agent anew
+        agent = "/agent.pt" if cfg.controller.imitate else ""
+        return {"start_from": f"../controller{suffix}{agent}"}
     if stage is evaluate.STAGE or (stage is mdrnn.STAGE and cfg.mdrnn.untrained):
         return {}
     return {"start_from": f"../{stage.name}{suffix}/checkpoints/best.pt"}

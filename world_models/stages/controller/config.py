@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 from world_models.agents.agent import load_agent
 from world_models.agents.trained import packaged
 from world_models.config.stage import Setting
+from world_models.envs.spec import EnvSpec
 from world_models.models.controller import ControllerInputs, Features, Latent
 from world_models.pools.pool import DEADLINE
 from world_models.runs.numbers import require_not_negative, require_positive
@@ -50,7 +51,8 @@ class ControllerConfig:
     features: Features = Features.zh  # what C reads
     hidden_units: int = 0  # tanh units between features and action; 0: the linear controller
     latent: Latent = Latent.mean  # which latent V gives to C and M
-    # begin at the controller that does most nearly what was done in M's episodes, and not at zero
+    # begin at the controller that does most nearly what was done in M's episodes, and not at zero;
+    # with an agent in start_from: what that agent would have done there
     imitate: bool = False
     pop_size: int = 64  # candidates of a generation
     sigma0: float = 0.1  # step size of CMA-ES at the start
@@ -170,7 +172,7 @@ def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
         return cfg
     agent = packaged(cfg.start_from) or Path(cfg.start_from).absolute()
     if agent.is_file():
-        require_same_sight(cfg, agent)
+        require_fitting(cfg, agent, setting.env)
         return replace(cfg, start_from=str(agent))
     path = part_folder(agent, "controller")
     found = load_search(path / "checkpoints" / "last.pt")["search"]
@@ -183,14 +185,17 @@ def resolve(cfg: ControllerConfig, setting: Setting) -> ControllerConfig:
     return replace(cfg, start_from=str(path))
 
 
-def require_same_sight(cfg: ControllerConfig, path: Path) -> None:
-    """An agent at whose C this search cannot begin is a ValueError."""
+def require_fitting(cfg: ControllerConfig, path: Path, env: EnvSpec) -> None:
+    """An agent at whose C this search cannot begin, or that it cannot imitate, is a ValueError."""
+    agent = load_agent(path)
     if cfg.imitate:
-        raise ValueError(
-            "stage.imitate begins at what was done in M's episodes, and "
-            f"stage.start_from={path} at an agent's C: leave one of them out"
-        )
-    theirs = load_agent(path).world.controller_inputs
+        if agent.env != env:
+            raise ValueError(
+                f"stage.start_from={path} plays {agent.env.id}, or with other env keys than these: "
+                "it cannot say what it would do here, which stage.imitate needs"
+            )
+        return
+    theirs = agent.world.controller_inputs
     if theirs != cfg.controller_inputs:
         raise ValueError(
             f"stage.start_from={path} sees with {in_words(theirs.to_dict())} "

@@ -126,11 +126,26 @@ def require_same_search(
 
 
 def start_of(cfg: ControllerConfig, run: Run, world: WorldModel) -> np.ndarray:
-    """The first mean vector: an agent's C, zeros, or what imitates M's episodes."""
-    if cfg.start_from is not None:
-        return controller_of(led_to(run.path, cfg.start_from), run, world)
-    if not cfg.imitate:
-        return np.zeros(num_parameters(**world.controller_config))
-    episodes = run.pin_input("episodes", run.feeder.input("episodes"))
-    observed = observe(world, EpisodeStore.at(episodes))
-    return imitating_start(observed.features, observed.actions, world.env.action_space)
+    """The first mean vector: zeros, an agent's C, or what imitates M's episodes or an agent."""
+    agent = None if cfg.start_from is None else led_to(run.path, cfg.start_from)
+    if cfg.imitate:
+        return imitating(agent, run, world)
+    if agent is not None:
+        return controller_of(agent, run, world)
+    return np.zeros(num_parameters(**world.controller_config))
+
+
+def imitating(path: Path | None, run: Run, world: WorldModel) -> np.ndarray:
+    """The C that does most nearly what was done in M's episodes, or what an agent would have done.
+
+    Asking the agent at each frame, whatever was done there, is the labelling of DAgger (Ross et
+    al. 2011): it says how to come back from where its episodes never went.
+    """
+    store = EpisodeStore.at(run.pin_input("episodes", run.feeder.input("episodes")))
+    observed = observe(world, store)
+    actions = observed.actions
+    if path is not None:
+        agent = load_agent(path)
+        run.add_input("start_from", path)
+        actions = agent(observe(agent.world, store).features)
+    return imitating_start(observed.features, actions, world.env.action_space)
