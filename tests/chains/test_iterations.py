@@ -80,6 +80,7 @@ def test_the_second_iteration_goes_on_from_the_first(iterated: Path, finished: P
         assert_equal_runs(finished / stage, iterated / stage)
 
 
+@pytest.mark.slow
 def test_a_search_that_imitates_asks_its_agent_in_the_new_v_and_m(
     finished: Path, tmp_path: Path
 ) -> None:

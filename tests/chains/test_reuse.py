@@ -92,6 +92,7 @@ def test_what_is_taken_gives_what_would_be_made(
     assert scores == read_json(taker / "evaluate/scores.json")
 
 
+@pytest.mark.slow
 def test_everything_looks_through_what_was_taken(
     pipeline: Path, taker: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -121,6 +122,7 @@ def test_everything_looks_through_what_was_taken(
     )
 
 
+@pytest.mark.slow
 def test_a_pipeline_that_took_stages_is_resumed(
     pipeline: Path, taker: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

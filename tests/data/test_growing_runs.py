@@ -35,7 +35,7 @@ def test_a_run_still_finds_the_manifest_that_it_was_built_on(pipeline: Path) -> 
         found.verify()
 
 
-@pytest.mark.parametrize("stage", ["vae", "mdrnn"])
+@pytest.mark.parametrize("stage", [pytest.param("vae", marks=pytest.mark.slow), "mdrnn"])
 def test_resuming_equals_resuming_before_the_store_grew(
     pipeline: Path, tmp_path: Path, stage: str
 ) -> None:
@@ -49,6 +49,7 @@ def test_resuming_equals_resuming_before_the_store_grew(
         assert (grown / stage / name).read_bytes() == (pipeline / stage / name).read_bytes(), name
 
 
+@pytest.mark.slow
 def test_a_new_run_takes_all_episodes(pipeline: Path) -> None:
     outputs = pipeline.parents[2]
     grow(pipeline / "rollout" / "episodes")

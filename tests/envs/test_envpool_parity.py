@@ -66,6 +66,7 @@ def test_the_same_driver_scores_alike_and_sees_alike(spec: EnvSpec) -> None:
     assert np.abs(gymnasium_picture - envpool_picture).mean() < 4
 
 
+@pytest.mark.slow
 def test_leaving_the_field_ends_both_alike(spec: EnvSpec) -> None:
     lengths = []
     for backend in BACKENDS:

@@ -83,6 +83,7 @@ def test_a_worker_without_a_core_waits_and_costs_nothing(
     assert not caplog.records
 
 
+@pytest.mark.slow
 def test_a_cluster_without_a_free_core_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -97,6 +98,7 @@ def test_a_cluster_without_a_free_core_is_told(
             list(late.map(["a"]))
 
 
+@pytest.mark.slow
 def test_collection_and_search_come_to_the_numbers_of_local_workers(
     finished: Path, tmp_path: Path
 ) -> None:

@@ -25,7 +25,10 @@ def run_of(stage: str, upstream: Path, outputs: Path, *keys: str) -> Path:
     return newest(outputs)
 
 
-@pytest.mark.parametrize(("stage", "upstream"), [("vae", "rollout"), ("mdrnn", "vae")])
+@pytest.mark.parametrize(
+    ("stage", "upstream"),
+    [pytest.param("vae", "rollout", marks=pytest.mark.slow), ("mdrnn", "vae")],
+)
 def test_training_begins_at_the_weights_of_an_agent(
     finished: Path, tmp_path: Path, stage: str, upstream: str
 ) -> None:
@@ -77,6 +80,7 @@ def test_a_search_begins_at_the_c_of_an_agent(
     assert main([f"resume={run}", "stage.generations=2"]) == 0
 
 
+@pytest.mark.slow
 def test_an_m_that_began_at_the_agents_own_still_fits_its_c(
     finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

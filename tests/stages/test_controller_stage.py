@@ -115,6 +115,7 @@ def test_a_search_goes_on_from_another_run(
     assert "another V or M" not in caplog.text
 
 
+@pytest.mark.slow
 def test_a_search_that_goes_on_needs_the_other_no_more_once_it_has_begun(
     finished: Path, tmp_path: Path
 ) -> None:

@@ -93,6 +93,7 @@ def test_recordings_of_an_env_become_what_we_would_have_collected(
     assert (run / "images/frames.png").is_file() and (run / "episodes.csv").is_file()
 
 
+@pytest.mark.slow
 def test_the_next_stages_run_on_converted_episodes(finished: Path, tmp_path: Path) -> None:
     files = play_again(EpisodeStore.open(finished / "rollout/episodes"), tmp_path / "files", "pre")
     outputs = tmp_path / "o"

@@ -65,6 +65,7 @@ def test_it_prints_tables_and_writes_a_sheet_and_a_film(
         assert video.streams.video[0].frames > 1
 
 
+@pytest.mark.slow
 def test_joined_stores_hold_the_episodes_of_both_and_feed_v(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

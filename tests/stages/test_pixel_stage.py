@@ -408,6 +408,7 @@ def test_continuous_actions_and_dreams_of_them(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_second_chain_takes_what_is_finished(tmp_path: Path) -> None:
     keys = [
         f"stage.{stage}.{item}"

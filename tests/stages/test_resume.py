@@ -141,6 +141,7 @@ def test_one_worker_equals_many(finished: Path, tmp_path: Path) -> None:
         assert_equal_runs(finished / stage, newest(tmp_path))
 
 
+@pytest.mark.slow
 def test_a_longer_budget_outlives_the_next_cut(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +154,7 @@ def test_a_longer_budget_outlives_the_next_cut(
     assert torch.load(run / "vae/checkpoints/last.pt")["epoch"] == 4
 
 
+@pytest.mark.slow
 def test_a_pipeline_whose_budget_grew_goes_on(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,7 @@ def test_no_validation_episodes_means_none_and_training_goes_on(
     assert caplog.text.count("have no validation split") == 2
 
 
+@pytest.mark.slow
 def test_procgen_trains_without_the_final_frames_that_it_does_not_give(tmp_path: Path) -> None:
     keys = ["env=coinrun", "env.num_levels=3", "threads=1", f"outputs={tmp_path}"]
     rollout = [

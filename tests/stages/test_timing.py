@@ -19,7 +19,7 @@ HOURS = 36_000.0
 @pytest.mark.parametrize(
     ("stage", "module", "upstream", "part"),
     [
-        ("vae", vae, "rollout", "validate"),
+        pytest.param("vae", vae, "rollout", "validate", marks=pytest.mark.slow),
         ("mdrnn", mdrnn, "vae", "validate"),
         ("autoencoder", autoencoder, "rollout", "save_reconstructions"),
         ("tokenizer", tokenizer, "rollout", "log_line"),

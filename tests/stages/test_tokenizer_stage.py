@@ -118,6 +118,7 @@ def test_patches_look_at_every_training_frame_once(patched: Path, finished: Path
     assert float(rows[-1]["psnr"]) > 30 and not (patched / "metrics.csv").exists()
 
 
+@pytest.mark.slow
 def test_minutes_and_epochs_become_updates(finished: Path, tmp_path: Path) -> None:
     keys = ["stage.max_steps=null", "stage.val_every_steps=100"]
     run = trained(finished, tmp_path / "a", *keys, "stage.minutes=0.001")

@@ -216,6 +216,7 @@ def test_what_moves_weighs_more_and_is_counted_and_survives_a_cut(
     assert shares[0] > 2 and shares[1] == pytest.approx(1, abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_cut_before_the_first_checkpoint_changes_no_baseline(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -389,6 +390,7 @@ def test_minutes_become_frames_once(
     assert all(torch.equal(weight, best[1][name]) for name, weight in best[0].items())
 
 
+@pytest.mark.slow
 def test_without_haste_an_epoch_has_all_frames(finished: Path, tmp_path: Path) -> None:
     hurried = train(finished, tmp_path / "hurried", "stage.minutes=100", "stage.num_epochs=1")
     plain = train(finished, tmp_path / "plain", "stage.num_epochs=1")
