@@ -15,6 +15,7 @@ ENV = ["env=pellet", "threads=1"]
 SMALL = {
     "rollout": ["episodes=24", "shard_size=6", "workers=0"],
     "vae": [
+        "model=conv_small",
         "num_epochs=2",
         "train_batch_size=16",
         "latent_size=4",

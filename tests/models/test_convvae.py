@@ -3,7 +3,7 @@ import torch
 from torch import Tensor
 
 from world_models.losses import conv_vae_loss
-from world_models.models.convvae import ConvVAE, ConvVAEDecoder, ConvVAEEncoder
+from world_models.models.convvae import ConvVAE, ConvVAEDecoder, ConvVAEEncoder, SmallConvVAE
 
 
 def pictures(batch: int = 4, channels: int = 3, seed: int = 0) -> Tensor:
@@ -14,10 +14,21 @@ def test_parameter_count_is_the_papers() -> None:
     assert sum(weight.numel() for weight in ConvVAE(3, 32).parameters()) == 4_348_547
 
 
+def test_the_small_one_has_a_quarter_of_the_channels() -> None:
+    large, small = ConvVAE(3, 32).state_dict(), SmallConvVAE(3, 32).state_dict()
+    ends = {"encoder.conv1.weight": (8, 3, 4, 4), "decoder.deconv4.weight": (8, 3, 6, 6)}
+    heads = {"encoder.fc_mu.weight": (32, 256), "decoder.fc.weight": (256, 32)}
+    assert {name: tuple(small[name].shape) for name in ends | heads} == ends | heads
+    for name in ("conv2", "conv3", "conv4"):
+        key = f"encoder.{name}.weight"
+        assert small[key].numel() * 16 == large[key].numel()
+
+
+@pytest.mark.parametrize("kind", [ConvVAE, SmallConvVAE])
 @pytest.mark.parametrize(("channels", "latent_size"), [(3, 32), (1, 7), (3, 64)])
-def test_shapes_and_range(channels: int, latent_size: int) -> None:
+def test_shapes_and_range(kind: type[ConvVAE], channels: int, latent_size: int) -> None:
     x = pictures(5, channels)
-    recon, mu, logsigma = ConvVAE(channels, latent_size)(x)
+    recon, mu, logsigma = kind(channels, latent_size)(x)
     assert recon.shape == x.shape
     assert mu.shape == logsigma.shape == (5, latent_size)
     assert recon.min() >= 0 and recon.max() <= 1
@@ -68,8 +79,9 @@ def test_forward_is_a_function_of_the_generator() -> None:
     assert not torch.equal(first, other)
 
 
-def test_config_rebuilds_each_part() -> None:
-    vae = ConvVAE(1, 6)
+@pytest.mark.parametrize("kind", [ConvVAE, SmallConvVAE])
+def test_config_rebuilds_each_part(kind: type[ConvVAE]) -> None:
+    vae = kind(1, 6)
     for part in (vae, vae.encoder, vae.decoder):
         type(part)(**part.config).load_state_dict(part.state_dict())
 

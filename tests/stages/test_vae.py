@@ -20,7 +20,7 @@ from world_models.envs.make import Backend, EnvConfig, make_spec
 from world_models.losses import latent_kl
 from world_models.main import main
 from world_models.measures.vision import LatentStatistics
-from world_models.models.convvae import ConvVAE
+from world_models.models.convvae import VAES, ConvVAE
 from world_models.runs.checkpoint import load_checkpoint, save_checkpoint
 from world_models.runs.device import Device, Precision
 from world_models.runs.files import read_json, sha256
@@ -63,7 +63,7 @@ def validation_frames(finished: Path) -> tuple[np.ndarray, np.ndarray]:
 
 def best(run: Path) -> ConvVAE:
     state = load_checkpoint(run / "checkpoints/best.pt", "vae")
-    model = ConvVAE(**state["config"])
+    model = VAES[state["architecture"]](**state["config"])
     model.load_state_dict(state["model"])
     return model.eval()
 
@@ -261,7 +261,7 @@ def test_a_folder_stands_for_its_best_checkpoint(
     setting = Setting(PastRun(finished / "vae").env, Device.cpu)
     path = finished / "vae/checkpoints/best.pt"
     for given in ("vae", "vae/checkpoints/best.pt", str(path)):
-        cfg = resolve(VAEConfig(latent_size=4, start_from=given), setting)
+        cfg = resolve(VAEConfig(4, model="conv_small", start_from=given), setting)
         assert cfg.start_from == str(path)
     assert resolve(VAEConfig(), setting) == VAEConfig()
 
@@ -271,12 +271,17 @@ REFUSED = {
     "mdrnn": r"holds a checkpoint of kind 'mdrnn' where 'vae' or 'agent' is needed",
     "rollout": r"rollout/checkpoints/best\.pt does not exist: finish the vae stage first",
     "size": (
-        r"does not fit: it has img_channels=3, latent_size=4 "
-        r"and this run img_channels=3, latent_size=5"
+        r"does not fit: it has img_channels=3, latent_size=4, model=conv_small "
+        r"and this run img_channels=3, latent_size=5, model=conv_small; "
+        r"set stage\.model, stage\.latent_size and env\.grayscale as they were there"
     ),
     "channels": (
-        r"does not fit: it has img_channels=1, latent_size=4 "
-        r"and this run img_channels=3, latent_size=4"
+        r"does not fit: it has img_channels=1, latent_size=4, model=conv_small "
+        r"and this run img_channels=3, latent_size=4, model=conv_small"
+    ),
+    "kind": (
+        r"does not fit: it has img_channels=3, latent_size=4, model=conv "
+        r"and this run img_channels=3, latent_size=4, model=conv_small"
     ),
     "damaged": r"is truncated or no checkpoint of ours",
 }
@@ -286,14 +291,16 @@ REFUSED = {
 def test_weights_that_do_not_fit_are_refused_before_anything_is_written(
     finished: Path, tmp_path: Path, fault: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    grey, damaged = tmp_path / "grey.pt", tmp_path / "damaged.pt"
-    config = {"img_channels": 1, "latent_size": 4}
-    save_checkpoint(grey, "vae", {"config": config, "model": {}})
+    grey, large, damaged = (tmp_path / name for name in ("grey.pt", "large.pt", "damaged.pt"))
+    small_one = {"architecture": "conv_small", "model": {}}
+    save_checkpoint(grey, "vae", {"config": {"img_channels": 1, "latent_size": 4}, **small_one})
+    save_checkpoint(large, "vae", {"config": {"img_channels": 3, "latent_size": 4}, "model": {}})
     damaged.write_bytes(b"no")
     given = {
         "missing": tmp_path / "missing/best.pt",
         "size": finished / "vae",
         "channels": grey,
+        "kind": large,
         "damaged": damaged,
     }
     path = given.get(fault, finished / fault)
@@ -319,7 +326,8 @@ def test_a_pipeline_settles_where_its_v_starts_from(
         f"outputs={tmp_path / 'o'}",
     ]
     assert main(arguments) == 1
-    assert "latent_size=4 and this run img_channels=3, latent_size=32" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert "latent_size=4, model=conv_small and this run img_channels=3, latent_size=32" in error
     assert not (tmp_path / "o").exists()
 
 

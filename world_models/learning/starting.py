@@ -25,8 +25,9 @@ def starting_checkpoint(start_from: str, kind: str, needed: dict[str, Any], keys
     path = packaged(start_from) or Path(start_from).absolute()
     if path.is_dir():
         path = part_folder(path, kind) / "checkpoints" / "best.pt"
-    config = part_of(path, kind)["config"]
-    found = {name: config.get(name) for name in needed}
+    part = part_of(path, kind)
+    facts = {"model": part.get("architecture", "conv"), **part["config"]}
+    found = {name: facts.get(name) for name in needed}
     if found != needed:
         raise ValueError(
             f"stage.start_from={path} does not fit: it has {_words(found)} "

@@ -1,29 +1,35 @@
 """V: the convolutional variational autoencoder, from a 64x64 picture to a latent and back."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
 IMAGE_SIZE = 64
-FLAT_FEATURES = 256 * 2 * 2
-"""What four stride-2 convolutions leave of a 64x64 picture."""
 
 
 class ConvVAEEncoder(nn.Module):
     """From a picture to the mean and log standard deviation of its latent.
 
-    Four convolutions (kernel 4, stride 2; 32, 64, 128, 256 channels; ReLU), then one linear head
-    each (Ha & Schmidhuber 2018, appendix A.1).
+    Four convolutions (kernel 4, stride 2, ReLU) with `base_channels` and twice as many each time:
+    32, 64, 128, 256 in Ha & Schmidhuber (2018), appendix A.1. They leave 2x2 of a picture, which
+    one linear head each reads.
     """
 
-    def __init__(self, img_channels: int, latent_size: int) -> None:
+    def __init__(self, img_channels: int, latent_size: int, base_channels: int = 32) -> None:
         super().__init__()
-        self.config = {"img_channels": img_channels, "latent_size": latent_size}
-        self.conv1 = nn.Conv2d(img_channels, 32, 4, stride=2)
-        self.conv2 = nn.Conv2d(32, 64, 4, stride=2)
-        self.conv3 = nn.Conv2d(64, 128, 4, stride=2)
-        self.conv4 = nn.Conv2d(128, 256, 4, stride=2)
-        self.fc_mu = nn.Linear(FLAT_FEATURES, latent_size)
-        self.fc_logsigma = nn.Linear(FLAT_FEATURES, latent_size)
+        self.config = {
+            "img_channels": img_channels,
+            "latent_size": latent_size,
+            "base_channels": base_channels,
+        }
+        widths = [base_channels * times for times in (1, 2, 4, 8)]
+        self.conv1 = nn.Conv2d(img_channels, widths[0], 4, stride=2)
+        self.conv2 = nn.Conv2d(widths[0], widths[1], 4, stride=2)
+        self.conv3 = nn.Conv2d(widths[1], widths[2], 4, stride=2)
+        self.conv4 = nn.Conv2d(widths[2], widths[3], 4, stride=2)
+        self.fc_mu = nn.Linear(widths[3] * 2 * 2, latent_size)
+        self.fc_logsigma = nn.Linear(widths[3] * 2 * 2, latent_size)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x (B, C, 64, 64) float in [0, 1] -> mu (B, L), logsigma (B, L).
@@ -48,17 +54,23 @@ class ConvVAEEncoder(nn.Module):
 class ConvVAEDecoder(nn.Module):
     """From a latent to a picture.
 
-    Dense 1024, then deconvolutions 128@5, 64@5, 32@6, C@6 with stride 2, and a sigmoid.
+    Dense 32 times `base_channels`, then four deconvolutions with stride 2 and a sigmoid: 1024, then
+    128@5, 64@5, 32@6, C@6 in Ha & Schmidhuber (2018), appendix A.1.
     """
 
-    def __init__(self, latent_size: int, img_channels: int) -> None:
+    def __init__(self, latent_size: int, img_channels: int, base_channels: int = 32) -> None:
         super().__init__()
-        self.config = {"latent_size": latent_size, "img_channels": img_channels}
-        self.fc = nn.Linear(latent_size, 1024)
-        self.deconv1 = nn.ConvTranspose2d(1024, 128, 5, stride=2)
-        self.deconv2 = nn.ConvTranspose2d(128, 64, 5, stride=2)
-        self.deconv3 = nn.ConvTranspose2d(64, 32, 6, stride=2)
-        self.deconv4 = nn.ConvTranspose2d(32, img_channels, 6, stride=2)
+        self.config = {
+            "latent_size": latent_size,
+            "img_channels": img_channels,
+            "base_channels": base_channels,
+        }
+        widths = [base_channels * times for times in (32, 4, 2, 1)]
+        self.fc = nn.Linear(latent_size, widths[0])
+        self.deconv1 = nn.ConvTranspose2d(widths[0], widths[1], 5, stride=2)
+        self.deconv2 = nn.ConvTranspose2d(widths[1], widths[2], 5, stride=2)
+        self.deconv3 = nn.ConvTranspose2d(widths[2], widths[3], 6, stride=2)
+        self.deconv4 = nn.ConvTranspose2d(widths[3], img_channels, 6, stride=2)
 
     def forward(self, z: Tensor) -> Tensor:
         """z (B, L) -> picture (B, C, 64, 64) in [0, 1]."""
@@ -71,11 +83,14 @@ class ConvVAEDecoder(nn.Module):
 class ConvVAE(nn.Module):
     """Encoder and decoder with the sampling between them (Kingma & Welling 2014, eq. 10)."""
 
+    base_channels: ClassVar[int] = 32
+    """Of the first convolution."""
+
     def __init__(self, img_channels: int, latent_size: int) -> None:
         super().__init__()
         self.config = {"img_channels": img_channels, "latent_size": latent_size}
-        self.encoder = ConvVAEEncoder(img_channels, latent_size)
-        self.decoder = ConvVAEDecoder(latent_size, img_channels)
+        self.encoder = ConvVAEEncoder(img_channels, latent_size, self.base_channels)
+        self.decoder = ConvVAEDecoder(latent_size, img_channels, self.base_channels)
 
     def forward(
         self, x: Tensor, noise: Tensor | None = None, generator: torch.Generator | None = None
@@ -91,6 +106,12 @@ class ConvVAE(nn.Module):
         return self.decoder(mu + logsigma.exp() * noise), mu, logsigma
 
 
-VAES: dict[str, type[ConvVAE]] = {"conv": ConvVAE}
+class SmallConvVAE(ConvVAE):
+    """The ConvVAE with a quarter of its channels, and a sixteenth of its weights."""
+
+    base_channels = 8
+
+
+VAES: dict[str, type[ConvVAE]] = {"conv": ConvVAE, "conv_small": SmallConvVAE}
 """V by name. One of yours extends `ConvVAE`, takes the same arguments, and has an `encoder` and a
 `decoder`."""

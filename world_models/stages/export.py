@@ -6,7 +6,7 @@ from enum import Enum
 from pathlib import Path
 
 from world_models.config.stage import Setting, Stage
-from world_models.models.convvae import ConvVAE
+from world_models.models.convvae import ConvVAE, SmallConvVAE
 from world_models.play.beginnings import beginnings_of
 from world_models.play.cast import Cast
 from world_models.play.export import page_of
@@ -73,7 +73,8 @@ def execute(cfg: ExportConfig, run: Run) -> None:
 def write_page(run: Run, cast: Cast, path: Path) -> None:
     """One HTML file; a V or M that is not of the package is a ValueError."""
     model = cast.model
-    if model is not None and (type(model.vae) is not ConvVAE or "cell" in model.mdrnn.config):
+    ours = (ConvVAE, SmallConvVAE)
+    if model is not None and (type(model.vae) not in ours or "cell" in model.mdrnn.config):
         raise ValueError(
             "stage.to=html knows the V and M of this package alone, and yours is another: "
             "use stage.to=onnx"

@@ -81,6 +81,10 @@ def resolve(cfg: VAEConfig, setting: Setting) -> VAEConfig:
         )
     if cfg.start_from is None:
         return cfg
-    needed = {"img_channels": pre.channels, "latent_size": cfg.latent_size}
-    keys = "stage.latent_size and env.grayscale"
+    needed = {
+        "img_channels": pre.channels,
+        "latent_size": cfg.latent_size,
+        "model": cfg.model,
+    }
+    keys = "stage.model, stage.latent_size and env.grayscale"
     return replace(cfg, start_from=str(starting_checkpoint(cfg.start_from, "vae", needed, keys)))
