@@ -18,6 +18,7 @@ from world_models.agents.control import ControllerPolicy
 from world_models.agents.trained import find_agent
 from world_models.envs.config import Backend
 from world_models.models.mdrnn import MDRNN, sample_latent
+from world_models.play import packing
 from world_models.play.cast import Cast, cast_of_agent
 from world_models.play.export import page_of
 from world_models.play.packing import pack
@@ -98,8 +99,12 @@ def starts_of(model: WorldModel, count: int = 5) -> LatentState:
 
 @pytest.fixture(scope="module")
 def page(cast: Cast) -> str:
+    """Of so small a V that all three precisions occur with smaller bounds only."""
     assert cast.model is not None
-    return page_of(cast, starts_of(cast.model))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packing, "MOST_SINGLE", 1 << 12)
+        patch.setattr(packing, "MOST_HALF", 1 << 17)
+        return page_of(cast, starts_of(cast.model))
 
 
 def test_nothing_is_fetched_from_elsewhere(page: str) -> None:
