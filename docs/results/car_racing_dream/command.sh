@@ -38,6 +38,8 @@ $W stage=data stage.source=DATA2 stage.merge=[DREAMER2,OWN2]
 $W stage=vae env=car_racing upstream=DATA3 threads=1 stage.start_from=VAE3 stage.num_epochs=1 stage.minutes=4 stage.learning_rate=3e-4 stage.kl_weight=0.05 stage.train_batch_size=32
 $W stage=mdrnn env=car_racing upstream=VAE4 threads=1 stage.start_from=MDRNN3 stage.dropout=0.05 stage.num_epochs=20 stage.sequences=episodes stage.batch_size=32 stage.learning_rate=5e-4 stage.scheduler_patience=2 stage.mixture=per_dimension
 $W stage=controller env=car_racing upstream=MDRNN4 threads=1 stage.world=dream stage.sigma0=0.05 stage.dream.end=null stage.dream.max_steps=300 stage.dream.dropout=0 stage.diagonal=true stage.n_samples=16 stage.most_samples=32 stage.pop_size=64 stage.start_from=THIRD/agent.pt stage.generations=100 stage.test_interval=8 stage.selection_episodes=32
+# ended by resume=FOURTH stage.target_return=100; then its final_tracks
+$W stage=evaluate env=car_racing upstream=FOURTH stage.episodes=100 stage.workers=2 threads=1
 # quiet_v: V from the same episodes as QUIET_V, M on from the packaged one; stopped after generation 70
 $W stage=vae env=car_racing upstream=ROLLOUT threads=1 stage.start_from=car_racing stage.num_epochs=1 stage.learning_rate=3e-4 stage.kl_weight=1.0 stage.train_batch_size=64
 $W stage=mdrnn env=car_racing upstream=QUIET_V threads=1 stage.start_from=car_racing stage.dropout=0.05 stage.num_epochs=40 stage.sequences=episodes stage.learning_rate=5e-4 stage.batch_size=32 stage.scheduler_patience=2
