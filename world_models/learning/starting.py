@@ -19,8 +19,8 @@ def starting_checkpoint(start_from: str, kind: str, needed: dict[str, Any], keys
     """The absolute path of the checkpoint that `stage.start_from` names, by itself or its run.
 
     It may be an agent's file, too, or the name of an agent that comes with the package: `kind` is
-    then its part. A model of other sizes than `needed` is a ValueError; `keys` are those that set
-    them.
+    then its part. A model of another kind, or of other sizes, than `needed` is a ValueError; `keys`
+    are those that set them.
     """
     path = packaged(start_from) or Path(start_from).absolute()
     if path.is_dir():

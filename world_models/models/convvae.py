@@ -107,7 +107,7 @@ class ConvVAE(nn.Module):
 
 
 class SmallConvVAE(ConvVAE):
-    """The ConvVAE with a quarter of its channels, and a sixteenth of its weights."""
+    """The ConvVAE with a quarter of its channels, and about a fifteenth of its weights."""
 
     base_channels = 8
 

@@ -18,8 +18,8 @@ $W stage=mdrnn env=car_racing upstream=VAE2 threads=1 stage.start_from=MDRNN sta
 $W stage=controller env=car_racing upstream=MDRNN2 threads=1 stage.world=dream stage.dream.end=null stage.dream.max_steps=300 stage.dream.dropout=0.1 stage.diagonal=true stage.n_samples=8 stage.most_samples=32 stage.pop_size=64 stage.generations=150 stage.test_interval=15 stage.selection_episodes=16
 # fresh_tracks
 $W stage=controller env=car_racing upstream=MDRNN2 threads=1 stage.start_from=SECOND/agent.pt stage.sigma0=1e-9 stage.pop_size=2 stage.n_samples=1 stage.generations=1 stage.selection_episodes=64 stage.max_workers=2 stage.diagonal=true seed=3
-# third: V and M on with 24 episodes of SECOND and 24 of it disturbed; dropout 0.1 was stopped in
-# generation 50, dropout 0 after 73 (resumed once with stage.generations=120), and ended there by
+# third: V and M on with 24 episodes of SECOND and 24 of it disturbed; dropout 0.1 was stopped after
+# generation 50; dropout 0 (resumed with stage.generations=120) was ended at generation 76 by
 # resume=THIRD stage.target_return=100
 $W stage=rollout env=car_racing stage.policy=agent stage.agent=SECOND/agent.pt stage.episodes=24 threads=1 stage.workers=1 seed=21
 $W stage=rollout env=car_racing stage.policy=agent stage.agent=SECOND/agent.pt stage.episodes=24 stage.noise=0.3 stage.bursts=0.3 threads=1 stage.workers=1 seed=22
@@ -38,7 +38,7 @@ $W stage=data stage.source=DATA2 stage.merge=[DREAMER2,OWN2]
 $W stage=vae env=car_racing upstream=DATA3 threads=1 stage.start_from=VAE3 stage.num_epochs=1 stage.minutes=4 stage.learning_rate=3e-4 stage.kl_weight=0.05 stage.train_batch_size=32
 $W stage=mdrnn env=car_racing upstream=VAE4 threads=1 stage.start_from=MDRNN3 stage.dropout=0.05 stage.num_epochs=20 stage.sequences=episodes stage.batch_size=32 stage.learning_rate=5e-4 stage.scheduler_patience=2 stage.mixture=per_dimension
 $W stage=controller env=car_racing upstream=MDRNN4 threads=1 stage.world=dream stage.sigma0=0.05 stage.dream.end=null stage.dream.max_steps=300 stage.dream.dropout=0 stage.diagonal=true stage.n_samples=16 stage.most_samples=32 stage.pop_size=64 stage.start_from=THIRD/agent.pt stage.generations=100 stage.test_interval=8 stage.selection_episodes=32
-# ended by resume=FOURTH stage.target_return=100; then its final_tracks
+# ended at generation 95 by resume=FOURTH stage.target_return=100; then its final_tracks
 $W stage=evaluate env=car_racing upstream=FOURTH stage.episodes=100 stage.workers=2 threads=1
 # quiet_v: V from the same episodes as QUIET_V, M on from the packaged one; stopped after generation 70
 $W stage=vae env=car_racing upstream=ROLLOUT threads=1 stage.start_from=car_racing stage.num_epochs=1 stage.learning_rate=3e-4 stage.kl_weight=1.0 stage.train_batch_size=64
