@@ -101,6 +101,21 @@ def test_a_search_that_imitates_asks_its_agent_in_the_new_v_and_m(
     assert inputs(second)["start_from"] == sha256(made / "controller/agent.pt")
 
 
+@pytest.mark.slow
+def test_a_search_in_a_dream_begins_anew_at_the_agent_of_the_iteration_before(
+    finished: Path, tmp_path: Path
+) -> None:
+    copied(finished, tmp_path)
+    keys = ["stage.controller.world=dream", "stage.evaluate.episodes=1", "reuse=true"]
+    assert main([*small_pipeline(f"outputs={tmp_path}"), *SECOND, *keys]) == 0
+    made = newest(tmp_path)
+    first = load_agent(made / "controller/agent.pt")
+    state = torch.load(made / "controller_2/checkpoints/last.pt")
+    np.testing.assert_array_equal(state["start"].numpy(), first.vector)
+    assert len(state["segments"]) == 1
+    assert inputs(made / "controller_2")["start_from"] == sha256(made / "controller/agent.pt")
+
+
 def test_the_agent_plays_new_tracks_and_the_first_store_stays(iterated: Path) -> None:
     first, second = (
         EpisodeStore.open(iterated / folder / "episodes") for folder in ("rollout", "rollout_2")

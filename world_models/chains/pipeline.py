@@ -7,7 +7,7 @@ from world_models.config.stage import Chain, ChainPart, Stage
 from world_models.runs.numbers import require_positive
 from world_models.runs.run import BUDGET, RUNTIME
 from world_models.stages import controller, evaluate, mdrnn, rollout, vae
-from world_models.stages.controller.config import ControllerConfig
+from world_models.stages.controller.config import ControllerConfig, SearchedIn
 from world_models.stages.evaluate import EvaluateConfig
 from world_models.stages.mdrnn.config import MDRNNConfig
 from world_models.stages.rollout import PolicyName, RolloutConfig
@@ -72,8 +72,9 @@ class PipelineConfig:
     """All stages of V-M-C.
 
     In each iteration after the first the agent collects more episodes, V and M go on with all
-    episodes from the weights that they have, and the search goes on from where it is; with
-    `controller.imitate` it begins anew, at what the agent would have done in these episodes.
+    episodes from the weights that they have, and the search goes on from where it is. In a dream it
+    begins anew at the agent, with `controller.imitate` at what the agent would have done in these
+    episodes.
     """
 
     rollout: RolloutConfig = field(default_factory=RolloutConfig)
@@ -126,12 +127,21 @@ def carried_on(stage: Stage, number: int, cfg: PipelineConfig) -> dict[str, Any]
             "extends": f"../rollout{suffix}/episodes/manifest.json",
         }
     if stage is controller.STAGE:
-        # what C's numbers mean moves with V and M: a search that imitates asks its agent anew
-        agent = "/agent.pt" if cfg.controller.imitate else ""
-        return {"start_from": f"../controller{suffix}{agent}"}
+        anew = begins_anew(cfg.controller)
+        return {"start_from": f"../controller{suffix}{'/agent.pt' if anew else ''}"}
     if stage is evaluate.STAGE or (stage is mdrnn.STAGE and cfg.mdrnn.untrained):
         return {}
     return {"start_from": f"../{stage.name}{suffix}/checkpoints/best.pt"}
+
+
+def begins_anew(cfg: ControllerConfig) -> bool:
+    """Whether a later search begins at the agent, and not where the one before ended.
+
+    What C's numbers mean moves with V and M: a search that imitates asks its agent anew. A search
+    in a dream may have come to live on what only its dream pays, which the agent, chosen in the
+    real environment, does not.
+    """
+    return cfg.imitate or cfg.world is SearchedIn.dream
 
 
 CHAIN = Chain(
