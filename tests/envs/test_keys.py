@@ -56,6 +56,10 @@ def test_a_chord_wins_over_its_parts_and_foreign_keys_do_nothing() -> None:
         ("WorldModels/MinAtar-seaquest-v0", 6, ("down",), 4),
         ("WorldModels/MinAtar-seaquest-v0", 6, ("space",), 5),
         ("WorldModels/MinAtar-seaquest-v0", 6, (), 0),
+        ("WorldModels/MinAtar-breakout-v0", 3, ("right",), 2),
+        ("WorldModels/MinAtar-breakout-v0", 6, ("right",), 3),
+        ("WorldModels/MinAtar-freeway-v0", 3, ("up",), 1),
+        ("WorldModels/MinAtar-space_invaders-v0", 4, ("space",), 3),
         ("Acrobot-v1", 3, ("2",), 2),
     ],
 )

@@ -14,6 +14,7 @@ from world_models.envs import minatar
 from world_models.envs.make import Backend, EnvSpec, make_spec, make_vector_env, resolve_backend
 from world_models.envs.minatar import CELL_SIZE, COLOURS, MinAtarConfig, MinAtarGame, draw_cells
 from world_models.envs.pixels import PixelVectorEnv
+from world_models.envs.quiet import quiet_minatar
 from world_models.main import main
 
 minatar_only = pytest.mark.skipif(
@@ -49,9 +50,9 @@ def test_without_the_package_one_sentence_says_what_to_install(
 def test_what_is_stored_says_how_it_was_played() -> None:
     spec = spec_of(MinAtarGame.asterix, sticky=0.0, ramping=False)
     assert spec.id == "WorldModels/MinAtar-asterix-v0"
-    assert spec.kwargs == {"sticky": 0.0, "ramping": False}
+    assert spec.kwargs == {"sticky": 0.0, "ramping": False, "all_actions": False}
     assert EnvSpec.from_dict(spec.to_dict()) == spec != spec_of(MinAtarGame.asterix)
-    assert spec.family.name == "minatar" and spec.action_space.size == 6
+    assert spec.family.name == "minatar" and spec.action_space.size == 5
     assert resolve_backend(Backend.auto, spec) is Backend.minatar
 
 
@@ -59,10 +60,47 @@ def test_what_is_stored_says_how_it_was_played() -> None:
 def test_what_cannot_be_played_is_refused() -> None:
     with pytest.raises(ValueError, match=r"env\.sticky=1\.0 must be at least 0 and below 1"):
         spec_of(sticky=1.0)
-    with pytest.raises(ValueError, match=r"takes env\.sticky and env\.ramping, not env\.kwargs\.x"):
+    with pytest.raises(ValueError, match=r"env\.ramping and env\.all_actions, not env\.kwargs\.x"):
         spec_of(kwargs={"x": 1})
     with pytest.raises(ValueError, match=r"MinAtar-pong-v0 is no game of MinAtar: use env\.game"):
         make_spec(MinAtarConfig(id="WorldModels/MinAtar-pong-v0"))
+
+
+@minatar_only
+@pytest.mark.parametrize("game", list(MinAtarGame))
+def test_actions_are_those_that_the_game_listens_to_or_all_six(game: MinAtarGame) -> None:
+    with quiet_minatar():
+        from minatar import Environment
+    heeded = Environment(str(game)).minimal_action_set()
+    for every, numbers in ((False, heeded), (True, range(6))):
+        envs = slots(1, game=game, all_actions=every)
+        assert envs.env_spec.action_space.size == len(numbers)
+        envs.reset(seed=[0])
+        given = spy(envs)
+        for action in range(len(numbers)):
+            envs.step(np.array([action]))
+        assert given == list(numbers)
+
+
+def spy(envs: PixelVectorEnv) -> list[int]:
+    """What the first game is told to do from now on, in place of which nothing happens."""
+    given: list[int] = []
+
+    def act(number: int) -> tuple[int, bool]:
+        given.append(number)
+        return 0, False
+
+    envs._envs[0]._env.act = act  # type: ignore[attr-defined]
+    return given
+
+
+@minatar_only
+def test_episodes_of_before_there_was_a_choice_had_all_six() -> None:
+    spec = spec_of(all_actions=True)
+    stored = spec.to_dict()
+    del stored["kwargs"]["all_actions"]
+    envs = make_vector_env(EnvSpec.from_dict(stored), Backend.auto, 1)
+    assert envs._envs[0].action_space.n == 6  # type: ignore[attr-defined]
 
 
 def test_each_cell_is_a_square_of_its_channels_colour() -> None:
@@ -92,9 +130,10 @@ def test_a_picture_shows_the_state_of_each_game(game: MinAtarGame) -> None:
     envs = slots(1, game=game, ramping=False, sticky=0.0)
     frames, _ = envs.reset(seed=[5])
     rng = np.random.default_rng(0)
+    count = envs.env_spec.action_space.size
     for _ in range(30):
         np.testing.assert_array_equal(frames[0], draw_cells(envs._envs[0]._env.state()))  # type: ignore[attr-defined]
-        frames, *_ = envs.step(rng.integers(6, size=1))
+        frames, *_ = envs.step(rng.integers(count, size=1))
         if not envs.alive.all():
             break
 
@@ -108,7 +147,7 @@ def test_an_episode_follows_from_its_seed_whatever_was_played_before(game: MinAt
     # cut in the middle of an episode, in the other slot, after others
     envs.reset(seed=[11, 12])
     for _ in range(25):
-        envs.step(np.array([1, 5]))
+        envs.step(np.array([1, 2]))
     again = collect(envs, policy, [7, 0, 5], max_steps=40)
     for one, other in ((first, again[1]), (second, again[0])):
         np.testing.assert_array_equal(one.frames, other.frames)
@@ -125,7 +164,7 @@ def test_sticky_actions_repeat_the_last_one() -> None:
         found = []
         for step in range(60):
             # left and right in turn: the paddle goes to and fro between two cells
-            envs.step(np.array([1 if step % 2 else 3]))
+            envs.step(np.array([1 if step % 2 else 2]))
             if not envs.alive.all():
                 envs.reset(seed=[step])
             found.append(int(envs._envs[0]._env.state()[9, :, 0].argmax()))  # type: ignore[attr-defined]
@@ -148,7 +187,7 @@ def test_the_limit_truncates(monkeypatch: pytest.MonkeyPatch) -> None:
 @minatar_only
 def test_random_actions_break_half_a_brick_in_breakout() -> None:
     """Young & Tian's own figure is 0.5 +- 0.02 (1000 episodes)."""
-    envs = slots(8)
+    envs = slots(8, all_actions=True)
     scores = play(envs, RandomPolicy(envs.env_spec.action_space), range(400))
     returns = np.array([score.total_return for score in scores])
     error = returns.std() / 20

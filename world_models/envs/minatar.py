@@ -19,7 +19,15 @@ from world_models.envs.spec import EnvSpec
 
 MINATAR_PREFIX = "WorldModels/MinAtar-"
 NUM_ACTIONS = 6
-"""Nothing, left, up, right, down, fire, in all games."""
+"""Nothing, left, up, right, down, fire."""
+HEEDED = {
+    "breakout": (0, 1, 3),
+    "freeway": (0, 2, 4),
+    "asterix": (0, 1, 2, 3, 4),
+    "seaquest": (0, 1, 2, 3, 4, 5),
+    "space_invaders": (0, 1, 3, 5),
+}
+"""Of these the ones to which a game listens: MinAtar's minimal action set."""
 NUM_CELLS = 10
 """Cells in a row."""
 CELL_SIZE = 4
@@ -71,6 +79,8 @@ class MinAtarConfig(EnvConfig):
     sticky: float = 0.1
     # whether a game grows harder as it goes on, where it can
     ramping: bool = True
+    # whether all six actions can be chosen, or those alone to which the game listens
+    all_actions: bool = False
 
 
 def is_minatar(env_id: str) -> bool:
@@ -88,13 +98,18 @@ def require_minatar() -> None:
 
 def make_spec(cfg: EnvConfig, preprocessing: Preprocessing) -> EnvSpec:
     """The description of a game; ValueError for what cannot be used."""
-    game_of(cfg.id)
+    game = game_of(cfg.id)
     preprocessing.check(PICTURE_SIZE, PICTURE_SIZE)
-    space = ActionSpace.from_gymnasium(gymnasium.spaces.Discrete(NUM_ACTIONS), cfg.squash)
     typed: dict[str, Any] = {}
     if isinstance(cfg, MinAtarConfig):
-        typed = {"sticky": cfg.sticky, "ramping": cfg.ramping}
+        typed = {
+            "sticky": cfg.sticky,
+            "ramping": cfg.ramping,
+            "all_actions": cfg.all_actions,
+        }
     kwargs = checked_kwargs({**typed, **cfg.kwargs})
+    count = len(actions_of(game, kwargs["all_actions"]))
+    space = ActionSpace.from_gymnasium(gymnasium.spaces.Discrete(count), cfg.squash)
     return EnvSpec(cfg.id, kwargs, preprocessing, cfg.frame_skip, space, TIME_LIMIT)
 
 
@@ -108,20 +123,43 @@ def game_of(env_id: str) -> str:
 
 
 def checked_kwargs(kwargs: dict[str, Any]) -> dict[str, Any]:
-    """`kwargs` with the values that hold; ValueError for others."""
-    kwargs = {"sticky": MinAtarConfig.sticky, "ramping": MinAtarConfig.ramping, **kwargs}
-    unknown = sorted(set(kwargs) - {"sticky", "ramping"})
+    """`kwargs` with the values that hold; ValueError for others.
+
+    Without `all_actions` they are of an earlier version, which had all six.
+    """
+    known = {
+        "sticky": MinAtarConfig.sticky,
+        "ramping": MinAtarConfig.ramping,
+        "all_actions": True,
+    }
+    unknown = sorted(set(kwargs) - set(known))
     if unknown:
-        raise ValueError(f"MinAtar takes env.sticky and env.ramping, not env.kwargs.{unknown[0]}")
+        raise ValueError(
+            "MinAtar takes env.sticky, env.ramping and env.all_actions, "
+            f"not env.kwargs.{unknown[0]}"
+        )
+    kwargs = {**known, **kwargs}
     if not 0 <= kwargs["sticky"] < 1:
         raise ValueError(f"env.sticky={kwargs['sticky']} must be at least 0 and below 1")
     return kwargs
 
 
+def actions_of(game: str, every: bool) -> tuple[int, ...]:
+    """MinAtar's numbers of the actions that can be chosen: `every` one, or those heeded."""
+    return tuple(range(NUM_ACTIONS)) if every else HEEDED[game]
+
+
 def keys(spec: EnvSpec) -> Chords:
-    """The arrows, and space to fire."""
+    """The arrows, and space to fire, as far as they can be chosen."""
     ways = {"left": (1, "go left"), "up": (2, "go up"), "right": (3, "go right")}
-    return arrows({**ways, "down": (4, "go down"), "space": (5, "fire")})
+    ways |= {"down": (4, "go down"), "space": (5, "fire")}
+    chosen = actions_of(game_of(spec.id), spec.action_space.size == NUM_ACTIONS)
+    found = {
+        name: (chosen.index(number), says)
+        for name, (number, says) in ways.items()
+        if number in chosen
+    }
+    return arrows(found)
 
 
 class MinAtarEnv(gymnasium.Env):
@@ -130,10 +168,11 @@ class MinAtarEnv(gymnasium.Env):
     A cell that several channels hold has the mean of their colours, so nothing is hidden.
     """
 
-    def __init__(self, game: str, sticky: float, ramping: bool) -> None:
+    def __init__(self, game: str, sticky: float, ramping: bool, all_actions: bool) -> None:
         self._settings = {"sticky_action_prob": sticky, "difficulty_ramping": ramping}
         self._game = game
-        self.action_space = gymnasium.spaces.Discrete(NUM_ACTIONS)
+        self._actions = actions_of(game, all_actions)
+        self.action_space = gymnasium.spaces.Discrete(len(self._actions))
         shape = (PICTURE_SIZE, PICTURE_SIZE, 3)
         self.observation_space = gymnasium.spaces.Box(0, 255, shape, np.uint8)
 
@@ -152,7 +191,7 @@ class MinAtarEnv(gymnasium.Env):
 
     def step(self, action: int) -> tuple[np.ndarray, float, bool, bool, dict[str, Any]]:
         """One step; it is cut at the time limit."""
-        reward, ended = self._env.act(int(action))
+        reward, ended = self._env.act(self._actions[int(action)])
         self._steps += 1
         late = not ended and self._steps >= TIME_LIMIT
         return draw_cells(self._env.state()), float(reward), bool(ended), late, {}
