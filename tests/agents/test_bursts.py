@@ -62,6 +62,20 @@ def test_bursts_have_their_length_and_hold_the_agents_action_or_one_number() -> 
     assert np.bincount(numbers, minlength=3).min() > 0.2 * len(numbers)
 
 
+def test_bursts_may_be_shorter_and_all_of_random_actions() -> None:
+    bursts = Bursts(KEYS, 0.2, (2, 8), stuck=0)
+    bursts.reset(list(range(30)))
+    rows = np.arange(30)
+    # the agent does what no random action does
+    done = np.stack([bursts.disturb(np.full(30, 9), rows) for _ in range(3000)])
+    found = [done[start:end, row] for row in range(30) for start, end in runs_of(done[:, row] != 9)]
+    lengths = np.array([len(burst) for burst in found])
+    assert lengths.min() == 2 and np.mean(lengths <= 8) > 0.9
+    assert np.median(lengths) == pytest.approx(5, abs=1)
+    assert all((burst == burst[0]).all() for burst in found if len(burst) < 4)
+    assert set(np.concatenate(found).tolist()) == set(range(5))
+
+
 def test_a_row_depends_on_its_seed_alone() -> None:
     _, together = disturbed(0.5, [5, 6, 5], 300)
     np.testing.assert_array_equal(together[:, 0], together[:, 2])

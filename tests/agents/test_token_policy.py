@@ -9,6 +9,7 @@ import torch
 from agents.token_agents import pellet, token_agent
 
 import world_models
+from world_models.agents.bursts import Bursts
 from world_models.agents.rollout import Step, collect, interact
 from world_models.agents.sequences import Method, PlanConfig
 from world_models.agents.token_agent import TOKEN_AGENT, TokenAgent
@@ -23,8 +24,10 @@ def agent() -> TokenAgent:
     return token_agent()
 
 
-def policy_of(agent: TokenAgent, **values: float) -> TokenPolicy:
-    return TokenPolicy(agent.tokenizer, agent.model, agent.env.action_space, **values)
+def policy_of(agent: TokenAgent, bursts: float = 0.0, **values: float) -> TokenPolicy:
+    space = agent.env.action_space
+    held = Bursts(space, bursts) if bursts else None
+    return TokenPolicy(agent.tokenizer, agent.model, space, bursts=held, **values)
 
 
 def test_a_row_does_the_same_whatever_rows_are_beside_it(agent: TokenAgent) -> None:

@@ -35,7 +35,7 @@ from world_models.stages.rem.films import FILMED, MOST_STEPS
 from world_models.worlds.dream_env import open_dream
 from world_models.worlds.starts import Starts
 
-DYNA = ["stage.real_steps=true"]
+DYNA = ["stage.real_steps=true", "stage.collect.bursts=0.4"]
 
 
 def run_rem(outputs: Path, *more: str) -> int:

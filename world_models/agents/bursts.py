@@ -14,19 +14,28 @@ STUCK = 0.5
 
 
 class Bursts:
-    """For 10 to 40 steps at a time an action is held, whatever the agent wants.
+    """For some steps at a time (10 to 40) an action is held, whatever the agent wants.
 
-    The agent then finds itself where it would never have gone, and its way back is seen, too. In
-    half of the bursts the action that it had just chosen is held; in the others one number of the
-    action, drawn at random, while it decides on the rest (of discrete actions it is the whole one).
+    The agent then finds itself where it would never have gone, and its way back is seen, too. In a
+    share `stuck` of the bursts (half) the action that it had just chosen is held; in the others one
+    number of the action, drawn at random, while it decides on the rest (of discrete actions it is
+    the whole one).
     Each episode is disturbed for a share of its steps of its own, uniform between 0 and `most`.
     What a row does depends on its seed and its agent alone.
     """
 
-    def __init__(self, space: ActionSpace, most: float) -> None:
-        """`most` lies in [0, 1)."""
+    def __init__(
+        self,
+        space: ActionSpace,
+        most: float,
+        steps: tuple[int, int] = STEPS,
+        stuck: float = STUCK,
+    ) -> None:
+        """`most` lies in [0, 1). `steps`: of the shortest and the longest burst."""
         self.space = space
         self.most = most
+        self.steps = steps
+        self.stuck = stuck
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Begin one episode per seed."""
@@ -51,13 +60,13 @@ class Bursts:
     def _chance(self, row: int) -> float:
         """That a burst begins now: as often as makes the row's share of its steps disturbed."""
         share = float(self.shares[row])
-        return share / (share + (1 - share) * float(np.mean(STEPS)))
+        return share / (share + (1 - share) * float(np.mean(self.steps)))
 
     def _begin(self, row: int, action: np.ndarray) -> None:
         draw = self._generators[row]
-        self._left[row] = draw.integers(STEPS[0], STEPS[1] + 1) - 1
+        self._left[row] = draw.integers(self.steps[0], self.steps[1] + 1) - 1
         self._held[row] = True
-        if draw.random() < STUCK:
+        if draw.random() < self.stuck:
             self._action[row] = action
             return
         self._action[row] = self.space.sample(draw, 1)[0]

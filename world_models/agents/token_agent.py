@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from world_models.agents.bursts import Bursts
 from world_models.agents.planning import PlanningPolicy
 from world_models.agents.playing import Playing
 from world_models.agents.sequences import PlanConfig
@@ -62,7 +63,8 @@ class TokenAgent(Playing):
     def policy(self, noise: float = 0.0, bursts: float = 0.0) -> TokenPolicy:
         """The agent as a policy for `interact`."""
         space = self.env.action_space
-        return TokenPolicy(self.tokenizer, self.model, space, self.temperature, noise, bursts)
+        held = Bursts(space, bursts) if bursts else None
+        return TokenPolicy(self.tokenizer, self.model, space, self.temperature, noise, held)
 
     @property
     def vector(self) -> np.ndarray:

@@ -81,17 +81,17 @@ class TokenPolicy:
         space: ActionSpace,
         temperature: float = 1.0,
         noise: float = 0.0,
-        bursts: float = 0.0,
+        bursts: Bursts | None = None,
     ) -> None:
         """Each episode has a share of uniform actions of its own, between 0 and `noise`.
 
-        `temperature` 0: always the likeliest action. `bursts`: see `Bursts`.
+        `temperature` 0: always the likeliest action. `bursts`: those that disturb it.
         """
         self.sight = TokenSight(tokenizer, model, space)
         self.space = space
         self.temperature = temperature
         self.noise = noise
-        self.bursts = Bursts(space, bursts) if bursts else None
+        self.bursts = bursts
 
     def reset(self, seeds: Sequence[int]) -> None:
         """Begin one episode per seed."""

@@ -42,10 +42,16 @@ class Collecting:
     val_every: int = 10
     # each episode has a share of uniform actions of its own, up to this
     noise: float = 0.02
+    # and a share, up to this, of steps in which one random action is held for a while
+    bursts: float = 0.0
 
     def __post_init__(self) -> None:
         require_positive("stage.collect", self, "steps", "last", "max_steps", "num_envs")
         require_not_negative("stage.collect", self, "noise")
+        if not 0 <= self.bursts < 1:
+            raise ValueError(
+                f"stage.collect.bursts is {self.bursts}; it must be at least 0 and below 1"
+            )
         if self.val_every < 2:
             raise ValueError(f"stage.collect.val_every is {self.val_every}; it must be 2 or more")
 

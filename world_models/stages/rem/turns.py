@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from world_models.agents.bursts import Bursts
 from world_models.agents.token_policy import TokenPolicy
 from world_models.data.datasets import ObservationDataset
 from world_models.data.loading import watched_split
@@ -30,6 +31,9 @@ log = logging.getLogger(__name__)
 
 MOST_JUDGED = 128
 """Held-out windows on which the world model is judged."""
+HELD = (2, 12)
+"""Steps for which a random action is held, so that the agent comes where single ones do not get it
+(temporally extended epsilon-greedy, Dabney et al. 2021)."""
 TOKENIZER_TABLE, WORLD_TABLE = "tokenizer_val_metrics", "world_val_metrics"
 
 
@@ -50,8 +54,11 @@ class Learners:
         """The agent as it collects."""
         self.tokenizer.model.eval()
         self.behaviour.model.eval()
-        space, noise = self.run.env.action_space, self.cfg.collect.noise
-        return TokenPolicy(self.tokenizer.model, self.behaviour.model, space, 1.0, noise)
+        space, cfg = self.run.env.action_space, self.cfg.collect
+        bursts = Bursts(space, cfg.bursts, HELD, stuck=0) if cfg.bursts else None
+        return TokenPolicy(
+            self.tokenizer.model, self.behaviour.model, space, 1.0, cfg.noise, bursts
+        )
 
 
 def teach_tokenizer(learners: Learners, store: EpisodeStore, epoch: int, judged: bool) -> None:
