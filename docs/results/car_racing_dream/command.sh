@@ -1,6 +1,10 @@
 # Commit 96c9ad0, one thread beside other work; rollout on 284a169 with changes to the search alone.
 # Words in capitals stand for the folders that earlier commands named.
 W="python -m world_models.main"
+# whole, on 18fc272, and its final tests
+$W stage=pipeline experiment=car_racing_dream threads=1 stage.rollout.workers=1 stage.controller.max_workers=1 stage.evaluate.workers=1
+$W stage=evaluate env=car_racing upstream=WHOLE/controller_3 stage.episodes=100 stage.workers=2 threads=1
+# by hand, before that
 $W stage=rollout env=car_racing stage.policy=agent stage.agent=car_racing stage.episodes=96 stage.bursts=0.3 stage.noise=0.2 threads=1 stage.workers=1 seed=5
 $W stage=vae env=car_racing upstream=ROLLOUT threads=1 stage.start_from=car_racing stage.num_epochs=2 stage.minutes=15 stage.learning_rate=1e-3 stage.kl_weight=0.05 stage.train_batch_size=32
 $W stage=mdrnn env=car_racing upstream=VAE threads=1 stage.dropout=0.05 stage.num_epochs=60 stage.sequences=episodes stage.batch_size=32 stage.learning_rate=1e-3 stage.scheduler_patience=2 stage.mixture=per_dimension
