@@ -152,6 +152,7 @@ def test_stages_one_by_one_find_their_upstream(tmp_path: Path, finished: Path) -
     assert scores["returns"] == read_json(finished / "evaluate/scores.json")["returns"]
 
 
+@pytest.mark.slow
 def test_scripts_work_from_another_directory(pipeline: Path, tmp_path: Path) -> None:
     elsewhere = tmp_path / "else where"
     elsewhere.mkdir()

@@ -278,6 +278,7 @@ def test_jobs_side_by_side_killed_with_their_master_go_on_and_equal_jobs_in_turn
         assert_equal_runs(swept / theirs, sweep / ours)
 
 
+@pytest.mark.slow
 def test_jobs_side_by_side_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     """The share of each is fixed in the job list, where `threads` is not given."""
     monkeypatch.setattr("world_models.cli.multirun.all_cores", lambda: 8)

@@ -221,6 +221,7 @@ def test_a_pool_is_warm_once_every_worker_has_done_a_job(tmp_path: Path) -> None
         assert len(list(tmp_path.glob("working-*"))) == 2
 
 
+@pytest.mark.slow
 def test_a_job_that_kills_every_worker_ends_the_run(tmp_path: Path) -> None:
     with (
         WorkerPool(1, build_faulty, [tmp_path]) as pool,

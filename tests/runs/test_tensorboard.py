@@ -46,6 +46,7 @@ def test_rows_and_pictures_are_events_at_their_steps(tmp_path: Path) -> None:
     assert b"seed: 7" in text
 
 
+@pytest.mark.slow
 @needed
 def test_a_run_has_the_numbers_of_its_tables(finished: Path, tmp_path: Path) -> None:
     keys = [f"upstream={finished / 'rollout'}", f"outputs={tmp_path}", "tensorboard=true"]

@@ -34,6 +34,7 @@ def test_torch_and_numpy_compute_with_as_many_as_are_asked_for(count: int) -> No
     assert (torch.get_num_threads(), of_numpy()) == (count, {count})
 
 
+@pytest.mark.slow
 def test_a_variable_of_the_environment_changes_no_bit() -> None:
     given = [{}, {"OMP_NUM_THREADS": "1"}, {"OPENBLAS_NUM_THREADS": "2"}]
     found = [

@@ -348,6 +348,7 @@ def test_a_search_with_other_sizes_is_refused(
     assert "has a C of 85 parameters; here it has 70" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_what_c_sees_and_who_plays_change_no_number(finished: Path, tmp_path: Path) -> None:
     keys = [
         "stage.features=zch",
@@ -456,6 +457,7 @@ def test_an_environment_that_nobody_can_play_ends_the_run_at_once(
     assert re.search("the environment cannot be played: .*OSError: the road is closed", told)
 
 
+@pytest.mark.slow
 def test_a_generation_that_is_half_lost_ends_the_run_with_the_cause(
     finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -129,6 +129,7 @@ def test_what_cannot_be_dreamt_is_refused(
     assert wanted in capsys.readouterr().err and not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_candidates_dream_the_frames_of_a_pixel_model(finished: Path, tmp_path: Path) -> None:
     heads = ["stage.rewards=true", "stage.ends=true", "stage.max_steps=2"]
     upstream = f"upstream={finished / 'rollout'}"

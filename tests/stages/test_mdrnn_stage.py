@@ -226,6 +226,7 @@ def test_latents_online_are_those_of_the_vae_run(
     assert online.latent_size == latents.latent_size
 
 
+@pytest.mark.slow
 def test_a_run_whose_latents_are_gone_goes_on_online(
     pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

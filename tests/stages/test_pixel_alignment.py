@@ -106,6 +106,7 @@ def error(
     return float(row["val_mse"]), float(row["copy_mse"])
 
 
+@pytest.mark.slow
 def test_a_model_that_is_told_the_action_knows_the_frame(rollout: Path, tmp_path: Path) -> None:
     found, copy = error(rollout, tmp_path)
     assert found < 1e-3 < copy / 10

@@ -429,6 +429,7 @@ def test_a_second_chain_takes_what_is_finished(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.slow
 def test_worker_processes_change_no_number(run: Path, finished: Path, tmp_path: Path) -> None:
     keys = [
         "stage.data.num_workers=2",

@@ -46,6 +46,7 @@ def test_the_page_and_the_verdict_speak_of_planning(planned: Path) -> None:
     assert any("than the agent alone on the same episodes" in each for each in verdict.sentences)
 
 
+@pytest.mark.slow
 def test_more_workers_and_a_film_come_to_the_same(
     planned: Path, finished: Path, tmp_path: Path
 ) -> None:

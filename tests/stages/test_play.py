@@ -62,6 +62,7 @@ def test_without_any_model_the_game_is_played(tmp_path: Path) -> None:
     assert len(set(np.load(tmp_path / "game.npz")["actions"].tolist())) > 1
 
 
+@pytest.mark.slow
 def test_kept_episodes_are_a_run_from_which_v_is_trained(tmp_path: Path) -> None:
     outputs = tmp_path / "outputs"
     recorded = [f"stage.record={tmp_path / 'clip'}", "stage.steps=90", "stage.driver=random"]

@@ -228,6 +228,7 @@ def test_a_cut_before_the_first_checkpoint_changes_no_baseline(
     assert_equal_runs(finished / "vae", newest(tmp_path))
 
 
+@pytest.mark.slow
 def test_training_begins_at_the_weights_it_starts_from_and_goes_on_without_them(
     pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -375,6 +376,7 @@ def test_several_threads_train_unless_one_is_clearly_quicker(alone: float, chose
     assert found == (chosen, alone if chosen == 1 else 1.0)
 
 
+@pytest.mark.slow
 def test_minutes_become_frames_once(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,19 +81,26 @@ class Config:
 
 
 _registered: dict[str, type] = {}
+_stored: dict[tuple[str, str], type] = {}
 
 
 def register(stages: dict[str, type]) -> None:
     """Make the schemas known to Hydra, in a group of their own: they are no choices."""
-    store = ConfigStore.instance()
-    store.store(group="schema", name="root", node=Config)
+    _store("schema", "root", Config)
     for name, node in stages.items():
-        store.store(group="schema/stage", name=name, node=node)
+        _store("schema/stage", name, node)
         if name in OWN_STAGES:
-            store.store(group="stage", name=name, node=node)
+            _store("stage", name, node)
     for family in families.FAMILIES:
-        store.store(group="schema/env", name=family.name, node=family.config)
+        _store("schema/env", family.name, family.config)
     _registered.update(stages)
+
+
+def _store(group: str, name: str, node: type) -> None:
+    """Hydra makes a tree of each schema that it is given, and keeps it: once is enough."""
+    if _stored.get((group, name)) is not node:
+        ConfigStore.instance().store(group=group, name=name, node=node)
+        _stored[group, name] = node
 
 
 def path_keys() -> set[str]:
