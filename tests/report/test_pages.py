@@ -98,6 +98,7 @@ OF_SOME_RUNS = {
     rare.RARE: "rare.csv",
     vae.BLOB_PICTURE: "images/blobs.png",
     controller.DREAM_AND_REAL: "dreamt.csv",
+    token_world.HORIZONS: "open_loop.csv",
 }
 """What is shown where there is such a file."""
 

@@ -15,7 +15,10 @@ from world_models.agents.token_agent import TokenAgent
 from world_models.chains.catalogue import schemas
 from world_models.config.compose import compose_config
 from world_models.config.schema import register
+from world_models.data.batch import TokenBatch
+from world_models.data.datasets import Indices
 from world_models.data.store import EpisodeStore
+from world_models.data.token_windows import TokenWindows
 from world_models.envs.config import Backend
 from world_models.envs.make import make_vector_env
 from world_models.envs.preprocess import Preprocessing
@@ -24,9 +27,11 @@ from world_models.learning.token_world import TokenWorldLearner
 from world_models.learning.tokenizer import PatchLearner
 from world_models.learning.tokenizer_config import make_tokenizer
 from world_models.main import main
+from world_models.measures.token_rows import TokenHorizonRow
 from world_models.report.rem import FILMS
+from world_models.report.token_world import HORIZONS
 from world_models.runs.files import read_json
-from world_models.runs.metrics import read_csv
+from world_models.runs.metrics import read_csv, read_rows
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.stages import rem
 from world_models.stages.rem import replay, turns
@@ -108,14 +113,49 @@ def test_real_steps_are_learned_from_in_the_epoch_in_which_they_were_done(whole:
     assert stretches / 8 <= updates < stretches / 8 + 4
 
 
+def test_held_out_episodes_are_judged_from_their_first_to_their_last_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many steps there are: windows hold each once, and few of them are spread evenly."""
+    read: list[tuple[int, list[int]]] = []
+    given = TokenWindows.__getitems__
+
+    def recorded(windows: TokenWindows, items: Indices) -> TokenBatch:
+        if windows.stride == windows.seq_len == 4:
+            assert len(windows) == windows.tiles
+            read.append((len(windows), list(items)))
+        return given(windows, items)
+
+    monkeypatch.setattr(TokenWindows, "__getitems__", recorded)
+    monkeypatch.setattr(turns, "MOST_JUDGED", 3)
+    assert run_rem(tmp_path, "stage.collect.steps=200") == 0
+    assert [items for _, items in read] == [[0, round((n - 1) / 2), n - 1] for n, _ in read]
+    assert len(read) == 2 and min(n for n, _ in read) > 3
+
+
 def test_the_run_leaves_an_agent_that_is_played_and_a_page(whole: Path, tmp_path: Path) -> None:
     agent = world_models.load(whole).agent
     assert isinstance(agent, TokenAgent)
     assert main(small("evaluate", f"upstream={whole}", f"outputs={tmp_path / 'scores'}")) == 0
     assert read_json(newest(tmp_path / "scores") / "scores.json")["episodes"] == 5
     page = (whole / "report.html").read_text()
-    assert "Learning in a world of tokens" in page and "by chance" in page
+    assert "World of tokens" in page and "by chance" in page
     assert (whole / "eval.sh").is_file() and (whole / "play.sh").is_file()
+
+
+def test_its_world_is_evaluated_with_its_agent_as_far_as_held_out_episodes_go(
+    whole: Path, tmp_path: Path
+) -> None:
+    far = ["stage.horizon=1000", "stage.windows=3"]
+    assert main(small("evaluate", f"upstream={whole}", f"outputs={tmp_path}", *far)) == 0
+    run = newest(tmp_path)
+    rows = read_rows(run / "open_loop.csv", TokenHorizonRow)
+    store = EpisodeStore.open(whole / "episodes")
+    longest = max(row.length for row in store.episodes("validation"))
+    context = compose_config(small("rem")).config.stage.world.context
+    assert [row.horizon for row in rows] == list(range(1, longest + 1 - context + 1))
+    assert all(row.split == "validation" and 1 <= row.n <= 3 and row.step == 12 for row in rows)
+    assert HORIZONS in (run / "report.html").read_text() and misfits(run) == []
 
 
 def test_its_films_show_what_was_collected_played_and_imagined(whole: Path) -> None:

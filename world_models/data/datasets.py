@@ -165,7 +165,7 @@ class _Place:
 class Windows(_EpisodeItems[Batch]):
     """Windows of `seq_len` transitions, `stride` apart, each inside one episode.
 
-    The last of an episode may be padded. Every transition is in a window where stride <= seq_len.
+    The last of an episode may be padded. `stride` is at most `seq_len`: each transition is in one.
     Without valid final frames the frame after an episode's last transition is not given:
     `next_mask` is 0 there. Its reward and its end are given all the same.
     """
@@ -178,7 +178,7 @@ class Windows(_EpisodeItems[Batch]):
         stride: int,
         fraction: float = 1.0,
     ) -> None:
-        assert seq_len >= 1 and stride >= 1, (seq_len, stride)
+        assert 1 <= stride <= seq_len, (stride, seq_len)
         self.seq_len = seq_len
         self.stride = stride
         super().__init__(store, split, fraction)

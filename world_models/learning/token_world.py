@@ -21,6 +21,7 @@ from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs import ranks, seeding
 from world_models.runs.device import autocast
 from world_models.runs.metrics import MetricsLog
+from world_models.runs.numbers import evenly_spaced
 from world_models.runs.progress import ProgressBar, tracked
 from world_models.runs.rows import cells
 from world_models.runs.run import Run
@@ -113,14 +114,20 @@ class TokenWorldLearner(Learner[TokenWorldModel]):
         )
 
     @torch.inference_mode()
-    def judge(self, held_out: TokenWindows, statistics: TokenStatistics) -> TokenWorldRow:
-        """What held-out windows say of the model as it is now, one step ahead."""
+    def judge(
+        self, held_out: TokenWindows, statistics: TokenStatistics, most: int | None = None
+    ) -> TokenWorldRow:
+        """What held-out windows say of the model as it is now, one step ahead.
+
+        With `most`, of more windows so many that are evenly spaced.
+        """
         self.model.eval()
         found = TokenJudgement(statistics)
-        starts = range(0, len(held_out), JUDGED_AT_ONCE)
+        items = evenly_spaced(len(held_out), min(len(held_out), most or len(held_out)))
+        starts = range(0, len(items), JUDGED_AT_ONCE)
         for start in tracked("judge on held-out steps", starts, len(starts), "batches"):
-            items = range(start, min(len(held_out), start + JUDGED_AT_ONCE))
-            found.add(self.model, held_out.__getitems__(items).to(self.run.device.value))
+            batch = held_out.__getitems__(items[start : start + JUDGED_AT_ONCE])
+            found.add(self.model, batch.to(self.run.device.value))
         return replace(found.row(self.cfg.reward_weight), step=self.step)
 
     def keep_if_best(self, row: TokenWorldRow) -> bool:

@@ -1,6 +1,7 @@
 """What the report says of an evaluation: of an agent beside a random policy, or of a next-frame
 model beside guesses."""
 
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,13 @@ from world_models.figures.wording import number, plus_minus
 from world_models.measures.horizons import skill
 from world_models.measures.published import published_for
 from world_models.measures.rows import HeadScore, HorizonRow
+from world_models.measures.token_rows import TokenHorizonRow
 from world_models.report.headline import SKILL, Headline
 from world_models.report.heads import HEAD_CAPTIONS, add_calibration, head_findings
 from world_models.report.next_frames import ERROR_CAPTIONS, FILM, add_errors, error_findings
 from world_models.report.page import Listing, Section
 from world_models.report.set_aside import add_set_aside
+from world_models.report.token_world import HORIZONS, add_horizons, far_ahead
 from world_models.report.verdict import Finding
 from world_models.runs.metrics import read_rows
 from world_models.runs.results import AgentScores, PixelScores, Returns, read_scores
@@ -30,7 +33,7 @@ RETURNS = "Return of every episode"
 BESIDE = "Beside other scores"
 RETURNS_NOTE = "Below each row: the mean with its 95 % interval"
 COLOURS = {"agent": BLUE, "agent alone": ORANGE, "random": GREY}
-CAPTIONS = (RETURNS, BESIDE, "best episode", "median episode", "worst episode")
+CAPTIONS = (RETURNS, BESIDE, "best episode", "median episode", "worst episode", HORIZONS)
 CAPTIONS_OF_PIXELS = (*ERROR_CAPTIONS, *HEAD_CAPTIONS, FILM)
 
 
@@ -54,7 +57,8 @@ def findings(folder: Path) -> list[Finding]:
     if scores is None:
         return []
     alone = [] if scores.controller is None else [planning_finding(scores, scores.controller)]
-    return [*agent_findings(scores, scores.random), *alone]
+    world = [far_ahead(row) for row in read_rows(folder / "open_loop.csv", TokenHorizonRow)]
+    return [*agent_findings(scores, scores.random), *alone, *chain.from_iterable(world)]
 
 
 def planning_finding(planned: Returns, alone: Returns) -> Finding:
@@ -118,6 +122,7 @@ def _fill_agent(section: Section) -> None:
         if scores is not None:
             ranked = sorted(scores.returns, reverse=True)
             _add_returns(section, scores)
+    add_horizons(section, section.rows("open_loop.csv", TokenHorizonRow))
     for name, place in (("best", 0), ("median", len(ranked) // 2), ("worst", -1)):
         caption = f"{name} episode" + (f" · {number(ranked[place])}" if ranked else "")
         section.show(section.folder / "videos" / f"{name}.mp4", caption, section.videos)

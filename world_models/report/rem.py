@@ -28,7 +28,7 @@ from world_models.report.verdict import Finding, Scale, Side, better
 from world_models.runs.metrics import read_rows
 from world_models.runs.rows import captions
 
-TITLE = "Learning in a world of tokens"
+TITLE = "World of tokens"
 LEAD = (
     "In each epoch the agent collects, then tokenizer, world model and behaviour learn, one after "
     "the other."

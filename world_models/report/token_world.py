@@ -57,8 +57,7 @@ def findings(folder: Path) -> list[Finding]:
     best = best_row(read_rows(folder / "val_metrics.csv", TokenWorldRow))
     found = [] if best is None else _one_ahead(best)
     for row in read_rows(folder / "open_loop.csv", TokenHorizonRow):
-        if row.horizon in FAR:
-            found += _far_ahead(row)
+        found += far_ahead(row)
     return found
 
 
@@ -80,7 +79,10 @@ def _one_ahead(row: TokenWorldRow) -> list[Finding]:
     return found
 
 
-def _far_ahead(row: TokenHorizonRow) -> list[Finding]:
+def far_ahead(row: TokenHorizonRow) -> list[Finding]:
+    """The likeliest dream beside guesses, at the horizons FAR."""
+    if row.horizon not in FAR:
+        return []
     deed = f"foresees changed tokens, {row.horizon} frame{'s' * (row.horizon > 1)} ahead,"
     theirs = Side("how often tokens come", row.unigram_accuracy_changed)
     found = better(Side("the dream", row.accuracy_changed), theirs, deed, SHARE)
@@ -95,7 +97,7 @@ def fill(section: Section) -> None:
     _add_tokens(section, val)
     fill_training(section, TokenWorldRow, ELSEWHERE)
     _lead_with_changes(section, val)
-    _add_horizons(section, section.rows("open_loop.csv", TokenHorizonRow))
+    add_horizons(section, section.rows("open_loop.csv", TokenHorizonRow))
     _add_counts(section, section.rows("counts.csv", CountRow))
     show_latest(section, "images", "dream_step_*.png", STRIP)
 
@@ -144,7 +146,8 @@ def _found(count: int, recall: float, precision: float) -> str:
     return f"{recall:.0%} of {count:,} foreseen; of those foreseen {said} come"
 
 
-def _add_horizons(section: Section, rows: Sequence[TokenHorizonRow]) -> None:
+def add_horizons(section: Section, rows: Sequence[TokenHorizonRow]) -> None:
+    """How right the likeliest dream is, by frames ahead."""
     lines = [
         *line("dream", BLUE, rows, "accuracy_changed", "horizon", marked=True),
         *line("unigram", GREY, rows, "unigram_accuracy_changed", "horizon"),

@@ -12,6 +12,8 @@ from world_models.data.store import EpisodeStore
 from world_models.data.tables import SetAsideRow
 from world_models.measures.pixel_evaluation import evaluate_pixel_world
 from world_models.measures.rows import CalibrationBin, HeadScore, HorizonRow
+from world_models.measures.token_evaluation import evaluate_token_world
+from world_models.measures.token_rows import TokenHorizonRow
 from world_models.pools.choose import open_pool
 from world_models.runs.files import write_json
 from world_models.runs.progress import ProgressBar
@@ -23,19 +25,23 @@ from world_models.search.layout import WorkerLayout, layout_for
 from world_models.stages.evaluate.config import EvaluateConfig, resolve
 from world_models.stages.evaluate.films import film
 from world_models.stages.evaluate.scores import score_table
-from world_models.worlds.opening import DreamerFiles
+from world_models.worlds.opening import DreamerFiles, open_token_world
 from world_models.worlds.pixel import load_pixel_predictor
 
 
 def execute(cfg: EvaluateConfig, run: Run) -> None:
     """Write `scores.json` and videos.
 
-    They show the agent's best, median and worst episode, or what a pixel model predicts.
+    They show the agent's best, median and worst episode, or what a pixel model predicts. Where the
+    agent learned beside a world of tokens, that is judged, too.
     """
     if run.agent is None and run.feeder.stage == "pixel":
         evaluate_pixels(cfg, run)
-    else:
-        evaluate_agent(cfg, run, run.agent or run.feeder.path / "agent.pt")
+        return
+    evaluate_agent(cfg, run, run.agent or run.feeder.path / "agent.pt")
+    if run.agent is None and run.feeder.stage == "rem":
+        world = open_token_world(run.feeder, run.device.value)
+        evaluate_token_world(world, cfg.windows, cfg.horizon, run.metrics(None))
 
 
 def evaluate_agent(cfg: EvaluateConfig, run: Run, path: Path) -> None:
@@ -126,6 +132,7 @@ STAGE = Stage(
         "calibration": CalibrationBin,
         "calibration_scores": HeadScore,
         "quarantine": SetAsideRow,
+        "open_loop": TokenHorizonRow,
         "timing": TimingRow,
     },
     resolve=resolve,

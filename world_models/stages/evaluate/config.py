@@ -27,7 +27,8 @@ class Which(Enum):
 class EvaluateConfig:
     """`num_envs` environments side by side in each worker; `workers` and `deadline` as for rollout.
 
-    An upstream pixel model is judged on `windows` held-out windows, rolled on for `horizon` frames.
+    An upstream pixel model, and the world of tokens beside which an upstream agent has learned, is
+    judged on `windows` held-out windows, rolled on for `horizon` frames.
     """
 
     episodes: int = 100  # that the agent plays, on seeds that nothing else uses
@@ -39,8 +40,8 @@ class EvaluateConfig:
     deadline: float = field(default=DEADLINE, metadata=RUNTIME)
     # run folder whose episodes a pixel model is judged on; null: those it was trained from
     source: str | None = field(default=None, metadata=PATH)
-    windows: int = 256  # held-out windows on which a pixel model is judged
-    horizon: int = 32  # frames that a pixel model goes on for
+    windows: int = 256  # held-out windows on which a model of frames or tokens is judged
+    horizon: int = 32  # frames that it goes on for
     fps: int = 10  # frames per second of a pixel model's videos
     # how the agent plans at each step (plan.method=icem or cem)
     plan: PlanConfig = field(default_factory=PlanConfig)

@@ -110,7 +110,7 @@ def teach_world(
     judged = judged and learner.step > 0 and not is_judged(learners.run, WORLD_TABLE, epoch)
     if judged:
         statistics = TokenStatistics.of(store, tokens, "train").to(learners.run.device.value)
-        row = learner.judge(judged_windows(learners, store, tokens), statistics)
+        row = learner.judge(judged_windows(learners, store, tokens), statistics, MOST_JUDGED)
         learners.metrics.write(WORLD_TABLE, replace(row, epoch=epoch))
         learner.keep(row)
         log.info("epoch %d: %.0f %% of changed tokens foreseen", epoch, 100 * row.accuracy_changed)
@@ -125,13 +125,11 @@ def is_judged(run: Run, table: str, epoch: int) -> bool:
 
 
 def judged_windows(learners: Learners, store: EpisodeStore, tokens: TokenStore) -> TokenWindows:
-    """Windows of held-out episodes, as far apart as there may be MOST_JUDGED of them."""
+    """Windows of held-out episodes that hold each step once."""
     split = watched_split(store, "windows")
     to_model, cfg = learners.run.env.action_space.to_model, learners.world.cfg
-    steps = sum(row.length for row in store.episodes(split))
-    stride = max(cfg.seq_len, steps // MOST_JUDGED)
     return TokenWindows(
-        store, tokens, split, cfg.seq_len, stride, context=cfg.context, to_model=to_model
+        store, tokens, split, cfg.seq_len, cfg.seq_len, context=cfg.context, to_model=to_model
     )
 
 
