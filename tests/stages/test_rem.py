@@ -228,6 +228,9 @@ def test_what_cannot_be_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "chooses among numbered actions" in capsys.readouterr().err
     assert run_rem(tmp_path, "stage.collect.val_every=1") == 1
     assert "stage.collect.val_every is 1" in capsys.readouterr().err
+    assert run_rem(tmp_path, "stage.collect.bursts=1") == 1
+    refused = "stage.collect.bursts is 1.0; it must be at least 0 and below 1"
+    assert refused in capsys.readouterr().err
 
 
 def test_its_world_dreams_and_is_played_in(whole: Path, tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ from world_models.envs.spec import EnvSpec, difference
 from world_models.figures.wording import plain_console
 from world_models.runs.folder import display_path
 from world_models.runs.metrics import Value
-from world_models.runs.numbers import require_positive
+from world_models.runs.numbers import require_below_one, require_positive
 from world_models.runs.progress import ProgressBar
 from world_models.runs.provenance import versions
 from world_models.runs.rows import TimingRow
@@ -63,10 +63,7 @@ class ConvertConfig:
 
     def __post_init__(self) -> None:
         require_positive("stage", self, "shard_size")
-        if not 0 <= self.val_fraction < 1:
-            raise ValueError(
-                f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1"
-            )
+        require_below_one("stage", self, "val_fraction")
 
 
 def resolve(cfg: ConvertConfig, setting: Setting) -> ConvertConfig:

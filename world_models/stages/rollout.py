@@ -41,7 +41,7 @@ from world_models.pools.choose import open_pool
 from world_models.pools.pool import DEADLINE
 from world_models.runs.choices import one_of, require_known
 from world_models.runs.metrics import Value
-from world_models.runs.numbers import num_workers, require_positive
+from world_models.runs.numbers import num_workers, require_below_one, require_positive
 from world_models.runs.past import part_folder
 from world_models.runs.places import led_to
 from world_models.runs.progress import ProgressBar
@@ -97,12 +97,7 @@ class RolloutConfig:
     def __post_init__(self) -> None:
         require_positive("stage", self, "episodes", "max_steps", "shard_size", "deadline")
         num_workers(self.workers)
-        if not 0 <= self.val_fraction < 1:
-            raise ValueError(
-                f"stage.val_fraction is {self.val_fraction}; it must be at least 0 and below 1"
-            )
-        if not 0 <= self.bursts < 1:
-            raise ValueError(f"stage.bursts is {self.bursts}; it must be at least 0 and below 1")
+        require_below_one("stage", self, "val_fraction", "bursts")
         require_known("stage", self)
         if (self.policy in (PolicyName.agent, PolicyName.plan)) != (self.agent is not None):
             raise ValueError(

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from world_models.learning.behaviour import BehaviourLearning
 from world_models.learning.token_world_config import TokenWorldLearning
 from world_models.learning.tokenizer_config import TokenizerLearning
-from world_models.runs.numbers import require_not_negative, require_positive
+from world_models.runs.numbers import require_below_one, require_not_negative, require_positive
 from world_models.runs.run import BUDGET, RUNTIME
 
 
@@ -48,10 +48,7 @@ class Collecting:
     def __post_init__(self) -> None:
         require_positive("stage.collect", self, "steps", "last", "max_steps", "num_envs")
         require_not_negative("stage.collect", self, "noise")
-        if not 0 <= self.bursts < 1:
-            raise ValueError(
-                f"stage.collect.bursts is {self.bursts}; it must be at least 0 and below 1"
-            )
+        require_below_one("stage.collect", self, "bursts")
         if self.val_every < 2:
             raise ValueError(f"stage.collect.val_every is {self.val_every}; it must be 2 or more")
 
