@@ -158,6 +158,15 @@ def test_its_world_is_evaluated_with_its_agent_as_far_as_held_out_episodes_go(
     assert HORIZONS in (run / "report.html").read_text() and misfits(run) == []
 
 
+def test_an_agent_that_learned_without_a_world_is_evaluated_alone(tmp_path: Path) -> None:
+    alone = [f"stage.schedule.{part}.updates=0" for part in ("world", "behaviour")]
+    assert run_rem(tmp_path / "runs", *alone, "stage.real_steps=true", "stage.epochs=1") == 0
+    run = newest(tmp_path / "runs")
+    assert main(small("evaluate", f"upstream={run}", f"outputs={tmp_path / 'scores'}")) == 0
+    scores = newest(tmp_path / "scores")
+    assert (scores / "scores.json").is_file() and not (scores / "open_loop.csv").exists()
+
+
 def test_its_films_show_what_was_collected_played_and_imagined(whole: Path) -> None:
     """Each lasts as long as the longest of its episodes."""
     seeds = fixed_seeds(Purpose.selection, FILMED)
