@@ -146,8 +146,10 @@ def test_the_run_leaves_an_agent_that_is_played_and_a_page(whole: Path, tmp_path
 def test_its_world_is_evaluated_with_its_agent_as_far_as_held_out_episodes_go(
     whole: Path, tmp_path: Path
 ) -> None:
-    far = ["stage.horizon=1000", "stage.windows=3"]
-    assert main(small("evaluate", f"upstream={whole}", f"outputs={tmp_path}", *far)) == 0
+    far = ["stage.horizon=1000", "stage.windows=3", "stage.episodes=1"]
+    plan = ["stage.plan.method=cem", "stage.plan.horizon=2", "stage.plan.candidates=16"]
+    given = [f"upstream={whole}", f"outputs={tmp_path}", *far, *plan]
+    assert main(small("evaluate", *given)) == 0
     run = newest(tmp_path)
     rows = read_rows(run / "open_loop.csv", TokenHorizonRow)
     store = EpisodeStore.open(whole / "episodes")
@@ -156,6 +158,7 @@ def test_its_world_is_evaluated_with_its_agent_as_far_as_held_out_episodes_go(
     assert [row.horizon for row in rows] == list(range(1, longest + 1 - context + 1))
     assert all(row.split == "validation" and 1 <= row.n <= 3 and row.step == 12 for row in rows)
     assert HORIZONS in (run / "report.html").read_text() and misfits(run) == []
+    assert len(read_csv(run / "timing.csv")) == 1, "what was written before is kept"
 
 
 def test_an_agent_that_learned_without_a_world_is_evaluated_alone(tmp_path: Path) -> None:

@@ -16,7 +16,8 @@ log = logging.getLogger(__name__)
 def evaluate_token_world(world: TokenWorld, count: int, horizon: int, metrics: MetricsLog) -> None:
     """Write `open_loop.csv`: dreams on from `count` places of held-out episodes, likeliest tokens.
 
-    They go `horizon` frames ahead, or as far as the longest of these episodes does.
+    They go `horizon` frames ahead, or as far as the longest of these episodes does. Episodes that
+    are not as long are left out.
     """
     assert world.starts is not None
     begin, device = world.starts.windows, world.device.type

@@ -16,6 +16,7 @@ from world_models.measures.token_evaluation import evaluate_token_world
 from world_models.measures.token_rows import TokenHorizonRow
 from world_models.pools.choose import open_pool
 from world_models.runs.files import write_json
+from world_models.runs.metrics import MetricsLog
 from world_models.runs.past import PastRun
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow
@@ -39,10 +40,11 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
     if run.agent is None and run.feeder.stage == "pixel":
         evaluate_pixels(cfg, run)
         return
-    evaluate_agent(cfg, run, run.agent or run.feeder.path / "agent.pt")
+    metrics = run.metrics(None)
+    evaluate_agent(cfg, run, run.agent or run.feeder.path / "agent.pt", metrics)
     if run.agent is None and has_world(run.feeder):
         world = open_token_world(run.feeder, run.device.value)
-        evaluate_token_world(world, cfg.windows, cfg.horizon, run.metrics(None))
+        evaluate_token_world(world, cfg.windows, cfg.horizon, metrics)
 
 
 def has_world(fed: PastRun) -> bool:
@@ -50,7 +52,7 @@ def has_world(fed: PastRun) -> bool:
     return fed.stage == "rem" and dreamer_files(fed).model.is_file()
 
 
-def evaluate_agent(cfg: EvaluateConfig, run: Run, path: Path) -> None:
+def evaluate_agent(cfg: EvaluateConfig, run: Run, path: Path, metrics: MetricsLog) -> None:
     """Play the agent of a file, planning too where that is asked for, and the random policy."""
     run.add_input("agent", path)
     agent = load_player(path, cfg.which.value, run.device.value)
@@ -63,7 +65,6 @@ def evaluate_agent(cfg: EvaluateConfig, run: Run, path: Path) -> None:
         open_pool(run.workers, layout.workers, build_player, args, deadline=cfg.deadline) as pool,
         ProgressBar("evaluate", num_played(cfg)) as bar,
     ):
-        metrics = run.metrics(None)
         quarantine = Quarantine(metrics, len(seeds))
         scores: list[Score] = []
         if cfg.plan.method is not None:
