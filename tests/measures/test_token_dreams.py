@@ -23,7 +23,7 @@ class Counter:
 
     def begin(self, tokens: Tensor, actions: Tensor) -> TokenState:
         assert tokens.shape[1] == actions.shape[1] + 1 == CONTEXT
-        return TokenState(tokens[:, -1], torch.zeros(len(tokens)), tokens[:, -1])
+        return TokenState(tokens[:, -1], torch.zeros(len(tokens)), tokens[:, -1], tokens[:, -2])
 
     def step(self, state: TokenState, actions: Tensor, choose: Choose) -> tuple[TokenState, None]:
         assert actions.shape == (ROWS, 1)
@@ -31,7 +31,7 @@ class Counter:
         if state.seen[0] == 1:
             following[:, 0] = (following[:, 0] + 1) % V
         logits = torch.nn.functional.one_hot(following, V) * 50.0
-        return TokenState(state.memory, state.seen + 1, choose(logits)), None
+        return TokenState(state.memory, state.seen + 1, choose(logits), state.tokens), None
 
 
 def truth() -> TokenBatch:

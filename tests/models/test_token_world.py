@@ -19,9 +19,13 @@ from world_models.worlds.world import place, select
 
 B, T, K, V, A, D = 3, 4, 6, 7, 2, 5
 KINDS = [
-    pytest.param({"sequence": sequence, "pop": pop}, id=f"{sequence}-{pop}")
+    pytest.param({"sequence": sequence, **how}, id=f"{sequence}-{name}")
     for sequence in ("retention", "attention")
-    for pop in (True, False)
+    for name, how in {
+        "pop": {},
+        "informed": {"columns": 3},
+        "one-by-one": {"pop": False},
+    }.items()
 ]
 
 
@@ -104,8 +108,9 @@ def test_rows_of_a_state_are_episodes(kind: dict[str, object]) -> None:
     torch.testing.assert_close(found.tokens[:1], first.tokens, rtol=0, atol=1e-10)
 
 
-def test_tokens_of_a_frame_reach_only_later_frames() -> None:
-    model, (tokens, actions) = model_of(), episodes()
+@pytest.mark.parametrize("columns", [0, 3])
+def test_tokens_of_a_frame_reach_only_later_frames(columns: int) -> None:
+    model, (tokens, actions) = model_of(columns=columns), episodes()
     other = tokens.clone()
     other[:, 2, 3] = (other[:, 2, 3] + 1) % V
     found, changed = model(tokens, actions), model(other, actions)
@@ -114,8 +119,34 @@ def test_tokens_of_a_frame_reach_only_later_frames() -> None:
         assert same[:2].all() and not same[2:].any()
 
 
-def test_an_action_reaches_what_it_leads_to() -> None:
-    model, (tokens, actions) = model_of(), episodes()
+@pytest.mark.parametrize(
+    ("kind", "told"),
+    [
+        ({}, []),
+        # of a frame of 2x3: all that is around place 3, and after it at the same places
+        ({"columns": 3}, [(2, 0), (2, 1), (2, 3), (2, 4), (3, 0), (3, 1), (3, 3), (3, 4)]),
+        ({"pop": False}, [(1, 4)]),
+    ],
+)
+def test_a_token_begins_with_what_it_is_told(
+    kind: dict[str, object], told: list[tuple[int, int]]
+) -> None:
+    """Where all mixing says 0, only what a token begins with can reach what is foreseen."""
+    model, (tokens, actions) = model_of(layers=1, **kind), episodes()
+    for weight in model.stack.layers[0].mix.parameters():
+        torch.nn.init.zeros_(weight)
+    other = tokens.clone()
+    other[:, 2, 3] = (other[:, 2, 3] + 1) % V
+    same = (model(tokens, actions).tokens == model(other, actions).tokens).all(-1)
+    known = torch.ones(B, T, K, dtype=torch.bool)
+    for step, where in told:
+        known[:, step, where] = False
+    assert torch.equal(same, known)
+
+
+@pytest.mark.parametrize("columns", [0, 3])
+def test_an_action_reaches_what_it_leads_to(columns: int) -> None:
+    model, (tokens, actions) = model_of(columns=columns), episodes()
     other = actions.clone()
     other[:, 2] += 1
     for ours, theirs in zip(model(tokens, actions), model(tokens, other), strict=True):

@@ -49,11 +49,28 @@ def test_ctrl_c_then_resume_equals_uninterrupted(
     assert_equal_runs(token_world_run, cut)
 
 
+def test_a_run_of_before_prediction_tokens_were_told_anything_goes_on(
+    patch_run: Path, tmp_path: Path
+) -> None:
+    keys = [f"upstream={patch_run}", f"outputs={tmp_path}", "stage.informed=false"]
+    assert main(small("token_world", *keys)) == 0
+    whole = newest(tmp_path)
+    assert main(small("token_world", *keys, "stage.max_steps=3")) == 0
+    old = newest(tmp_path)
+    config = old / "config.yaml"
+    assert "  informed: false\n" in config.read_text()
+    config.write_text(config.read_text().replace("  informed: false\n", ""))
+    assert main([f"resume={old}", "stage.max_steps=7"]) == 0
+    ends = [torch.load(run / "checkpoints/last.pt")["model"] for run in (whole, old)]
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])
+
+
 @pytest.mark.parametrize(
     "keys",
     [
         ("stage.sequence=attention", "stage.context=2"),
         ("stage.pop=false", "stage.shared_codes=false"),
+        ("stage.informed=false",),
         ("stage.parity=true", "stage.shared_codes=false", "stage.seq_len=3"),
     ],
 )

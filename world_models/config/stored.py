@@ -30,7 +30,7 @@ def stored_config(run: PastRun, stage: type) -> Config:
     try:
         stored = read_yaml(path)
         env = _env_schema(stored.env, path)
-        _take_out_retired(stored.stage, stage, path)
+        _bring_up_to_date(stored.stage, stage, path)
         config = OmegaConf.to_object(
             OmegaConf.merge(OmegaConf.structured(Config(stage=stage, env=env)), stored)
         )
@@ -51,8 +51,11 @@ def _given_before(run: PastRun) -> list[str]:
     return given
 
 
-def _take_out_retired(stored: Any, schema: type, path: Path, name: str = "stage") -> None:
-    """Drop keys of earlier versions that say what is done anyway; another value is a ValueError."""
+def _bring_up_to_date(stored: Any, schema: type, path: Path, name: str = "stage") -> None:
+    """Drop keys of earlier versions that say what is done anyway; another value is a ValueError.
+
+    Keys that came since get the value that says what was done without them.
+    """
     for key, neutral in getattr(schema, "RETIRED", {}).items():
         value = stored.pop(key, neutral)
         if value != neutral:
@@ -60,9 +63,12 @@ def _take_out_retired(stored: Any, schema: type, path: Path, name: str = "stage"
                 f"{path} has {name}.{key}={value}, which this version does not have: "
                 "resume the run with the version that made it"
             )
+    for key, earlier in getattr(schema, "ADDED", {}).items():
+        if key not in stored:
+            stored[key] = earlier
     for item in fields(schema):
         if isinstance(item.type, type) and is_dataclass(item.type) and item.name in stored:
-            _take_out_retired(stored[item.name], item.type, path, f"{name}.{item.name}")
+            _bring_up_to_date(stored[item.name], item.type, path, f"{name}.{item.name}")
 
 
 def _env_schema(env: Any, path: Path) -> type[EnvConfig]:

@@ -152,7 +152,7 @@ def optimizer_of(model: TokenWorldModel, cfg: TokenWorldLearning) -> torch.optim
     maps = {
         id(module.weight)
         for module in model.modules()
-        if isinstance(module, nn.Linear) and module is not model.read_action
+        if isinstance(module, nn.Linear | nn.Conv2d) and module is not model.read_action
     }
     decayed = [weight for weight in model.parameters() if id(weight) in maps]
     others = [weight for weight in model.parameters() if id(weight) not in maps]

@@ -1,6 +1,7 @@
 """What a token world model is and how it learns, as a user sets it."""
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 
@@ -15,6 +16,9 @@ from world_models.runs.numbers import require_below_one, require_not_negative, r
 class TokenWorldLearning:
     """A step is on `batch_size` windows of `seq_len` transitions, each from an empty memory."""
 
+    # keys that came later, and the values with which they change nothing
+    ADDED: ClassVar[dict[str, Any]] = {"informed": False}
+
     width: int = 96  # numbers of a token inside the model
     heads: int = 4  # of each layer
     layers: int = 2  # blocks, one after the other
@@ -25,6 +29,9 @@ class TokenWorldLearning:
     shared_codes: bool = True
     # all tokens of a frame at once; false: one by one, each knowing those before it
     pop: bool = True
+    # with pop: tokens are told what stood at their place before, and those of the next frame what is
+    # done and what stands at and around their place now; false: neither, as published
+    informed: bool = True
     seq_len: int = 8  # transitions of a window
     # frames that a dream has seen when it begins, and that a step has at least that is learned
     context: int = 1
@@ -69,6 +76,7 @@ class TokenWorldLearning:
             sequence=self.sequence.value,
             blocks=self.seq_len,
             pop=self.pop,
+            columns=columns if self.informed and self.pop and not self.parity else 0,
             parity=self.parity,
         )
 

@@ -37,6 +37,8 @@ class TokenState(NamedTuple):
     seen: Tensor
     # (B, K) int64: the newest frame
     tokens: Tensor
+    # (B, K) int64: the one before it; of a first frame, itself
+    before: Tensor
 
 
 class Foreseen(NamedTuple):
@@ -71,14 +73,19 @@ class TokenWorldModel(nn.Module):
         sequence: str = "retention",
         blocks: int = 10,
         pop: bool = True,
+        columns: int = 0,
         parity: bool = False,
     ) -> None:
         """`places` is K. `code_size`: of the tokenizer's vectors that are read; 0: its own.
 
-        `blocks`: frames that attention reads back. `parity`: as published, where we do otherwise:
-        code vectors go in as they are, without their place in the frame, nothing is normed behind
-        the last layer, retention fades alike for any K, and of a reward only the sign is foreseen.
+        `blocks`: frames that attention reads back. `columns`, of a frame: a token begins with what
+        stood at its place before, too, and a prediction token with what stands at and around its
+        place now and with what is done; 0: with themselves and with their place alone, as
+        published. `parity`: as published, where we do otherwise: code vectors go in as they are,
+        without their place in the frame, nothing is normed behind the last layer, retention fades
+        alike for any K, and of a reward only the sign is foreseen.
         """
+        assert not columns or (pop and places % columns == 0), (places, columns)
         super().__init__()
         self.config: dict[str, Any] = {
             "vocabulary": vocabulary,
@@ -94,7 +101,11 @@ class TokenWorldModel(nn.Module):
             "pop": pop,
             "parity": parity,
         }
+        if columns:
+            # models that are older than it do not have the key
+            self.config["columns"] = columns
         self.places, self.block, self.pop = places, places + 1, pop
+        self.columns = columns
         self._make_input()
         mixes = [self._mix(Sequence(sequence)) for _ in range(layers)]
         self.stack = TokenStack(mixes, width, dropout)
@@ -112,6 +123,9 @@ class TokenWorldModel(nn.Module):
         self.ahead = nn.Parameter(torch.randn(self.places, width))
         # of a frame: so that what stands at a place finds what stood there
         self.place = None if parity else nn.Parameter(torch.randn(self.places, width))
+        if self.columns:
+            self.read_before = nn.Linear(width, width)
+            self.look_around = nn.Conv2d(width, width, 3, padding=1)
 
     def _make_output(self) -> None:
         """What turns the last layer's vectors into what is foreseen."""
@@ -151,7 +165,7 @@ class TokenWorldModel(nn.Module):
         """
         rows = len(tokens)
         if self.pop:
-            blocks = self._blocks(tokens[:, :-1], actions)
+            blocks = self._blocks(tokens[:, :1], tokens[:, :-1], actions)
             return self._foresee(blocks, self.stack.empty(rows), self._nothing(rows))[0]
         memory, seen = self._first_frame(tokens[:, :1])
         return self._follow(tokens[:, 1:], actions, memory, seen)[0]
@@ -163,12 +177,13 @@ class TokenWorldModel(nn.Module):
             memory, seen = self._first_frame(tokens[:, :1])
             if actions.shape[1]:
                 _, memory, seen = self._follow(tokens[:, 1:], actions, memory, seen)
-            return TokenState(memory, seen, tokens[:, -1])
+            return TokenState(memory, seen, tokens[:, -1], tokens[:, -2:][:, 0])
         memory, seen = self.stack.empty(rows), self._nothing(rows)
         if actions.shape[1]:
-            blocks = self._blocks(tokens[:, :-1], actions)
+            blocks = self._blocks(tokens[:, :1], tokens[:, :-1], actions)
             _, memory = self.stack(blocks, self.block, memory, seen)
-        return TokenState(memory, seen + actions.shape[1] * self.block, tokens[:, -1])
+        seen = seen + actions.shape[1] * self.block
+        return TokenState(memory, seen, tokens[:, -1], tokens[:, -2:][:, 0])
 
     def step(
         self, state: TokenState, actions: Tensor, choose: Choose
@@ -176,16 +191,25 @@ class TokenWorldModel(nn.Module):
         """One step of all rows with actions (B, A), and what was foreseen of it, T = 1."""
         if not self.pop:
             return self._spell(state, actions, choose)
-        blocks = self._blocks(state.tokens[:, None], actions[:, None])
+        now = state.tokens
+        blocks = self._blocks(state.before[:, None], now[:, None], actions[:, None])
         found, memory = self._foresee(blocks, state.memory, state.seen)
-        return TokenState(memory, state.seen + self.block, choose(found.tokens[:, 0])), found
+        after = choose(found.tokens[:, 0])
+        return TokenState(memory, state.seen + self.block, after, now), found
 
     def _nothing(self, rows: int) -> Tensor:
         return torch.zeros(rows, dtype=torch.int64, device=self.ahead.device)
 
-    def _blocks(self, tokens: Tensor, actions: Tensor) -> Tensor:
-        """tokens (B, T, K), actions (B, T, A) -> (B, T, P, D)."""
-        return torch.cat([self._read(tokens), self.read_action(actions)[:, :, None]], dim=2)
+    def _blocks(self, before: Tensor, tokens: Tensor, actions: Tensor) -> Tensor:
+        """The blocks (B, T, P, D) of frames (B, T, K) and actions (B, T, A).
+
+        `before` (B, 1, K) is the frame before the first.
+        """
+        read = self._read(tokens)
+        if self.columns:
+            earlier = torch.cat([self._read(before), read[:, :-1]], dim=1)
+            read = read + self.read_before(earlier)
+        return torch.cat([read, self.read_action(actions)[:, :, None]], dim=2)
 
     def _read(self, tokens: Tensor) -> Tensor:
         """Frames (..., K) -> (..., K, D)."""
@@ -194,10 +218,21 @@ class TokenWorldModel(nn.Module):
 
     def _foresee(self, blocks: Tensor, memory: Tensor, seen: Tensor) -> tuple[Foreseen, Tensor]:
         """What blocks (B, T, P, D) lead to, and the memory after them."""
-        ahead = self.ahead.to(blocks.dtype).expand(*blocks.shape[:2], -1, -1)
+        ahead = self._begun(blocks)
         x, memory = self.stack(torch.cat([blocks, ahead], dim=2), self.block, memory, seen)
         said, at_action = self.norm(x[:, :, self.block :]), self.norm(x[:, :, self.places])
         return self._heads(said, at_action), memory
+
+    def _begun(self, blocks: Tensor) -> Tensor:
+        """The prediction tokens (B, T, K, D) behind blocks (B, T, P, D)."""
+        rows, steps = blocks.shape[:2]
+        ahead = self.ahead.to(blocks.dtype).expand(rows, steps, -1, -1)
+        if not self.columns:
+            return ahead
+        now, done = blocks[:, :, : self.places], blocks[:, :, self.places :]
+        frames = now.flatten(0, 1).unflatten(1, (-1, self.columns)).permute(0, 3, 1, 2)
+        around = self.look_around(frames).permute(0, 2, 3, 1).reshape(now.shape)
+        return ahead + now + around + done
 
     def _heads(self, said: Tensor, at_action: Tensor) -> Foreseen:
         done = self.done_head(at_action).squeeze(-1)
@@ -226,7 +261,7 @@ class TokenWorldModel(nn.Module):
         self, state: TokenState, actions: Tensor, choose: Choose
     ) -> tuple[TokenState, Foreseen]:
         """One step, token by token."""
-        memory, seen, _ = state
+        memory, seen = state.memory, state.seen
         given = self.read_action(actions)
         tokens, said = [], []
         for place in range(self.places):
@@ -239,7 +274,7 @@ class TokenWorldModel(nn.Module):
                 given = given + self.place[place]
         _, memory = self.stack(given[:, None, None], 1, memory, seen)
         found = self._heads(torch.stack(said, dim=2), said[0])
-        return TokenState(memory, seen + 1, torch.stack(tokens, dim=1)), found
+        return TokenState(memory, seen + 1, torch.stack(tokens, dim=1), state.tokens), found
 
 
 class Signs(nn.Module):
