@@ -29,8 +29,8 @@ class TokenWorldLearning:
     shared_codes: bool = True
     # all tokens of a frame at once; false: one by one, each knowing those before it
     pop: bool = True
-    # with pop: tokens are told what stood at their place before, and those of the next frame what is
-    # done and what stands at and around their place now; false: neither, as published
+    # with pop: tokens are told what stood at their place before, and those of the next frame what
+    # is done and what stands at and around their place now; false: neither, as published
     informed: bool = True
     seq_len: int = 8  # transitions of a window
     # frames that a dream has seen when it begins, and that a step has at least that is learned
