@@ -32,18 +32,13 @@ def test_rows_are_those_of_the_store(episodes: TokenEpisodes) -> None:
     assert episodes.tokens[:, 0].tolist() == [list(pair) for pair in expected]
 
 
-def test_places_are_all_steps_with_enough_before_them(episodes: TokenEpisodes) -> None:
-    for before in (0, 1, 3):
-        places = episodes.tokens[episodes.places(before)][:, 0].tolist()
-        wanted = [
-            [t, number] for number, length in enumerate(LENGTHS) for t in range(before, length)
-        ]
-        assert places == wanted
-    assert len(episodes.places(50)) == 0
+def test_places_are_all_steps(episodes: TokenEpisodes) -> None:
+    places = episodes.tokens[episodes.places()][:, 0].tolist()
+    assert places == [[t, number] for number, length in enumerate(LENGTHS) for t in range(length)]
 
 
 def test_a_history_ends_at_its_frame_and_is_padded_on_the_left(episodes: TokenEpisodes) -> None:
-    rows = episodes.places(0)
+    rows = episodes.places()
     history = episodes.history(rows, 4)
     for tokens, actions, valid in zip(*history, strict=True):
         now, number = tokens[-1, 0].tolist()
@@ -56,7 +51,7 @@ def test_a_history_ends_at_its_frame_and_is_padded_on_the_left(episodes: TokenEp
 
 
 def test_a_stretch_begins_at_its_row_and_is_padded_on_the_right(episodes: TokenEpisodes) -> None:
-    rows = episodes.places(0)
+    rows = episodes.places()
     stretch = episodes.stretch(rows, 3)
     firsts = episodes.tokens[rows][:, 0].tolist()
     for index, (now, number) in enumerate(firsts):

@@ -13,8 +13,15 @@ from world_models.envs.config import Backend
 from world_models.envs.preprocess import Preprocessing
 from world_models.envs.spec import EnvSpec
 from world_models.learning.behaviour import BehaviourLearner, BehaviourLearning, behaviour_loss
-from world_models.learning.rollouts import imagined, real, remembered
+from world_models.learning.rollouts import (
+    ModelImagination,
+    begun,
+    imagined,
+    real,
+    remembered,
+)
 from world_models.models.draws import StreamDraws
+from world_models.models.token_world import TokenWorldModel
 from world_models.runs.device import Device
 from world_models.runs.metrics import MetricsLog
 from world_models.runs.progress import ProgressBar
@@ -54,7 +61,7 @@ def bar() -> ProgressBar:
 def test_an_imagined_rollout_is_the_worlds(tmp_path: Path) -> None:
     learner, world = learner_in(tmp_path), LampWorld(lasts=3)
     episodes = lamp_episodes([6, 9])
-    history = episodes.history(episodes.places(0), 4)
+    history = episodes.history(episodes.places(), 4)
     draws = StreamDraws(torch.Generator().manual_seed(0))
     rollout = imagined(learner.model, TwoCodes(), world, history, 5, draws)
     assert rollout.logits.shape == (5, 15, 2) and rollout.next_values.shape == (5, 15)
@@ -69,6 +76,23 @@ def test_an_imagined_rollout_is_the_worlds(tmp_path: Path) -> None:
     torch.testing.assert_close(rollout.logits[0], seen.logits)
     after = imagined(learner.model, TwoCodes(), world, history, 5, draws, after_ends=True)
     assert after.mask.all()
+
+
+def test_a_dream_begins_with_all_that_was_seen_up_to_the_worlds_context(tmp_path: Path) -> None:
+    """What a world of tokens goes on from is what it would after the same frames, row by row."""
+    torch.manual_seed(0)
+    model = TokenWorldModel(2, 1, 2, width=8, heads=2, layers=1, columns=1).eval()
+    world = ModelImagination(model, (1, 1), 3)
+    episodes = lamp_episodes([2, 9])
+    # of the short one the second frame and the first, of the long one the second and the ninth
+    rows = torch.tensor([1, 4, 11, 0])
+    history = episodes.history(rows, 5)
+    state = begun(world, history)
+    for number, (row, frames) in enumerate(zip(rows.tolist(), (2, 2, 3, 1), strict=True)):
+        tokens = episodes.tokens[row - frames + 1 : row + 1].long()[None]
+        actions = episodes.actions[row - frames + 1 : row][None]
+        for ours, theirs in zip(state, world.after(tokens, actions), strict=True):
+            torch.testing.assert_close(ours[number : number + 1], theirs)
 
 
 def test_real_steps_are_seen_as_they_were_done(tmp_path: Path) -> None:
@@ -141,7 +165,7 @@ def test_it_finds_its_way_by_where_things_are(tmp_path: Path, bar: ProgressBar) 
 def share_of_right(learner: BehaviourLearner) -> float:
     """Of imagined steps, by the likelier action."""
     episodes = lamp_episodes([9] * 8, seed=3)
-    history = episodes.history(episodes.places(0), 4)
+    history = episodes.history(episodes.places(), 4)
     draws = StreamDraws(torch.Generator().manual_seed(1))
     with torch.no_grad():
         found = imagined(learner.model, TwoCodes(), LampWorld(), history, 5, draws)
@@ -152,7 +176,7 @@ def test_what_comes_after_an_end_changes_nothing(tmp_path: Path) -> None:
     learner = learner_in(tmp_path)
     episodes = lamp_episodes([6, 9])
     draws = StreamDraws(torch.Generator().manual_seed(0))
-    history = episodes.history(episodes.places(0), 4)
+    history = episodes.history(episodes.places(), 4)
     rollout = imagined(learner.model, TwoCodes(), LampWorld(lasts=2), history, 5, draws)
     loss, _ = behaviour_loss(CFG, learner.model, rollout)
     rewards, values = rollout.rewards.clone(), rollout.next_values.clone()
@@ -183,13 +207,9 @@ def test_stopped_and_resumed_is_as_if_never_stopped(tmp_path: Path, bar: Progres
     assert read[0] == read[1]
 
 
-def test_what_cannot_be_is_refused(tmp_path: Path, bar: ProgressBar) -> None:
+def test_what_cannot_be_is_refused(tmp_path: Path) -> None:
     box = ActionSpace("box", 1, (-1.0,), (1.0,), ("affine",))
     with pytest.raises(ValueError, match="those of Lamp-v0 are a Box"):
         BehaviourLearner(CFG, run_in(tmp_path, replace(SPEC, action_space=box)), (1, 1), 3)
     with pytest.raises(ValueError, match=r"stage\.discount is 1\.5; it must lie in"):
         replace(CFG, discount=1.5)
-    learner, world = learner_in(tmp_path), LampWorld()
-    world.context = 20
-    with pytest.raises(ValueError, match="no episode has the 20 frames"):
-        learner.learn(TwoCodes(), world, lamp_episodes([9]), 1, log_of(learner), bar)

@@ -11,6 +11,7 @@ from world_models.agents.planning import PlanningPolicy
 from world_models.agents.sequences import PlanConfig
 from world_models.models.token_world import TokenState
 from world_models.worlds.token import TokenWorld
+from world_models.worlds.world import joined
 
 
 @dataclass
@@ -44,8 +45,7 @@ class TokenMemory:
 
     def states(self, rows: np.ndarray) -> TokenState:
         """As in `Sight`."""
-        found = [self._state(self.rows[row]) for row in rows]
-        return TokenState(*(torch.cat(parts) for parts in zip(*found, strict=True)))
+        return joined([self._state(self.rows[row]) for row in rows])
 
     def _state(self, recent: _Recent) -> TokenState:
         none = torch.zeros(0, self.world.env.action_space.size, device=self.world.device)

@@ -87,10 +87,9 @@ class TokenEpisodes:
         """Transitions of all episodes."""
         return int(self.lengths.sum())
 
-    def places(self, before: int) -> Tensor:
-        """Rows (n,) in which something was done, with `before` frames or more before them."""
-        steps = self._offsets
-        return torch.nonzero((steps >= before) & (steps < self._lengths_of_rows)).flatten()
+    def places(self) -> Tensor:
+        """Rows (n,) in which something was done."""
+        return torch.nonzero(self._offsets < self._lengths_of_rows).flatten()
 
     def tiles(self, steps: int) -> Tensor:
         """Rows (n,) of every `steps`-th step of each episode, from its first on."""

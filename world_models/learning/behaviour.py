@@ -100,7 +100,7 @@ class BehaviourLearner(Learner[ActorCritic]):
         bar: ProgressBar,
     ) -> None:
         """So many updates on steps that the world imagines."""
-        places = beginnings(episodes, world.context)
+        places = episodes.places()
         seen = max(self.cfg.burn_in + 1, world.context)
         self.model.train()
         for _ in range(updates):
@@ -159,16 +159,6 @@ class BehaviourLearner(Learner[ActorCritic]):
     def _update(self, rollout: Rollout, metrics: MetricsLog) -> None:
         loss, terms = behaviour_loss(self.cfg, self.model, rollout)
         self.training.update(loss, {"loss": loss, **terms}, metrics, self.cfg.grad_clip)
-
-
-def beginnings(episodes: TokenEpisodes, context: int) -> Tensor:
-    """Rows (n,) before which an episode has `context` - 1 frames; none is a ValueError."""
-    places = episodes.places(context - 1)
-    if not len(places):
-        raise ValueError(
-            f"no episode has the {context} frames that the world begins with: collect longer ones"
-        )
-    return places
 
 
 def on_device(values: Parts, device: str) -> Parts:

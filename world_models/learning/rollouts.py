@@ -14,7 +14,7 @@ from world_models.models.token_choice import draw_tokens
 from world_models.models.token_world import TokenState, TokenWorldModel
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.worlds.dreaming import ends as drawn_ends
-from world_models.worlds.world import Advance
+from world_models.worlds.world import Advance, joined, select
 
 
 class Imagination(Protocol):
@@ -96,7 +96,7 @@ def imagined(
     What comes after an imagined end is not learned from, unless `after_ends`.
     """
     memory = remembered(model, tokenizer, history)
-    state = _begun(world, history)
+    state = begun(world, history)
     steps: list[tuple[Tensor, ...]] = []
     for _ in range(horizon):
         opinion = model.see(tokenizer.codes(world.tokens(state)), memory)
@@ -126,10 +126,19 @@ def imagined(
 
 
 @torch.no_grad()
-def _begun(world: Imagination, history: History) -> Any:
-    """The world's state at the last frame of a history, of which it reads its context."""
-    first = history.tokens.shape[1] - world.context
-    return world.after(history.tokens[:, first:], history.actions[:, first:-1])
+def begun(world: Imagination, history: History) -> Any:
+    """The world's state at the last frame of each history, of which it reads its context.
+
+    Of an episode that is younger it reads all there is, as it has learned to.
+    """
+    known = history.valid.sum(1).clamp(max=world.context)
+    states, order = [], []
+    for frames in known.unique().tolist():
+        rows = torch.nonzero(known == frames)[:, 0]
+        tokens, actions = history.tokens[rows, -frames:], history.actions[rows, -frames:-1]
+        states.append(world.after(tokens, actions))
+        order.append(rows)
+    return select(joined(states), torch.cat(order).argsort())
 
 
 @torch.no_grad()

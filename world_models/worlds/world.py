@@ -1,5 +1,6 @@
 """What every trained model is that goes on by itself: rows of episodes, on tensors."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -69,6 +70,12 @@ def place(state: State, rows: Tensor, new: State) -> State:
     """The state (B, ...) with its rows (n,) replaced by those of `new` (n, ...)."""
     parts = zip(state, new, strict=True)
     return cast(State, _like(state)(part.index_copy(0, rows, fresh) for part, fresh in parts))
+
+
+def joined(states: Sequence[State]) -> State:
+    """The rows of at least one state, one state after the other."""
+    parts = zip(*states, strict=True)
+    return cast(State, _like(states[0])(torch.cat(part) for part in parts))
 
 
 def _like(state: Any) -> Any:
