@@ -292,6 +292,7 @@ def test_resume_with_other_settings(pipeline: Path, capsys: pytest.CaptureFixtur
     )
 
 
+@pytest.mark.slow
 def test_full_disk(pipeline: Path, tmp_path: Path) -> None:
     """A file-size limit stands for a full disk: the checkpoint cannot be written,
     what was there stays readable.
@@ -394,9 +395,10 @@ def test_policies_that_do_not_fit_leave_no_run_folder(
             r"stage\.num_epoch is no key; did you mean stage\.num_epochs",
         ),
         (["-m", "stage=vae", "env=pellet", "seed=1,2"], r"stage=vae needs a finished rollout run"),
-        (
+        pytest.param(
             ["-m", "stage=vae", "stage.learning_rate=-1,2"],
             r"stage\.learning_rate is -1\.0; it must be above 0",
+            marks=pytest.mark.slow,
         ),
     ],
 )

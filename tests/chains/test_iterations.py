@@ -217,6 +217,7 @@ def test_a_path_inside_the_chain_counts_by_what_lies_there(tmp_path: Path) -> No
         reuse._deciding_keys(later, tmp_path / "gone" / "vae_2")
 
 
+@pytest.mark.slow
 def test_iterations_are_taken_from_elsewhere(iterated: Path, tmp_path: Path) -> None:
     run = copied(iterated, tmp_path)
     overrides = [

@@ -138,6 +138,7 @@ def test_a_pipeline_that_took_stages_is_resumed(
     assert_equal_runs(outputs.parent / "kept/controller", run / "controller")
 
 
+@pytest.mark.slow
 def test_a_source_that_is_gone_or_changed_is_told(
     pipeline: Path, taker: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -92,6 +92,7 @@ def test_it_is_refused_and_resumed(
     assert read_json(cut / "toy.json") == read_json(whole / "toy.json")
 
 
+@pytest.mark.slow
 def test_it_is_swept(toy: Path, finished: Path) -> None:
     keys = ["stage.scale=1,2", "seed=1,2", f"upstream={finished / 'rollout'}", f"outputs={toy}"]
     assert main(["-m", "stage=toy", *ENV, *keys]) == 0

@@ -238,6 +238,7 @@ def test_kill_9_then_resume_equals_an_uninterrupted_sweep(
     assert (sweep / "sweep_seeds.csv").read_bytes() == (whole / "sweep_seeds.csv").read_bytes()
 
 
+@pytest.mark.slow
 def test_relative_paths_mean_what_they_meant_where_the_sweep_was_begun(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -322,6 +323,7 @@ def test_the_launcher_can_be_given_anew(
     assert given == [JOBLIB, [JOBLIB[0], "hydra.launcher.n_jobs=3"], ["hydra/launcher=basic"]]
 
 
+@pytest.mark.slow
 def test_a_killed_process_is_known_and_the_jobs_beside_it_go_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -342,6 +344,7 @@ def test_a_killed_process_is_known_and_the_jobs_beside_it_go_on(
     assert table[1]["error"] == "its process was killed; look for memory"
 
 
+@pytest.mark.slow
 def test_mistakes_of_all_jobs_are_refused_before_anything_is_written(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -397,6 +400,7 @@ def test_what_a_resumed_sweep_does_not_take(
     assert "holds no job list" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_several_upstreams_can_be_swept(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

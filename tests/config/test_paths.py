@@ -86,6 +86,7 @@ def test_a_path_is_taken_as_typed_and_stored(
         assert getattr(holder, key.rpartition(".")[2]) == path
 
 
+@pytest.mark.slow
 def test_jobs_of_a_sweep_have_paths_as_typed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -54,6 +54,7 @@ def drive(spec: EnvSpec, backend: Backend, steps: int = 200) -> tuple[np.ndarray
     return returns, np.mean(pictures, axis=0)
 
 
+@pytest.mark.slow
 def test_the_same_driver_scores_alike_and_sees_alike(spec: EnvSpec) -> None:
     (gymnasium_returns, gymnasium_picture), (envpool_returns, envpool_picture) = (
         drive(spec, b) for b in BACKENDS

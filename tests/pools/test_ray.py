@@ -35,6 +35,7 @@ def cluster() -> Iterator[None]:
     ray.shutdown()
 
 
+@pytest.mark.slow
 def test_jobs_are_done_redone_and_given_up(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -113,6 +113,7 @@ def test_a_dead_worker_is_replaced_and_its_job_redone(
     )
 
 
+@pytest.mark.slow
 def test_a_worker_killed_while_idle_is_replaced(tmp_path: Path) -> None:
     with WorkerPool(2, build_doubler, [tmp_path]) as pool:
         list(pool.map(range(4)))
@@ -121,6 +122,7 @@ def test_a_worker_killed_while_idle_is_replaced(tmp_path: Path) -> None:
         assert dict(pool.map(range(4))) == {index: 2 * index for index in range(4)}
 
 
+@pytest.mark.slow
 def test_a_silent_worker_is_replaced_and_a_slow_one_left_alone(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -136,6 +138,7 @@ def test_a_silent_worker_is_replaced_and_a_slow_one_left_alone(
     )
 
 
+@pytest.mark.slow
 def test_building_may_take_longer_than_a_step() -> None:
     with WorkerPool(1, build_slowly, [], deadline=1.0) as pool:
         assert dict(pool.map([1, 2])) == {0: 2, 1: 4} and pool.setbacks == 0
@@ -243,7 +246,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("signal", ["SIGKILL", "SIGINT"])
+@pytest.mark.parametrize("signal", ["SIGKILL", pytest.param("SIGINT", marks=pytest.mark.slow)])
 def test_no_worker_outlives_its_master(signal: str, tmp_path: Path) -> None:
     import signal as signals
 

@@ -177,6 +177,7 @@ def test_what_the_package_refuses_is_one_sentence(tmp_path: Path, wandb: FakeWan
         raise AssertionError
 
 
+@pytest.mark.slow
 def test_the_package_itself_keeps_a_run_per_job_offline(tmp_path: Path) -> None:
     pytest.importorskip("wandb")
     keys = [*ROLLOUT, "wandb.mode=offline", f"outputs={tmp_path}"]

@@ -117,7 +117,7 @@ def test_tiny_budgets_leave_every_file_too(finished: Path, tmp_path: Path) -> No
         assert list(run.glob(pattern)), pattern
 
 
-@pytest.mark.parametrize("call", [2, 6])
+@pytest.mark.parametrize("call", [2, pytest.param(6, marks=pytest.mark.slow)])
 def test_ctrl_c_then_resume_equals_uninterrupted(
     run: Path, finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, call: int
 ) -> None:
@@ -285,6 +285,7 @@ def test_it_is_evaluated_on_other_episodes(
     )
 
 
+@pytest.mark.slow
 def test_other_episodes_are_split_as_they_say(finished: Path, tmp_path: Path) -> None:
     run = trained(finished, tmp_path / "run", "stage.max_steps=1", "stage.data.val_ratio=0.5")
     assert main(small("rollout", f"outputs={tmp_path / 'other'}", "seed=7")) == 0
@@ -512,6 +513,7 @@ def test_no_level_is_in_both_splits(tmp_path: Path) -> None:
         store.split_again(0.5)
 
 
+@pytest.mark.slow
 def test_the_experiment_leaves_every_file_with_a_tiny_budget(tmp_path: Path) -> None:
     """As README types it, but for its budget: episodes of CoinRun, training,
     evaluation on levels that it has never met.
