@@ -1,4 +1,4 @@
-python -m world_models.main stage=rem experiment=rem_pellet threads=1
-python -m world_models.main stage=rem experiment=rem_pellet threads=1 seed=1
-python -m world_models.main stage=rem experiment=rem_pellet threads=1 seed=2
+python -m world_models.main stage=rem experiment=rem_pellet stage.world.informed=false threads=1
+python -m world_models.main stage=rem experiment=rem_pellet stage.world.informed=false threads=1 seed=1
+python -m world_models.main stage=rem experiment=rem_pellet stage.world.informed=false threads=1 seed=2
 python -m world_models.main stage=evaluate env=pellet env.size=24 upstream=outputs/WorldModels-Pellet-v0/2026-11-29/07-21-06 stage.episodes=100
