@@ -144,6 +144,12 @@ def test_a_token_begins_with_what_it_is_told(
     assert torch.equal(same, known)
 
 
+@pytest.mark.parametrize("wrong", [{"columns": 4}, {"columns": -3}, {"columns": 3, "pop": False}])
+def test_columns_in_which_a_frame_does_not_stand_are_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="cannot stand in"):
+        model_of(**wrong)
+
+
 @pytest.mark.parametrize("columns", [0, 3])
 def test_an_action_reaches_what_it_leads_to(columns: int) -> None:
     model, (tokens, actions) = model_of(columns=columns), episodes()

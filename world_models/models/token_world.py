@@ -85,7 +85,8 @@ class TokenWorldModel(nn.Module):
         without their place in the frame, nothing is normed behind the last layer, retention fades
         alike for any K, and of a reward only the sign is foreseen.
         """
-        assert not columns or (pop and places % columns == 0), (places, columns)
+        if columns and not (pop and columns > 0 and places % columns == 0):
+            raise ValueError(f"{places} places, pop={pop}, cannot stand in {columns} columns")
         super().__init__()
         self.config: dict[str, Any] = {
             "vocabulary": vocabulary,
@@ -173,16 +174,16 @@ class TokenWorldModel(nn.Module):
     def begin(self, tokens: Tensor, actions: Tensor) -> TokenState:
         """Rows that have seen c frames (B, c, K) and the actions (B, c-1, A) between them."""
         rows = len(tokens)
-        if not self.pop:
+        if self.pop:
+            memory, seen = self.stack.empty(rows), self._nothing(rows)
+            if actions.shape[1]:
+                blocks = self._blocks(tokens[:, :1], tokens[:, :-1], actions)
+                _, memory = self.stack(blocks, self.block, memory, seen)
+                seen = seen + actions.shape[1] * self.block
+        else:
             memory, seen = self._first_frame(tokens[:, :1])
             if actions.shape[1]:
                 _, memory, seen = self._follow(tokens[:, 1:], actions, memory, seen)
-            return TokenState(memory, seen, tokens[:, -1], tokens[:, -2:][:, 0])
-        memory, seen = self.stack.empty(rows), self._nothing(rows)
-        if actions.shape[1]:
-            blocks = self._blocks(tokens[:, :1], tokens[:, :-1], actions)
-            _, memory = self.stack(blocks, self.block, memory, seen)
-        seen = seen + actions.shape[1] * self.block
         return TokenState(memory, seen, tokens[:, -1], tokens[:, -2:][:, 0])
 
     def step(
