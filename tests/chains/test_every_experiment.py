@@ -28,6 +28,7 @@ SHORT: dict[str, dict[str, Any]] = {
         "minutes": None,
         "pop_size": 4,
         "n_samples": 1,
+        "most_samples": None,
         "selection_episodes": 2,
         "time_limit": 30,
         "num_envs": 2,

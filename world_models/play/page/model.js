@@ -2,16 +2,16 @@
 // V's decoder, M and C, and the dream that they make.
 
 const SIZE = 64;
-// V's deconvolutions, all with stride 2: their kernels, and the channels before each
+// V's deconvolutions, all with stride 2: their kernels
 const KERNELS = [5, 5, 6, 6];
-const CHANNELS = [1024, 128, 64, 32];
 const MAX_LOG_SIGMA = 7;
 
 // V's decoder: from a latent to a picture (row, column, channel) of numbers in [0, 1].
 class Decoder {
-  constructor(facts, arrays) {
+  constructor(arrays) {
     this.arrays = arrays;
-    this.channels = [...CHANNELS, facts.channels];
+    // a bias for each channel that a layer gives
+    this.channels = [0, ...KERNELS].map((_, i) => arrays[`v.${i}.bias`].length);
     this.sides = [1];
     for (const kernel of KERNELS) this.sides.push(2 * (this.sides.at(-1) - 1) + kernel);
     this.layers = this.sides.map((side, i) => new Float32Array(side * side * this.channels[i]));
@@ -161,7 +161,7 @@ class Dream {
   constructor(facts, arrays) {
     Object.assign(this, { facts, arrays });
     this.memory = new Memory(facts, arrays);
-    this.decoder = new Decoder(facts, arrays);
+    this.decoder = new Decoder(arrays);
     this.starts = arrays["start.z"].length / facts.latents;
   }
 
