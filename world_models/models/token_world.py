@@ -85,8 +85,7 @@ class TokenWorldModel(nn.Module):
         without their place in the frame, nothing is normed behind the last layer, retention fades
         alike for any K, and of a reward only the sign is foreseen.
         """
-        if columns and not (pop and columns > 0 and places % columns == 0):
-            raise ValueError(f"{places} places, pop={pop}, cannot stand in {columns} columns")
+        _require_columns(columns, places, pop)
         super().__init__()
         self.config: dict[str, Any] = {
             "vocabulary": vocabulary,
@@ -102,8 +101,7 @@ class TokenWorldModel(nn.Module):
             "pop": pop,
             "parity": parity,
         }
-        if columns:
-            # models that are older than it do not have the key
+        if columns:  # older models do not have the key
             self.config["columns"] = columns
         self.places, self.block, self.pop = places, places + 1, pop
         self.columns = columns
@@ -297,3 +295,8 @@ class Signs(nn.Module):
 def head(width: int, size: int) -> nn.Sequential:
     """What is said from an output: (..., D) -> (..., size)."""
     return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size))
+
+
+def _require_columns(columns: int, places: int, pop: bool) -> None:
+    if columns and not (pop and columns > 0 and places % columns == 0):
+        raise ValueError(f"{places} places, pop={pop}, cannot stand in {columns} columns")
