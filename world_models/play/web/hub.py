@@ -46,7 +46,9 @@ class Page:
         """Send as fast as it sees; a page that sees nothing any more is a TimeoutError."""
         while True:
             try:
-                await asyncio.wait_for(self.changed.wait(), PULSE)
+                # not wait_for, which may swallow that the other way has ended (Python 3.11)
+                async with asyncio.timeout(PULSE):
+                    await self.changed.wait()
             except TimeoutError:
                 self.newest = self.newest or b""
             self.changed.clear()
