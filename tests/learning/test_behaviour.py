@@ -21,6 +21,7 @@ from world_models.learning.rollouts import (
     remembered,
 )
 from world_models.models.draws import StreamDraws
+from world_models.models.token_choice import Drawing
 from world_models.models.token_world import TokenWorldModel
 from world_models.runs.device import Device
 from world_models.runs.metrics import MetricsLog
@@ -128,6 +129,35 @@ def test_an_update_reaches_all_of_the_actor_critic_and_nothing_else(
         assert weight.grad is not None and weight.grad.any(), name
         assert not torch.equal(weight, before[0][name]), name
     assert torch.equal(tokenizer.book, before[1]["book"]) and tokenizer.book.grad is None
+
+
+@pytest.mark.parametrize("drawing", Drawing)
+def test_an_update_changes_nothing_of_the_world_in_which_it_learns(
+    tmp_path: Path, bar: ProgressBar, drawing: Drawing
+) -> None:
+    torch.manual_seed(0)
+    model = TokenWorldModel(2, 1, 2, width=8, heads=2, layers=1, columns=1).eval()
+    before = copy.deepcopy(model.state_dict())
+    world, learner = ModelImagination(model, (1, 1), 3, drawing), learner_in(tmp_path)
+    learner.learn(TwoCodes(), world, lamp_episodes([9] * 4), 2, log_of(learner), bar)
+    assert all(torch.equal(weight, before[name]) for name, weight in model.state_dict().items())
+    assert all(weight.grad is None for weight in model.parameters())
+
+
+def test_its_dreams_are_drawn_as_it_says() -> None:
+    """A thing that stands at one of four places is seen once where it is counted."""
+    torch.manual_seed(0)
+    model = TokenWorldModel(2, 4, 2, width=8, heads=2, layers=1, columns=2).eval()
+    with torch.no_grad():
+        model.token_head[-1].weight.zero_()
+        model.token_head[-1].bias.copy_(torch.tensor([0.75, 0.25]).log())
+    for drawing in Drawing:
+        world = ModelImagination(model, (2, 2), 1, drawing)
+        state = world.after(torch.zeros(64, 1, 2, 2, dtype=torch.int64), torch.zeros(64, 0, 2))
+        draws = StreamDraws(torch.Generator().manual_seed(0))
+        state = world.advance(state, torch.eye(2)[torch.zeros(64, dtype=torch.int64)], draws).state
+        seen = world.tokens(state).sum((1, 2))
+        assert (seen == 1).all() == (drawing is Drawing.counted)
 
 
 @pytest.mark.parametrize("parity", [False, True])

@@ -1,5 +1,6 @@
 """The token world: begins at stored places, draws its noise row by row, shows what it decodes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from world_models.worlds.dream_env import open_dream
 from world_models.worlds.dreaming import Dream, Rules
 from world_models.worlds.opening import open_world
 from world_models.worlds.starts import Starts
-from world_models.worlds.token import TokenWorld, load_token_model
+from world_models.worlds.token import TokenWorld, beginnings, can_begin, load_token_model
 from world_models.worlds.tokenizing import token_encoder
 from world_models.worlds.world import select
 
@@ -61,6 +62,22 @@ def test_it_may_begin_at_first_frames_alone(token_world_run: Path, finished: Pat
     store = EpisodeStore.open(finished / "rollout/episodes")
     opened = open_world(token_world_run, starts=Starts.episode)
     assert opened.num_starts == len(store.episodes("validation"))
+
+
+def test_it_begins_where_an_episode_is_long_enough(
+    world: TokenWorld, finished: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Held-out episodes are too short for its context, some of training are not; then none is."""
+    assert world.starts is not None
+    store, tokens = EpisodeStore.open(finished / "rollout/episodes"), world.starts.windows.tokens
+    train = store.episodes("train")
+    far = replace(world.dreamer, context=max(row.length for row in train))
+    assert can_begin(store, far.context) and not can_begin(store, far.context + 1)
+    too_short = {"train": train, "validation": [replace(row, length=1) for row in train[:1]]}
+    monkeypatch.setattr(store, "episodes", too_short.__getitem__)
+    assert beginnings(far, store, tokens).windows.rows == train
+    with pytest.raises(ValueError, match="or train a world with a smaller context"):
+        beginnings(replace(far, context=far.context + 1), store, tokens)
 
 
 def test_a_dream_after_frames_is_one_at_the_stored_place(world: TokenWorld, finished: Path) -> None:

@@ -13,6 +13,7 @@ from world_models.learning.rollouts import Imagination, Rollout, imagined, real
 from world_models.losses import actor_critic_loss, lambda_returns, standardised
 from world_models.models.actor_critic import ActorCritic
 from world_models.models.draws import StreamDraws
+from world_models.models.token_choice import Drawing
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs import seeding
 from world_models.runs.metrics import MetricsLog
@@ -40,6 +41,7 @@ class BehaviourLearning:
     action_inputs: bool = True  # whether it is told what was done
     batch_size: int = 64  # rows of an update
     horizon: int = 8  # steps that a row goes on for
+    drawing: Drawing = Drawing.independent  # how the tokens of its frames are drawn
     burn_in: int = 8  # frames before them, from which only memory is taken
     discount: float = 0.97  # of a reward, for each step until it comes
     trace: float = 0.95  # lambda of the returns

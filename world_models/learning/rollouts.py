@@ -10,7 +10,7 @@ from world_models.data.token_episodes import History, Stretch
 from world_models.losses import before_ends
 from world_models.models.actor_critic import ActorCritic, ActorState, draw_actions
 from world_models.models.draws import Draws
-from world_models.models.token_choice import draw_tokens
+from world_models.models.token_choice import DRAWINGS, Drawing
 from world_models.models.token_world import TokenState, TokenWorldModel
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.worlds.dreaming import ends as drawn_ends
@@ -34,10 +34,17 @@ class Imagination(Protocol):
 
 
 class ModelImagination:
-    """A token world model as it is now, each token drawn by itself."""
+    """A token world model as it is now."""
 
-    def __init__(self, model: TokenWorldModel, grid: tuple[int, int], context: int) -> None:
+    def __init__(
+        self,
+        model: TokenWorldModel,
+        grid: tuple[int, int],
+        context: int,
+        drawing: Drawing = Drawing.independent,
+    ) -> None:
         self.model, self.grid, self.context = model, grid, context
+        self.draw = DRAWINGS[drawing]
 
     def after(self, tokens: Tensor, actions: Tensor) -> TokenState:
         """See Imagination."""
@@ -45,7 +52,7 @@ class ModelImagination:
 
     def advance(self, state: TokenState, actions: Tensor, draws: Draws) -> Advance[TokenState]:
         """See Imagination; the reward is the mean of what is foreseen."""
-        state, found = self.model.step(state, actions, lambda logits: draw_tokens(logits, draws))
+        state, found = self.model.step(state, actions, lambda logits: self.draw(logits, draws))
         reward = self.model.reward_code.decode(found.reward[:, 0])
         return Advance(state, reward, found.done[:, 0])
 

@@ -4,7 +4,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from world_models.data.datasets import to_float
+from world_models.measures.vision import HeldOut
+from world_models.measures.vision_pictures import Rows, compared
 from world_models.models.tokenizers.tokenizer import Tokenizer
+from world_models.runs.numbers import evenly_spaced
 from world_models.worlds.tokenizing import token_encoder
 
 SHOWN_CODES, SHOWN_PLACES = 12, 12
@@ -14,8 +18,16 @@ TILE = 32
 FRAMES_AT_ONCE = 64
 BLANK = 255
 """What stands where a code has fewer places."""
+REDRAWN = 10
+"""Held-out frames that are drawn from their tokens."""
 
-Rows = dict[str, np.ndarray]
+
+@torch.inference_mode()
+def redrawn(model: Tokenizer, held_out: HeldOut, device: str) -> Rows:
+    """Some held-out frames, what is drawn from their tokens, and the error."""
+    some = held_out.data.__getitems__(evenly_spaced(len(held_out), REDRAWN, rounded=False))
+    x = to_float(some, device)
+    return compared(x, model.decode(model.encode(x)))
 
 
 def codes_in_use(model: Tokenizer, frames: Tensor, device: str) -> Rows:

@@ -1,9 +1,19 @@
 """How the tokens of a frame are drawn from what a model says of each."""
 
+from enum import StrEnum
+
 import torch
 from torch import Tensor
 
 from world_models.models.draws import Draws
+
+
+class Drawing(StrEnum):
+    """How the tokens of a frame are drawn."""
+
+    independent = "independent"  # each by itself
+    counted = "counted"  # each comes as often as is expected: nothing is doubled or lost
+
 
 LEAST_LEFT = 0.01
 """Where all tokens that a frame still has to give are less likely than this, any may come."""
@@ -47,7 +57,7 @@ def draw_counted(logits: Tensor, draws: Draws, temperature: float = 1.0) -> Tens
     return tokens.scatter(1, order, tokens.clone())
 
 
-DRAWINGS = {"independent": draw_tokens, "counted": draw_counted}
+DRAWINGS = {Drawing.independent: draw_tokens, Drawing.counted: draw_counted}
 """Ways to draw the tokens of a frame."""
 
 

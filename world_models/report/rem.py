@@ -24,6 +24,7 @@ from world_models.report.actor_critic import (
 from world_models.report.curves import line, values
 from world_models.report.headline import Headline
 from world_models.report.page import Section
+from world_models.report.tokenizer import PICTURES
 from world_models.report.verdict import Finding, Scale, Side, better
 from world_models.runs.metrics import read_rows
 from world_models.runs.rows import captions
@@ -88,6 +89,8 @@ def fill(section: Section) -> None:
     section.plot(plots.curves(pictures, "epoch", HALF, PSNR), PSNR, HALF)
     _add_world(section, section.rows(WORLD, TokenWorldRow))
     add_updates(section, section.table("behaviour_metrics.csv"))
+    picture = section.folder / "images" / "reconstructions.png"
+    section.show(picture, PICTURES["reconstructions"], section.pictures)
     for name, caption in FILMS.items():
         section.show(section.folder / "videos" / f"{name}.mp4", caption, section.videos)
 

@@ -17,6 +17,7 @@ from world_models.learning.judging import judge_agent, judge_chance
 from world_models.learning.rollouts import ModelImagination
 from world_models.measures.played import BehaviourStepRow, PlayedRow
 from world_models.models.actor_critic import ActorCritic
+from world_models.models.token_choice import Drawing
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs.checkpoint import Trained, load_checkpoint
 from world_models.runs.folder import display_path
@@ -61,7 +62,7 @@ def resolve(cfg: ActorCriticConfig, setting: Setting) -> ActorCriticConfig:
 def execute(cfg: ActorCriticConfig, run: Run) -> None:
     """Learn from stored beginnings; leaves `best.pt` and `agent.pt`."""
     device = run.device.value
-    tokenizer, world = open_world(run)
+    tokenizer, world = open_world(run, cfg.drawing)
     episodes = open_episodes(run)
     learner = BehaviourLearner(cfg, run, tokenizer.grid, tokenizer.code_size, cfg.log_every)
     metrics = run.metrics(learner.resume())
@@ -82,7 +83,7 @@ def execute(cfg: ActorCriticConfig, run: Run) -> None:
     log.info("the agent is in %s/agent.pt", run.name)
 
 
-def open_world(run: Run) -> tuple[Tokenizer, ModelImagination]:
+def open_world(run: Run, drawing: Drawing) -> tuple[Tokenizer, ModelImagination]:
     """The upstream's world model, and the tokenizer whose tokens it reads."""
     device = run.device.value
     run.add_input("token_world", run.feeder.best)
@@ -91,7 +92,7 @@ def open_world(run: Run) -> tuple[Tokenizer, ModelImagination]:
     tokenizer = load_tokenizer(path, run.env, device)
     dreamer = load_token_model(run.feeder.best, device)
     require_tokens_of(dreamer, tokenizer, run.feeder.best)
-    return tokenizer, ModelImagination(dreamer.model, dreamer.grid, dreamer.context)
+    return tokenizer, ModelImagination(dreamer.model, dreamer.grid, dreamer.context, drawing)
 
 
 def open_episodes(run: Run) -> TokenEpisodes:
@@ -144,5 +145,5 @@ STAGE = Stage(
     },
     resolve=resolve,
     evaluated_by="evaluate",
-    played_in="game",
+    played_in="pixel",
 )

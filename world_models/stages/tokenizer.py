@@ -16,12 +16,11 @@ from world_models.learning.tokenizer import GradientLearner, build
 from world_models.learning.tokenizer_config import TokenizerLearning
 from world_models.learning.tokenizer_learner import KIND, TokenizerLearner, encode_episodes
 from world_models.measures.codebook import copy_row, tokenizer_quality
-from world_models.measures.codebook_pictures import codes_in_use
+from world_models.measures.codebook_pictures import codes_in_use, redrawn
 from world_models.measures.rows import BaselineRow
 from world_models.measures.tokenizer_rows import TokenizerRow, TokenizerStepRow
 from world_models.measures.vision import HeldOut
 from world_models.measures.vision_baselines import Sample, baselines
-from world_models.measures.vision_pictures import compared
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs import ranks
 from world_models.runs.checkpoint import load_checkpoint
@@ -36,8 +35,6 @@ from world_models.runs.schedule import until_next
 
 log = logging.getLogger(__name__)
 
-SHOWN = 10
-"""Held-out frames in the picture of reconstructions."""
 LOOKED_AT = 512
 """Held-out frames of which the codes in use are shown, at most."""
 TIMED = 8
@@ -212,10 +209,7 @@ def describe(
     kind, found = str(learner.cfg.kind), learner.judge(held_out)
     facts = tokenizer_quality(kind, found, table, rows * columns)
     write_json(run.path / "quality.json", {"split": held_out.split, **facts})
-    some = held_out.data.__getitems__(evenly_spaced(len(held_out), SHOWN, rounded=False))
-    x = to_float(some, run.device.value)
-    with torch.inference_mode():
-        pictures = compared(x, model.decode(model.encode(x)))
+    pictures = redrawn(model, held_out, run.device.value)
     save_png(run.path / "images" / "reconstructions.png", labelled_rows(pictures))
     count = min(LOOKED_AT, len(held_out))
     frames = held_out.data.__getitems__(evenly_spaced(len(held_out), count))

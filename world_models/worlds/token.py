@@ -15,7 +15,7 @@ from world_models.data.tokens import TokenStore
 from world_models.data.windows import spread
 from world_models.envs.spec import EnvSpec
 from world_models.models.draws import Draws
-from world_models.models.token_choice import DRAWINGS
+from world_models.models.token_choice import DRAWINGS, Drawing
 from world_models.models.token_world import TokenState, TokenWorldModel
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs.checkpoint import Trained, load_checkpoint
@@ -102,7 +102,8 @@ class TokenBeginnings:
         whole = np.where(long_enough, np.minimum(windows_of, 1) if opening else windows_of, 0)
         if not whole.sum():
             raise ValueError(
-                f"no episode of {windows.store.folder} has {context} frames to begin a dream with"
+                f"no episode of {windows.store.folder} has {context} frames to begin a dream with: "
+                "collect longer ones, or train a world with a smaller context"
             )
         return cls(windows, spread(whole, windows_of.cumsum() - windows_of, count)[0])
 
@@ -112,14 +113,20 @@ class TokenBeginnings:
         return batch.tokens[:, :-1], batch.actions[:, :-1]
 
 
+def can_begin(store: EpisodeStore, context: int) -> bool:
+    """Whether an episode has as many steps as a dream has seen frames where it begins."""
+    return any(row.length >= context for row in store.rows)
+
+
 def beginnings(
     dreamer: TokenDreamer,
     store: EpisodeStore,
     tokens: TokenStore,
     starts: Starts = Starts.anywhere,
 ) -> TokenBeginnings:
-    """Where dreams begin: in held-out episodes, or in training ones where there are no such."""
-    split = "validation" if store.episodes("validation") else "train"
+    """Where dreams begin: in held-out episodes; where none is long enough, in training ones."""
+    held_out = any(row.length >= dreamer.context for row in store.episodes("validation"))
+    split = "validation" if held_out else "train"
     to_model = dreamer.env.action_space.to_model
     windows = TokenWindows(store, tokens, split, dreamer.context, to_model=to_model)
     return TokenBeginnings.of(windows, opening=starts is Starts.episode)
@@ -198,7 +205,7 @@ class TokenWorld:
     @torch.no_grad()
     def advance(self, state: TokenState, actions: Tensor, draws: Draws) -> Advance[TokenState]:
         """One step of all rows: the actions (B, A), done at the newest frames, lead to the next."""
-        draw = DRAWINGS[self.drawing]
+        draw = DRAWINGS[Drawing(self.drawing)]
         state, found = self.model.step(
             state, actions, lambda logits: draw(logits, draws, self.temperature)
         )

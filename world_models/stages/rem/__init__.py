@@ -172,5 +172,5 @@ STAGE = Stage(
     },
     resolve=resolve,
     evaluated_by="evaluate",
-    played_in="game",
+    played_in="pixel",
 )

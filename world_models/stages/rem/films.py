@@ -1,5 +1,9 @@
-"""Films of stage=rem: episodes that were collected, that were played, and that were imagined."""
+"""What stage=rem shows: frames drawn again from their tokens, and films of episodes.
 
+They were collected, played, or imagined.
+"""
+
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,13 +16,17 @@ from world_models.data.store import EpisodeStore
 from world_models.data.tokens import TokenStore
 from world_models.envs.make import make_vector_env
 from world_models.envs.slots import SlotVectorEnv
-from world_models.figures.media import save_video, side_by_side
+from world_models.figures.media import labelled_rows, save_png, save_video, side_by_side
+from world_models.measures.codebook_pictures import redrawn
+from world_models.measures.vision import HeldOut
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.stages.rem.turns import Learners
 from world_models.worlds.dream_env import DreamEnv
 from world_models.worlds.dreaming import Dream, Rules
 from world_models.worlds.starts import Starts
-from world_models.worlds.token import TokenDreamer, TokenWorld, beginnings
+from world_models.worlds.token import TokenDreamer, TokenWorld, beginnings, can_begin
+
+log = logging.getLogger(__name__)
 
 FILMED = 4
 """Episodes side by side in a film."""
@@ -30,11 +38,24 @@ FPS = 6
 
 
 def film(learners: Learners, store: EpisodeStore, tokens: TokenStore | None) -> None:
-    """All three; without `tokens`, and before the world model has learned, nothing is imagined."""
+    """All of it; without `tokens`, and before the world model has learned, nothing is imagined."""
+    draw_again(learners, store)
     film_collected(learners.run.path, store)
     film_played(learners)
-    if tokens is not None and learners.world.step:
+    if tokens is None or not learners.world.step:
+        return
+    context = learners.world.cfg.context
+    if can_begin(store, context):
         film_imagined(learners, store, tokens)
+    else:
+        log.info("nothing imagined is filmed: no episode has %d frames to begin with", context)
+
+
+def draw_again(learners: Learners, store: EpisodeStore) -> None:
+    """Held-out frames beside what the tokenizer, as it is now, draws from their tokens."""
+    run, model = learners.run, learners.tokenizer.model.eval()
+    pictures = redrawn(model, HeldOut(store), run.device.value)
+    save_png(run.path / "images" / "reconstructions.png", labelled_rows(pictures))
 
 
 def film_collected(folder: Path, store: EpisodeStore) -> None:
@@ -67,7 +88,8 @@ def imagined_world(learners: Learners, store: EpisodeStore, tokens: TokenStore) 
     model, tokenizer = learners.world.model.eval(), learners.tokenizer.model.eval()
     context, step = learners.world.cfg.context, learners.world.step
     dreamer = TokenDreamer(model, learners.run.env, tokenizer.grid, context, step)
-    return TokenWorld(dreamer, tokenizer, beginnings(dreamer, store, tokens, Starts.episode))
+    starts, drawing = beginnings(dreamer, store, tokens, Starts.episode), learners.drawing
+    return TokenWorld(dreamer, tokenizer, starts, drawing=drawing)
 
 
 def _recorded(learners: Learners, envs: SlotVectorEnv) -> list[Film]:

@@ -20,6 +20,7 @@ from world_models.learning.token_world import TokenWorldLearner
 from world_models.learning.tokenizer_learner import TokenizerLearner, encode_episodes
 from world_models.measures.tokens import TokenStatistics
 from world_models.measures.vision import HeldOut
+from world_models.models.token_choice import Drawing
 from world_models.runs import seeding
 from world_models.runs.metrics import MetricsLog, read_csv
 from world_models.runs.progress import ProgressBar
@@ -49,6 +50,11 @@ class Learners:
     metrics: MetricsLog
     # updates of the behaviour before this epoch
     turn_began: int = 0
+
+    @property
+    def drawing(self) -> Drawing:
+        """How the tokens of a frame are drawn in dreams."""
+        return self.behaviour.cfg.drawing
 
     def explorer(self) -> TokenPolicy:
         """The agent as it collects."""
@@ -148,7 +154,8 @@ def teach_behaviour(
     imagined = turn.done_by(epoch) - turn.done_by(epoch - 1)
     began = learners.turn_began
     learners.world.model.eval()
-    world = ModelImagination(learners.world.model, model.grid, learners.world.cfg.context)
+    context = learners.world.cfg.context
+    world = ModelImagination(learners.world.model, model.grid, context, learners.drawing)
     episodes = TokenEpisodes.of(store, tokens, "train")
 
     def teach(updates: int, bar: ProgressBar) -> None:
