@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from world_models.losses import actor_critic_loss, before_ends, lambda_returns, standardised
+from world_models.losses import actor_critic_loss, before_ends, lambda_returns, normalised
 
 DISCOUNT = 0.97
 
@@ -71,12 +71,12 @@ def test_steps_count_up_to_the_end_and_with_it() -> None:
     assert before_ends(ends).T.tolist() == [[1, 1, 0, 0], [1, 1, 1, 1], [1, 1, 1, 0]]
 
 
-def test_standardised_values_read_the_mask_alone() -> None:
+def test_normalised_values_read_the_mask_alone() -> None:
     values = torch.tensor([[1.0, 3.0], [5.0, 99.0]])
     mask = torch.tensor([[1.0, 1.0], [1.0, 0.0]])
-    found = standardised(values, mask)[mask > 0]
+    found = normalised(values, mask)[mask > 0]
     torch.testing.assert_close(found, torch.tensor([-1.0, 0.0, 1.0]) * 1.5**0.5)
-    assert not standardised(torch.ones(2, 2), mask).any()
+    assert not normalised(torch.ones(2, 2), mask).any()
 
 
 def test_the_loss_is_the_sum_of_its_definitions() -> None:

@@ -348,7 +348,7 @@ def before_ends(ends: Tensor) -> Tensor:
     return (ended == 0).float()
 
 
-def standardised(values: Tensor, mask: Tensor) -> Tensor:
+def normalised(values: Tensor, mask: Tensor) -> Tensor:
     """values (T, B) with mean 0 and deviation 1 where mask is 1; equal values give 0."""
     centred = values - masked_mean(values, mask)
     deviation = masked_mean(centred.square(), mask).sqrt()

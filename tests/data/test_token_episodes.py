@@ -9,6 +9,7 @@ import torch
 from world_models.data.store import EpisodeStore
 from world_models.data.token_episodes import TokenEpisodes
 from world_models.data.tokens import TokenStore, write_tokens
+from world_models.losses import lambda_returns
 
 MakeStore = Callable[..., EpisodeStore]
 LENGTHS = [5, 1, 9, 4, 12, 3, 7]
@@ -83,6 +84,13 @@ def test_without_the_frame_after_it_a_cut_teaches_nothing(
     stretch = TokenEpisodes.of(store, tokens, None).stretch(torch.tensor([0, 6]), 8)
     # the first ended after five steps, the second was cut after one
     assert stretch.valid.sum(1).tolist() == [5, 0]
+    # the fourth was cut after four: what its third step led to is seen, and stands for the rest
+    fourth = TokenEpisodes.of(store, tokens, None).stretch(torch.tensor([18]), 4)
+    assert fourth.valid.tolist() == [[True, True, True, False]]
+    assert fourth.cuts.tolist() == [[False, False, True, False]]
+    seen = torch.tensor([[10.0], [20.0], [30.0], [7.0]])
+    returns = lambda_returns(torch.ones(4, 1), seen, fourth.ends.T, fourth.cuts.T, 0.5, 1.0)
+    assert returns[:3, 0].tolist() == [5.5, 9.0, 16.0]
 
 
 def test_later_episodes_alone(make_store: MakeStore, tmp_path: Path) -> None:

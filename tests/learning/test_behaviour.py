@@ -17,8 +17,8 @@ from world_models.learning.rollouts import (
     ModelImagination,
     begun,
     imagined,
+    memory_of,
     real,
-    remembered,
 )
 from world_models.models.draws import StreamDraws
 from world_models.models.token_choice import Drawing
@@ -72,7 +72,7 @@ def test_an_imagined_rollout_is_the_worlds(tmp_path: Path) -> None:
     first = history.tokens[:, -1, 0, 0]
     assert torch.equal(rollout.rewards[0], (rollout.actions[0] == first).float())
     with torch.no_grad():
-        memory = remembered(learner.model, TwoCodes(), history)
+        memory = memory_of(learner.model, TwoCodes(), history)
         seen = learner.model.see(TwoCodes().codes(history.tokens[:, -1]), memory)
     torch.testing.assert_close(rollout.logits[0], seen.logits)
     after = imagined(learner.model, TwoCodes(), world, history, 5, draws, after_ends=True)

@@ -124,6 +124,16 @@ def test_a_book_of_patches_goes_on_with_new_episodes_alone(
     assert int(again.model.filled) == int(whole.model.filled) == 6
 
 
+def test_a_book_that_is_full_says_so_once(
+    store: EpisodeStore, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """There is room for three patches, and the second episode brings the third."""
+    learner = build(patches(vocabulary=3), a_run(tmp_path / "run"))
+    for updates, said in ((1, 0), (2, 1), (99, 1)):
+        learn(learner, store, updates)
+        assert caplog.text.count("the book is full: of patches that come from now on") == said
+
+
 def test_it_keeps_the_book_of_now_and_others_read_it(store: EpisodeStore, tmp_path: Path) -> None:
     learner = build(patches(), a_run(tmp_path / "run"), part="tokenizer")
     learn(learner, store, 99)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from world_models.data.episode import TERMINATED, TRUNCATED
 from world_models.data.store import EpisodeStore
@@ -35,9 +36,9 @@ class Stretch(NamedTuple):
     rewards: Tensor
     # (B, T) bool: the episode ended by its rules
     ends: Tensor
-    # (B, T) bool: it was cut
+    # (B, T) bool: it was cut; without final frames one step earlier, where the next is still seen
     cuts: Tensor
-    # (B, T) bool: the step is there and, where it is a cut, the frame after it is valid
+    # (B, T) bool: the step is there and, where the episode was cut, the frame after it
     valid: Tensor
 
 
@@ -115,7 +116,9 @@ class TokenEpisodes:
         done = torch.where(valid, self.done[acted], 0)
         cuts = done == TRUNCATED
         if not self.has_final_frame:
+            # the frame after the last step was not seen: it is the one before that was cut
             valid = valid & ~cuts
+            cuts = functional.pad(cuts[:, 1:], (0, 1))
         return Stretch(
             tokens=self.tokens[taken].long(),
             actions=self.actions[acted] * valid[..., None],

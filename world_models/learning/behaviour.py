@@ -10,7 +10,7 @@ from world_models.data.token_episodes import History, TokenEpisodes
 from world_models.envs.spec import EnvSpec
 from world_models.learning.learner import Learner, steady_training
 from world_models.learning.rollouts import Imagination, Rollout, imagined, real
-from world_models.losses import actor_critic_loss, lambda_returns, standardised
+from world_models.losses import actor_critic_loss, lambda_returns, normalised
 from world_models.models.actor_critic import ActorCritic
 from world_models.models.draws import StreamDraws
 from world_models.models.token_choice import Drawing
@@ -213,7 +213,7 @@ def behaviour_loss(
     advantages = returns - values
     if not cfg.parity:
         # the critic lags behind returns that rise: whatever is done would seem good
-        advantages = standardised(advantages, rollout.mask)
+        advantages = normalised(advantages, rollout.mask)
     loss, terms = actor_critic_loss(
         rollout.logits,
         rollout.actions,

@@ -83,7 +83,7 @@ class Rollout(NamedTuple):
 
 
 @torch.no_grad()
-def remembered(model: ActorCritic, tokenizer: Tokenizer, history: History) -> ActorState:
+def memory_of(model: ActorCritic, tokenizer: Tokenizer, history: History) -> ActorState:
     """What the actor-critic remembers when it comes to the last frame of a history."""
     codes = tokenizer.codes(history.tokens[:, :-1])
     return model.burn_in(codes, history.actions[:, :-1], history.valid[:, :-1])
@@ -102,7 +102,7 @@ def imagined(
 
     What comes after an imagined end is not learned from, unless `after_ends`.
     """
-    memory = remembered(model, tokenizer, history)
+    memory = memory_of(model, tokenizer, history)
     state = begun(world, history)
     steps: list[tuple[Tensor, ...]] = []
     for _ in range(horizon):
@@ -163,7 +163,7 @@ def real(model: ActorCritic, tokenizer: Tokenizer, history: History, stretch: St
 
     The last frame of a history is the first of its stretch.
     """
-    memory = remembered(model, tokenizer, history)
+    memory = memory_of(model, tokenizer, history)
     codes = tokenizer.codes(stretch.tokens)
     logits, values = [], []
     for t in range(stretch.actions.shape[1]):

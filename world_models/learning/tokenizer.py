@@ -1,5 +1,6 @@
 """How tokenizers learn: `vq` and `fsq` by gradients, `patch` by looking at each frame once."""
 
+import logging
 from itertools import islice
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from world_models.runs.progress import ProgressBar
 from world_models.runs.run import Run
 from world_models.runs.training import adamw, own_offsets
 from world_models.runs.weights import load_weights
+
+log = logging.getLogger(__name__)
 
 
 def build(
@@ -203,11 +206,18 @@ class PatchLearner(TokenizerLearner):
         """See TokenizerLearner: where all frames were seen, nothing is done."""
         size = self.cfg.batch_size
         end = min(len(data), self.seen + updates * size)
+        was_full = self.model.is_full
         for start in range(self.seen, end, size):
             indices = np.arange(start, min(start + size, end))
             self.model.fit(to_float(data.__getitems__(indices), self.run.device.value))
             self.seen = start + len(indices)
             bar.advance(1, len(indices), f"{int(self.model.filled)} patches")
+        if self.model.is_full and not was_full:
+            log.warning(
+                "the book is full: of patches that come from now on the nearest of its %d is seen; "
+                "a larger vocabulary holds more",
+                self.model.vocabulary,
+            )
 
     def reconstruct(self, x: Tensor) -> tuple[dict[str, Tensor], Tensor, Tensor]:
         """See TokenizerLearner; the loss is the squared error of frames in [-1, 1]."""

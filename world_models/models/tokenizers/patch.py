@@ -61,6 +61,11 @@ class PatchTokenizer(Tokenizer):
         self.register_buffer("filled", torch.zeros((), dtype=torch.long))
 
     @property
+    def is_full(self) -> bool:
+        """Whether no more patches can join the book."""
+        return int(self.filled) == self.vocabulary
+
+    @property
     def table(self) -> Tensor:
         """See Tokenizer: the values of the patches in [-1, 1], 0 for codes that are not filled."""
         values = self.book.float() / 127.5 - 1
@@ -76,7 +81,7 @@ class PatchTokenizer(Tokenizer):
         before = int(self.filled)
         if before:
             patches = patches[self._distances(patches).amin(1) > self.nearness]
-        while len(patches) and int(self.filled) < self.vocabulary:
+        while len(patches) and not self.is_full:
             self.book[self.filled] = patches[0].to(torch.uint8)
             patches = patches[squared_distances(patches, patches[:1])[:, 0] > self.nearness]
             self.filled += 1
