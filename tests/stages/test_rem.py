@@ -24,7 +24,7 @@ from world_models.envs.make import make_vector_env
 from world_models.envs.preprocess import Preprocessing
 from world_models.learning.behaviour import BehaviourLearner
 from world_models.learning.token_world import TokenWorldLearner
-from world_models.learning.tokenizer import PatchLearner
+from world_models.learning.tokenizer import GradientLearner, PatchLearner
 from world_models.learning.tokenizer_config import make_tokenizer
 from world_models.main import main
 from world_models.measures.token_rows import TokenHorizonRow
@@ -199,11 +199,23 @@ def frames_of(path: Path) -> int:
 
 
 @pytest.mark.slow
-def test_a_tokenizer_that_learns_takes_its_turns(tmp_path: Path) -> None:
-    keys = ["kind=vq", "base_channels=8", "downsamplings=4", "vocabulary=32", "code_size=8"]
-    assert run_rem(tmp_path, *(f"stage.tokenizer.{key}" for key in keys), "stage.epochs=3") == 0
-    assert int(read_csv(newest(tmp_path) / "tokenizer_metrics.csv")[-1]["step"]) == 3 * 4
-    assert len(read_csv(newest(tmp_path) / "world_metrics.csv"))
+def test_a_tokenizer_that_learns_takes_its_turns_and_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its codes move, so that all frames become tokens anew; it is cut before that and after."""
+    tokenizer = ["kind=vq", "base_channels=8", "downsamplings=4", "vocabulary=32", "code_size=8"]
+    keys = [*(f"stage.tokenizer.{key}" for key in tokenizer), "stage.epochs=3"]
+    assert run_rem(tmp_path / "whole", *keys) == 0
+    whole = newest(tmp_path / "whole")
+    assert int(read_csv(whole / "tokenizer_metrics.csv")[-1]["step"]) == 3 * 4
+    assert len(read_csv(whole / "world_metrics.csv"))
+    for owner, name, call in ((GradientLearner, "learn", 2), (TokenWorldLearner, "learn", 2)):
+        with monkeypatch.context() as patch:
+            patch.setattr(owner, name, fails_at(call, getattr(owner, name)))
+            assert run_rem(tmp_path / f"cut in {owner.__name__}", *keys) == 130
+        run = newest(tmp_path / f"cut in {owner.__name__}")
+        assert main([f"resume={run}"]) == 0
+        assert_equal_runs(whole, run)
 
 
 @pytest.mark.parametrize(
