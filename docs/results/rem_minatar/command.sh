@@ -1,4 +1,6 @@
-# as it was then
+python -m world_models.main stage=rem experiment=rem_minatar threads=1 env.game=breakout seed=1
+python -m world_models.main stage=rem experiment=rem_minatar threads=1 env.game=breakout seed=2
+# as it was, seed 0
 python -m world_models.main stage=rem experiment=rem_minatar threads=1 stage.world.informed=false \
     stage.world.context=2 stage.world.seq_len=8 stage.world.batch_size=16 stage.world.learning_rate=1e-3
 # the same agent without a world model
