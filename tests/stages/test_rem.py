@@ -28,9 +28,8 @@ from world_models.learning.tokenizer import GradientLearner, PatchLearner
 from world_models.learning.tokenizer_config import make_tokenizer
 from world_models.main import main
 from world_models.measures.token_rows import TokenHorizonRow
-from world_models.report.rem import FILMS
+from world_models.report.rem import FILMS, REDRAWN
 from world_models.report.token_world import HORIZONS
-from world_models.report.tokenizer import PICTURES
 from world_models.runs.files import read_json
 from world_models.runs.metrics import read_csv, read_rows
 from world_models.runs.seeding import Purpose, fixed_seeds
@@ -141,7 +140,7 @@ def test_the_run_leaves_an_agent_that_is_played_and_a_page(whole: Path, tmp_path
     assert read_json(newest(tmp_path / "scores") / "scores.json")["episodes"] == 5
     page = (whole / "report.html").read_text()
     assert "World of tokens" in page and "by chance" in page
-    assert PICTURES["reconstructions"] in page
+    assert REDRAWN in page
     assert (whole / "images/reconstructions.png").stat().st_size > 1000
     assert (whole / "eval.sh").is_file()
     assert "stage.world=pixel stage.driver=agent" in (whole / "play.sh").read_text()

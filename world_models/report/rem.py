@@ -49,7 +49,8 @@ FILMS = {
     "imagined": "The agent in the world model",
 }
 """Videos, and what is said above them."""
-CAPTIONS = (RETURNS, LENGTHS, COLLECTED, PSNR, CHANGED, *WORDS.values(), *FILMS.values())
+REDRAWN = PICTURES["reconstructions"]
+CAPTIONS = (RETURNS, LENGTHS, COLLECTED, PSNR, CHANGED, REDRAWN, *WORDS.values(), *FILMS.values())
 
 
 def headline(folder: Path) -> Headline | None:
@@ -90,7 +91,7 @@ def fill(section: Section) -> None:
     _add_world(section, section.rows(WORLD, TokenWorldRow))
     add_updates(section, section.table("behaviour_metrics.csv"))
     picture = section.folder / "images" / "reconstructions.png"
-    section.show(picture, PICTURES["reconstructions"], section.pictures)
+    section.show(picture, REDRAWN, section.pictures)
     for name, caption in FILMS.items():
         section.show(section.folder / "videos" / f"{name}.mp4", caption, section.videos)
 
