@@ -3,7 +3,7 @@ python -m world_models.main stage=rem experiment=rem_minatar threads=1 env.game=
 # as it was, seed 0
 python -m world_models.main stage=rem experiment=rem_minatar threads=1 stage.world.informed=false \
     stage.world.context=2 stage.world.seq_len=8 stage.world.batch_size=16 stage.world.learning_rate=1e-3
-# the same agent without a world model
+# the same agent without a world model, seed 0; seeds 1 and 2 with seed=1, seed=2
 python -m world_models.main stage=rem experiment=rem_minatar threads=1 \
     stage.real_steps=true stage.behaviour.batch_size=8 stage.evaluate_every=20 \
     stage.collect.noise=0 stage.collect.bursts=0 stage.schedule.world.updates=0 \
