@@ -11,9 +11,10 @@ from commands import small
 
 from world_models.main import main
 from world_models.play.cast import Cast, Driver, Place
-from world_models.play.imagined import dials_of
+from world_models.play.commands import COMMANDS, obey
 from world_models.play.opening import open_pixel, resolve_pixel
 from world_models.play.showing import scene_of
+from world_models.play.web.desk import choices_of
 from world_models.runs.past import PastRun
 from world_models.worlds.token import TokenWorld
 
@@ -43,9 +44,20 @@ def test_it_takes_over_where_the_game_stands(make: Any, token_cast: Cast) -> Non
     assert scene.header["world"] == "the token world" and scene.header["reward"]
 
 
-def test_its_temperature_can_be_turned(token_cast: Cast) -> None:
-    assert token_cast.pixel is not None
-    assert [dial.name for dial in dials_of(token_cast.pixel)] == ["temperature"]
+def test_its_temperature_can_be_turned(make: Any, token_cast: Cast) -> None:
+    """And is shown; a dial of M's dream alone is told to be none."""
+    assert [dial.name for dial in token_cast.dials] == ["temperature", "dropout"]
+    alone = Cast(token_cast.env, token_cast.backend, pixel=token_cast.pixel)
+    session = make(cast=alone, driver=Driver.random)
+    keys = {command.key.name: command.do for command in COMMANDS}
+    obey(session, keys["]"])
+    session.turn(place=Place.pixel)
+    session.step()
+    assert scene_of(session).header["temperature"] == "1.1"
+    assert [dial["name"] for dial in choices_of(session)["dials"]] == ["temperature"]
+    obey(session, keys["'"])
+    assert session.notice == "no world here has a dropout to turn"
+    assert session.controls.dropout == 0
 
 
 def test_it_can_be_named_beside_an_agent(token_world_run: Path, cast: Cast) -> None:

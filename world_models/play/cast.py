@@ -10,6 +10,7 @@ from world_models.agents.agent import Agent
 from world_models.agents.token_agent import TokenAgent
 from world_models.envs.config import Backend
 from world_models.envs.spec import EnvSpec
+from world_models.play.imagined import DIALS, Dial, dials_of
 from world_models.worlds.latent import LatentWorld, WorldModel
 from world_models.worlds.pixel import PixelWorld
 from world_models.worlds.token import TokenWorld
@@ -66,6 +67,13 @@ class Cast:
     def places(self) -> list[Place]:
         """Where it can be played."""
         return [Place.game, *(place for place in (Place.dream, Place.pixel) if self.world(place))]
+
+    @property
+    def dials(self) -> list[Dial]:
+        """What can be turned about any of its worlds."""
+        worlds = [world for world in (self.latent, self.pixel) if world is not None]
+        own = [dial for world in worlds for dial in dials_of(world)]
+        return [dial for dial in DIALS if dial in own]
 
     @property
     def agent_sees_pixel_model(self) -> bool:

@@ -58,6 +58,9 @@ def _one_step(session: Session) -> None:
 
 def _turning(dial: Dial, way: int) -> Callable[[Session], None]:
     def turn(session: Session) -> None:
+        if dial not in session.cast.dials:
+            session.say(f"no world here has a {dial.name} to turn")
+            return
         value = round(getattr(session.controls, dial.name) + way * dial.step, 6)
         session.turn(**{dial.name: min(dial.most, max(dial.least, value))})
         session.say(f"{dial.name} is {getattr(session.controls, dial.name):g}")

@@ -79,7 +79,7 @@ def _header(session: Session) -> Iterator[tuple[str, str]]:
     yield "return", f"{at.total:.1f}"
     if len(session.cast.places) > 1:
         yield "end", "" if chance is None else f"{chance:.0%}"
-    if session.cast.latent is not None:
+    if any(dial.name == "temperature" for dial in session.cast.dials):
         yield "temperature", f"{controls.temperature:.1f}"
     if len(session.cast.places) > 1:
         yield "age", "" if session.dream is None else f"{session.dream.age} of {controls.horizon}"

@@ -8,7 +8,6 @@ from world_models.envs.keys import Held
 from world_models.play.commands import HORIZONS, obey
 from world_models.play.controls import Controls
 from world_models.play.drawing import Look
-from world_models.play.imagined import DIALS
 from world_models.play.recorder import RECORD, Recorder
 from world_models.play.session import Session
 from world_models.play.show import Show
@@ -100,11 +99,10 @@ class Desk:
 def choices_of(session: Session) -> dict[str, Any]:
     """Everything that can be turned in a session."""
     cast = session.cast
-    has_dials = cast.latent is not None
     return {
         "drivers": [driver.value for driver in cast.drivers],
         "places": [[place.value, cast.name(place)] for place in cast.places],
-        "dials": [vars(dial) for dial in DIALS] if has_dials else [],
+        "dials": [vars(dial) for dial in cast.dials],
         "horizons": list(HORIZONS) if len(cast.places) > 1 else [],
     }
 
