@@ -1,6 +1,7 @@
 """One finished V-M-C pipeline on Pellet, made once through the command line, for all tests."""
 
 import logging
+import os
 import shutil
 import signal
 import sys
@@ -15,6 +16,7 @@ from strangers import Stranger
 from world_models.envs import trust
 from world_models.main import main
 from world_models.runs.threads import use_threads
+from world_models.stages.rem import films
 
 use_threads(1)  # for files of tests run side by side
 
@@ -32,6 +34,22 @@ def nothing_of_another_test() -> Iterator[None]:
     root = logging.getLogger()
     for handler in [handler for handler in root.handlers if type(handler) is logging.StreamHandler]:
         root.removeHandler(handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_power_is_cut() -> Iterator[None]:
+    """So nothing has to reach the disk at once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: None)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_films() -> Iterator[None]:
+    """What a world of tokens imagines is filmed for a tenth of the steps."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(films, "MOST_STEPS", films.MOST_STEPS // 10)
+        yield
 
 
 @pytest.fixture

@@ -54,6 +54,7 @@ def test_the_scalar_form_is_met_by_latents_that_say_nothing() -> None:
     assert latent_variance(constant, VarianceForm.per_channel).tolist() == [0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", VarianceForm, ids=lambda form: form.value)
 def test_training_holds_every_channel_near_the_target_in_the_per_channel_form_alone(
     form: VarianceForm,

@@ -31,7 +31,7 @@ from world_models.runs.device import Workers
 from world_models.runs.signals import interruptible
 
 
-@pytest.mark.parametrize("workers", [0, 1, 3])
+@pytest.mark.parametrize("workers", [0, 1, pytest.param(3, marks=pytest.mark.slow)])
 def test_results_belong_to_their_jobs(workers: int, tmp_path: Path) -> None:
     with open_pool(Workers.local, workers, build_doubler, [tmp_path]) as pool:
         assert dict(pool.map(range(10))) == {index: 2 * index for index in range(10)}

@@ -189,10 +189,8 @@ class Countdown:
         return counted
 
 
-@pytest.mark.parametrize(
-    "after",
-    [pytest.param(False, marks=pytest.mark.slow, id="before"), pytest.param(True, id="after")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_three_trainings_in_a_folder_are_resumed_wherever_they_were_stopped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: bool
 ) -> None:

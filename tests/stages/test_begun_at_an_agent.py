@@ -25,10 +25,8 @@ def run_of(stage: str, upstream: Path, outputs: Path, *keys: str) -> Path:
     return newest(outputs)
 
 
-@pytest.mark.parametrize(
-    ("stage", "upstream"),
-    [pytest.param("vae", "rollout", marks=pytest.mark.slow), ("mdrnn", "vae")],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize(("stage", "upstream"), [("vae", "rollout"), ("mdrnn", "vae")])
 def test_training_begins_at_the_weights_of_an_agent(
     finished: Path, tmp_path: Path, stage: str, upstream: str
 ) -> None:

@@ -387,7 +387,7 @@ def close(tracks: Sequence[int], patch: pytest.MonkeyPatch, times: int = 10**9) 
     patch.setattr(PelletEnv, "reset", broken)
 
 
-@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("samples", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_track_that_nobody_can_play_gives_way_to_another(
     samples: int,
     finished: Path,

@@ -321,6 +321,7 @@ def test_weights_that_do_not_fit_are_refused_before_anything_is_written(
     assert re.search(sentence, capsys.readouterr().err) and not (tmp_path / "o").exists()
 
 
+@pytest.mark.slow
 def test_what_is_dropped_is_a_function_of_the_step(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -133,6 +133,7 @@ def test_ctrl_c_then_resume_equals_uninterrupted(
     assert_equal_runs(run, cut)
 
 
+@pytest.mark.slow
 def test_minutes_become_steps_once(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -34,9 +34,9 @@ from world_models.runs.files import read_json
 from world_models.runs.metrics import read_csv, read_rows
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.stages import rem
-from world_models.stages.rem import replay, turns
+from world_models.stages.rem import films, replay, turns
 from world_models.stages.rem.config import Collecting, Turn
-from world_models.stages.rem.films import FILMED, MOST_STEPS
+from world_models.stages.rem.films import FILMED
 from world_models.worlds.dream_env import open_dream
 from world_models.worlds.starts import Starts
 
@@ -128,7 +128,7 @@ def test_held_out_episodes_are_judged_from_their_first_to_their_last_steps(
 
     monkeypatch.setattr(TokenWindows, "__getitems__", recorded)
     monkeypatch.setattr(turns, "MOST_JUDGED", 3)
-    assert run_rem(tmp_path, "stage.collect.steps=200") == 0
+    assert run_rem(tmp_path, "stage.collect.steps=100") == 0
     assert [items for _, items in read] == [[0, round((n - 1) / 2), n - 1] for n, _ in read]
     assert len(read) == 2 and min(n for n, _ in read) > 3
 
@@ -180,7 +180,7 @@ def test_its_films_show_what_was_collected_played_and_imagined(whole: Path) -> N
     assert isinstance(agent, TokenAgent)
     spec, backend = agent.env, Backend.gymnasium
     envs = make_vector_env(spec, backend, FILMED)
-    dream = open_dream(whole, FILMED, MOST_STEPS, starts=Starts.episode)
+    dream = open_dream(whole, FILMED, films.MOST_STEPS, starts=Starts.episode)
     newest = EpisodeStore.open(whole / "episodes").episodes("train")[-FILMED:]
     longest = {
         "collected": max(row.length for row in newest),

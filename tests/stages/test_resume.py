@@ -55,6 +55,7 @@ def test_ctrl_c_then_resume_equals_uninterrupted(
     assert_equal_runs(finished / stage, run)
 
 
+@pytest.mark.slow
 def test_a_carried_state_is_resumed_in_the_middle_of_an_epoch(
     finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,6 +136,7 @@ def test_a_longer_budget_goes_on_from_where_the_run_ended(finished: Path, tmp_pa
     )
 
 
+@pytest.mark.slow
 def test_one_worker_equals_many(finished: Path, tmp_path: Path) -> None:
     for stage, key in (("rollout", "stage.workers=2"), ("controller", "stage.max_workers=2")):
         assert main(small(stage, *upstream_of(stage, finished), key, f"outputs={tmp_path}")) == 0
