@@ -186,17 +186,21 @@ def token_world_loss(
     reward_weight: float = 1.0,
     done_weight: float = 1.0,
     counts: Counts = (None, None),
+    places: Tensor | None = None,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of a token world model, tokens + reward_weight * reward + end, in nats.
 
     logits (B, T, K, V), tokens (B, T, K) of the next frames are read where next_mask (B, T) is 1;
     the rewards' cross-entropies (B, T), and logits and truth of the ends (B, T), where mask is.
     Each term is the mean over what is read. A step that ends its episode weighs `done_weight`.
-    counts are of mask and next_mask, for `masked_mean`.
+    counts are of mask and next_mask, for `masked_mean`. places (B, T, K): the tokens of a frame
+    that count, at least one; None: all.
 
     Returns the scalar loss and its detached terms "tokens", "reward" and "end".
     """
     nats = F.cross_entropy(_widen(logits).flatten(0, 2), tokens.flatten(), reduction="none")
+    nats = nats.view(tokens.shape)
+    frames = nats.mean(-1) if places is None else (nats * places).sum(-1) / places.sum(-1)
     ends = F.binary_cross_entropy_with_logits(
         _widen(done),
         terminated,
@@ -204,7 +208,7 @@ def token_world_loss(
         pos_weight=terminated.new_tensor(done_weight),
     )
     terms = {
-        "tokens": masked_mean(nats.view(tokens.shape).mean(-1), next_mask, counts[1]),
+        "tokens": masked_mean(frames, next_mask, counts[1]),
         "reward": masked_mean(reward_nats, mask, counts[0]),
         "end": masked_mean(ends, mask, counts[0]),
     }

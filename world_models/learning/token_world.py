@@ -79,7 +79,8 @@ class TokenWorldLearner(Learner[TokenWorldModel]):
             noise = (self.run.seed, KIND, "dropout", self.step)
             with seeding.seeded_dropout(self.run.device.value, *noise):
                 counts = part.counts(batch.mask, batch.next_mask)
-                loss, terms = self.loss_terms(batch.to(self.run.device.value), counts)
+                drawn = self._drawn(batch, part)
+                loss, terms = self.loss_terms(batch.to(self.run.device.value), counts, drawn)
             values = {"loss": loss, **terms}
             self.training.update(loss, values, metrics, self.cfg.grad_clip, part.share)
             bar.advance(1, part.total, f"epoch {self.training.epoch + 1}")
@@ -93,12 +94,26 @@ class TokenWorldLearner(Learner[TokenWorldModel]):
                 drop_rows(self.model, part.rows, part.total)
             yield part, data.__getitems__(indices[part.rows])
 
+    def _drawn(self, batch: TokenBatch, part: ranks.Part) -> Tensor | None:
+        """How many rounds of each frame are told in this step: every number equally often."""
+        if self.model.rounds == 1:
+            return None
+        rows = torch.arange(part.total)[part.rows, None] + self.step
+        drawn = (rows + torch.arange(batch.actions.shape[1])) % self.model.rounds
+        return drawn.to(self.run.device.value)
+
     def loss_terms(
-        self, batch: TokenBatch, counts: Counts = (None, None)
+        self,
+        batch: TokenBatch,
+        counts: Counts = (None, None),
+        drawn: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """The loss of a batch, and its terms; `counts` as for `token_world_loss`."""
+        """The loss of a batch, and its terms; `counts` as for `token_world_loss`.
+
+        `drawn` (B, T): rounds of a frame that the model is told; what is left is learned.
+        """
         with autocast(self.cfg.precision, self.run.device):
-            found = self.model(batch.tokens, batch.actions)
+            found = self.model(batch.tokens, batch.actions, drawn)
         nats = self.model.reward_code.loss(found.reward, batch.rewards)
         return token_world_loss(
             found.tokens,
@@ -111,6 +126,7 @@ class TokenWorldLearner(Learner[TokenWorldModel]):
             self.cfg.reward_weight,
             self.cfg.done_weight,
             counts,
+            None if drawn is None else self.model.to_be_drawn(drawn),
         )
 
     @torch.inference_mode()

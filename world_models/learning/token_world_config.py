@@ -17,7 +17,7 @@ class TokenWorldLearning:
     """A step is on `batch_size` windows of `seq_len` transitions, each from an empty memory."""
 
     # keys that came later, and the values with which they change nothing
-    ADDED: ClassVar[dict[str, Any]] = {"informed": False}
+    ADDED: ClassVar[dict[str, Any]] = {"informed": False, "rounds": 1}
 
     width: int = 96  # numbers of a token inside the model
     heads: int = 4  # of each layer
@@ -32,6 +32,9 @@ class TokenWorldLearning:
     # with pop: tokens are told what stood at their place before, and those of the next frame what
     # is done and what stands at and around their place now; false: neither, as published
     informed: bool = True
+    # rounds, up to 4, in which the tokens of a frame are drawn: neighbours never in the same one,
+    # and told what was drawn before; 1: all at once and independently, as published
+    rounds: int = 1
     seq_len: int = 8  # transitions of a window
     # frames that a dream has seen when it begins, and that a step has at least that is learned
     context: int = 1
@@ -77,6 +80,7 @@ class TokenWorldLearning:
             blocks=self.seq_len,
             pop=self.pop,
             columns=columns if self.informed and self.pop and not self.parity else 0,
+            rounds=self.rounds,
             parity=self.parity,
         )
 

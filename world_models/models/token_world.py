@@ -21,6 +21,9 @@ NEAREST_BLOCKS, FARTHEST_BLOCKS = 0.5, 8.0
 PUBLISHED_NEAREST, PUBLISHED_FARTHEST = 32.0, 512.0
 """The same in tokens, as published for 65 tokens to a block."""
 
+MOST_ROUNDS = 4
+"""Rounds in which the tokens of a frame are drawn."""
+
 REWARD_BINS = 129
 """Odd, so that a reward of 0 is one bin, and not half of two."""
 
@@ -59,6 +62,10 @@ class TokenWorldModel(nn.Module):
     the token before it, one by one.
     """
 
+    # in which round the token of each place is drawn, (K,) int64
+    turns: Tensor
+    order: Tensor
+
     def __init__(
         self,
         vocabulary: int,
@@ -74,6 +81,7 @@ class TokenWorldModel(nn.Module):
         blocks: int = 10,
         pop: bool = True,
         columns: int = 0,
+        rounds: int = 1,
         parity: bool = False,
     ) -> None:
         """`places` is K. `code_size`: of the tokenizer's vectors that are read; 0: its own.
@@ -81,11 +89,13 @@ class TokenWorldModel(nn.Module):
         `blocks`: frames that attention reads back. `columns`, of a frame: a token begins with what
         stood at its place before, too, and a prediction token with what stands at and around its
         place now and with what is done; 0: with themselves and with their place alone, as
-        published. `parity`: as published, where we do otherwise: code vectors go in as they are,
-        without their place in the frame, nothing is normed behind the last layer, retention fades
-        alike for any K, and of a reward only the sign is foreseen.
+        published. `rounds`: in how many the tokens of a frame are drawn, those of a round told what
+        was drawn at and around their place before. `parity`: as published, where we do otherwise:
+        code vectors go in as they are, without their place in the frame, nothing is normed behind
+        the last layer, retention fades alike for any K, and of a reward only the sign is foreseen.
         """
         _require_columns(columns, places, pop)
+        _require_rounds(rounds, places, columns)
         super().__init__()
         self.config: dict[str, Any] = {
             "vocabulary": vocabulary,
@@ -103,8 +113,16 @@ class TokenWorldModel(nn.Module):
         }
         if columns:  # older models do not have the key
             self.config["columns"] = columns
+        if rounds > 1:
+            self.config["rounds"] = rounds
         self.places, self.block, self.pop = places, places + 1, pop
-        self.columns = columns
+        self.columns, self.rounds = columns, rounds
+        turns = turns_of(places, columns, rounds)
+        self.register_buffer("turns", torch.tensor(turns), persistent=False)
+        # places, those of the first round first, and how many there are in each
+        order = sorted(range(places), key=turns.__getitem__)
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        self.sizes = [turns.count(number) for number in range(rounds)]
         self._make_input()
         mixes = [self._mix(Sequence(sequence)) for _ in range(layers)]
         self.stack = TokenStack(mixes, width, dropout)
@@ -125,6 +143,9 @@ class TokenWorldModel(nn.Module):
         if self.columns:
             self.read_before = nn.Linear(width, width)
             self.look_around = nn.Conv2d(width, width, 3, padding=1)
+        if self.rounds > 1:
+            # without a bias: where nothing is drawn yet, nothing is told
+            self.look_at_drawn = nn.Conv2d(width, width, 3, padding=1, bias=False)
 
     def _make_output(self) -> None:
         """What turns the last layer's vectors into what is foreseen."""
@@ -157,15 +178,17 @@ class TokenWorldModel(nn.Module):
             return Retention(*sizes, PUBLISHED_NEAREST, PUBLISHED_FARTHEST)
         return Retention(*sizes, NEAREST_BLOCKS * self.block, FARTHEST_BLOCKS * self.block)
 
-    def forward(self, tokens: Tensor, actions: Tensor) -> Foreseen:
+    def forward(self, tokens: Tensor, actions: Tensor, drawn: Tensor | None = None) -> Foreseen:
         """Frames (B, T+1, K) and the actions (B, T, A) between them -> what each step leads to.
 
-        Teacher forcing, from an empty memory. With `pop` the last frame is not read.
+        Teacher forcing, from an empty memory. `drawn` (B, T) int64: how many rounds of the frame
+        that follows a step are drawn already; None: none. Then `pop` does not read the last frame.
         """
         rows = len(tokens)
         if self.pop:
             blocks = self._blocks(tokens[:, :1], tokens[:, :-1], actions)
-            return self._foresee(blocks, self.stack.empty(rows), self._nothing(rows))[0]
+            told = None if drawn is None else self._told(tokens[:, 1:], drawn)
+            return self._foresee(blocks, self.stack.empty(rows), self._nothing(rows), told)[0]
         memory, seen = self._first_frame(tokens[:, :1])
         return self._follow(tokens[:, 1:], actions, memory, seen)[0]
 
@@ -193,8 +216,32 @@ class TokenWorldModel(nn.Module):
         now = state.tokens
         blocks = self._blocks(state.before[:, None], now[:, None], actions[:, None])
         found, memory = self._foresee(blocks, state.memory, state.seen)
-        after = choose(found.tokens[:, 0])
+        if self.rounds == 1:
+            after = choose(found.tokens[:, 0])
+        else:
+            after, found = self._in_rounds(blocks, state, found, choose)
         return TokenState(memory, state.seen + self.block, after, now), found
+
+    def _in_rounds(
+        self, blocks: Tensor, state: TokenState, found: Foreseen, choose: Choose
+    ) -> tuple[Tensor, Foreseen]:
+        """The next frame (B, K), and of each token what was said in its round.
+
+        `found` is of the first round; each other is another call of the model.
+        """
+        said = found.tokens[:, 0].clone()
+        after = torch.zeros_like(state.tokens)
+        for number, places in enumerate(self.order.split(self.sizes)):
+            if number:
+                told = self._told(after[:, None], after.new_full((len(after), 1), number))
+                again, _ = self._foresee(blocks, state.memory, state.seen, told)
+                said[:, places] = again.tokens[:, 0, places]
+            after[:, places] = choose(said[:, places])
+        return after, found._replace(tokens=said[:, None])
+
+    def to_be_drawn(self, drawn: Tensor) -> Tensor:
+        """After so many rounds (...), which tokens are still to be drawn: (..., K) bool."""
+        return self.turns >= drawn[..., None]
 
     def _nothing(self, rows: int) -> Tensor:
         return torch.zeros(rows, dtype=torch.int64, device=self.ahead.device)
@@ -215,9 +262,27 @@ class TokenWorldModel(nn.Module):
         read = self.read_tokens(tokens)
         return read if self.place is None else read + self.place
 
-    def _foresee(self, blocks: Tensor, memory: Tensor, seen: Tensor) -> tuple[Foreseen, Tensor]:
-        """What blocks (B, T, P, D) lead to, and the memory after them."""
+    def _told(self, tokens: Tensor, drawn: Tensor) -> Tensor:
+        """What prediction tokens are told, (B, T, K, D), of the frames (B, T, K) after each step.
+
+        Only of the tokens of their first rounds, `drawn` (B, T).
+        """
+        known = self._read(tokens) * ~self.to_be_drawn(drawn)[..., None]
+        return self._around(self.look_at_drawn, known)
+
+    def _around(self, look: nn.Conv2d, frames: Tensor) -> Tensor:
+        """What a convolution over the places says at each: (B, T, K, D) of the same."""
+        maps = frames.flatten(0, 1).unflatten(1, (-1, self.columns)).permute(0, 3, 1, 2)
+        found: Tensor = look(maps).permute(0, 2, 3, 1).reshape(frames.shape)
+        return found
+
+    def _foresee(
+        self, blocks: Tensor, memory: Tensor, seen: Tensor, told: Tensor | None = None
+    ) -> tuple[Foreseen, Tensor]:
+        """What blocks (B, T, P, D) lead to, and the memory after them; `told`: see `_told`."""
         ahead = self._begun(blocks)
+        if told is not None:
+            ahead = ahead + told
         x, memory = self.stack(torch.cat([blocks, ahead], dim=2), self.block, memory, seen)
         said, at_action = self.norm(x[:, :, self.block :]), self.norm(x[:, :, self.places])
         return self._heads(said, at_action), memory
@@ -229,9 +294,7 @@ class TokenWorldModel(nn.Module):
         if not self.columns:
             return ahead
         now, done = blocks[:, :, : self.places], blocks[:, :, self.places :]
-        frames = now.flatten(0, 1).unflatten(1, (-1, self.columns)).permute(0, 3, 1, 2)
-        around = self.look_around(frames).permute(0, 2, 3, 1).reshape(now.shape)
-        return ahead + now + around + done
+        return ahead + now + self._around(self.look_around, now) + done
 
     def _heads(self, said: Tensor, at_action: Tensor) -> Foreseen:
         done = self.done_head(at_action).squeeze(-1)
@@ -300,3 +363,30 @@ def head(width: int, size: int) -> nn.Sequential:
 def _require_columns(columns: int, places: int, pop: bool) -> None:
     if columns and not (pop and columns > 0 and places % columns == 0):
         raise ValueError(f"{places} places, pop={pop}, cannot stand in {columns} columns")
+
+
+def turns_of(places: int, columns: int, rounds: int) -> list[int]:
+    """In which round the token of each place is drawn.
+
+    Two places that touch at a side are never drawn in the same round; of four rounds neither are
+    those that touch at a corner.
+    """
+    if rounds == 1:
+        return [0] * places
+    right = 1 if rounds == 2 else 2
+    return [(place // columns + right * (place % columns)) % rounds for place in range(places)]
+
+
+def _require_rounds(rounds: int, places: int, columns: int) -> None:
+    if not 1 <= rounds <= MOST_ROUNDS:
+        raise ValueError(f"rounds is {rounds}; it must be at least 1 and at most {MOST_ROUNDS}")
+    if rounds > 1 and not columns:
+        raise ValueError(
+            f"rounds is {rounds}, which needs prediction tokens that are told what stands around "
+            "their place: informed=true and pop=true, without parity"
+        )
+    if len(set(turns_of(places, columns, rounds))) < rounds:
+        raise ValueError(
+            f"rounds is {rounds}, and {places} places in {columns} columns leave a round without "
+            "a place"
+        )
