@@ -19,7 +19,7 @@ from world_models.models.token_choice import DRAWINGS
 from world_models.models.token_world import TokenWorldModel
 from world_models.runs.numbers import num_cores
 
-PLACES, STEPS, ROWS, FRAMES = 16, 4, 256, 8
+PLACES, COLUMNS, STEPS, ROWS, FRAMES = 16, 4, 4, 256, 8
 
 
 def frames(rows: int, steps: int, draw: torch.Generator) -> Tensor:
@@ -28,17 +28,23 @@ def frames(rows: int, steps: int, draw: torch.Generator) -> Tensor:
     return torch.nn.functional.one_hot(places, PLACES)
 
 
-def trained(pop: bool, updates: int) -> TokenWorldModel:
+def trained(pop: bool, rounds: int, updates: int) -> TokenWorldModel:
     """A small model that has learned from such frames."""
     torch.manual_seed(0)
     draw = torch.Generator().manual_seed(0)
-    model = TokenWorldModel(2, PLACES, 1, width=32, heads=2, layers=1, dropout=0.0, pop=pop)
+    sizes = {"width": 32, "heads": 2, "layers": 1}
+    columns = COLUMNS if rounds > 1 else 0
+    model = TokenWorldModel(
+        2, PLACES, 1, **sizes, dropout=0.0, pop=pop, columns=columns, rounds=rounds
+    )
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     still = torch.zeros(32, STEPS, 1)
     for _ in range(updates):
         tokens = frames(32, STEPS + 1, draw)
-        said = model(tokens, still).tokens
-        loss = torch.nn.functional.cross_entropy(said.flatten(0, 2), tokens[:, 1:].flatten())
+        drawn = torch.randint(rounds, (32, STEPS), generator=draw)
+        said = model(tokens, still, drawn if rounds > 1 else None).tokens
+        left = model.to_be_drawn(drawn)
+        loss = torch.nn.functional.cross_entropy(said[left], tokens[:, 1:][left])
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -67,14 +73,16 @@ def main() -> None:
     parser.add_argument("--updates", type=int, default=300)
     options = parser.parse_args()
     torch.set_num_threads(num_cores())
-    models = {pop: trained(pop, options.updates) for pop in (True, False)}
     print(f"{'':44} {'none':>6} {'one':>6} {'more':>6} {'frames/s':>10}")
-    for name, pop, drawing in (
-        ("all at once, drawn independently", True, "independent"),
-        ("all at once, counted", True, "counted"),
-        ("token by token", False, "independent"),
+    for name, pop, rounds, drawing in (
+        ("all at once, drawn independently", True, 1, "independent"),
+        ("all at once, counted", True, 1, "counted"),
+        ("in 2 rounds", True, 2, "independent"),
+        ("in 4 rounds", True, 4, "independent"),
+        ("in 4 rounds, counted", True, 4, "counted"),
+        ("token by token", False, 1, "independent"),
     ):
-        counts, rate = dreamt(models[pop], drawing)
+        counts, rate = dreamt(trained(pop, rounds, options.updates), drawing)
         shares = [(counts == 0), (counts == 1), (counts > 1)]
         cells = " ".join(f"{float(share.double().mean()):6.3f}" for share in shares)
         print(f"{name:44} {cells} {rate:10,.0f}")
