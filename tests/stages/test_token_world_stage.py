@@ -71,6 +71,7 @@ def test_a_run_of_before_prediction_tokens_were_told_anything_goes_on(
         ("stage.sequence=attention", "stage.context=2"),
         ("stage.pop=false", "stage.shared_codes=false"),
         ("stage.informed=false",),
+        ("stage.rounds=2",),
         ("stage.parity=true", "stage.shared_codes=false", "stage.seq_len=3"),
     ],
 )
