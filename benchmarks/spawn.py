@@ -4,8 +4,8 @@
 
 In every frame one thing stands at one of 16 places, whichever it was at before. Models learn that;
 then dreams are counted. Drawn place by place, each place has the thing in one of 16 frames, so a
-frame has exactly one with probability (15/16)^15 = 0.38. Printed are the shares of frames with no
-thing, one, and more, and dreamt frames per second.
+frame has exactly one with probability (15/16)^15 = 0.38; in rounds, each is told of those before.
+Printed are the shares of frames with no thing, one, and more, and dreamt frames per second.
 """
 
 import argparse

@@ -83,6 +83,25 @@ def test_each_kind_trains(patch_run: Path, tmp_path: Path, keys: tuple[str, ...]
     assert all(value.isfinite().all() for value in weights.values())
 
 
+@pytest.mark.parametrize(
+    ("keys", "sentence"),
+    [
+        (["stage.rounds=5"], "stage.rounds is 5; it must be at least 1 and at most 4"),
+        (["stage.rounds=2", "stage.informed=false"], "needs stage.informed=true, stage.pop=true"),
+    ],
+)
+def test_rounds_that_cannot_be_are_refused_by_their_key(
+    patch_run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    keys: list[str],
+    sentence: str,
+) -> None:
+    begin = small("token_world", f"upstream={patch_run}", f"outputs={tmp_path / 'outputs'}")
+    assert main([*begin, *keys]) == 1
+    assert sentence in capsys.readouterr().err and not (tmp_path / "outputs").exists()
+
+
 def test_codes_that_do_not_fit_are_refused(
     patch_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import torch
 
 from world_models.models.token_stack import Sequence
-from world_models.models.token_world import TokenWorldModel
+from world_models.models.token_world import MOST_ROUNDS, TokenWorldModel
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs.device import Precision
 from world_models.runs.numbers import require_below_one, require_not_negative, require_positive
@@ -62,6 +62,16 @@ class TokenWorldLearning:
             raise ValueError(
                 f"stage.width is {self.width}; it must be a multiple of twice stage.heads, "
                 f"{2 * self.heads}"
+            )
+
+        if not 1 <= self.rounds <= MOST_ROUNDS:
+            raise ValueError(
+                f"stage.rounds is {self.rounds}; it must be at least 1 and at most {MOST_ROUNDS}"
+            )
+        if self.rounds > 1 and (self.parity or not (self.informed and self.pop)):
+            raise ValueError(
+                f"stage.rounds is {self.rounds}, which needs stage.informed=true, stage.pop=true "
+                "and stage.parity=false"
             )
 
     def model_of(self, tokenizer: Tokenizer, action_size: int) -> TokenWorldModel:

@@ -117,16 +117,20 @@ class TokenWorldModel(nn.Module):
             self.config["rounds"] = rounds
         self.places, self.block, self.pop = places, places + 1, pop
         self.columns, self.rounds = columns, rounds
-        turns = turns_of(places, columns, rounds)
-        self.register_buffer("turns", torch.tensor(turns), persistent=False)
-        # places, those of the first round first, and how many there are in each
-        order = sorted(range(places), key=turns.__getitem__)
-        self.register_buffer("order", torch.tensor(order), persistent=False)
-        self.sizes = [turns.count(number) for number in range(rounds)]
+        self._share_out()
         self._make_input()
         mixes = [self._mix(Sequence(sequence)) for _ in range(layers)]
         self.stack = TokenStack(mixes, width, dropout)
         self._make_output()
+
+    def _share_out(self) -> None:
+        """Share the places out among the rounds."""
+        turns = turns_of(self.places, self.columns, self.rounds)
+        self.register_buffer("turns", torch.tensor(turns), persistent=False)
+        # places, those of the first round first, and how many there are in each
+        order = sorted(range(self.places), key=turns.__getitem__)
+        self.register_buffer("order", torch.tensor(order), persistent=False)
+        self.sizes = [turns.count(number) for number in range(self.rounds)]
 
     def _make_input(self) -> None:
         """What turns tokens, actions and places into vectors."""
