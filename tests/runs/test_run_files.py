@@ -29,6 +29,17 @@ from world_models.runs.schedule import Best, EarlyStopping, Every, check_factor,
 from world_models.runs.statistics import summarize
 
 
+def test_the_run_in_whose_folder_a_file_lies(finished: Path, tmp_path: Path) -> None:
+    """A store inside has a manifest, too: it is no run."""
+    store = finished / "rollout" / "episodes"
+    assert (store / "manifest.json").is_file()
+    for file in (store / "manifest.json", finished / "rollout" / "config.yaml"):
+        assert PastRun.holding(file).path == finished / "rollout"
+    assert PastRun.holding(finished / "vae" / "checkpoints" / "best.pt").stage == "vae"
+    with pytest.raises(ValueError, match=r"best\.pt lies in no folder of a run"):
+        PastRun.holding(tmp_path / "best.pt")
+
+
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:
     path = tmp_path / "file"
     write_text(path, "old")

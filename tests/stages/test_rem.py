@@ -1,6 +1,7 @@
 """Stage rem: the schedule, exact resumption wherever it was cut off, what is left behind."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -13,6 +14,7 @@ import world_models
 from world_models.agents.rollout import play
 from world_models.agents.token_agent import TokenAgent
 from world_models.chains.catalogue import schemas
+from world_models.chains.closing import fed_by
 from world_models.config.compose import compose_config
 from world_models.config.schema import register
 from world_models.data.batch import TokenBatch
@@ -32,12 +34,14 @@ from world_models.report.rem import FILMS, REDRAWN
 from world_models.report.token_world import HORIZONS
 from world_models.runs.files import read_json
 from world_models.runs.metrics import read_csv, read_rows
+from world_models.runs.past import PastRun
 from world_models.runs.seeding import Purpose, fixed_seeds
 from world_models.stages import rem
 from world_models.stages.rem import films, replay, turns
 from world_models.stages.rem.config import Collecting, Turn
 from world_models.stages.rem.films import FILMED
 from world_models.worlds.dream_env import open_dream
+from world_models.worlds.opening import dreaming_run
 from world_models.worlds.starts import Starts
 
 DYNA = ["stage.real_steps=true", "stage.collect.bursts=0.4"]
@@ -164,13 +168,33 @@ def test_its_world_is_evaluated_with_its_agent_as_far_as_held_out_episodes_go(
     assert len(read_csv(run / "timing.csv")) == 1, "what was written before is kept"
 
 
-def test_an_agent_that_learned_without_a_world_is_evaluated_alone(tmp_path: Path) -> None:
+def test_an_agent_that_learned_without_a_world_plays_the_game_alone(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     alone = [f"stage.schedule.{part}.updates=0" for part in ("world", "behaviour")]
     assert run_rem(tmp_path / "runs", *alone, "stage.real_steps=true", "stage.epochs=1") == 0
     run = newest(tmp_path / "runs")
     assert main(small("evaluate", f"upstream={run}", f"outputs={tmp_path / 'scores'}")) == 0
     scores = newest(tmp_path / "scores")
     assert (scores / "scores.json").is_file() and not (scores / "open_loop.csv").exists()
+    film = tmp_path / "film"
+    play = ["stage=play", "env=pellet", "threads=1", f"upstream={run}", f"stage.record={film}"]
+    assert main([*play, "stage.steps=4"]) == 0 and film.with_suffix(".mp4").is_file()
+    capsys.readouterr()
+    assert main([*play, "stage.world=pixel"]) == 1
+    assert "there is no pixel to play in; there is game" in capsys.readouterr().err
+    plan = small("evaluate", "stage.plan.method=cem", f"upstream={run}")
+    for words in (plan, small("actor_critic", f"upstream={run}")):
+        assert main([*words, f"outputs={tmp_path / 'none'}"]) == 1
+        assert "has no world model: its agent learned from real" in capsys.readouterr().err
+    with pytest.raises(ValueError, match="has no world model"):
+        open_dream(run, 1)
+
+
+def test_after_it_comes_its_score(whole: Path) -> None:
+    manifest = read_json(whole / "manifest.json")
+    run = SimpleNamespace(path=whole, env=PastRun(whole).env, manifest=manifest)
+    assert fed_by(rem.STAGE, run)[:2] == ["evaluate", "tokenizer"]
 
 
 def test_its_films_show_what_was_collected_played_and_imagined(whole: Path) -> None:
@@ -268,3 +292,25 @@ def test_its_world_dreams_and_is_played_in(whole: Path, tmp_path: Path) -> None:
     keys = ["stage.driver=agent", "stage.world=pixel", "stage.steps=4", f"stage.record={film}"]
     begin = ["stage=play", "env=pellet", "threads=1", f"upstream={whole}", f"outputs={tmp_path}"]
     assert main([*begin, *keys]) == 0 and film.with_suffix(".mp4").stat().st_size > 1000
+
+
+@pytest.mark.parametrize("kind", ["patch", pytest.param("vq", marks=pytest.mark.slow)])
+def test_single_stages_go_on_from_its_parts(kind: str, whole: Path, tmp_path: Path) -> None:
+    """Another tokenizer and another world learn from its episodes, an agent in its world."""
+    if kind == "vq":
+        assert run_rem(tmp_path / "rem", "stage.tokenizer.kind=vq") == 0
+        whole = newest(tmp_path / "rem")
+    made = {}
+    for stage in ("tokenizer", "token_world", "actor_critic"):
+        outputs = tmp_path / stage
+        assert main(small(stage, f"upstream={whole}", f"outputs={outputs}")) == 0, stage
+        made[stage] = newest(outputs)
+        episodes = PastRun(made[stage]).input("episodes")
+        assert episodes.samefile(whole / "episodes" / "manifest.json")
+    for stage in ("token_world", "actor_critic"):
+        frames, _ = open_dream(made[stage], 1, max_steps=3).reset(seed=[1])
+        assert frames.shape == (1, 64, 64, 3), stage
+    plan = ["stage.plan.method=cem", "stage.plan.horizon=2", "stage.plan.candidates=16"]
+    given = [f"upstream={made['actor_critic']}", f"outputs={tmp_path / 'scores'}", *plan]
+    assert main(small("evaluate", *given)) == 0
+    assert dreaming_run(made["actor_critic"]).path.samefile(whole)

@@ -11,6 +11,7 @@ from world_models.runs.run import Run
 from world_models.worlds.latent import load_world_model
 from world_models.worlds.opening import (
     OF_TOKENS,
+    has_world,
     open_dreamer,
     token_run_behind,
     trained_on_rewards,
@@ -18,7 +19,7 @@ from world_models.worlds.opening import (
 from world_models.worlds.pixel import PixelWorld, load_pixel_predictor
 from world_models.worlds.token import TokenWorld
 
-OF_FRAMES = ("pixel", "token_world")
+OF_FRAMES = ("pixel", "token_world", "rem")
 """Stages whose models go on from frames of the game."""
 
 
@@ -88,7 +89,9 @@ def open_pixel(run: PastRun, device: str) -> PixelWorld | TokenWorld:
 def world_behind(run: PastRun | None, device: str) -> TokenWorld | None:
     """The world of tokens in which the agent of a run has learned; None where there is none."""
     behind = token_run_behind(run)
-    return None if behind is None else TokenWorld(*open_dreamer(behind, device), None)
+    if behind is None or not has_world(behind):
+        return None
+    return TokenWorld(*open_dreamer(behind, device), None)
 
 
 def resolve_pixel(pixel: str | None, spec: EnvSpec) -> str | None:

@@ -39,6 +39,14 @@ class PastRun:
         self.path = path
         self.below = below
 
+    @classmethod
+    def holding(cls, file: Path, below: Path | None = None) -> "PastRun":
+        """The run in whose folder, or in a folder inside it, a file lies; none is a ValueError."""
+        for folder in file.parents:
+            if (run := cls(folder, below)).is_one:
+                return run
+        raise ValueError(f"{display_path(file)} lies in no folder of a run: name one that does")
+
     @cached_property
     def manifest(self) -> dict[str, Any]:
         """The content of manifest.json."""

@@ -7,7 +7,6 @@ from world_models.agents.token_agent import TokenAgent
 from world_models.config.stage import Product, Setting, Stage
 from world_models.data.store import EpisodeStore
 from world_models.data.token_episodes import TokenEpisodes
-from world_models.data.tokens import TokenStore
 from world_models.learning.behaviour import (
     BehaviourLearner,
     BehaviourLearning,
@@ -28,8 +27,8 @@ from world_models.runs.rows import TimingRow, cells
 from world_models.runs.run import BUDGET, RUNTIME, Run
 from world_models.runs.schedule import until_next
 from world_models.runs.weights import model_of
-from world_models.worlds.token import load_token_model, require_tokens_of
-from world_models.worlds.tokenizing import load_tokenizer
+from world_models.worlds.opening import dreamer_files, load_dreamer
+from world_models.worlds.token_files import open_tokens, token_files
 
 log = logging.getLogger(__name__)
 
@@ -53,9 +52,11 @@ class ActorCriticConfig(BehaviourLearning):
 
 
 def resolve(cfg: ActorCriticConfig, setting: Setting) -> ActorCriticConfig:
-    """The same; actions that are not numbered are refused."""
+    """The same; actions that are not numbered, and an upstream without a world, are refused."""
     setting.env.require_environment()
     require_discrete(setting.env)
+    if setting.upstream is not None:
+        dreamer_files(setting.upstream)
     return cfg
 
 
@@ -63,7 +64,7 @@ def execute(cfg: ActorCriticConfig, run: Run) -> None:
     """Learn from stored beginnings; leaves `best.pt` and `agent.pt`."""
     device = run.device.value
     tokenizer, world = open_world(run, cfg.drawing)
-    episodes = open_episodes(run)
+    episodes = open_episodes(run, tokenizer)
     learner = BehaviourLearner(cfg, run, tokenizer.grid, tokenizer.code_size, cfg.log_every)
     metrics = run.metrics(learner.resume())
     if "played" not in metrics.offsets:
@@ -86,21 +87,18 @@ def execute(cfg: ActorCriticConfig, run: Run) -> None:
 def open_world(run: Run, drawing: Drawing) -> tuple[Tokenizer, ModelImagination]:
     """The upstream's world model, and the tokenizer whose tokens it reads."""
     device = run.device.value
-    run.add_input("token_world", run.feeder.best)
-    path = run.feeder.input("tokenizer")
-    run.add_input("tokenizer", path)
-    tokenizer = load_tokenizer(path, run.env, device)
-    dreamer = load_token_model(run.feeder.best, device)
-    require_tokens_of(dreamer, tokenizer, run.feeder.best)
+    files = dreamer_files(run.feeder)
+    for kind, path in files.inputs.items():
+        run.add_input(kind, path)
+    dreamer, tokenizer = load_dreamer(files, run.env, device)
     return tokenizer, ModelImagination(dreamer.model, dreamer.grid, dreamer.context, drawing)
 
 
-def open_episodes(run: Run) -> TokenEpisodes:
+def open_episodes(run: Run, tokenizer: Tokenizer) -> TokenEpisodes:
     """The training episodes on which the upstream's world model was trained, as tokens."""
-    path = run.feeder.input("tokenizer")
-    store = EpisodeStore.at(run.pin_input("episodes", run.feeder.input("episodes")))
-    digest = run.add_input("tokenizer", path)
-    tokens = TokenStore.open(path.parents[1] / "tokens", digest, store)
+    files = token_files(run.feeder)
+    store = EpisodeStore.at(run.pin_input("episodes", files.episodes))
+    tokens = open_tokens(files.tokenizer, tokenizer, store)
     tokens.verify()
     if not store.episodes("train"):
         raise ValueError(f"{display_path(store.folder)} has no training episodes: collect some")
@@ -136,7 +134,7 @@ STAGE = Stage(
     "actor_critic",
     ActorCriticConfig,
     execute,
-    needs=("token_world",),
+    needs=("token_world", "rem"),
     gives=Product("agent", "agent.pt"),
     tables={
         "metrics": BehaviourStepRow,

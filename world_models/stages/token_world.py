@@ -25,6 +25,7 @@ from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow
 from world_models.runs.run import BUDGET, RUNTIME, Run
 from world_models.runs.schedule import until_next
+from world_models.worlds.token_files import open_tokens, token_files
 from world_models.worlds.tokenizing import load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -53,8 +54,10 @@ class TokenWorldConfig(TokenWorldLearning):
 
 def resolve(cfg: TokenWorldConfig, setting: Setting) -> TokenWorldConfig:
     """The same; sizes that do not fit the tokenizer, where there is one, are refused."""
-    if setting.upstream is not None and setting.upstream.best.is_file():
-        cfg.check(load_tokenizer(setting.upstream.best), setting.env.action_space.size)
+    if setting.upstream is not None:
+        path = token_files(setting.upstream).tokenizer
+        if path.is_file():
+            cfg.check(load_tokenizer(path), setting.env.action_space.size)
     return cfg
 
 
@@ -77,10 +80,11 @@ class Data:
 
 def execute(cfg: TokenWorldConfig, run: Run) -> None:
     """Train on the tokens of the upstream's episodes; leaves `best.pt` and how good it is."""
-    digest = run.add_input("tokenizer", run.feeder.best)
-    tokenizer = load_tokenizer(run.feeder.best, run.env, run.device.value)
-    store = EpisodeStore.at(run.pin_input("episodes", run.feeder.input("episodes")))
-    tokens = TokenStore.open(run.feeder.path / "tokens", digest, store)
+    files = token_files(run.feeder)
+    run.add_input("tokenizer", files.tokenizer)
+    tokenizer = load_tokenizer(files.tokenizer, run.env, run.device.value)
+    store = EpisodeStore.at(run.pin_input("episodes", files.episodes))
+    tokens = open_tokens(files.tokenizer, tokenizer, store)
     if ranks.is_first():
         store.verify()
         tokens.verify()
@@ -193,7 +197,7 @@ STAGE = Stage(
     "token_world",
     TokenWorldConfig,
     execute,
-    needs=("tokenizer",),
+    needs=("tokenizer", "rem"),
     gives=Product("token_world", "checkpoints/best.pt"),
     tables={
         "metrics": TokenStepRow,

@@ -221,7 +221,7 @@ STAGE = Stage(
     "tokenizer",
     TokenizerConfig,
     execute,
-    needs=("rollout",),
+    needs=("rollout", "rem"),
     gives=Product("tokenizer", "checkpoints/best.pt"),
     tables={
         "metrics": TokenizerStepRow,

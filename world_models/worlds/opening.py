@@ -7,11 +7,9 @@ from omegaconf.errors import OmegaConfBaseException
 
 from world_models.config.yaml_file import read_yaml
 from world_models.data.store import EpisodeStore
-from world_models.data.tokens import TokenStore
 from world_models.envs.spec import EnvSpec
 from world_models.models.controller import ControllerInputs
 from world_models.models.tokenizers.tokenizer import Tokenizer
-from world_models.runs.files import sha256
 from world_models.runs.past import PastRun, last_begun
 from world_models.worlds.latent import (
     LatentWorld,
@@ -28,7 +26,8 @@ from world_models.worlds.token import (
     load_token_model,
     require_tokens_of,
 )
-from world_models.worlds.tokenizing import digest_of, load_tokenizer
+from world_models.worlds.token_files import open_tokens, token_files
+from world_models.worlds.tokenizing import load_tokenizer
 from world_models.worlds.world import World
 
 DREAMERS = ("pixel", "mdrnn", "token_world", "rem")
@@ -101,7 +100,7 @@ def dreaming_run(run: str | Path) -> PastRun:
     """
     past = PastRun(last_begun(PastRun(Path(run)), DREAMERS))
     if past.stage in LEARNT_IN:
-        return PastRun(past.input(LEARNT_IN[past.stage]).parents[1])
+        return PastRun.holding(past.input(LEARNT_IN[past.stage]))
     if past.stage not in DREAMERS:
         wanted = f"{', '.join(DREAMERS[:-1])} and {DREAMERS[-1]}"
         raise ValueError(f"{past.name} is a {past.stage} run: only {wanted} runs dream")
@@ -125,14 +124,10 @@ def open_token_world(
     **dials: Unpack[TokenDials],
 ) -> TokenWorld:
     """The world of a run of OF_TOKENS, and the tokenizer on whose tokens it was trained."""
+    files = token_files(run)
     dreamer, tokenizer = open_dreamer(run, device)
-    if run.stage == "rem":
-        store = EpisodeStore.open(run.path / "episodes")
-        tokens = TokenStore.open(run.path / "tokens", digest_of(tokenizer), store)
-    else:
-        place = run.input("tokenizer")
-        store = EpisodeStore.at(run.input("episodes"))
-        tokens = TokenStore.open(place.parents[1] / "tokens", sha256(place), store)
+    store = EpisodeStore.at(files.episodes)
+    tokens = open_tokens(files.tokenizer, tokenizer, store)
     begin = beginnings(dreamer, store, tokens, starts)
     return TokenWorld(dreamer, tokenizer, begin, **dials)
 
@@ -155,11 +150,22 @@ class DreamerFiles(NamedTuple):
 
 
 def dreamer_files(run: PastRun) -> DreamerFiles:
-    """Those of a run of OF_TOKENS."""
-    if run.stage == "rem":
-        parts = run.path / "checkpoints"
-        return DreamerFiles(parts / "world" / "best.pt", parts / "tokenizer" / "last.pt")
-    return DreamerFiles(run.best, run.input("tokenizer"))
+    """Those of a run of OF_TOKENS; a rem run whose agent learned without a world: ValueError."""
+    if not has_world(run):
+        raise ValueError(
+            f"{run.name} has no world model: its agent learned from real steps alone; name a run "
+            "that has one"
+        )
+    return DreamerFiles(_world_file(run), token_files(run).tokenizer)
+
+
+def has_world(run: PastRun) -> bool:
+    """Whether a run of OF_TOKENS has a world model: an agent of rem may learn without one."""
+    return run.stage != "rem" or _world_file(run).is_file()
+
+
+def _world_file(run: PastRun) -> Path:
+    return run.path / "checkpoints" / "world" / "best.pt" if run.stage == "rem" else run.best
 
 
 def load_dreamer(files: DreamerFiles, env: EnvSpec, device: str) -> tuple[TokenDreamer, Tokenizer]:
@@ -171,12 +177,12 @@ def load_dreamer(files: DreamerFiles, env: EnvSpec, device: str) -> tuple[TokenD
 
 
 def token_run_behind(run: PastRun | None) -> PastRun | None:
-    """The run of OF_TOKENS in whose world the agent of a run has learned; None where in none."""
+    """The run of OF_TOKENS that has taught the agent of a run; None where none has."""
     if run is None or run.stage not in ("actor_critic", "rem"):
         return None
     if run.stage == "rem":
         return run
-    return PastRun(run.input("token_world").parents[1], run.below)
+    return PastRun.holding(run.input("token_world"), run.below)
 
 
 def open_latent_world(

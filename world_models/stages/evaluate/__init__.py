@@ -17,7 +17,6 @@ from world_models.measures.token_rows import TokenHorizonRow
 from world_models.pools.choose import open_pool
 from world_models.runs.files import write_json
 from world_models.runs.metrics import MetricsLog
-from world_models.runs.past import PastRun
 from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow
 from world_models.runs.run import Run
@@ -27,7 +26,7 @@ from world_models.search.layout import WorkerLayout, layout_for
 from world_models.stages.evaluate.config import EvaluateConfig, resolve
 from world_models.stages.evaluate.films import film
 from world_models.stages.evaluate.scores import score_table
-from world_models.worlds.opening import DreamerFiles, dreamer_files, open_token_world
+from world_models.worlds.opening import DreamerFiles, has_world, open_token_world
 from world_models.worlds.pixel import load_pixel_predictor
 
 
@@ -42,14 +41,9 @@ def execute(cfg: EvaluateConfig, run: Run) -> None:
         return
     metrics = run.metrics(None)
     evaluate_agent(cfg, run, run.agent or run.feeder.path / "agent.pt", metrics)
-    if run.agent is None and has_world(run.feeder):
+    if run.agent is None and run.feeder.stage == "rem" and has_world(run.feeder):
         world = open_token_world(run.feeder, run.device.value)
         evaluate_token_world(world, cfg.windows, cfg.horizon, metrics)
-
-
-def has_world(fed: PastRun) -> bool:
-    """Whether a world of tokens has learned beside the agent of a run."""
-    return fed.stage == "rem" and dreamer_files(fed).model.is_file()
 
 
 def evaluate_agent(cfg: EvaluateConfig, run: Run, path: Path, metrics: MetricsLog) -> None:
