@@ -44,6 +44,7 @@ benchmark: setup
 	$(BIN)/python -m benchmarks.training
 	$(BIN)/python -m benchmarks.controller
 	$(BIN)/python -m benchmarks.memory
+	$(BIN)/python -m benchmarks.kept_heap
 	$(BIN)/python -m benchmarks.pixel
 	$(BIN)/python -m benchmarks.dream
 	$(BIN)/python -m benchmarks.play

@@ -9,6 +9,7 @@ from world_models.config.schema import Config
 from world_models.config.stage import Stage
 from world_models.runs import ranks
 from world_models.runs.device import Device
+from world_models.runs.heap import keep_freed
 from world_models.runs.numbers import num_cores
 from world_models.runs.run import Run
 
@@ -82,6 +83,7 @@ def _execute(stage: Stage, config: Config, run: Run) -> None:
     # at first: what goes wrong from here on can be told
     ranks.join(config.device.value)
     use_threads(num_threads(config))
+    keep_freed()
     if config.device is Device.cuda:
         ranks.use_own_gpu()
     stage.execute(config.stage, run)

@@ -36,6 +36,7 @@ from world_models.envs.trust import require_trust
 from world_models.runs import ranks
 from world_models.runs.device import Workers, resolve_device
 from world_models.runs.folder import dated_folder, require_own_files
+from world_models.runs.heap import keep_freed
 from world_models.runs.metrics import together
 from world_models.runs.numbers import num_cores
 from world_models.runs.past import PastRun, time_after, top_runs
@@ -206,9 +207,10 @@ def resolve(config: Config, row: Row, env: EnvSpec, upstream: Upstream | None) -
 
 
 def open_run(row: Row, config: Config, path: Path, env: EnvSpec, upstream: PastRun | None) -> Run:
-    """The run as stages see it; sets the threads."""
+    """The run as stages see it; sets the threads, and what becomes of freed memory."""
     from world_models.runs.threads import use_threads
 
+    keep_freed()
     if isinstance(row, Stage) and row.on_one_thread:
         use_threads(1)
     else:
