@@ -178,6 +178,7 @@ def first_made(
     return begin
 
 
+@pytest.mark.slow
 def test_stages_from_a_change_on_are_made(first_made: Callable[..., tuple[list[str], str]]) -> None:
     assert first_made() == ([], "rollout"), "without reuse=true"
     assert first_made("reuse=true", "seed=5") == ([], "rollout")

@@ -93,6 +93,7 @@ def test_episodes_per_candidate_grow_where_ranks_are_noise(
     assert int(table[-1]["episodes"]) == 6 * (2 * 5 + 3 * 5 + 4)
 
 
+@pytest.mark.slow
 def test_a_search_goes_on_from_another_run(
     finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -283,6 +284,7 @@ def test_a_search_along_components_of_an_earlier_version_is_refused(
     assert "was written by an earlier version" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_search_that_goes_on_with_another_m_is_told_so(
     finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

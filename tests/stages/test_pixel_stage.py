@@ -391,6 +391,7 @@ def test_variants(finished: Path, tmp_path: Path, keys: list[str]) -> None:
         assert int(rows[0]["levels"]) > 2
 
 
+@pytest.mark.slow
 def test_continuous_actions_and_dreams_of_them(tmp_path: Path) -> None:
     keys = ["stage.episodes=4", "stage.max_steps=25", "stage.workers=0", "stage.val_fraction=0.5"]
     assert main(["stage=rollout", "env=car_racing", *keys, f"outputs={tmp_path}"]) == 0
