@@ -85,6 +85,20 @@ def test_training_foresees_what_a_dream_does(kind: dict[str, object], context: i
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("columns", [0, 8])
+@pytest.mark.parametrize("sequence", ["retention", "attention"])
+def test_at_the_published_sizes_they_agree_in_single_precision(sequence: str, columns: int) -> None:
+    torch.manual_seed(0)
+    model = TokenWorldModel(512, 64, 4, sequence=sequence, columns=columns).eval()
+    tokens = torch.randint(512, (1, 5, 64))
+    actions = torch.eye(4)[torch.randint(4, (1, 4))]
+    with torch.inference_mode():
+        state = model.begin(tokens[:, :2], actions[:, :1])
+        _, dreamt = walked(model, state, tokens[:, 2:], actions[:, 1:])
+        for ours, theirs in zip(dreamt, model(tokens, actions), strict=True):
+            torch.testing.assert_close(ours, theirs[:, 1:], rtol=0, atol=1e-4)
+
+
 @pytest.mark.parametrize(("pop", "calls"), [(True, 1), (False, K + 1)])
 def test_a_frame_costs_one_call_or_one_for_each_token(pop: bool, calls: int) -> None:
     model, (tokens, actions) = model_of(pop=pop), episodes()
