@@ -1,5 +1,6 @@
 """Playing in a world of tokens, which goes on from what the game showed."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import pytest
 import torch
 from commands import small
 
+from world_models import play
 from world_models.main import main
 from world_models.play.cast import Cast, Driver, Place
 from world_models.play.commands import COMMANDS, obey
@@ -58,6 +60,15 @@ def test_its_temperature_can_be_turned(make: Any, token_cast: Cast) -> None:
     obey(session, keys["'"])
     assert session.notice == "no world here has a dropout to turn"
     assert session.controls.dropout == 0
+
+
+def test_the_page_has_a_word_for_all_that_can_be_chosen(cast: Cast, token_cast: Cast) -> None:
+    words = Path(play.__file__).parent / "web" / "page" / "controls.js"
+    known = words.read_text().partition("const WORDS = {")[2].partition("}")[0]
+    names = {one.name(place) for one in (cast, token_cast) for place in one.places}
+    assert {"the token world", "the pixel model"} < names
+    for name in names | {driver.value for driver in Driver}:
+        assert re.search(rf'(^|[ "]){re.escape(name)}"?: "[A-Z]', known, re.M), name
 
 
 def test_it_can_be_named_beside_an_agent(token_world_run: Path, cast: Cast) -> None:

@@ -5,6 +5,7 @@ const REACH = 3;
 const WORDS = {
   person: "You", agent: "The agent", planner: "A plan", random: "Chance",
   game: "The game", "M's dream": "M's dream", "the pixel model": "The pixel model",
+  "the token world": "The token world",
 };
 const SAYS = {
   temperature: "0: always the likeliest guess. Higher: wilder dreams.",
