@@ -223,25 +223,34 @@ class TokenWorldModel(nn.Module):
         if self.rounds == 1:
             after = choose(found.tokens[:, 0])
         else:
-            after, found = self._in_rounds(blocks, state, found, choose)
+            after, found = self._in_rounds(blocks, state, memory, found, choose)
         return TokenState(memory, state.seen + self.block, after, now), found
 
     def _in_rounds(
-        self, blocks: Tensor, state: TokenState, found: Foreseen, choose: Choose
+        self, blocks: Tensor, state: TokenState, memory: Tensor, found: Foreseen, choose: Choose
     ) -> tuple[Tensor, Foreseen]:
         """The next frame (B, K), and of each token what was said in its round.
 
-        `found` is of the first round; each other is another call of the model.
+        `found` is of the first round, after which the memory is `memory`.
         """
         said = found.tokens[:, 0].clone()
         after = torch.zeros_like(state.tokens)
         for number, places in enumerate(self.order.split(self.sizes)):
             if number:
                 told = self._told(after[:, None], after.new_full((len(after), 1), number))
-                again, _ = self._foresee(blocks, state.memory, state.seen, told)
-                said[:, places] = again.tokens[:, 0, places]
+                said[:, places] = self._once_more(blocks, state, memory, told)[:, places]
             after[:, places] = choose(said[:, places])
         return after, found._replace(tokens=said[:, None])
+
+    def _once_more(self, blocks: Tensor, state: TokenState, memory: Tensor, told: Tensor) -> Tensor:
+        """Logits (B, K, V) of the frame that follows, where prediction tokens are `told` more."""
+        if self.config["sequence"] == Sequence.attention.value:
+            # of its memory the oldest block has gone, which the prediction tokens read
+            return self._foresee(blocks, state.memory, state.seen, told)[0].tokens[:, 0]
+        ahead = self._begun(blocks) + told
+        x, _ = self.stack(ahead, 0, memory, state.seen + self.block)
+        logits: Tensor = self.token_head(self.norm(x))[:, 0]
+        return logits
 
     def to_be_drawn(self, drawn: Tensor) -> Tensor:
         """After so many rounds (...), which tokens are still to be drawn: (..., K) bool."""
