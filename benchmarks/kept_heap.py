@@ -1,5 +1,5 @@
-"""Updates per second, and the most memory, where a process keeps the memory that it frees (as every
-run does, see world_models/runs/heap.py) beside one that gives it back.
+"""Updates per minute, and the most memory, where a process keeps the memory that it frees (as one
+that trains does, see world_models/runs/heap.py) beside one that gives it back.
 
     python -m benchmarks.kept_heap
     python -m benchmarks.kept_heap --cases V --rounds 5
@@ -10,6 +10,7 @@ their stages, the tokenizer and the world of tokens those of experiment=rem_atar
 """
 
 import argparse
+import os
 import resource
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from world_models.models.convvae import ConvVAE
 from world_models.models.pixel_unet import PixelUNet
 from world_models.models.token_world import TokenWorldModel
 from world_models.models.tokenizers.vq import VQTokenizer
-from world_models.runs.heap import keep_freed
+from world_models.runs.heap import CHOICES, keep_freed
 from world_models.runs.numbers import num_cores
 from world_models.runs.training import adamw
 
@@ -40,7 +41,7 @@ def v() -> Callable[[], Tensor]:
 
 
 def next_frame() -> Callable[[], Tensor]:
-    """Of the next-frame model on 64 frames of CoinRun."""
+    """The loss of the next-frame model on 64 frames of CoinRun's size."""
     model = PixelUNet(3, 15)
     frames, actions = torch.rand(64, 4, 3, 64, 64), torch.eye(15)[torch.zeros(64, 4).long()]
     truth = torch.rand(64, 3, 64, 64)
@@ -48,14 +49,14 @@ def next_frame() -> Callable[[], Tensor]:
 
 
 def tokenizer() -> Callable[[], Tensor]:
-    """Of a tokenizer on 64 frames."""
+    """The loss of a tokenizer on 64 frames."""
     model = VQTokenizer(3, 64, vocabulary=512, code_size=256, base_channels=32)
     frames = torch.rand(64, 3, 64, 64)
     return updating(model, lambda: (model(frames).frames - frames).square().mean())
 
 
 def world() -> Callable[[], Tensor]:
-    """Of a world of tokens on 16 segments of 10 steps."""
+    """The loss of a world of tokens on 16 segments of 10 steps."""
     model = TokenWorldModel(512, 64, 4, columns=8)
     tokens = torch.randint(512, (16, 11, 64))
     actions = torch.eye(4)[torch.zeros(16, 10).long()]
@@ -110,13 +111,18 @@ def main() -> None:
         measure(*options.one)
         return
     program = [sys.executable, "-m", "benchmarks.kept_heap", "--one"]
+    env = {name: value for name, value in os.environ.items() if not name.startswith(CHOICES)}
     for case in options.cases:
         rates: Rates = {KEPT: [], GIVEN_BACK: []}
         most = dict.fromkeys(rates, 0.0)
         for _ in range(options.rounds):
             for variant, found in rates.items():
                 said = subprocess.run(
-                    [*program, case, variant], capture_output=True, text=True, check=True
+                    [*program, case, variant],
+                    stdout=subprocess.PIPE,
+                    text=True,
+                    check=True,
+                    env=env,
                 ).stdout
                 rate, megabytes = (float(word) for word in said.split())
                 found.append(60 * rate)

@@ -23,7 +23,7 @@ from world_models.runs.numbers import num_cores
 from world_models.runs.past import PastRun
 from world_models.worlds.opening import open_world
 from world_models.worlds.token import TokenWorld
-from world_models.worlds.token_files import token_files
+from world_models.worlds.token_files import episodes_of
 
 ROWS, STEPS = 256, (1, 4, 8, 16)
 NEAR = 40
@@ -38,7 +38,7 @@ def counted(frames: np.ndarray, cell: int, colour: np.ndarray) -> np.ndarray:
 
 def stored(run: Path) -> np.ndarray:
     """All held-out frames."""
-    store = EpisodeStore.at(token_files(PastRun(run)).episodes)
+    store = EpisodeStore.at(episodes_of(PastRun(run)))
     return np.concatenate([store.episode(row).frames for row in store.episodes("validation")])
 
 

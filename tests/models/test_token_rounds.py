@@ -65,6 +65,18 @@ def test_training_says_of_a_round_what_a_dream_does(rounds: int, sequence: str) 
             torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-10)
 
 
+@pytest.mark.parametrize("sequence", ["retention", "attention"])
+def test_a_later_round_reads_what_the_first_does(sequence: str) -> None:
+    """Also where attention's memory is full, so that the newest block drives out the oldest."""
+    model, (tokens, actions) = model_of(2, sequence=sequence, blocks=2), episodes()
+    state = model.begin(tokens[:, :T], actions[:, : T - 1])
+    blocks = model._blocks(state.before[:, None], state.tokens[:, None], actions[:, T - 1 :])
+    told = torch.randn(B, 1, K, model.config["width"], dtype=torch.float64)
+    found, memory = model._foresee(blocks, state.memory, state.seen, told)
+    again = model._once_more(blocks, state, memory, told)
+    torch.testing.assert_close(again, found.tokens[:, 0], rtol=0, atol=1e-10)
+
+
 def test_a_round_knows_the_rounds_before_it_and_no_other() -> None:
     model, (tokens, actions) = model_of(2), episodes()
     drawn = torch.tensor([[0, 1, 1], [1, 0, 1]])

@@ -71,6 +71,19 @@ def test_the_page_has_a_word_for_all_that_can_be_chosen(cast: Cast, token_cast: 
         assert re.search(rf'(^|[ "]){re.escape(name)}"?: "[A-Z]', known, re.M), name
 
 
+def test_it_needs_no_episodes(token_world_run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are large, and may be gone."""
+    ask = PastRun.inputs
+
+    def gone(run: PastRun, kind: str) -> list[Path]:
+        if kind == "episodes":
+            raise ValueError("episodes are gone")
+        return ask(run, kind)
+
+    monkeypatch.setattr(PastRun, "inputs", gone)
+    assert isinstance(open_pixel(PastRun(token_world_run), "cpu"), TokenWorld)
+
+
 def test_it_can_be_named_beside_an_agent(token_world_run: Path, cast: Cast) -> None:
     assert resolve_pixel(str(token_world_run), cast.env) == str(token_world_run)
     with pytest.raises(ValueError, match=r"is no finished run of stage=pixel or stage=token_world"):

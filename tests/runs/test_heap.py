@@ -4,9 +4,16 @@ import os
 import platform
 import subprocess
 import sys
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from commands import small
 
+from world_models.cli import following, launch
+from world_models.main import main
+from world_models.runs import ranks
+from world_models.runs.device import Device
 from world_models.runs.heap import CHOICES
 
 AGAIN = """
@@ -47,3 +54,16 @@ def test_memory_that_was_freed_is_used_again() -> None:
 def test_what_the_environment_chooses_stays() -> None:
     assert found(MALLOC_ARENA_MAX="4")[0] == "False"
     assert found(GLIBC_TUNABLES="glibc.malloc.arena_max=4")[0] == "False"
+
+
+def test_a_run_keeps_what_it_frees(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So do the other processes that share out its training."""
+    asked: list[str] = []
+    monkeypatch.setattr(launch, "keep_freed", lambda: asked.append("first"))
+    assert main(small("rollout", f"outputs={tmp_path}")) == 0
+    monkeypatch.setattr(following, "keep_freed", lambda: asked.append("other"))
+    monkeypatch.setattr(ranks, "join", lambda device: None)
+    config = SimpleNamespace(device=Device.cpu, threads=1, stage=None)
+    stage = SimpleNamespace(name="toy", execute=lambda cfg, run: asked.append("execute"))
+    following._execute(stage, config, None)
+    assert asked == ["first", "other", "execute"]

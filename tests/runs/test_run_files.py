@@ -38,6 +38,9 @@ def test_the_run_in_whose_folder_a_file_lies(finished: Path, tmp_path: Path) -> 
     assert PastRun.holding(finished / "vae" / "checkpoints" / "best.pt").stage == "vae"
     with pytest.raises(ValueError, match=r"best\.pt lies in no folder of a run"):
         PastRun.holding(tmp_path / "best.pt")
+    (tmp_path / "manifest.json").write_text('{"stage": "vae"')
+    with pytest.raises(ValueError, match=r"manifest\.json is damaged"):
+        PastRun.holding(tmp_path / "checkpoints" / "best.pt")
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_other(tmp_path: Path) -> None:

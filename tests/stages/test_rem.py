@@ -1,7 +1,7 @@
 """Stage rem: the schedule, exact resumption wherever it was cut off, what is left behind."""
 
+import shutil
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import av
@@ -14,7 +14,6 @@ import world_models
 from world_models.agents.rollout import play
 from world_models.agents.token_agent import TokenAgent
 from world_models.chains.catalogue import schemas
-from world_models.chains.closing import fed_by
 from world_models.config.compose import compose_config
 from world_models.config.schema import register
 from world_models.data.batch import TokenBatch
@@ -30,6 +29,7 @@ from world_models.learning.tokenizer import GradientLearner, PatchLearner
 from world_models.learning.tokenizer_config import make_tokenizer
 from world_models.main import main
 from world_models.measures.token_rows import TokenHorizonRow
+from world_models.play.opening import open_pixel, resolve_pixel
 from world_models.report.rem import FILMS, REDRAWN
 from world_models.report.token_world import HORIZONS
 from world_models.runs.files import read_json
@@ -186,15 +186,25 @@ def test_an_agent_that_learned_without_a_world_plays_the_game_alone(
     plan = small("evaluate", "stage.plan.method=cem", f"upstream={run}")
     for words in (plan, small("actor_critic", f"upstream={run}")):
         assert main([*words, f"outputs={tmp_path / 'none'}"]) == 1
-        assert "has no world model: its agent learned from real" in capsys.readouterr().err
+        assert "has no world model: none has learned in it" in capsys.readouterr().err
     with pytest.raises(ValueError, match="has no world model"):
         open_dream(run, 1)
 
 
-def test_after_it_comes_its_score(whole: Path) -> None:
-    manifest = read_json(whole / "manifest.json")
-    run = SimpleNamespace(path=whole, env=PastRun(whole).env, manifest=manifest)
-    assert fed_by(rem.STAGE, run)[:2] == ["evaluate", "tokenizer"]
+def test_single_stages_go_on_from_it_only_where_it_is_named(
+    whole: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for stage in ("tokenizer", "token_world", "actor_critic"):
+        assert main(small(stage, f"outputs={whole.parents[2]}")) == 1
+        assert f"stage={stage} needs a finished" in capsys.readouterr().err
+
+
+def test_its_world_stands_beside_an_agent_without_its_episodes(whole: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "run"
+    shutil.copytree(whole, copied)
+    shutil.rmtree(copied / "episodes")
+    assert resolve_pixel(str(copied), PastRun(whole).env) == str(copied)
+    assert open_pixel(PastRun(copied), "cpu").num_starts == 0
 
 
 def test_its_films_show_what_was_collected_played_and_imagined(whole: Path) -> None:

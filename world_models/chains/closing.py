@@ -51,10 +51,9 @@ def _say_next(row: Stage, run: Run) -> None:
 
 
 def fed_by(row: Stage, run: Run) -> list[str]:
-    """The stages that this run can feed; what scores it comes first."""
+    """The stages that this run can feed."""
     if row.gives is None or not (run.path / row.gives.file).is_file():
         return []
     names = {row.name, row.stands_for}
     fed = [name for name in stages.STAGES if names & set(stage(name).needs)]
-    fed.sort(key=lambda name: name != row.evaluated_by)
     return [name for name in fed if takes(name, run.env.to_dict())]

@@ -46,10 +46,10 @@ def find_upstream(
                 f"upstream={config.upstream} is of no use: stage={row.name} reads no other run"
             )
         return None
+    assert isinstance(row, Stage), row
     if named:
         path, outputs = Path(config.upstream).absolute(), Path(config.outputs).absolute()
-        return check_upstream(path, row.name, needs, env, outputs)
-    assert isinstance(row, Stage), row
+        return check_upstream(path, row.name, (*needs, *row.needs_or_named), env, outputs)
     return _newest(config, row, env, experiment, before)
 
 

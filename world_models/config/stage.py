@@ -63,6 +63,8 @@ class Stage:
     # the stage whose run folder feeds it, or one of several: where no run is named, the newest of
     # the first of which there is one, and with `needs_none` of the first alone
     needs: tuple[str, ...] = ()
+    # stages whose run feeds it, too, but only where it is named
+    needs_or_named: tuple[str, ...] = ()
     # it also works where none is named and none is there
     needs_none: bool = False
     gives: Product | None = None

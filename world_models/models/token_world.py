@@ -243,9 +243,12 @@ class TokenWorldModel(nn.Module):
         return after, found._replace(tokens=said[:, None])
 
     def _once_more(self, blocks: Tensor, state: TokenState, memory: Tensor, told: Tensor) -> Tensor:
-        """Logits (B, K, V) of the frame that follows, where prediction tokens are `told` more."""
+        """Logits (B, K, V) of the frame that follows, where `told` is added to prediction tokens.
+
+        (B, 1, K, D); `memory` is that after the blocks.
+        """
         if self.config["sequence"] == Sequence.attention.value:
-            # of its memory the oldest block has gone, which the prediction tokens read
+            # the memory after this block has lost its oldest, which prediction tokens read
             return self._foresee(blocks, state.memory, state.seen, told)[0].tokens[:, 0]
         ahead = self._begun(blocks) + told
         x, _ = self.stack(ahead, 0, memory, state.seen + self.block)

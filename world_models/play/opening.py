@@ -63,7 +63,7 @@ def _manifest_behind(run: PastRun) -> Path:
     if own.is_file():
         return own
     if run.stage == "controller":
-        return _manifest_behind(PastRun(run.input("mdrnn").parents[1], run.below))
+        return _manifest_behind(PastRun.holding(run.input("mdrnn"), run.below))
     return run.input("episodes")
 
 

@@ -10,7 +10,7 @@ CHOICES = ("MALLOC_", "GLIBC_TUNABLES")
 
 
 def keep_freed() -> bool:
-    """From now on this process keeps memory that it frees, for what comes next; whether it does.
+    """From now on, for good, this process keeps the memory that it frees; returns whether it does.
 
     Else glibc maps each tensor of 32 MB or more anew, in every update, and the system fills it with
     zeros page by page. Another C library, and one for which somebody has chosen, stays as it is.

@@ -1,6 +1,7 @@
 """A run folder that is read and not written: its manifest is parsed once, when it is first asked
 for."""
 
+import contextlib
 import glob
 import logging
 from collections.abc import Iterable, Iterator, Sequence
@@ -41,11 +42,19 @@ class PastRun:
 
     @classmethod
     def holding(cls, file: Path, below: Path | None = None) -> "PastRun":
-        """The run in whose folder, or in a folder inside it, a file lies; none is a ValueError."""
+        """The run in whose folder, or in a folder inside it, a file lies; none is a ValueError.
+
+        So is a manifest on the way up to it that is damaged.
+        """
         for folder in file.parents:
-            if (run := cls(folder, below)).is_one:
-                return run
-        raise ValueError(f"{display_path(file)} lies in no folder of a run: name one that does")
+            run = cls(folder, below)
+            with contextlib.suppress(NoRunFolderError):
+                if "stage" in run.manifest:
+                    return run
+        raise ValueError(
+            f"{display_path(file)} lies in no folder of a run: bring back the folder in which it "
+            "was made"
+        )
 
     @cached_property
     def manifest(self) -> dict[str, Any]:

@@ -28,7 +28,7 @@ from world_models.runs.run import BUDGET, RUNTIME, Run
 from world_models.runs.schedule import until_next
 from world_models.runs.weights import model_of
 from world_models.worlds.opening import dreamer_files, load_dreamer
-from world_models.worlds.token_files import open_tokens, token_files
+from world_models.worlds.token_files import episodes_of, open_tokens, tokenizer_of
 
 log = logging.getLogger(__name__)
 
@@ -96,9 +96,8 @@ def open_world(run: Run, drawing: Drawing) -> tuple[Tokenizer, ModelImagination]
 
 def open_episodes(run: Run, tokenizer: Tokenizer) -> TokenEpisodes:
     """The training episodes on which the upstream's world model was trained, as tokens."""
-    files = token_files(run.feeder)
-    store = EpisodeStore.at(run.pin_input("episodes", files.episodes))
-    tokens = open_tokens(files.tokenizer, tokenizer, store)
+    store = EpisodeStore.at(run.pin_input("episodes", episodes_of(run.feeder)))
+    tokens = open_tokens(tokenizer_of(run.feeder), tokenizer, store)
     tokens.verify()
     if not store.episodes("train"):
         raise ValueError(f"{display_path(store.folder)} has no training episodes: collect some")
@@ -134,7 +133,8 @@ STAGE = Stage(
     "actor_critic",
     ActorCriticConfig,
     execute,
-    needs=("token_world", "rem"),
+    needs=("token_world",),
+    needs_or_named=("rem",),
     gives=Product("agent", "agent.pt"),
     tables={
         "metrics": BehaviourStepRow,

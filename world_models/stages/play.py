@@ -85,7 +85,7 @@ class PlayConfig:
     dropout: float = field(default=0.0, metadata=RUNTIME)
     # steps after which a dream ends
     horizon: int = field(default=LONGEST_HORIZON, metadata=RUNTIME)
-    # finished stage=pixel or stage=token_world run whose model is another world
+    # finished run of stage=pixel, token_world or rem whose model is another world
     pixel: str | None = field(default=None, metadata={**RUNTIME, **PATH})
     # of the first episode; the following ones count up. null: fresh ones
     first_seed: int | None = None

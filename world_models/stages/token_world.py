@@ -25,7 +25,7 @@ from world_models.runs.progress import ProgressBar
 from world_models.runs.rows import TimingRow
 from world_models.runs.run import BUDGET, RUNTIME, Run
 from world_models.runs.schedule import until_next
-from world_models.worlds.token_files import open_tokens, token_files
+from world_models.worlds.token_files import episodes_of, open_tokens, tokenizer_of
 from world_models.worlds.tokenizing import load_tokenizer
 
 log = logging.getLogger(__name__)
@@ -55,7 +55,7 @@ class TokenWorldConfig(TokenWorldLearning):
 def resolve(cfg: TokenWorldConfig, setting: Setting) -> TokenWorldConfig:
     """The same; sizes that do not fit the tokenizer, where there is one, are refused."""
     if setting.upstream is not None:
-        path = token_files(setting.upstream).tokenizer
+        path = tokenizer_of(setting.upstream)
         if path.is_file():
             cfg.check(load_tokenizer(path), setting.env.action_space.size)
     return cfg
@@ -80,11 +80,11 @@ class Data:
 
 def execute(cfg: TokenWorldConfig, run: Run) -> None:
     """Train on the tokens of the upstream's episodes; leaves `best.pt` and how good it is."""
-    files = token_files(run.feeder)
-    run.add_input("tokenizer", files.tokenizer)
-    tokenizer = load_tokenizer(files.tokenizer, run.env, run.device.value)
-    store = EpisodeStore.at(run.pin_input("episodes", files.episodes))
-    tokens = open_tokens(files.tokenizer, tokenizer, store)
+    path = tokenizer_of(run.feeder)
+    run.add_input("tokenizer", path)
+    tokenizer = load_tokenizer(path, run.env, run.device.value)
+    store = EpisodeStore.at(run.pin_input("episodes", episodes_of(run.feeder)))
+    tokens = open_tokens(path, tokenizer, store)
     if ranks.is_first():
         store.verify()
         tokens.verify()
@@ -197,7 +197,8 @@ STAGE = Stage(
     "token_world",
     TokenWorldConfig,
     execute,
-    needs=("tokenizer", "rem"),
+    needs=("tokenizer",),
+    needs_or_named=("rem",),
     gives=Product("token_world", "checkpoints/best.pt"),
     tables={
         "metrics": TokenStepRow,

@@ -221,7 +221,8 @@ STAGE = Stage(
     "tokenizer",
     TokenizerConfig,
     execute,
-    needs=("rollout", "rem"),
+    needs=("rollout",),
+    needs_or_named=("rem",),
     gives=Product("tokenizer", "checkpoints/best.pt"),
     tables={
         "metrics": TokenizerStepRow,

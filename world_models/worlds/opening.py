@@ -26,7 +26,7 @@ from world_models.worlds.token import (
     load_token_model,
     require_tokens_of,
 )
-from world_models.worlds.token_files import open_tokens, token_files
+from world_models.worlds.token_files import episodes_of, open_tokens, tokenizer_of
 from world_models.worlds.tokenizing import load_tokenizer
 from world_models.worlds.world import World
 
@@ -35,7 +35,7 @@ DREAMERS = ("pixel", "mdrnn", "token_world", "rem")
 OF_TOKENS = ("token_world", "rem")
 """Those of them whose models dream tokens."""
 LEARNT_IN = {"controller": "mdrnn", "actor_critic": "token_world"}
-"""Stages whose agents have learned behind the model of another run, and which stage's that is."""
+"""Stages whose agents have learned behind the model of another run, and the kind of that input."""
 
 
 class Dials(TypedDict, total=False):
@@ -124,10 +124,9 @@ def open_token_world(
     **dials: Unpack[TokenDials],
 ) -> TokenWorld:
     """The world of a run of OF_TOKENS, and the tokenizer on whose tokens it was trained."""
-    files = token_files(run)
     dreamer, tokenizer = open_dreamer(run, device)
-    store = EpisodeStore.at(files.episodes)
-    tokens = open_tokens(files.tokenizer, tokenizer, store)
+    store = EpisodeStore.at(episodes_of(run))
+    tokens = open_tokens(tokenizer_of(run), tokenizer, store)
     begin = beginnings(dreamer, store, tokens, starts)
     return TokenWorld(dreamer, tokenizer, begin, **dials)
 
@@ -150,13 +149,12 @@ class DreamerFiles(NamedTuple):
 
 
 def dreamer_files(run: PastRun) -> DreamerFiles:
-    """Those of a run of OF_TOKENS; a rem run whose agent learned without a world: ValueError."""
+    """Those of a run of OF_TOKENS; a rem run in which no world model learned is a ValueError."""
     if not has_world(run):
         raise ValueError(
-            f"{run.name} has no world model: its agent learned from real steps alone; name a run "
-            "that has one"
+            f"{run.name} has no world model: none has learned in it; name a run that has one"
         )
-    return DreamerFiles(_world_file(run), token_files(run).tokenizer)
+    return DreamerFiles(_world_file(run), tokenizer_of(run))
 
 
 def has_world(run: PastRun) -> bool:
@@ -177,7 +175,10 @@ def load_dreamer(files: DreamerFiles, env: EnvSpec, device: str) -> tuple[TokenD
 
 
 def token_run_behind(run: PastRun | None) -> PastRun | None:
-    """The run of OF_TOKENS that has taught the agent of a run; None where none has."""
+    """The run of OF_TOKENS in which the agent of a run has learned; None where in none.
+
+    It may have no world: see `has_world`.
+    """
     if run is None or run.stage not in ("actor_critic", "rem"):
         return None
     if run.stage == "rem":

@@ -1,7 +1,6 @@
 """Where a run has its tokenizer, and what that has encoded."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 from world_models.data.store import EpisodeStore
 from world_models.data.tokens import TokenStore
@@ -11,28 +10,33 @@ from world_models.runs.past import PastRun
 from world_models.worlds.tokenizing import digest_of
 
 
-class TokenFiles(NamedTuple):
-    """The checkpoint of a tokenizer, and the manifest of the episodes that it has encoded."""
-
-    tokenizer: Path
-    episodes: Path
-
-
-def token_files(run: PastRun) -> TokenFiles:
-    """Those of a rem or tokenizer run, or those on which a token_world run was built."""
+def tokenizer_of(run: PastRun) -> Path:
+    """The checkpoint of a rem or tokenizer run, or that on which a token_world run was built."""
     if run.stage == "rem":
-        tokenizer = run.path / "checkpoints" / "tokenizer" / "last.pt"
-        return TokenFiles(tokenizer, run.path / "episodes" / "manifest.json")
-    tokenizer = run.best if run.stage == "tokenizer" else run.input("tokenizer")
-    return TokenFiles(tokenizer, run.input("episodes"))
+        return run.path / "checkpoints" / "tokenizer" / "last.pt"
+    return run.best if run.stage == "tokenizer" else run.input("tokenizer")
+
+
+def episodes_of(run: PastRun) -> Path:
+    """The manifest of the episodes that this tokenizer has encoded."""
+    inside = run.path / "episodes" / "manifest.json"
+    return inside if run.stage == "rem" else run.input("episodes")
 
 
 def open_tokens(checkpoint: Path, tokenizer: Tokenizer, store: EpisodeStore) -> TokenStore:
     """The tokens of all episodes, which lie in the run folder of the tokenizer's checkpoint.
 
-    Those of another tokenizer or store are a ValueError.
+    Those of another tokenizer or store are a ValueError; so is a rem run that ended before its
+    world model began, and has none.
     """
     run = PastRun.holding(checkpoint)
-    # rem saves its tokenizer in every epoch, and its tokens stay while the weights do
-    digest = digest_of(tokenizer) if run.stage == "rem" else sha256(checkpoint)
-    return TokenStore.open(run.path / "tokens", digest, store)
+    folder = run.path / "tokens"
+    if run.stage != "rem":
+        return TokenStore.open(folder, sha256(checkpoint), store)
+    if not (folder / "manifest.json").is_file():
+        raise ValueError(
+            f"{run.name} has encoded no episodes, as no world model learned in it: name it as the "
+            "upstream of stage=tokenizer"
+        )
+    # its checkpoint changes with every epoch, and its tokens only when the weights do
+    return TokenStore.open(folder, digest_of(tokenizer), store)
