@@ -1,6 +1,7 @@
 """Imagined frames per second of a token world model: all tokens of a frame at once (parallel
 observation prediction) beside token by token with the same weights, over retention and attention;
-then tokens per second of its training, and how much of the time is not matrix products.
+then tokens per second of its training, how much of the time is not matrix products, and frames per
+second that a book of patches encodes.
 
     python -m benchmarks.rem
     python -m benchmarks.rem --device cuda --rows 1 16 128 --rounds 5
@@ -24,6 +25,7 @@ from world_models.losses import token_world_loss
 from world_models.models.draws import StreamDraws
 from world_models.models.token_choice import draw_tokens
 from world_models.models.token_world import TokenWorldModel
+from world_models.models.tokenizers.patch import PatchTokenizer
 from world_models.runs.numbers import num_cores
 from world_models.runs.training import adamw
 
@@ -142,6 +144,26 @@ def outside_products(make: Callable[[], object]) -> float:
     return 1 - inside / sum(spent.values())
 
 
+def encoding(device: str, rounds: int) -> Rates:
+    """Frames per second that a book of patches encodes, 64 at once, all of which it has seen."""
+    draw = torch.Generator().manual_seed(0)
+    cells = torch.randint(2, (64, 3, 10, 10), generator=draw).float()
+    frames = cells.repeat_interleave(4, 2).repeat_interleave(4, 3).to(device)
+    model = PatchTokenizer(3, 40, 8, vocabulary=1024).to(device)
+    model.fit(frames)
+
+    def by_distances() -> Tensor:
+        patches = model.patches(frames).flatten(1, 2)
+        return torch.stack([model._distances(part).argmin(1) for part in patches])
+
+    assert torch.equal(model.encode(frames).flatten(1), by_distances())
+    makers: dict[str, Callable[[], object]] = {
+        f"looked up, {int(model.filled)} patches": lambda: model.encode(frames),
+        "by all distances": by_distances,
+    }
+    return in_turns(makers, rounds, len(frames))
+
+
 def main() -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(
@@ -154,6 +176,7 @@ def main() -> None:
     parser.add_argument("--device", default="cpu")
     options = parser.parse_args()
     torch.set_num_threads(num_cores())
+    show("frames encoded per second, 64 at once", encoding(options.device, options.rounds))
     for size in (SIZES[count] for count in options.tokens):
         for rows in options.rows:
             rates = imagining(size, rows, options.device, options.frames, options.rounds)

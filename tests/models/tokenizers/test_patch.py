@@ -52,18 +52,49 @@ def test_frames_that_were_seen_come_back_exactly() -> None:
     assert model.fit(frames) == 0
 
 
-def test_tokens_are_the_nearest_patches_by_brute_force() -> None:
+@pytest.mark.parametrize("alike", [False, True], ids=["keys differ", "all keys alike"])
+def test_tokens_are_the_nearest_patches_by_brute_force(
+    alike: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of patches that stand in the book, of such that do not, and of both in a frame."""
+    if alike:
+        keys = PatchTokenizer._keys
+        monkeypatch.setattr(PatchTokenizer, "_keys", lambda self, given: 0 * keys(self, given))
     model = PatchTokenizer(3, 12, 4, vocabulary=9)
-    model.fit(frames_of(12))
-    frames = torch.rand(3, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    seen = frames_of(12)
+    model.fit(seen)
+    new = torch.rand(3, 3, 12, 12, generator=torch.Generator().manual_seed(0))
+    half = torch.cat([seen[:1, :, :, :8], new[:1, :, :, 8:]], dim=3)
+    frames = torch.cat([new, half, seen])
     tokens, book = model.encode(frames), model.book.view(-1, 3, 4, 4).long()
     whole = (255 * frames).round().long()
-    for b in range(3):
+    for b in range(len(frames)):
         for i in range(3):
             for j in range(3):
                 cell = whole[b, :, 4 * i : 4 * i + 4, 4 * j : 4 * j + 4]
                 errors = (book - cell).square().sum((1, 2, 3)).tolist()
                 assert int(tokens[b, i, j]) == errors.index(min(errors))
+
+
+def test_no_distance_is_computed_to_patches_that_stand_in_the_book(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked = []
+    distances = PatchTokenizer._distances
+
+    def counted(self: PatchTokenizer, patches: Tensor) -> Tensor:
+        asked.append(len(patches))
+        return distances(self, patches)
+
+    monkeypatch.setattr(PatchTokenizer, "_distances", counted)
+    model, frames = PatchTokenizer(3, 12, 4), frames_of(4)
+    model.fit(frames)
+    model.encode(frames)
+    assert asked == []
+    strange = frames.clone()
+    strange[0, :, 0, 0] = 1 / 255
+    model.encode(strange)
+    assert asked == [1]
 
 
 def test_codes_never_move() -> None:

@@ -13,6 +13,10 @@ from world_models.models.tokenizers.tokenizer import (
 
 EXACT_FLOAT32 = 1 << 24
 """Up to this every whole number is a float32."""
+LARGEST_KEY = 1 << 62
+"""Keys of patches stay below it."""
+AT_A_TIME = 256
+"""Patches whose distances to the whole book are there at once."""
 
 
 class PatchTokenizer(Tokenizer):
@@ -80,6 +84,7 @@ class PatchTokenizer(Tokenizer):
         patches = _first_ones(self.patches(frames).flatten(0, 2))
         before = int(self.filled)
         if before:
+            patches = patches[~self._look_up(patches)[1]]
             patches = patches[self._distances(patches).amin(1) > self.nearness]
         while len(patches) and not self.is_full:
             self.book[self.filled] = patches[0].to(torch.uint8)
@@ -89,11 +94,15 @@ class PatchTokenizer(Tokenizer):
 
     def encode(self, frames: Tensor) -> Tensor:
         """See Tokenizer; of patches at equal distance the first counts. An empty book: 0."""
-        patches = self.patches(frames)
+        cut = self.patches(frames)
         if not int(self.filled):
-            return patches.new_zeros(patches.shape[:3], dtype=torch.long)
-        tokens = [self._distances(part).argmin(1) for part in patches.flatten(1, 2)]
-        return torch.stack(tokens).unflatten(1, self.grid)
+            return cut.new_zeros(cut.shape[:3], dtype=torch.long)
+        patches = cut.flatten(0, 2)
+        tokens, known = self._look_up(patches)
+        if not known.all():
+            strangers = patches[~known].split(AT_A_TIME)
+            tokens[~known] = torch.cat([self._distances(part).argmin(1) for part in strangers])
+        return tokens.view(cut.shape[:3])
 
     def decode(self, tokens: Tensor) -> Tensor:
         """See Tokenizer."""
@@ -113,6 +122,21 @@ class PatchTokenizer(Tokenizer):
     def _exact(self) -> torch.dtype:
         """A type in which squared distances of patches are exact."""
         return torch.float32 if 256**2 * self.code_size <= EXACT_FLOAT32 else torch.float64
+
+    def _look_up(self, patches: Tensor) -> tuple[Tensor, Tensor]:
+        """The tokens (N,) of patches (N, D), and which of them stand in the book as they are."""
+        book = self.book[: int(self.filled)].to(patches.dtype)
+        keys, order = self._keys(book).sort()
+        place = torch.searchsorted(keys, self._keys(patches)).clamp(max=len(book) - 1)
+        tokens = order[place]
+        return tokens, (book[tokens] == patches).all(1)
+
+    def _keys(self, patches: Tensor) -> Tensor:
+        """Whole numbers (N,), alike where patches (N, D) are, and as good as never elsewhere."""
+        draw = torch.Generator().manual_seed(0)
+        largest = LARGEST_KEY // (256 * self.code_size)
+        weights = torch.randint(largest, (self.code_size,), generator=draw)
+        return (patches.long() * weights.to(patches.device)).sum(1)
 
     def _distances(self, patches: Tensor) -> Tensor:
         return squared_distances(patches, self.book[: int(self.filled)].to(patches.dtype))
