@@ -15,10 +15,17 @@ from strangers import Stranger
 
 from world_models.envs import trust
 from world_models.main import main
+from world_models.runs.numbers import num_cores
 from world_models.runs.threads import use_threads
 from world_models.stages.rem import films
 
 use_threads(1)  # for files of tests run side by side
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than cores: tests wait for the processes that they start."""
+    return num_cores() + 1
+
 
 # tests type Ctrl-C, which a shell lets its commands in the background ignore
 signal.signal(signal.SIGINT, signal.default_int_handler)
