@@ -1,5 +1,6 @@
 python -m world_models.main stage=rem experiment=rem_pellet threads=1
 python -m world_models.main stage=rem experiment=rem_pellet threads=1 seed=1
+python -m world_models.main stage=rem experiment=rem_pellet threads=1 seed=2
 # as it was
 python -m world_models.main stage=rem experiment=rem_pellet stage.world.informed=false threads=1
 python -m world_models.main stage=rem experiment=rem_pellet stage.world.informed=false threads=1 seed=1
