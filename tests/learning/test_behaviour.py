@@ -119,6 +119,17 @@ def test_real_steps_are_seen_as_they_were_done(tmp_path: Path) -> None:
     torch.testing.assert_close(rollout.next_values[4, 1], expected)
 
 
+def test_dreams_begin_at_all_steps_alike(tmp_path: Path) -> None:
+    learner, counts = learner_in(tmp_path), torch.zeros(40)
+    for step in range(1000):
+        learner.training.step = step
+        counts += learner._chosen(40).bincount(minlength=40)
+    expected = 1000 * CFG.batch_size / 40
+    far = float(((counts - expected) ** 2 / expected).sum())
+    # what chi-square with 39 degrees of freedom has in all but 0.002
+    assert 17.3 < far < 72.1
+
+
 def test_an_update_reaches_all_of_the_actor_critic_and_nothing_else(
     tmp_path: Path, bar: ProgressBar
 ) -> None:

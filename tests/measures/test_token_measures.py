@@ -8,7 +8,8 @@ import torch
 
 from world_models.data.batch import TokenBatch
 from world_models.measures.tokens import TokenJudgement, TokenStatistics, counts_of
-from world_models.models.token_world import Foreseen, Signs
+from world_models.models.token_world import Foreseen
+from world_models.models.two_hot import Signs
 
 CHANCES = torch.tensor([[0.5, 0.25, 0.25], [0.1, 0.1, 0.8]])
 STATISTICS = TokenStatistics(CHANCES.log(), torch.tensor([0, 1, 0]), torch.tensor([1, 2, 1]))

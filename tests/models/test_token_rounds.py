@@ -9,7 +9,8 @@ from torch import Tensor
 from world_models.losses import token_world_loss
 from world_models.models.draws import StreamDraws
 from world_models.models.token_choice import draw_tokens
-from world_models.models.token_world import TokenWorldModel, turns_of
+from world_models.models.token_rounds import turns_of
+from world_models.models.token_world import TokenWorldModel
 
 B, T, K, V, A, COLUMNS = 2, 3, 6, 5, 2, 3
 

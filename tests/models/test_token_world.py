@@ -9,12 +9,8 @@ from world_models.losses import token_world_loss
 from world_models.models.draws import RowDraws, StreamDraws
 from world_models.models.token_choice import draw_counted, draw_tokens
 from world_models.models.token_input import standardised
-from world_models.models.token_world import (
-    Foreseen,
-    Signs,
-    TokenState,
-    TokenWorldModel,
-)
+from world_models.models.token_world import Foreseen, TokenState, TokenWorldModel
+from world_models.models.two_hot import Signs
 from world_models.worlds.world import place, select
 
 B, T, K, V, A, D = 3, 4, 6, 7, 2, 5
@@ -99,14 +95,21 @@ def test_at_the_published_sizes_they_agree_in_single_precision(sequence: str, co
             torch.testing.assert_close(ours, theirs[:, 1:], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize(("pop", "calls"), [(True, 1), (False, K + 1)])
-def test_a_frame_costs_one_call_or_one_for_each_token(pop: bool, calls: int) -> None:
-    model, (tokens, actions) = model_of(pop=pop), episodes()
-    state = model.begin(tokens[:, :1], actions[:, :0])
-    seen = []
-    model.stack.register_forward_hook(lambda *_: seen.append(1))
-    model.step(state, actions[:, 0], lambda logits: logits.argmax(-1))
-    assert len(seen) == calls
+@pytest.mark.parametrize("places", [4, 6, 24])
+def test_a_frame_costs_one_call_or_one_for_each_round_or_token(places: int) -> None:
+    tokens = torch.zeros(B, 1, places, dtype=torch.int64)
+    for options, calls in (
+        ({"pop": True}, 1),
+        ({"columns": 2}, 1),
+        ({"columns": 2, "rounds": 2}, 2),
+        ({"pop": False}, places + 1),
+    ):
+        model = TokenWorldModel(V, places, A, width=16, heads=2, layers=2, **options).eval()
+        state = model.begin(tokens, torch.zeros(B, 0, A))
+        seen = []
+        model.stack.register_forward_hook(lambda *_, seen=seen: seen.append(1))
+        model.step(state, torch.zeros(B, A), lambda logits: logits.argmax(-1))
+        assert len(seen) == calls, options
 
 
 @pytest.mark.parametrize("kind", KINDS)

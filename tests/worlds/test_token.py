@@ -128,13 +128,18 @@ def test_it_stands_behind_gymnasiums_ids(token_world_run: Path) -> None:
         assert frames in envs.observation_space and envs.render()[0].any()
 
 
-def test_somebody_elses_learner_can_step_it(token_world_run: Path) -> None:
-    pytest.importorskip("stable_baselines3")
+def test_somebody_elses_learner_learns_in_it(token_world_run: Path) -> None:
+    learners = pytest.importorskip("stable_baselines3")
     envs = StableBaselinesEnv(Autoreset(open_dream(token_world_run, 3, 2), "SameStep"))
     envs.reset()
     for _ in range(3):
         frames, rewards, _, infos = envs.step(np.array([0, 1, 2]))
     assert frames.shape == (3, 64, 64, 3) and rewards.shape == (3,) and len(infos) == 3
+    agent = learners.PPO("CnnPolicy", envs, n_steps=4, batch_size=6, n_epochs=1, seed=0)
+    before = [weights.clone() for weights in agent.policy.parameters()]
+    agent.learn(12)
+    after = agent.policy.parameters()
+    assert any(not torch.equal(old, new) for old, new in zip(before, after, strict=True))
 
 
 def test_a_checkpoint_that_does_not_fit_itself_is_refused(

@@ -5,8 +5,9 @@ from typing import Any, ClassVar
 
 import torch
 
+from world_models.models.token_rounds import MOST_ROUNDS
 from world_models.models.token_stack import Sequence
-from world_models.models.token_world import MOST_ROUNDS, TokenWorldModel
+from world_models.models.token_world import TokenWorldModel
 from world_models.models.tokenizers.tokenizer import Tokenizer
 from world_models.runs.device import Precision
 from world_models.runs.numbers import require_below_one, require_not_negative, require_positive

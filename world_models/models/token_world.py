@@ -13,16 +13,14 @@ from world_models.models.block_attention import BlockAttention
 from world_models.models.pixel_heads import start_at_zero
 from world_models.models.retention import Retention
 from world_models.models.token_input import TokenInput
+from world_models.models.token_rounds import require_rounds, turns_of
 from world_models.models.token_stack import NORM_EPSILON, Sequence, TokenStack
-from world_models.models.two_hot import TwoHot
+from world_models.models.two_hot import Signs, TwoHot
 
 NEAREST_BLOCKS, FARTHEST_BLOCKS = 0.5, 8.0
 """What the first and the last head of retention remember, about, in frames."""
 PUBLISHED_NEAREST, PUBLISHED_FARTHEST = 32.0, 512.0
 """The same in tokens, as published for 65 tokens to a block."""
-
-MOST_ROUNDS = 4
-"""Rounds in which the tokens of a frame are drawn."""
 
 REWARD_BINS = 129
 """Odd, so that a reward of 0 is one bin, and not half of two."""
@@ -95,7 +93,7 @@ class TokenWorldModel(nn.Module):
         the last layer, retention fades alike for any K, and of a reward only the sign is foreseen.
         """
         _require_columns(columns, places, pop)
-        _require_rounds(rounds, places, columns)
+        require_rounds(rounds, places, columns)
         super().__init__()
         self.config: dict[str, Any] = {
             "vocabulary": vocabulary,
@@ -355,22 +353,6 @@ class TokenWorldModel(nn.Module):
         return TokenState(memory, seen + 1, torch.stack(tokens, dim=1), state.tokens), found
 
 
-class Signs(nn.Module):
-    """Rewards as three classes, by their signs; as `TwoHot`."""
-
-    bins = 3
-
-    def decode(self, logits: Tensor) -> Tensor:
-        """logits (..., 3) -> the mean of the sign (...)."""
-        below, _, above = logits.float().softmax(-1).unbind(-1)
-        return above - below
-
-    def loss(self, logits: Tensor, numbers: Tensor) -> Tensor:
-        """The cross-entropy (...) in nats of logits (..., 3) to the signs of numbers (...)."""
-        said = logits.float().log_softmax(-1)
-        return -said.gather(-1, numbers.sign().long()[..., None] + 1)[..., 0]
-
-
 def head(width: int, size: int) -> nn.Sequential:
     """What is said from an output: (..., D) -> (..., size)."""
     return nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, size))
@@ -379,30 +361,3 @@ def head(width: int, size: int) -> nn.Sequential:
 def _require_columns(columns: int, places: int, pop: bool) -> None:
     if columns and not (pop and columns > 0 and places % columns == 0):
         raise ValueError(f"{places} places, pop={pop}, cannot stand in {columns} columns")
-
-
-def turns_of(places: int, columns: int, rounds: int) -> list[int]:
-    """In which round the token of each place is drawn.
-
-    Two places that touch at a side are never drawn in the same round; of four rounds neither are
-    those that touch at a corner.
-    """
-    if rounds == 1:
-        return [0] * places
-    right = 1 if rounds == 2 else 2
-    return [(place // columns + right * (place % columns)) % rounds for place in range(places)]
-
-
-def _require_rounds(rounds: int, places: int, columns: int) -> None:
-    if not 1 <= rounds <= MOST_ROUNDS:
-        raise ValueError(f"rounds is {rounds}; it must be at least 1 and at most {MOST_ROUNDS}")
-    if rounds > 1 and not columns:
-        raise ValueError(
-            f"rounds is {rounds}, which needs prediction tokens that are told what stands around "
-            "their place: informed=true and pop=true, without parity"
-        )
-    if len(set(turns_of(places, columns, rounds))) < rounds:
-        raise ValueError(
-            f"rounds is {rounds}, and {places} places in {columns} columns leave a round without "
-            "a place"
-        )

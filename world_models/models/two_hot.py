@@ -71,6 +71,22 @@ class TwoHot(nn.Module):
         return below, (numbers - low) / (high - low)
 
 
+class Signs(nn.Module):
+    """Rewards as three classes, by their signs; as `TwoHot`."""
+
+    bins = 3
+
+    def decode(self, logits: Tensor) -> Tensor:
+        """logits (..., 3) -> the mean of the sign (...)."""
+        below, _, above = logits.float().softmax(-1).unbind(-1)
+        return above - below
+
+    def loss(self, logits: Tensor, numbers: Tensor) -> Tensor:
+        """The cross-entropy (...) in nats of logits (..., 3) to the signs of numbers (...)."""
+        said = logits.float().log_softmax(-1)
+        return -said.gather(-1, numbers.sign().long()[..., None] + 1)[..., 0]
+
+
 def symlog(x: Tensor) -> Tensor:
     """sign(x) ln(1 + |x|)."""
     return x.sign() * x.abs().log1p()
