@@ -23,7 +23,9 @@ def main(run: str, steps: int = 100_000) -> None:
     """Print the mean return before and after, in the dream and in the environment."""
     dream = open_envs("WorldModels/Dream-v0", run=run, max_steps=100, starts="episode")
     real = open_envs("WorldModels/Real-v0", run=run)
-    policy = "CnnPolicy" if len(dream.observation_space.shape) == 3 else "MlpPolicy"
+    shape = dream.observation_space.shape
+    # the convolutions need pictures of 36x36 or more
+    policy = "CnnPolicy" if len(shape) == 3 and min(shape[:2]) >= 36 else "MlpPolicy"
     agent = PPO(policy, dream, n_steps=64, batch_size=256, seed=0, device="cpu")
     for learnt in (0, steps):
         if learnt:
