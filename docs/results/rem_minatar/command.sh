@@ -1,3 +1,4 @@
+python -m world_models.main stage=rem experiment=rem_minatar threads=1 env.game=breakout seed=0
 python -m world_models.main stage=rem experiment=rem_minatar threads=1 env.game=breakout seed=1
 python -m world_models.main stage=rem experiment=rem_minatar threads=1 env.game=breakout seed=2
 # as it was, seed 0
