@@ -33,7 +33,7 @@ def trained(pop: bool, rounds: int, updates: int) -> TokenWorldModel:
     torch.manual_seed(0)
     draw = torch.Generator().manual_seed(0)
     sizes = {"width": 32, "heads": 2, "layers": 1}
-    columns = COLUMNS if rounds > 1 else 0
+    columns = COLUMNS if pop else 0
     model = TokenWorldModel(
         2, PLACES, 1, **sizes, dropout=0.0, pop=pop, columns=columns, rounds=rounds
     )
