@@ -9,6 +9,6 @@ python -m world_models.main stage=rem experiment=rem_minatar threads=1 \
     stage.real_steps=true stage.behaviour.batch_size=8 stage.evaluate_every=20 \
     stage.collect.noise=0 stage.collect.bursts=0 stage.schedule.world.updates=0 \
     stage.schedule.behaviour.first=1 stage.schedule.behaviour.updates=0
-# Freeway; without a world model with the keys above
+# Freeway, now experiment=rem_minatar_freeway; seeds 1 and 2 with seed=1, seed=2; without a world model with the keys above
 python -m world_models.main stage=rem experiment=rem_minatar threads=1 env.game=freeway seed=0 \
     stage.behaviour.horizon=16 stage.behaviour.discount=0.97
