@@ -21,7 +21,8 @@ from world_models.main import main
 from world_models.runs.files import read_json
 from world_models.runs.folder import is_live
 
-pytestmark = pytest.mark.slow
+# one process counts its kills
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("kills")]
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(ROOT)}
 KILLED: dict[str, tuple[int, int]] = {}
