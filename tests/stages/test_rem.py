@@ -253,7 +253,13 @@ def test_a_tokenizer_that_learns_takes_its_turns_and_is_resumed(
 
 @pytest.mark.parametrize(
     ("name", "tokens"),
-    [("rem_pellet", 9), ("rem_minatar", 25), ("rem_atari", 64), ("rem_coinrun_world", 64)],
+    [
+        ("rem_pellet", 9),
+        ("rem_minatar", 25),
+        ("rem_minatar_freeway", 25),
+        ("rem_atari", 64),
+        ("rem_coinrun_world", 64),
+    ],
 )
 def test_an_experiment_begins_with_one_word(name: str, tokens: int) -> None:
     """Its models can be made of its frames, and nobody learns before what they learn from."""
