@@ -315,6 +315,7 @@ def test_full_disk(pipeline: Path, tmp_path: Path) -> None:
     assert not list((pipeline / "vae/checkpoints").glob(".*tmp"))
 
 
+@pytest.mark.slow
 def test_an_altered_shard_is_noticed_by_m_too(
     pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -394,7 +395,11 @@ def test_policies_that_do_not_fit_leave_no_run_folder(
             ["-m", "stage=vae", "stage.num_epoch=1,2"],
             r"stage\.num_epoch is no key; did you mean stage\.num_epochs",
         ),
-        (["-m", "stage=vae", "env=pellet", "seed=1,2"], r"stage=vae needs a finished rollout run"),
+        pytest.param(
+            ["-m", "stage=vae", "env=pellet", "seed=1,2"],
+            r"stage=vae needs a finished rollout run",
+            marks=pytest.mark.slow,
+        ),
         pytest.param(
             ["-m", "stage=vae", "stage.learning_rate=-1,2"],
             r"stage\.learning_rate is -1\.0; it must be above 0",

@@ -142,6 +142,7 @@ def test_a_finished_pipeline_is_not_run_again(pipeline: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in pipeline.rglob("*.pt")} == before
 
 
+@pytest.mark.slow
 def test_stages_one_by_one_find_their_upstream(tmp_path: Path, finished: Path) -> None:
     outputs = f"outputs={tmp_path}"
     for stage in STAGES:

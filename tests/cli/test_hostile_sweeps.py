@@ -135,6 +135,7 @@ def test_a_job_is_not_composed_in_a_folder_that_the_sweep_names(
     assert not (tmp_path / "harm").exists()
 
 
+@pytest.mark.slow
 def test_a_typed_module_is_trusted_by_the_run_its_workers_and_its_scripts(
     tmp_path: Path, stranger: Stranger, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -310,6 +310,7 @@ print(read(Path(sys.argv[1])), read(Path(sys.argv[2])))
 
 
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+@pytest.mark.slow
 def test_private_memory_does_not_grow_with_the_data(
     tmp_path: Path, make_episode: Callable, meta: dict[str, object]
 ) -> None:

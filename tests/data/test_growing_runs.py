@@ -35,7 +35,8 @@ def test_a_run_still_finds_the_manifest_that_it_was_built_on(pipeline: Path) -> 
         found.verify()
 
 
-@pytest.mark.parametrize("stage", [pytest.param("vae", marks=pytest.mark.slow), "mdrnn"])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["vae", "mdrnn"])
 def test_resuming_equals_resuming_before_the_store_grew(
     pipeline: Path, tmp_path: Path, stage: str
 ) -> None:

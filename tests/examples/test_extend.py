@@ -101,6 +101,7 @@ def test_a_policy(example: ModuleType, tmp_path: Path) -> None:
 
 
 @of("vae", "metric", "report")
+@pytest.mark.slow
 def test_a_vae_with_a_metric_and_a_section_of_its_page(
     example: ModuleType, finished: Path, tmp_path: Path
 ) -> None:

@@ -63,7 +63,8 @@ def as_in_torch(cast: Cast, folder: Path) -> None:
     close(told["action"], acted)
 
 
-@pytest.mark.parametrize("which", [pytest.param("packaged", marks=pytest.mark.slow), "pellet"])
+@pytest.mark.slow
+@pytest.mark.parametrize("which", ["packaged", "pellet"])
 def test_every_network_gives_what_torch_gives(which: str, cast: Cast, tmp_path: Path) -> None:
     if which == "packaged":
         cast = cast_of_agent(load_agent(find_agent("car_racing")), Backend.gymnasium)

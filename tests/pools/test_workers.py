@@ -55,6 +55,7 @@ def test_a_script_that_workers_would_run_again_is_told(tmp_path: Path) -> None:
     assert len(list(tmp_path.glob("outputs/*/*/*/manifest.json"))) == 1
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_being_started_says_nothing_of_an_interruption(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -88,7 +89,7 @@ def test_a_worker_that_is_being_started_says_nothing_of_an_interruption(
     assert capfd.readouterr().err == ""
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_workers_have_one_torch_thread(workers: int) -> None:
     with open_pool(Workers.local, workers, build_thread_counter, []) as pool:
         assert dict(pool.map([None] * 3)) == {0: 1, 1: 1, 2: 1}
@@ -170,7 +171,7 @@ def test_a_job_that_always_raises_ends_the_run_and_its_traceback_is_in_the_log(
     )
 
 
-@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
 def test_the_others_are_done_where_one_cannot_be(
     workers: int, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_job_outlives_five_workers_that_others_kill(
     assert caplog.text.count("it is done again") == 5
 
 
+@pytest.mark.slow
 def test_a_pool_is_warm_once_every_worker_has_done_a_job(tmp_path: Path) -> None:
     with WorkerPool(2, build_sleeper, [tmp_path]) as pool:
         assert dict(pool.map([0.0])) == {0: None} and not pool.warm

@@ -51,6 +51,7 @@ def test_memory_that_was_freed_is_used_again() -> None:
     assert kept == "True" and faults < PAGES
 
 
+@pytest.mark.slow
 def test_what_the_environment_chooses_stays() -> None:
     assert found(MALLOC_ARENA_MAX="4")[0] == "False"
     assert found(GLIBC_TUNABLES="glibc.malloc.arena_max=4")[0] == "False"

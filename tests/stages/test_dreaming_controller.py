@@ -87,6 +87,7 @@ def test_it_goes_on_bit_for_bit(dreamt: Path, finished: Path, tmp_path: Path) ->
     assert kinds == {"vae", "mdrnn", "episodes"}
 
 
+@pytest.mark.slow
 def test_rules_and_dials_reach_the_dream(finished: Path, tmp_path: Path, dreamt: Path) -> None:
     first = (dreamt / "metrics.csv").read_text().splitlines()[1]
     for keys in (

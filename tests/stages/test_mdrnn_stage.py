@@ -241,6 +241,7 @@ def test_a_run_whose_latents_are_gone_goes_on_online(
         assert float(mine["loss"]) == pytest.approx(float(theirs["loss"]), rel=1e-3)
 
 
+@pytest.mark.slow
 def test_an_untrained_m_is_a_control_for_all_that_follows(
     finished: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -285,6 +286,7 @@ def test_values_without_a_meaning_are_refused(key: str, value: float) -> None:
         MDRNNConfig(**{key: value})
 
 
+@pytest.mark.slow
 def test_training_begins_at_the_weights_it_starts_from_and_goes_on_without_them(
     pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -226,6 +226,7 @@ def evaluated(run: Path, outputs: Path, *keys: str) -> Path:
     return newest(outputs)
 
 
+@pytest.mark.slow
 def test_it_is_evaluated_on_other_episodes(
     run: Path, finished: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -343,7 +344,10 @@ def test_few_windows_are_told(
     "keys",
     [
         ["stage.model=pixel_world_model", "stage.width_mult=0.25"],
-        ["stage.head=residual", "stage.rewards=true", "stage.ends=true", "stage.loss=mse"],
+        pytest.param(
+            ["stage.head=residual", "stage.rewards=true", "stage.ends=true", "stage.loss=mse"],
+            marks=pytest.mark.slow,
+        ),
         ["stage.precision=bfloat16"],
         [
             "stage.head=direct",

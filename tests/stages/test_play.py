@@ -115,6 +115,7 @@ def test_stored_episodes_are_recorded_with_their_dream(finished: Path, tmp_path:
         assert {path.suffix for path in tmp_path.iterdir()} == {".mp4", ".gif"}
 
 
+@pytest.mark.slow
 def test_play_sh_plays_what_lies_beside_it(finished: Path, tmp_path: Path) -> None:
     folders = [finished, finished / "controller", finished / "mdrnn"]
     assert all((folder / "play.sh").stat().st_mode & 0o111 for folder in folders)

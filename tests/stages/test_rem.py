@@ -310,7 +310,8 @@ def test_its_world_dreams_and_is_played_in(whole: Path, tmp_path: Path) -> None:
     assert main([*begin, *keys]) == 0 and film.with_suffix(".mp4").stat().st_size > 1000
 
 
-@pytest.mark.parametrize("kind", ["patch", pytest.param("vq", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["patch", "vq"])
 def test_single_stages_go_on_from_its_parts(kind: str, whole: Path, tmp_path: Path) -> None:
     """Another tokenizer and another world learn from its episodes, an agent in its world."""
     if kind == "vq":

@@ -136,6 +136,7 @@ def test_a_longer_budget_goes_on(run: Path, finished: Path, tmp_path: Path) -> N
     assert_equal_runs(run, short)
 
 
+@pytest.mark.slow
 def test_other_sizes_and_grey_frames(tmp_path: Path) -> None:
     keys = ["env.size=24", "env.grayscale=true", f"outputs={tmp_path}"]
     assert main(small("rollout", *keys)) == 0

@@ -106,7 +106,8 @@ def multiscale(left: Tensor, right: Tensor) -> Tensor:
     """See Perceptual: absolute errors at full, half and quarter size, and those of edges.
 
     The mean over the three sizes, plus the mean over differences of neighbours across and down.
-    Small things that move cost more than in a squared error, and there is no network.
+    There is no network. An absolute error is least at the median, so a small thing that is seldom
+    in one place may stay out of the picture.
     """
     error = left - right
     sizes = [_mean_size(functional.avg_pool2d(error, side)) for side in POOLED]
