@@ -1,6 +1,8 @@
 python -m world_models.main stage=rem experiment=rem_pellet threads=1
 python -m world_models.main stage=rem experiment=rem_pellet threads=1 seed=1
 python -m world_models.main stage=rem experiment=rem_pellet threads=1 seed=2
+# at 32x32
+python -m world_models.main stage=rem experiment=rem_pellet threads=1 env.size=32 stage.tokenizer.vocabulary=256
 # as it was
 python -m world_models.main stage=rem experiment=rem_pellet stage.world.informed=false threads=1
 python -m world_models.main stage=rem experiment=rem_pellet stage.world.informed=false threads=1 seed=1
