@@ -255,7 +255,6 @@ def test_a_tokenizer_that_learns_takes_its_turns_and_is_resumed(
     ("name", "tokens"),
     [
         ("rem_pellet", 9),
-        ("rem_pellet_vq", 16),
         ("rem_minatar", 25),
         ("rem_minatar_freeway", 25),
         ("rem_atari", 64),
