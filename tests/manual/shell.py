@@ -25,6 +25,8 @@ BUDGETS: dict[str, list[str]] = {
     "evaluate": ["episodes=1", "num_envs=1", "workers=0", "windows=4", "horizon=4"],
 }
 """Keys of each stage, appended to every command that is run."""
+PLANNING = ["plan.candidates=4", "plan.elites=2", "plan.rounds=1", "plan.horizon=2"]
+"""The same of an agent that plans."""
 NONE_OF = ("minutes", "env_steps", "target_return")
 """Budgets that are set aside where a stage has them."""
 RUN = "outputs/CarRacing-v3/2026-11-21/14-03-22"
@@ -83,8 +85,9 @@ def shrinking(arguments: list[str]) -> list[str]:
 
 def small_keys(stage: str, cfg: Any) -> list[str]:
     """BUDGETS of a stage, and null for its other budgets."""
-    unset = [name for name in NONE_OF if getattr(cfg, name, None) is not None]
-    return [*BUDGETS.get(stage, []), *(f"{name}=null" for name in unset)]
+    unset = [f"{name}=null" for name in NONE_OF if getattr(cfg, name, None) is not None]
+    plans = hasattr(cfg, "plan") and cfg.plan.method is not None
+    return [*BUDGETS.get(stage, []), *(PLANNING if plans else []), *unset]
 
 
 def _again(cfg: Any) -> list[str]:

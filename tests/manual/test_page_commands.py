@@ -3,8 +3,11 @@
 import runpy
 import shlex
 import sys
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
+from gymnasium.wrappers import TimeLimit
 from manual.blocks import ROOT, Command, commands
 from manual.exceptions import NOT_RUN, of_a_script
 from manual.shell import RUN, Place
@@ -13,6 +16,21 @@ pytestmark = pytest.mark.slow
 COMMANDS = [each for each in commands() if each.line not in NOT_RUN and not of_a_script(each)]
 OURS = [each for each in COMMANDS if each.is_ours]
 EXAMPLES = [each for each in COMMANDS if each.line.startswith("python examples/")]
+SHORT = 100
+"""Steps after which a drive ends: pages play whole ones, of 1,000."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def short_drives() -> Iterator[None]:
+    whole = TimeLimit.step
+
+    def step(limit: TimeLimit[Any, Any], action: Any) -> tuple[Any, Any, bool, bool, Any]:
+        *seen, truncated, info = whole(limit, action)
+        return (*seen, truncated or limit._elapsed_steps >= SHORT, info)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TimeLimit, "step", step)
+        yield
 
 
 @pytest.mark.parametrize("page", sorted({each.page for each in OURS}))
