@@ -98,6 +98,13 @@ PROMISED = {
         ),
         *("images/train_step_*.png", "images/val_step_*.png", "plots/*.png", "videos/*.mp4"),
     ],
+    "rem": [
+        *(f"{part}_val_metrics.csv" for part in ("tokenizer", "world")),
+        "behaviour_played.csv",
+        "agent.pt",
+        "images/*.png",
+        "videos/*.mp4",
+    ],
     "autoencoder": [
         "metrics.csv",
         "val_metrics.csv",
@@ -139,7 +146,7 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
         kept = [
             item
             for item in arguments
-            if not item.startswith(("env=", "env.", "stage.", "upstream="))
+            if not item.startswith(("env=", "env.", "experiment=", "stage.", "upstream="))
         ]
         if any(item.startswith("upstream=") for item in arguments):
             kept.append(f"upstream={newest(tmp_path)}")
@@ -156,7 +163,7 @@ def test_readme_stages_run_in_their_order(tmp_path: Path) -> None:
         )
         done.append(stage)
         leaves_what_it_promises(newest(tmp_path), stage)
-    assert done == [*STAGES, "rollout", "pixel", "pixel_gray84", "evaluate", "autoencoder"]
+    assert done == [*STAGES, "rem", "rollout", "pixel", "pixel_gray84", "evaluate", "autoencoder"]
     assert main([f"resume={newest(tmp_path)}"]) == 0
 
 
