@@ -7,11 +7,13 @@ import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import gymnasium
 import pytest
 from commands import newest, recorded_bars, small, small_pipeline
 from strangers import Stranger
+from xdist.scheduler import LoadScopeScheduling
 
 from world_models.envs import trust
 from world_models.main import main
@@ -25,6 +27,25 @@ use_threads(1)  # for files of tests run side by side
 def pytest_xdist_auto_num_workers() -> int:
     """One more than cores: tests wait for the processes that they start."""
     return num_cores() + 1
+
+
+class OneByOne(LoadScopeScheduling):
+    """Each test by itself to whoever is free; those of a file that counts over its tests to one.
+
+    As `loadgroup` is meant, which groups nothing under pytest 9.2 (xdist 3.8).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = nodeid.partition("::")[0]
+        return file if file == COUNTING else nodeid
+
+
+COUNTING = "tests/test_slow.py"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneByOne | None:
+    """For --dist loadgroup."""
+    return OneByOne(config, log) if config.getvalue("dist") == "loadgroup" else None
 
 
 # tests type Ctrl-C, which a shell lets its commands in the background ignore

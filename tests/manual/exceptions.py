@@ -17,7 +17,6 @@ NOT_RUN = {
     "RAY_ADDRESS=<address>:6379 python -m world_models.main stage=controller workers=ray "
     "stage.max_workers=256": "needs machines of a cluster; its keys are checked",
     "python -m world_models.main stage=play agent=car_racing": "opens a window until it is closed",
-    "python -m world_models.main stage=play agent=car_racing stage.ui=web": "serves until Ctrl-C",
     "python -m world_models.main stage=play env=coinrun stage.save=true": "opens a window",
 }
 """Command, without its comment -> why it is not run; the keys of ours are checked all the same."""

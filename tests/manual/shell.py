@@ -23,6 +23,7 @@ BUDGETS: dict[str, list[str]] = {
     "rem": [*SMALL["rem"], "tokenizer.patch_size=8"],
     "controller": [*SMALL["controller"], "generations=1", "time_limit=20", "num_envs=2"],
     "evaluate": ["episodes=1", "num_envs=1", "workers=0", "windows=4", "horizon=4"],
+    "play": ["port=0"],
 }
 """Keys of each stage, appended to every command that is run."""
 PLANNING = ["plan.candidates=4", "plan.elites=2", "plan.rounds=1", "plan.horizon=2"]

@@ -12,6 +12,8 @@ from manual.blocks import ROOT, Command, commands
 from manual.exceptions import NOT_RUN, of_a_script
 from manual.shell import RUN, Place
 
+from world_models.play.web.serving import Web
+
 pytestmark = pytest.mark.slow
 COMMANDS = [each for each in commands() if each.line not in NOT_RUN and not of_a_script(each)]
 OURS = [each for each in COMMANDS if each.is_ours]
@@ -30,6 +32,18 @@ def short_drives() -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(TimeLimit, "step", step)
+        yield
+
+
+@pytest.fixture(scope="module", autouse=True)
+def a_visitor_who_leaves() -> Iterator[None]:
+    """Ctrl-C where a page would be served until somebody opens it."""
+
+    def leave(web: Web, inbox: Any) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Web, "_wait", leave)
         yield
 
 
