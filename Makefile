@@ -20,7 +20,7 @@ test: setup
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 test-slow: setup
-	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow -n auto --dist loadgroup --maxschedchunk=1
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -m slow -n auto --dist loadgroup
 
 check: lint types docs
 

@@ -29,8 +29,12 @@ def pytest_xdist_auto_num_workers() -> int:
     return num_cores() + 1
 
 
+COUNTING = "tests/test_slow.py"
+"""A file whose last test counts what the others did: one process runs them all."""
+
+
 class OneByOne(LoadScopeScheduling):
-    """Each test by itself to whoever is free; those of a file that counts over its tests to one.
+    """Each test by itself to whoever is free, those of COUNTING to one.
 
     As `loadgroup` is meant, which groups nothing under pytest 9.2 (xdist 3.8).
     """
@@ -38,9 +42,6 @@ class OneByOne(LoadScopeScheduling):
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.partition("::")[0]
         return file if file == COUNTING else nodeid
-
-
-COUNTING = "tests/test_slow.py"
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> OneByOne | None:

@@ -36,8 +36,8 @@ def short_drives() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module", autouse=True)
-def a_visitor_who_leaves() -> Iterator[None]:
-    """Ctrl-C where a page would be served until somebody opens it."""
+def nobody_opens_a_page() -> Iterator[None]:
+    """Ctrl-C comes where a page would wait until somebody opens it."""
 
     def leave(web: Web, inbox: Any) -> None:
         raise KeyboardInterrupt
